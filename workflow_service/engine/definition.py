@@ -1,0 +1,246 @@
+"""The one canonical workflow definition: document A's JSON as frozen models.
+
+Every other spelling (DSL with ``states``, YAML) is read into these models and rendered from them. Fields are
+camelCase outside and snake_case inside; either spelling is accepted for a field, not both. Models normalise on
+construction, so that two definitions that mean the same graph compare equal. Durations are milliseconds except
+``estimatedDuration`` (seconds), as in document A.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic.alias_generators import to_camel
+
+from workflow_service.engine.states import ErrorType, HumanStepType, ToolType
+
+START = "start"
+END = "end"
+RESERVED_IDS = frozenset({START, END})
+BLOCK_ID = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
+MAX_BLOCKS = 10_000
+
+
+def check_block_id(value: str) -> str:
+    """Return ``value`` if it may name a block; raises ``ValueError`` otherwise."""
+    if not BLOCK_ID.fullmatch(value):
+        raise ValueError("must start with a letter or _ and hold at most 100 letters, digits and _")
+    if value in RESERVED_IDS:
+        raise ValueError(f"'{value}' is reserved")
+    return value
+
+
+def check_target_id(value: str) -> str:
+    """Return ``value`` if an edge may lead there: a block id, or ``end``."""
+    return value if value == END else check_block_id(value)
+
+
+def check_source_id(value: str) -> str:
+    """Return ``value`` if a block may depend on it: a block id, or ``start``."""
+    return value if value == START else check_block_id(value)
+
+
+BlockId = Annotated[str, AfterValidator(check_block_id)]
+TargetId = Annotated[str, AfterValidator(check_target_id)]
+SourceId = Annotated[str, AfterValidator(check_source_id)]
+JsonObject = dict[str, JsonValue]
+
+
+class DefinitionModel(BaseModel):
+    """Frozen, closed (unknown fields are refused), camelCase outside."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_both_spellings(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for name in cls.model_fields:
+                alias = to_camel(name)
+                if alias != name and alias in data and name in data:
+                    raise ValueError(f"give '{alias}' or '{name}', not both")
+        return data
+
+
+class RetryPolicy(DefinitionModel):
+    """How often and when failed work is tried again; delays in milliseconds (document A section 16.1)."""
+
+    max_retries: int = Field(3, ge=0, le=100)
+    backoff_strategy: Literal["fixed", "linear", "exponential"] = "exponential"
+    base_delay: int = Field(1_000, ge=0, le=86_400_000)
+    max_delay: int = Field(30_000, ge=0, le=86_400_000)
+    backoff_multiplier: float = Field(2.0, ge=1, le=100)
+    jitter: bool = True
+    retry_conditions: tuple[ErrorType, ...] | None = None
+
+
+class HumanInLoop(DefinitionModel):
+    """Whether and how a person is asked. ``due_in`` is milliseconds; None takes the service's default."""
+
+    required: bool = False
+    type: HumanStepType = HumanStepType.APPROVAL
+    approval_level: str | None = Field(None, max_length=100)
+    assignees: tuple[str, ...] = ()
+    message: str | None = Field(None, max_length=2_000)
+    input_schema: JsonObject | None = None
+    due_in: int | None = Field(None, ge=1_000)
+    four_eyes: bool = False
+
+
+class Branch(DefinitionModel):
+    """One way out of a block. With neither ``condition`` nor ``question`` it is the default.
+
+    ``condition`` is an expression; ``question`` is plain language, put to the LLM.
+    """
+
+    condition: str | None = None
+    question: str | None = Field(None, min_length=1, max_length=2_000)
+    next_blocks: tuple[TargetId, ...] = Field(min_length=1)
+
+    @property
+    def is_default(self) -> bool:
+        return self.condition is None and self.question is None
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_default(cls, data: Any) -> Any:
+        # Document A has no word for the default branch; these are the ones people write.
+        if isinstance(data, Mapping) and data.get("condition") in ("else", "default", ""):
+            return {**data, "condition": None}
+        return data
+
+    @model_validator(mode="after")
+    def one_kind(self) -> "Branch":
+        if self.condition is not None and self.question is not None:
+            raise ValueError("give 'condition' or 'question', not both")
+        return self
+
+
+class Conditions(DefinitionModel):
+    """``expression`` guards the block, before it; ``branches`` decide where to go, after it."""
+
+    type: Literal["exclusive", "inclusive"] = "exclusive"
+    expression: str | None = None
+    branches: tuple[Branch, ...] = ()
+
+
+class Block(DefinitionModel):
+    """One step of work. ``timeout`` is milliseconds."""
+
+    block_id: BlockId
+    name: str | None = Field(None, max_length=255)
+    description: str | None = Field(None, max_length=2_000)
+    agent_id: str | None = Field(None, max_length=100)
+    agent_type: str | None = Field(None, max_length=100)
+    tool_type: ToolType | None = None
+    configuration: JsonObject = {}
+    dependencies: tuple[SourceId, ...] = ()
+    conditions: Conditions = Conditions()
+    on_error: tuple[TargetId, ...] = ()
+    join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    human_in_loop: HumanInLoop = HumanInLoop()
+    retry_policy: RetryPolicy | None = None
+    timeout: int | None = Field(None, ge=1, le=7 * 86_400_000)
+    on_failure: Literal["fail", "continue"] | None = None
+    on_worker_lost: Literal["rerun", "fail", "ask"] = "rerun"
+    optional: bool = False
+    default_output: JsonObject | None = None
+    output_mapping: dict[str, str] | None = None
+    for_each: str | None = None
+    max_concurrency: int | None = Field(None, ge=1, le=1_000)
+    max_rounds: int | None = Field(None, ge=1, le=100_000)
+    priority: Literal["high", "normal", "low"] | None = None
+
+    @model_validator(mode="after")
+    def normalise(self) -> "Block":
+        object.__setattr__(self, "dependencies", tuple(sorted(set(self.dependencies))))
+        object.__setattr__(self, "on_error", tuple(sorted(set(self.on_error))))
+        return self
+
+
+class Gate(DefinitionModel):
+    """A join written as a source list (``[a,b]->c``): it opens when every listed block leads to it.
+
+    ``set`` computes names from its sources' outputs before the branches are evaluated, once, in order.
+    """
+
+    sources: tuple[BlockId, ...] = Field(min_length=2)
+    next_blocks: tuple[TargetId, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    set: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return "[" + ",".join(self.sources) + "]"
+
+    @model_validator(mode="after")
+    def normalise(self) -> "Gate":
+        object.__setattr__(self, "sources", tuple(sorted(set(self.sources))))
+        object.__setattr__(self, "next_blocks", tuple(sorted(set(self.next_blocks))))
+        if len(self.sources) < 2:
+            raise ValueError("a join needs at least two different sources")
+        if not self.next_blocks and not self.branches:
+            raise ValueError("a join needs somewhere to go")
+        return self
+
+
+class GlobalSettings(DefinitionModel):
+    """Defaults for every block. ``timeout`` is the run's, in milliseconds of active time."""
+
+    timeout: int | None = Field(None, ge=1)
+    max_parallel_blocks: int | None = Field(None, ge=1, le=10_000)
+    default_retry_policy: RetryPolicy | None = None
+    human_in_loop_defaults: HumanInLoop | None = None
+    on_failure: Literal["fail", "continue"] = "fail"
+
+
+class Definition(DefinitionModel):
+    """A whole workflow.
+
+    ``end_dependencies`` lists the blocks with an unconditional edge to ``end``. ``start`` among a block's
+    dependencies says that it begins the run although an edge leads back to it; where no edge leads to a block,
+    that is understood, and left out here.
+    """
+
+    blocks: tuple[Block, ...] = Field(min_length=1, max_length=MAX_BLOCKS)
+    gates: tuple[Gate, ...] = ()
+    end_dependencies: tuple[BlockId, ...] = ()
+    input_schema: JsonObject | None = None
+    global_settings: GlobalSettings = GlobalSettings()
+
+    @model_validator(mode="after")
+    def normalise(self) -> "Definition":
+        object.__setattr__(self, "gates", tuple(sorted(self.gates, key=lambda gate: gate.sources)))
+        object.__setattr__(self, "end_dependencies", tuple(sorted(set(self.end_dependencies))))
+        targets = self._edge_targets()
+        object.__setattr__(self, "blocks", tuple(self._with_plain_start(block, targets) for block in self.blocks))
+        return self
+
+    def block(self, block_id: str) -> Block:
+        """Return the block of that id; raises ``KeyError``."""
+        for block in self.blocks:
+            if block.block_id == block_id:
+                return block
+        raise KeyError(block_id)
+
+    def _edge_targets(self) -> frozenset[str]:
+        found: set[str] = set()
+        for block in self.blocks:
+            found.update(block.on_error)
+            for branch in block.conditions.branches:
+                found.update(branch.next_blocks)
+        for gate in self.gates:
+            found.update(gate.next_blocks)
+            for branch in gate.branches:
+                found.update(branch.next_blocks)
+        return frozenset(found)
+
+    @staticmethod
+    def _with_plain_start(block: Block, targets: frozenset[str]) -> Block:
+        others = tuple(name for name in block.dependencies if name != START)
+        if START in block.dependencies and not others and block.block_id not in targets:
+            return block.model_copy(update={"dependencies": ()})
+        return block
