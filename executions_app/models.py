@@ -103,7 +103,7 @@ class BlockExecution(models.Model):
 
     Rows appear when a node's first in-edge resolves. ``fence`` grows with every claim and every reset and decides
     whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that its
-    results were merged and routed. ``unrecorded_start`` says that its start still needs its event.
+    results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot`` says that it counts in the execution's ``slots``.
     """
 
     class Kind(models.TextChoices):
@@ -126,6 +126,7 @@ class BlockExecution(models.Model):
     losses = models.IntegerField(default=0)
     settled = models.BooleanField(default=False)
     unrecorded_start = models.BooleanField(default=False)
+    holds_slot = models.BooleanField(default=False)
     taken = models.IntegerField(default=0)
     dead = models.IntegerField(default=0)
     lost = models.IntegerField(default=0)

@@ -85,6 +85,7 @@ def database_settings(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "connect_timeout": max(1, CONFIG.database_connect_timeout_ms // 1_000),
         "application_name": "workflow_service",
+        "prepare_threshold": 2,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
@@ -102,7 +103,6 @@ def database_settings(url: str) -> dict[str, Any]:
         "HOST": parts.get("host", ""),
         "PORT": str(parts.get("port", "")),
         "CONN_MAX_AGE": 0 if CONFIG.database_pool else None,
-        "CONN_HEALTH_CHECKS": not CONFIG.database_pool,
         "OPTIONS": options,
     }
 
