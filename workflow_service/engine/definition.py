@@ -1,9 +1,9 @@
 """The one canonical workflow definition: document A's JSON as frozen models.
 
 Every other spelling (DSL with ``states``, YAML) is read into these models and rendered from them. Fields are
-camelCase outside and snake_case inside; either spelling is accepted for a field, not both. Models normalise on
-construction, so that two definitions that mean the same graph compare equal. Durations are milliseconds except
-``estimatedDuration`` (seconds), as in document A.
+camelCase outside and snake_case inside; either spelling is accepted for a field, not both. Models normalise
+on construction, so that two definitions that mean the same graph compare equal. Durations are milliseconds
+except ``estimatedDuration`` (seconds), as in document A.
 """
 
 import re
@@ -68,11 +68,11 @@ class DefinitionModel(BaseModel):
 class RetryPolicy(DefinitionModel):
     """How often and when failed work is tried again; delays in milliseconds (document A section 16.1)."""
 
-    max_retries: int = Field(3, ge=0, le=100)
+    max_retries: int = Field(default=3, ge=0, le=100)
     backoff_strategy: Literal["fixed", "linear", "exponential"] = "exponential"
-    base_delay: int = Field(1_000, ge=0, le=86_400_000)
-    max_delay: int = Field(30_000, ge=0, le=86_400_000)
-    backoff_multiplier: float = Field(2.0, ge=1, le=100)
+    base_delay: int = Field(default=1_000, ge=0, le=86_400_000)
+    max_delay: int = Field(default=30_000, ge=0, le=86_400_000)
+    backoff_multiplier: float = Field(default=2.0, ge=1, le=100)
     jitter: bool = True
     retry_conditions: tuple[ErrorType, ...] | None = None
 
@@ -82,11 +82,11 @@ class HumanInLoop(DefinitionModel):
 
     required: bool = False
     type: HumanStepType = HumanStepType.APPROVAL
-    approval_level: str | None = Field(None, max_length=100)
+    approval_level: str | None = Field(default=None, max_length=100)
     assignees: tuple[str, ...] = ()
-    message: str | None = Field(None, max_length=2_000)
+    message: str | None = Field(default=None, max_length=2_000)
     input_schema: JsonObject | None = None
-    due_in: int | None = Field(None, ge=1_000)
+    due_in: int | None = Field(default=None, ge=1_000)
     four_eyes: bool = False
 
 
@@ -97,7 +97,7 @@ class Branch(DefinitionModel):
     """
 
     condition: str | None = None
-    question: str | None = Field(None, min_length=1, max_length=2_000)
+    question: str | None = Field(default=None, min_length=1, max_length=2_000)
     next_blocks: tuple[TargetId, ...] = Field(min_length=1)
 
     @property
@@ -131,10 +131,10 @@ class Block(DefinitionModel):
     """One step of work. ``timeout`` is milliseconds."""
 
     block_id: BlockId
-    name: str | None = Field(None, max_length=255)
-    description: str | None = Field(None, max_length=2_000)
-    agent_id: str | None = Field(None, max_length=100)
-    agent_type: str | None = Field(None, max_length=100)
+    name: str | None = Field(default=None, max_length=255)
+    description: str | None = Field(default=None, max_length=2_000)
+    agent_id: str | None = Field(default=None, max_length=100)
+    agent_type: str | None = Field(default=None, max_length=100)
     tool_type: ToolType | None = None
     configuration: JsonObject = {}
     dependencies: tuple[SourceId, ...] = ()
@@ -143,15 +143,15 @@ class Block(DefinitionModel):
     join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
     human_in_loop: HumanInLoop = HumanInLoop()
     retry_policy: RetryPolicy | None = None
-    timeout: int | None = Field(None, ge=1, le=7 * 86_400_000)
+    timeout: int | None = Field(default=None, ge=1, le=7 * 86_400_000)
     on_failure: Literal["fail", "continue"] | None = None
     on_worker_lost: Literal["rerun", "fail", "ask"] = "rerun"
     optional: bool = False
     default_output: JsonObject | None = None
     output_mapping: dict[str, str] | None = None
     for_each: str | None = None
-    max_concurrency: int | None = Field(None, ge=1, le=1_000)
-    max_rounds: int | None = Field(None, ge=1, le=100_000)
+    max_concurrency: int | None = Field(default=None, ge=1, le=1_000)
+    max_rounds: int | None = Field(default=None, ge=1, le=100_000)
     priority: Literal["high", "normal", "low"] | None = None
 
     @model_validator(mode="after")
@@ -190,8 +190,8 @@ class Gate(DefinitionModel):
 class GlobalSettings(DefinitionModel):
     """Defaults for every block. ``timeout`` is the run's, in milliseconds of active time."""
 
-    timeout: int | None = Field(None, ge=1)
-    max_parallel_blocks: int | None = Field(None, ge=1, le=10_000)
+    timeout: int | None = Field(default=None, ge=1)
+    max_parallel_blocks: int | None = Field(default=None, ge=1, le=10_000)
     default_retry_policy: RetryPolicy | None = None
     human_in_loop_defaults: HumanInLoop | None = None
     on_failure: Literal["fail", "continue"] = "fail"
@@ -201,8 +201,8 @@ class Definition(DefinitionModel):
     """A whole workflow.
 
     ``end_dependencies`` lists the blocks with an unconditional edge to ``end``. ``start`` among a block's
-    dependencies says that it begins the run although an edge leads back to it; where no edge leads to a block,
-    that is understood, and left out here.
+    dependencies says that it begins the run although an edge leads back to it; where no edge leads to a
+    block, that is understood, and left out here.
     """
 
     blocks: tuple[Block, ...] = Field(min_length=1, max_length=MAX_BLOCKS)
@@ -216,7 +216,8 @@ class Definition(DefinitionModel):
         object.__setattr__(self, "gates", tuple(sorted(self.gates, key=lambda gate: gate.sources)))
         object.__setattr__(self, "end_dependencies", tuple(sorted(set(self.end_dependencies))))
         targets = self._edge_targets()
-        object.__setattr__(self, "blocks", tuple(self._with_plain_start(block, targets) for block in self.blocks))
+        blocks = tuple(self._with_plain_start(block, targets) for block in self.blocks)
+        object.__setattr__(self, "blocks", blocks)
         return self
 
     def block(self, block_id: str) -> Block:

@@ -1,0 +1,157 @@
+"""Words for expressions that cannot be read: what is wrong, where, and what to write instead.
+
+Only called once something is known to be wrong; it decides nothing but the text of the error. The exception
+is ``forbidden_text``, which refuses what Python's parser would accept and conditions must not hold.
+"""
+
+import ast
+import difflib
+import keyword
+import re
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from workflow_service.engine.errors import Problem
+
+TEXT_LITERAL = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+_BAD_ESCAPE = re.compile(
+    r"""\\(?![\\'"nrtbf]|x(?!00)[0-9a-fA-F]{2}|u(?!0000|[dD][89a-fA-F])[0-9a-fA-F]{4})"""
+)
+_ANY_ESCAPE = re.compile(r"\\(?:x..|u....|.)", re.DOTALL)
+_KEYWORD_KEY = re.compile(rf"\.\s*({'|'.join(keyword.kwlist)})\b")
+
+# What people write who think in another language, and what it is here; tried in this order outside quotes.
+_FOREIGN: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (re.compile(r"&&"), "'&&' is not part of the language", "write and"),
+    (re.compile(r"\|\|"), "'||' is not part of the language", "write or"),
+    (re.compile(r"===|!=="), "'===' is not part of the language", "write == or !="),
+    (re.compile(r"<>"), "'<>' is not part of the language", "write !="),
+    (re.compile(r"->"), "'->' cannot stand in a condition", "a ';' is missing before the next transition"),
+    (re.compile(r"[\u2018\u2019\u201c\u201d]"), "a typographic quote cannot enclose a text", "write ' or \""),
+    (re.compile(r":="), "':=' is not part of the language", "write == to compare"),
+    (re.compile(r"(?<![=!<>])=(?!=)"), "a single '=' does not compare", "write == to compare"),
+    (re.compile(r"!(?!=)"), "'!' is not part of the language", "write not"),
+    (re.compile(r"\bAND\b"), "'AND' is not part of the language", "write and"),
+    (re.compile(r"\bOR\b"), "'OR' is not part of the language", "write or"),
+    (re.compile(r"\bNOT\b"), "'NOT' is not part of the language", "write not"),
+    (re.compile(r"\?"), "'?' is not part of the language", "write one transition for each case"),
+    (re.compile(r"[{}]"), "braces are not part of the language", "write a list as [1, 2]"),
+    (
+        re.compile(r";"),
+        "';' ends a transition and cannot stand in a condition",
+        "put it in quotes if it is text",
+    ),
+)
+
+_NOT_ALLOWED: dict[type[ast.AST], tuple[str, str]] = {
+    ast.Dict: ("an object in braces", ""),
+    ast.Set: ("a set in braces", "write a list as [1, 2]"),
+    ast.Lambda: ("lambda", ""),
+    ast.IfExp: ("if ... else", "write one transition for each case"),
+    ast.ListComp: ("a comprehension", ""),
+    ast.SetComp: ("a comprehension", ""),
+    ast.DictComp: ("a comprehension", ""),
+    ast.GeneratorExp: ("a comprehension", ""),
+    ast.JoinedStr: ("an f-string", "join texts with +"),
+    ast.NamedExpr: ("':='", "write == to compare"),
+    ast.Starred: ("'*' before a value", ""),
+    ast.Slice: ("a slice", "write one index, as in [0]"),
+    ast.Await: ("await", ""),
+    ast.Yield: ("yield", ""),
+    ast.YieldFrom: ("yield", ""),
+    ast.Constant: ("this kind of constant", "use a number, a text, True, False or None"),
+    ast.Pow: ("'**'", "use + - * / %"),
+    ast.FloorDiv: ("'//'", "use + - * / %"),
+    ast.MatMult: ("'@'", "use + - * / %"),
+    ast.BitAnd: ("'&'", "write and"),
+    ast.BitOr: ("'|'", "write or"),
+    ast.BitXor: ("'^'", "write !="),
+    ast.LShift: ("'<<'", "use + - * / %"),
+    ast.RShift: ("'>>'", "use + - * / %"),
+    ast.Invert: ("'~'", "write not"),
+}
+
+
+def not_allowed(node: ast.expr) -> tuple[str, str]:
+    """Return what a refused node is, and what to write instead."""
+    kind = type(node.op) if isinstance(node, ast.BinOp | ast.UnaryOp) else type(node)
+    return _NOT_ALLOWED.get(kind, ("this", ""))
+
+
+def nearest(wrong: Any, known: Any) -> str:
+    """Return "did you mean ...?" if ``known`` holds something like ``wrong``, else an empty text."""
+    if not isinstance(wrong, str) or not isinstance(known, Iterable):
+        return ""
+    names = [name for name in islice(known, 1_000) if isinstance(name, str) and len(name) <= 100]
+    close = difflib.get_close_matches(wrong[:100], names, n=1)
+    return f"did you mean '{close[0]}'?" if close else ""
+
+
+def blank_texts(source: str) -> str:
+    """Return ``source`` with its quoted texts blanked out, every other character in its place."""
+    return TEXT_LITERAL.sub(lambda match: "_" * len(match.group()), source)
+
+
+def _problem(
+    source: str, offset: int, message: str, suggestion: str = "", code: str = "EXPRESSION_SYNTAX"
+) -> Problem:
+    line = source.count("\n", 0, offset) + 1
+    column = offset - (source.rfind("\n", 0, offset) + 1) + 1
+    return Problem(code, message, suggestion=suggestion, line=line, column=column)
+
+
+def forbidden_text(source: str) -> Problem | None:
+    """Return what is wrong with text that Python would read: comments, control characters, odd escapes."""
+    outside = blank_texts(source)
+    comment = outside.find("#")
+    if comment >= 0:
+        return _problem(
+            source, comment, "a comment cannot stand in an expression", "put it in quotes if it is text"
+        )
+    for match in _ANY_ESCAPE.finditer(source):
+        if _BAD_ESCAPE.match(match.group()):
+            return _problem(
+                source,
+                match.start(),
+                f"'{match.group()}' is not an escape sequence",
+                "write \\\\ for a backslash",
+            )
+    for offset, character in enumerate(source):
+        if (character < " " and character not in "\t\n") or "\ud800" <= character <= "\udfff":
+            return _problem(
+                source, offset, f"the character U+{ord(character):04X} cannot stand in an expression"
+            )
+    return None
+
+
+def explain(source: str, error: Exception) -> Problem:
+    """Return where and why Python could not parse ``source``, with a hint for common slips."""
+    outside = blank_texts(source)
+    keyword_key = _KEYWORD_KEY.search(outside)
+    if keyword_key:
+        word = keyword_key.group(1)
+        return _problem(
+            source,
+            keyword_key.start(1),
+            f"'{word}' is a reserved word",
+            f"write ['{word}'] instead of .{word}",
+        )
+    quote = re.search("['\"]", outside)
+    if quote:
+        return _problem(
+            source, quote.start(), f"the quote {quote.group()} is never closed", "close it on its line"
+        )
+    for pattern, message, suggestion in _FOREIGN:
+        match = pattern.search(outside)
+        if match:
+            return _problem(source, match.start(), message, suggestion)
+    for opening, closing in ("()", "[]"):
+        missing = outside.count(opening) - outside.count(closing)
+        if missing:
+            odd = opening if missing > 0 else closing
+            return _problem(source, outside.rfind(odd), f"'{odd}' has no counterpart", "balance the brackets")
+    line, column = 1, 1
+    if isinstance(error, SyntaxError):
+        line, column = max(error.lineno or 1, 1), max(error.offset or 1, 1)
+    return Problem("EXPRESSION_SYNTAX", "this cannot be read as an expression", line=line, column=column)
