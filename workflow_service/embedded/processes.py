@@ -1,7 +1,7 @@
 """Start server processes, and recognise those that an earlier, killed launcher left behind.
 
-A recorded pid alone is never trusted: pids are used again. A process counts as ours only if /proc says that it runs
-the expected program inside our data directory.
+A recorded pid alone is never trusted: pids are used again. A process counts as ours only if /proc says that
+it runs the expected program inside our data directory.
 """
 
 import contextlib
@@ -105,8 +105,8 @@ def stop_leftovers(
 ) -> None:
     """Stop processes of a killed launcher: each signal in turn, then its number of seconds to end.
 
-    `find` is asked again before every signal, so a pid that was used again meanwhile is never hit. A signal of None
-    only waits.
+    `find` is asked again before every signal, so a pid that was used again meanwhile is never hit. A signal
+    of None only waits.
     """
     for number, patience_s in signals:
         for pid in find():

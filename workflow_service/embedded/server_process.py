@@ -1,4 +1,4 @@
-"""One private server as a child process: launched, awaited until it answers, stopped with growing emphasis."""
+"""One private server as a child process: launched, awaited until it answers, stopped."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ StopSignals = Sequence[tuple[signal.Signals, float]]
 
 
 class ServerProcess:
-    """The running program behind a server; `death_signal` is sent to it when this process dies, however it dies."""
+    """The program behind a server; it gets `death_signal` when this process dies, however it dies."""
 
     def __init__(
         self, name: str, log_path: Path, *, stop_signals: StopSignals, death_signal: signal.Signals | None
@@ -50,7 +50,8 @@ class ServerProcess:
     ) -> None:
         """Start the program and wait until it answers.
 
-        Raises `PortTaken` if it could not bind its port, `ServerFailed` if it ended or took longer than the timeout.
+        Raises `PortTaken` if it could not bind its port, `ServerFailed` if it ended or took longer than the
+        timeout.
         """
         log_start = self._log_path.stat().st_size if self._log_path.exists() else 0
         self._process = spawn(

@@ -1,13 +1,13 @@
 """The private Postgres and Redis of one data directory: start both, say where they are, stop both.
 
-`services.json` in the data directory tells other processes the URLs (it holds passwords: mode 0600). A server for which
-the environment gives a URL (`DATABASE_URL`, `REDIS_URL`) is somebody else's: it is used, never started or stopped.
+`services.json` in the data directory tells other processes the URLs (it holds passwords: mode 0600). A server
+for which the environment gives a URL (`DATABASE_URL`, `REDIS_URL`) is somebody else's: it is used, never
+started or stopped.
 """
 
 import contextlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,10 @@ from workflow_service.embedded.server_process import ServerProcess
 from workflow_service.embedded.valkey import ValkeyServer
 
 SERVICES_FILE = "services.json"
+_WHERE_RECORDED = (
+    ("database_url", "postgres_pid", "postgres", "postgres"),
+    ("redis_url", "redis_pid", "valkey-server", "redis"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ class RunningServices:
         return {name: server.process.pid for name, server in servers.items() if server and server.process.pid}
 
     def start_stopped(self) -> list[str]:
-        """Start every server that does not run (all at first), on its last port if it can; return their names.
+        """Start every server that does not run (all at first), on its last port if it can; return their
+        names.
 
         The URLs may differ afterwards: another program may have taken the port meanwhile.
         """
@@ -117,7 +122,8 @@ def start_services(data_dir: Path, *, parent_death_signal: bool = True) -> Runni
     """Start the private servers of a data directory, set up if need be, and wait until they answer.
 
     With `parent_death_signal` they stop, cleanly, when the calling thread's process dies, however it dies.
-    Raises `EmbeddedServiceError`: directory unusable or in use by another launcher, no binary, a server that fails.
+    Raises `EmbeddedServiceError`: directory unusable or in use by another launcher, no binary, a server that
+    fails.
     """
     directory = prepare_data_directory(data_dir)
     (directory / "logs").mkdir(mode=0o700, exist_ok=True)
@@ -130,7 +136,9 @@ def start_services(data_dir: Path, *, parent_death_signal: bool = True) -> Runni
             None
             if os.environ.get("DATABASE_URL")
             else PostgresServer(directory, die_with_parent=parent_death_signal),
-            None if os.environ.get("REDIS_URL") else ValkeyServer(directory, die_with_parent=parent_death_signal),
+            None
+            if os.environ.get("REDIS_URL")
+            else ValkeyServer(directory, die_with_parent=parent_death_signal),
         )
     except BaseException:
         lock.release()
@@ -144,17 +152,13 @@ def start_services(data_dir: Path, *, parent_death_signal: bool = True) -> Runni
 
 
 def read_services(data_dir: Path) -> ServiceUrls | None:
-    """Return the URLs of the servers that run now for a data directory; None if one of them does not answer."""
+    """Return the URLs of the servers that run now in a data directory; None if one does not answer."""
     record = _read_record(data_dir)
     if record is None:
         return None
-    checks: list[tuple[str, str, Callable[[int], bool]]] = [
-        ("database_url", "postgres_pid", lambda pid: processes.runs_in(pid, "postgres", data_dir / "postgres")),
-        ("redis_url", "redis_pid", lambda pid: processes.runs_in(pid, "valkey-server", data_dir / "redis")),
-    ]
-    for url_key, pid_key, is_ours in checks:
+    for url_key, pid_key, program, folder in _WHERE_RECORDED:
         pid, url = record.get(pid_key), urlsplit(str(record.get(url_key)))
-        if isinstance(pid, int) and not is_ours(pid):
+        if isinstance(pid, int) and not processes.runs_in(pid, program, data_dir / folder):
             return None
         if not url.hostname or not ports.answers(url.port or 0, url.hostname):
             return None

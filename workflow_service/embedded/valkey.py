@@ -1,7 +1,7 @@
 """A private Valkey (Redis-compatible) server on loopback: started, recovered after a kill, stopped.
 
-It refuses writes when full instead of evicting (`noeviction`) and keeps an append-only file. Nothing in it is a fact of
-the platform, so a file damaged beyond loading is put aside, not mended.
+It refuses writes when full instead of evicting (`noeviction`) and keeps an append-only file. Nothing in it is
+a fact of the platform, so a file damaged beyond loading is put aside, not mended.
 """
 
 import signal
