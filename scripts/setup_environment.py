@@ -32,9 +32,11 @@ class SetupFailed(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    if len(arguments) != 1 or arguments[0] not in LOCKS:
-        print(f"usage: setup_environment.py {'|'.join(LOCKS)}", file=sys.stderr)
+    if not arguments or arguments[-1] not in LOCKS or arguments[:-1] not in ([], ["--is-finished"]):
+        print(f"usage: setup_environment.py [--is-finished] {'|'.join(LOCKS)}", file=sys.stderr)
         return 2
+    if arguments[:-1]:
+        return 0 if is_finished(arguments[-1]) else 1
     try:
         # Two at once would undo each other's work; the second waits, and finds it done.
         with LOCKS["runtime"].open("rb") as guard:
@@ -54,41 +56,46 @@ def main(arguments: Sequence[str]) -> int:
 
 def set_up(kind: str) -> None:
     """Make the environment hold a lock's packages; `dev` holds all of `runtime`."""
-    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in LOCKS.items()}
-    stamp = read_stamp()
-    if stamp.get(kind) == digests[kind]:
+    if is_finished(kind):
         return
-    if not stamp:
+    if not read_stamp():
         make_environment()
     STAMP.unlink(missing_ok=True)
     install(LOCKS[kind])
-    finished = digests if kind == "dev" else {"runtime": digests["runtime"]}
-    write_stamp(finished)
+    kinds = LOCKS if kind == "dev" else ["runtime"]
+    write_stamp({name: digest(LOCKS[name]) for name in kinds})
     say(f"The environment is ready ({kind}).")
+
+
+def is_finished(kind: str) -> bool:
+    return read_stamp().get(kind) == digest(LOCKS[kind])
+
+
+def digest(lock: Path) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
 def read_stamp() -> dict[str, str]:
     """Return what the environment was finished for; empty if it is absent, unfinished, moved or broken."""
     try:
-        stamp = json.loads(STAMP.read_text())
-        if stamp.get("place") != str(VENV):
-            return {}
-        version = subprocess.run(
-            [VENV / "bin" / "python", "-I", "-c", "import sys; print(sys.version)"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, ValueError, AttributeError, subprocess.CalledProcessError):
+        stamp: dict[str, str] = json.loads(STAMP.read_text())
+        fits = stamp["place"] == str(VENV) and stamp["python"] == python_version()
+    except (OSError, ValueError, KeyError, TypeError, subprocess.CalledProcessError):
         return {}
-    return stamp if stamp.get("python") == version.splitlines()[0] else {}
+    return stamp if fits else {}
 
 
 def write_stamp(digests: dict[str, str]) -> None:
-    stamp = {**digests, "python": sys.version.splitlines()[0], "place": str(VENV)}
     temporary = STAMP.with_suffix(".new")
+    stamp = {**digests, "place": str(VENV), "python": python_version()}
     temporary.write_text(json.dumps(stamp, indent=2) + "\n")
     temporary.replace(STAMP)
+
+
+def python_version() -> str:
+    """Return the version of the environment's own Python; raises if it no longer starts."""
+    command = [VENV / "bin" / "python", "-I", "-c", "import sys; print(sys.version)"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
 
 def make_environment() -> None:

@@ -3,6 +3,10 @@
 set -eu
 
 cd "$(dirname "$0")/.."
+if [ -x .venv/bin/python ] && .venv/bin/python -I scripts/setup_environment.py --is-finished "$@"; then
+    exit 0
+fi
+
 too_old=""
 for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3 python}; do
     version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue

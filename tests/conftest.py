@@ -10,7 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import django
 import pytest
+from django.conf import settings
 
 from workflow_service.embedded import RunningServices, start_services
 
@@ -20,13 +22,16 @@ DATA_DIR = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers; pytest-django sets Django up after this hook, from the environment left here."""
+    """Start the servers, then set Django up with their URLs, before pytest-django looks for it."""
+    if settings.configured:
+        raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the suite chooses its own settings.")
     data_dir = Path(tempfile.mkdtemp(prefix="workflow-service-tests-"))
     config.stash[DATA_DIR] = data_dir
     services = start_services(data_dir)
     config.stash[SERVICES] = services
     os.environ.update(services.urls.as_environment(), DATA_DIR=str(data_dir))
     os.environ["DJANGO_SETTINGS_MODULE"] = "workflow_service.settings.test"
+    django.setup()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
