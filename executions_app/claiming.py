@@ -33,19 +33,19 @@ RECORD_CLAIM = """
     UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s
     WHERE id = %s
 """
-ORPHANS = "SELECT id, fence FROM executions_app_blockexecution WHERE worker_id = %s AND status = 'RUNNING'"
+ORPHANS = "SELECT execution_id, id, fence FROM executions_app_blockexecution WHERE worker_id = %s AND status = 'RUNNING'"
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimAnswer:
     """What asking for a block gave: the claim, or None where there was nothing to claim.
 
-    ``orphans`` are the (row id, fence) of blocks that bear this worker's id although it is not running them: their
+    ``orphans`` are the (execution id, row id, fence) of blocks that bear this worker's id although it is not running them: their
     claim was committed and the answer lost.
     """
 
     claim: Claim | None
-    orphans: list[tuple[int, int]]
+    orphans: list[tuple[int, int, int]]
 
 
 def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> ClaimAnswer:
@@ -56,7 +56,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         orphaned = tx.run(ORPHANS, (worker,))
         claimed = tx.run(CLAIM, (worker, block_execution_id))
         lock_row, identity = locked.fetchone(), identified.fetchone()
-        orphans = [(row.id, row.fence) for row in orphaned]
+        orphans = [(row.execution_id, row.id, row.fence) for row in orphaned]
         row = claimed.fetchone()
         if row is None or identity is None:
             return ClaimAnswer(None, orphans)

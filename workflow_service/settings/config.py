@@ -7,7 +7,7 @@ and print as stars. Nothing else in the service reads the environment.
 import json
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -71,7 +71,7 @@ class Config(BaseSettings):
         None, description="Where the examples load their tables. Not set: DATABASE_URL."
     )
     scripts_dir: Path | None = Field(None, description="Scripts by workspace. Not set: DATA_DIR/scripts.")
-    script_network: str = Field("deny", pattern="^(deny|allow)$", description="Whether scripts may use the network.")
+    script_network: Literal["deny", "allow"] = Field("deny", description="Whether scripts may use the network.")
     egress_allow: CommaList = Field((), description="Hosts, host:port or networks that API blocks may reach although not global.")
     max_output_bytes: int = Field(8 * 1024 * 1024, ge=1_024, description="Largest output of a block.")
     max_input_bytes: int = Field(1024 * 1024, ge=1_024, description="Largest request body.")
