@@ -1,0 +1,237 @@
+"""The immutable plan of a definition: what ``decide`` walks, compiled once per template version.
+
+A plan holds no finding of severity ERROR; its graph without back edges has no cycle. Everything that would be
+costly while running is computed here once, except who can reach whom: that is asked only when a block has
+failed, and then remembered.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from workflow_service.engine import levels
+from workflow_service.engine.definition import Definition
+from workflow_service.engine.errors import InvalidDefinition, Problem
+from workflow_service.engine.expressions import Expression
+from workflow_service.engine.findings import errors_in
+from workflow_service.engine.graph import (
+    END_NODE,
+    Edge,
+    EdgeKind,
+    Graph,
+    Node,
+    NodeKind,
+    Routing,
+    RoutingBranch,
+)
+from workflow_service.engine.levels import Region
+from workflow_service.engine.loops import Loop, LoopNest
+from workflow_service.engine.states import ToolType
+from workflow_service.engine.validation import check
+
+__all__ = [
+    "END_NODE",
+    "Edge",
+    "EdgeKind",
+    "Loop",
+    "Node",
+    "NodeKind",
+    "Plan",
+    "Region",
+    "Routing",
+    "RoutingBranch",
+    "compile_plan",
+    "reads_approved",
+    "unsupported_features",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``roots`` are the blocks that begin a run; ``levels`` groups blocks that nothing keeps from
+    overlapping.
+
+    ``names_used`` are the context keys that any expression reads.
+    """
+
+    definition: Definition
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    node_by_id: Mapping[str, int]
+    roots: tuple[int, ...]
+    loops: tuple[Loop, ...]
+    regions: tuple[Region, ...]
+    levels: tuple[tuple[int, ...], ...]
+    critical_path: tuple[int, ...]
+    has_end_edges: bool
+    names_used: frozenset[str]
+    _reached: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    def error_edges_reach(self, origin: int, target: int) -> bool:
+        """Return whether ``target`` lies on a way that begins with an error edge of ``origin``."""
+        if not self.nodes[origin].error_edges:
+            return False
+        reached = self._reached.get(origin)
+        if reached is None:
+            reached = self._reached[origin] = self._reach(origin)
+        # The end of the run, -1, has the last bit.
+        return bool(reached[target >> 3] >> (target & 7) & 1)
+
+    def _reach(self, origin: int) -> bytes:
+        """Return a bit for each node on a way from ``origin``'s error edges; one bit, as there may be
+        many."""
+        reached = bytearray((len(self.nodes) >> 3) + 1)
+        pending = [self.edges[edge].target for edge in self.nodes[origin].error_edges]
+        while pending:
+            target = pending.pop()
+            if reached[target >> 3] >> (target & 7) & 1:
+                continue
+            reached[target >> 3] |= 1 << (target & 7)
+            if target != END_NODE:
+                node = self.nodes[target]
+                out = (self.edges[edge] for edge in (*node.normal_edges, *node.error_edges))
+                pending.extend(edge.target for edge in out if not edge.back)
+        return bytes(reached)
+
+
+def compile_plan(definition: Definition) -> Plan:
+    """Compile ``definition``; raises ``InvalidDefinition`` with every finding of severity ERROR."""
+    checked = check(definition)
+    problems = errors_in(checked.findings)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InvalidDefinition(f"{problems[0].message}{more}", problems)
+    return _plan(checked.graph, checked.nest)
+
+
+def _plan(graph: Graph, nest: LoopNest) -> Plan:
+    edges = tuple(replace(edge, back=True) if edge.index in nest.back_edges else edge for edge in graph.edges)
+    forward = [
+        replace(node, in_edges=tuple(edge for edge in node.in_edges if not edges[edge].back))
+        if nest.back_edges
+        else node
+        for node in graph.nodes
+    ]
+    order = levels.topological_order(forward, edges)
+    level_of = levels.levels_of(forward, edges, order)
+    nodes = tuple(
+        replace(node, level=level_of[node.index], loop=nest.loop_of[node.index]) for node in forward
+    )
+    blocks_by_level: list[list[int]] = [[] for _ in range(max(level_of, default=0) + 1)]
+    for node in nodes:
+        if node.kind is NodeKind.BLOCK:
+            blocks_by_level[node.level].append(node.index)
+    return Plan(
+        graph.definition,
+        nodes,
+        edges,
+        graph.node_by_id,
+        roots=tuple(node.index for node in nodes if begins(node)),
+        loops=nest.loops,
+        regions=levels.regions_of(nodes, edges),
+        levels=tuple(tuple(blocks) for blocks in blocks_by_level if blocks),
+        critical_path=levels.longest_path(nodes, edges, order, levels.block_cost),
+        has_end_edges=any(edge.target == END_NODE for edge in edges),
+        names_used=frozenset().union(*map(_names_read, nodes)),
+    )
+
+
+def begins(node: Node) -> bool:
+    """Return whether the start of the run alone makes ``node`` ready."""
+    if not node.in_edges:
+        return True
+    return node.starts and node.join != "all" and node.needed == 1
+
+
+def _names_read(node: Node) -> frozenset[str]:
+    names = node.references.context | node.routing_references.context
+    for _, expression in node.output_mapping:
+        names |= expression.references.context - {"output"}
+    return names
+
+
+def reads_approved(plan: Plan, node: int) -> bool:
+    """Return whether a condition that decides the way on from ``node`` reads ``approved``.
+
+    Such a block, rejected, is COMPLETED with ``approved`` false; its branches do the rest. The conditions of
+    the gates it leads to count, as do those of its DECIDE node.
+    """
+    own = plan.nodes[node]
+    deciders = [own]
+    for edge in own.routing.always:
+        target = plan.edges[edge].target
+        if target != END_NODE and plan.nodes[target].kind is not NodeKind.BLOCK:
+            deciders.append(plan.nodes[target])
+    # A gate that asks the LLM has a DECIDE node too.
+    for gate in deciders[1:]:
+        deciders += (
+            plan.nodes[target]
+            for edge in gate.routing.always
+            if (target := plan.edges[edge].target) != END_NODE and plan.nodes[target].kind is NodeKind.DECIDE
+        )
+    return any(
+        _reads(expression, "approved", own.id) for each in deciders for expression in _conditions(each)
+    )
+
+
+def _conditions(node: Node) -> Iterator[Expression]:
+    yield from (branch.expression for branch in node.routing.branches if branch.expression is not None)
+    yield from (expression for _, expression in node.routing.set)
+
+
+def _reads(expression: Expression, name: str, block_id: str) -> bool:
+    if name in expression.references.context:
+        return True
+    path = rf"""\boutput\s*(\.\s*{name}\b|\[\s*['"]{name}['"]\s*\])"""
+    return block_id in expression.references.outputs and re.search(path, expression.source) is not None
+
+
+def unsupported_features(plan: Plan) -> tuple[Problem, ...]:
+    """Return what the plan holds that is understood, but cannot be run by this version."""
+    found = [
+        Problem(
+            "LOOPS_NOT_SUPPORTED",
+            "This version cannot run loops yet",
+            pointer=plan.nodes[loop.entries[0]].pointer,
+            suggestion="Take out the edges that lead back",
+            blocks=tuple(
+                plan.nodes[node].id for node in loop.body if plan.nodes[node].kind is NodeKind.BLOCK
+            ),
+        )
+        for loop in plan.loops
+    ]
+    for node in plan.nodes:
+        found += _unsupported_in(node)
+    return tuple(found)
+
+
+_NOT_RUN_YET: Mapping[ToolType, str] = {
+    ToolType.MAP: "maps",
+    ToolType.SUBWORKFLOW: "sub-workflows",
+    ToolType.WAIT: "waits",
+}
+
+
+def _unsupported_in(node: Node) -> Iterator[Problem]:
+    if node.kind is NodeKind.DECIDE:
+        yield Problem(
+            "QUESTIONS_NOT_SUPPORTED",
+            f"'{node.id[:-1]}' puts a question to the language model, which this version cannot do yet",
+            pointer=node.pointer,
+            suggestion="Write the condition as an expression",
+            blocks=(node.id[:-1],),
+        )
+    block = node.block
+    if block is None:
+        return
+    what = _NOT_RUN_YET.get(block.tool_type) if block.tool_type else None
+    if what is None and block.for_each is not None:
+        what = "maps"
+    if what is not None:
+        yield Problem(
+            "TOOL_NOT_SUPPORTED",
+            f"This version cannot run {what} yet",
+            pointer=f"{node.pointer}/toolType",
+            suggestion="Use another tool type",
+            blocks=(block.block_id,),
+        )
