@@ -1,0 +1,1 @@
+"""The platform: engine, agents, accounts, operations and the embedded servers."""

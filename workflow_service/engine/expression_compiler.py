@@ -1,7 +1,7 @@
 """From syntax tree to closures: the allowlist of the expression language.
 
-What this module does not name is refused. Names become look-ups in a ``Scope``, noted as references; values are
-handled by ``operators`` only.
+What this module does not name is refused. Names become look-ups in a ``Scope``, noted as references; values
+are handled by ``operators`` only.
 """
 
 import ast
@@ -30,15 +30,23 @@ _ROOT_FORMS = {
 }
 
 
+def one_line(source: str) -> str:
+    """Return ``source`` with its line breaks as blanks, every character in its place."""
+    return source.replace("\n", " ")
+
+
 def shown(source: str) -> str:
     """Return ``source`` cut to what fits into a message."""
+    source = one_line(source)
     return source if len(source) <= 200 else source[:197] + "..."
 
 
 def place_of(source: str, node: ast.expr) -> tuple[int, int]:
-    """Return line and column of ``node``, counted from 1 in characters (ast counts columns in bytes)."""
-    line = source.split("\n")[node.lineno - 1]
-    return node.lineno, len(line.encode()[: node.col_offset].decode(errors="replace")) + 1
+    """Return line and column of ``node``, counted from 1 in characters.
+
+    The parser saw ``source`` as one line and counted in bytes.
+    """
+    return syntax_hints.line_and_column(source, len(source.encode()[: node.col_offset].decode()))
 
 
 def error_at(
@@ -51,10 +59,16 @@ def error_at(
 ) -> ExpressionError:
     """Return an error that names the place of ``node`` (the whole source without one)."""
     line, column = place_of(source, node) if node is not None else (1, 1)
-    problem = Problem(code, message, suggestion=suggestion, line=line, column=column)
-    where = f"column {column}" if line == 1 else f"line {line}, column {column}"
-    hint = f" ({suggestion})" if suggestion else ""
-    return kind(f"{message}{hint}, at {where} of: {shown(source)}", [problem])
+    return error_of(Problem(code, message, suggestion=suggestion, line=line, column=column), source, kind)
+
+
+def error_of(problem: Problem, source: str, kind: type[ExpressionError] = ExpressionError) -> ExpressionError:
+    """Return the error of one problem, its message naming place and mend."""
+    where = (
+        f"column {problem.column}" if problem.line == 1 else f"line {problem.line}, column {problem.column}"
+    )
+    hint = f" ({problem.suggestion})" if problem.suggestion else ""
+    return kind(f"{problem.message}{hint}, at {where} of: {shown(source)}", [problem])
 
 
 _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -98,9 +112,9 @@ class Compiler:
             case ast.Name():
                 return self._name(node)
             case ast.Attribute():
-                return self._root(node) or self._look_up(node, node.value, _always(node.attr))
+                return self._root(node) or self._look_up(node, _always(node.attr))
             case ast.Subscript():
-                return self._root(node) or self._look_up(node, node.value, self._index(node))
+                return self._root(node) or self._look_up(node, self._index(node))
             case ast.Compare():
                 return self._compare(node)
             case ast.BoolOp():
@@ -123,7 +137,7 @@ class Compiler:
         return self._error("EXPRESSION_NOT_ALLOWED", f"{what} is not part of the language", node, suggestion)
 
     def _text_of(self, node: ast.expr) -> str:
-        return shown(ast.get_source_segment(self.source, node) or self.source)
+        return shown(ast.get_source_segment(one_line(self.source), node) or self.source)
 
     def _refused(self, refusal: Refused, node: ast.expr) -> ExpressionError:
         return self._error("TYPE_MISMATCH", refusal.message, node, refusal.suggestion)
@@ -191,7 +205,8 @@ class Compiler:
             raise self._not_allowed(node.slice)
         return self.compile(node.slice)
 
-    def _look_up(self, node: ast.expr, base: ast.expr, key_of: Run) -> Run:
+    def _look_up(self, node: ast.Attribute | ast.Subscript, key_of: Run) -> Run:
+        base = node.value
         value_of = self.compile(base)
         look_up = operators.look_up
 
@@ -200,10 +215,11 @@ class Compiler:
             try:
                 return look_up(value, key)
             except LookupError:
-                where = self._text_of(base)
-                reason = f"{where} is null" if value is None else f"{where} has no {_entry(key)}"
-                message = f"{self._text_of(node)} is missing: {reason}"
-                hint = syntax_hints.nearest(key, value)
+                name = _constant_key(node)
+                lack = f"has no '{shown(name)}'" if name is not None else "has no such entry"
+                lack = "is null" if value is None else lack
+                message = f"{self._text_of(node)} is missing: {self._text_of(base)} {lack}"
+                hint = syntax_hints.nearest(name, value)
                 raise error_at("MISSING_VALUE", message, self.source, node, hint, MissingValue) from None
             except Refused as refusal:
                 message = f"{self._text_of(node)}: {refusal.message}"
@@ -370,7 +386,3 @@ def _constant_key(node: ast.Attribute | ast.Subscript) -> str | None:
         case ast.Constant(value=str(key)):
             return key
     return None
-
-
-def _entry(key: Any) -> str:
-    return f"entry {key}" if isinstance(key, int) else f"'{shown(str(key))}'"

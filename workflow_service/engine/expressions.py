@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from workflow_service.engine import operators, syntax_hints
 from workflow_service.engine.errors import ExpressionError, Problem
-from workflow_service.engine.expression_compiler import Compiler, Run, error_at, shown
+from workflow_service.engine.expression_compiler import Compiler, Run, error_at, error_of, one_line, shown
 from workflow_service.engine.scope import MissingValue, References, Scope, ValuesScope
 
 __all__ = [
@@ -111,15 +111,12 @@ def _parse(source: str) -> ast.Expression:
     problem = syntax_hints.forbidden_text(source)
     if problem is None:
         try:
-            return ast.parse(source, mode="eval")
+            return ast.parse(one_line(source), mode="eval")
         except (MemoryError, RecursionError):
             raise error_at("EXPRESSION_TOO_LARGE", "the expression is nested too deep", source) from None
         except (SyntaxError, ValueError) as error:
             problem = syntax_hints.explain(source, error)
-    message = f"{problem.message}{f' ({problem.suggestion})' if problem.suggestion else ''}"
-    raise ExpressionError(
-        f"{message}, at line {problem.line}, column {problem.column} of: {shown(source)}", [problem]
-    )
+    raise error_of(problem, source)
 
 
 def _check_size(tree: ast.Expression, source: str) -> None:

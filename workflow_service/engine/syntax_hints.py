@@ -96,9 +96,13 @@ def blank_texts(source: str) -> str:
 def _problem(
     source: str, offset: int, message: str, suggestion: str = "", code: str = "EXPRESSION_SYNTAX"
 ) -> Problem:
-    line = source.count("\n", 0, offset) + 1
-    column = offset - (source.rfind("\n", 0, offset) + 1) + 1
+    line, column = line_and_column(source, offset)
     return Problem(code, message, suggestion=suggestion, line=line, column=column)
+
+
+def line_and_column(source: str, offset: int) -> tuple[int, int]:
+    """Return the place of the character at ``offset``, counted from 1."""
+    return source.count("\n", 0, offset) + 1, offset - source.rfind("\n", 0, offset)
 
 
 def forbidden_text(source: str) -> Problem | None:
@@ -116,6 +120,11 @@ def forbidden_text(source: str) -> Problem | None:
                 match.start(),
                 f"'{match.group()}' is not an escape sequence",
                 "write \\\\ for a backslash",
+            )
+    for match in TEXT_LITERAL.finditer(source):
+        if len(match.group()) == 2 and source[match.end() : match.end() + 1] == match.group()[0]:
+            return _problem(
+                source, match.start(), "a text is not enclosed in three quotes", "write one quote"
             )
     for offset, character in enumerate(source):
         if (character < " " and character not in "\t\n") or "\ud800" <= character <= "\udfff":
@@ -151,7 +160,5 @@ def explain(source: str, error: Exception) -> Problem:
         if missing:
             odd = opening if missing > 0 else closing
             return _problem(source, outside.rfind(odd), f"'{odd}' has no counterpart", "balance the brackets")
-    line, column = 1, 1
-    if isinstance(error, SyntaxError):
-        line, column = max(error.lineno or 1, 1), max(error.offset or 1, 1)
-    return Problem("EXPRESSION_SYNTAX", "this cannot be read as an expression", line=line, column=column)
+    offset = max(error.offset or 1, 1) - 1 if isinstance(error, SyntaxError) else 0
+    return _problem(source, offset, "this cannot be read as an expression")

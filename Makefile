@@ -1,0 +1,53 @@
+# The one door to everything a developer does; hooks and CI call only these targets.
+# Nothing but Python >= 3.11 is needed: each target sets up what it uses (PYTHON=... names an interpreter).
+
+SHELL := /bin/sh
+PYTHON ?=
+ARGS ?=
+RUN := .venv/bin/python
+SETUP := PYTHON="$(PYTHON)" sh scripts/setup_environment.sh
+# The type checker reads Django's settings, and connects to nothing.
+LINT_ENV := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1/lint REDIS_URL=redis://127.0.0.1/0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test coverage lint fmt bench chaos clean setup setup-dev
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: setup ## Run the sales pipeline on real data, from nothing, and show it
+	@$(RUN) manage.py demo $(ARGS)
+
+up: setup ## Run the whole stack until Ctrl-C; prints the URLs and a password
+	@$(RUN) manage.py up $(ARGS)
+
+test: setup-dev ## Run the tests (ARGS="-k name" for some)
+	@$(RUN) -m pytest $(ARGS)
+
+coverage: setup-dev ## Run the tests and measure how much of the code they reach
+	@$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+lint: setup-dev ## Check style, formatting, types and import layers
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(LINT_ENV) $(RUN) -m mypy
+	@.venv/bin/lint-imports
+
+fmt: setup-dev ## Format the code and mend what can be mended by itself
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+bench: setup-dev ## Measure the cost of a step beside a bare Celery chain
+	@$(RUN) -m benchmarks $(ARGS)
+
+chaos: setup-dev ## Kill processes and wipe servers in the middle of runs
+	@$(RUN) -m pytest tests/chaos $(ARGS)
+
+clean: ## Remove the environment, caches and all data of the private servers
+	@sh scripts/clean.sh
+
+setup:
+	@$(SETUP) runtime
+
+setup-dev:
+	@$(SETUP) dev

@@ -1,0 +1,97 @@
+"""Claims: a worker takes a queued block, and only one does.
+
+The claim is one ``UPDATE … WHERE status = 'QUEUED'``; no row means that another worker has it or that the run was
+paused or cancelled, and that is no error. The input is resolved once per generation, in the claim's transaction.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
+
+from executions_app.journal import Journal
+from executions_app.run_state import TRY_LOCK, RunState
+from executions_app.settlement import Claim, resolve_input
+from executions_app.transaction import pipelined_transaction
+from executions_app.values import RunValues
+from templates_app.plans import compiled_version
+from workflow_service.engine.errors import ExpressionError
+from workflow_service.engine.plan import Node
+from workflow_service.engine.states import ExecutionStatus
+
+CLAIM = """
+    UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
+        started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL
+    WHERE id = %s AND status = 'QUEUED'
+    RETURNING id, node, block_id, fence, retries, input::text AS input, started_at
+"""
+IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
+RECORD_CLAIM = """
+    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s
+    WHERE id = %s
+"""
+ORPHANS = "SELECT execution_id, id, fence FROM executions_app_blockexecution WHERE worker_id = %s AND status = 'RUNNING'"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """What asking for a block gave: the claim, or None where there was nothing to claim.
+
+    ``orphans`` are the (execution id, row id, fence) of blocks that bear this worker's id although it is not running them: their
+    claim was committed and the answer lost.
+    """
+
+    claim: Claim | None
+    orphans: list[tuple[int, int, int]]
+
+
+def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> ClaimAnswer:
+    """Claim a queued block for a worker process that runs nothing else."""
+    with pipelined_transaction() as tx:
+        locked = tx.run(TRY_LOCK, (execution_id,))
+        identified = tx.run(IDENTIFY, (execution_id,))
+        orphaned = tx.run(ORPHANS, (worker,))
+        claimed = tx.run(CLAIM, (worker, block_execution_id))
+        lock_row, identity = locked.fetchone(), identified.fetchone()
+        orphans = [(row.execution_id, row.id, row.fence) for row in orphaned]
+        row = claimed.fetchone()
+        if row is None or identity is None:
+            return ClaimAnswer(None, orphans)
+        node = compiled_version(identity.version_id).plan.nodes[row.node]
+        given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
+        agent_id = (node.block.agent_id if node.block else None) or ""
+        tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, lock_row is None, row.id))
+        if lock_row is not None:
+            run = RunState(*lock_row)
+            journal = Journal(run)
+            journal.event("block_started", row.block_id, {"agentId": agent_id}, row_id=row.id, at=row.started_at)
+            if run.status is ExecutionStatus.STARTING:
+                run.status = ExecutionStatus.RUNNING
+            journal.flush(tx)
+            run.save(tx)
+        tx.commit()
+    claim = Claim(
+        execution_id=execution_id,
+        execution_public_id=identity.public_id,
+        workspace_id=identity.workspace_id,
+        version_id=identity.version_id,
+        block_execution_id=row.id,
+        node=row.node,
+        fence=row.fence,
+        retries=row.retries,
+        input=given,
+        unfit_input=unfit,
+    )
+    return ClaimAnswer(claim, orphans)
+
+
+def _input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
+    if row.input is not None:
+        return json.loads(row.input), None
+    try:
+        return resolve_input(node, values), None
+    except ExpressionError as error:
+        return None, error.message

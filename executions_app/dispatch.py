@@ -1,0 +1,120 @@
+"""The only sender of Celery and Channels messages. Every message is a hint, sent after the commit it speaks of.
+
+A message that cannot be sent is forgotten: the sweeper sends queued blocks again, and clients poll.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+
+from asgiref.sync import async_to_sync
+from celery import chord, group
+from celery.canvas import Signature
+from channels.layers import get_channel_layer
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from executions_app.finishing import Aftermath
+from executions_app.journal import Queued
+
+logger = logging.getLogger(__name__)
+HINT_INTERVAL_S = 0.02
+
+
+def send_aftermath(aftermath: Aftermath, execution_id: int) -> None:
+    """Send what a transaction left to be sent: its queued blocks, and the news for listeners."""
+    if aftermath.queued:
+        send_blocks(execution_id, aftermath.execution_public_id, aftermath.queued)
+    if aftermath.event_seq is not None:
+        tell_execution(aftermath.execution_public_id, aftermath.event_seq)
+
+
+def send_blocks(execution_id: int, execution_public_id: str, blocks: Sequence[Queued]) -> None:
+    """Send blocks to the workers: as a chord where they meet in one join, else as a group.
+
+    A chord's body is a settle hint and no more: the last header settles the join itself.
+    """
+    from executions_app.tasks import run_block, settle
+
+    by_join: dict[int | None, list[Signature]] = defaultdict(list)
+    for block in blocks:
+        signature = run_block.signature(
+            kwargs={
+                "execution_id": execution_id,
+                "block_execution_id": block.id,
+                "execution": execution_public_id,
+                "block": block.block_id,
+            },
+            immutable=True,
+            queue=block.queue,
+        )
+        by_join[block.join].append(signature)
+    for join, signatures in by_join.items():
+        if len(signatures) == 1:
+            _publish(signatures[0])
+        elif join is None:
+            _publish(group(signatures))
+        else:
+            header = [signature.set(ignore_result=False) for signature in signatures]
+            _publish(chord(header, settle.si(execution_id=execution_id, execution=execution_public_id)))
+
+
+def send_settle_hint(execution_id: int, execution_public_id: str) -> None:
+    """Ask a worker to settle a run that this process could not lock."""
+    from executions_app.tasks import settle
+
+    _publish(settle.si(execution_id=execution_id, execution=execution_public_id))
+
+
+def _publish(signature: Signature) -> None:
+    try:
+        signature.apply_async(retry=False)
+    except (OperationalError, RedisError, OSError) as error:
+        logger.warning("a hint could not be sent, the sweeper will repeat it: %s", error)
+
+
+class _HintSender:
+    """Tells listeners of executions about new events from a thread of its own, a few times a second at most each.
+
+    Only the newest event number of an execution matters, so numbers that come in the meantime replace each other.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[str, int] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def tell(self, execution_public_id: str, seq: int) -> None:
+        with self._changed:
+            self._newest[execution_public_id] = max(seq, self._newest.get(execution_public_id, 0))
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="channel-hints", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._newest:
+                    self._changed.wait()
+                newest, self._newest = self._newest, {}
+            try:
+                async_to_sync(self._send)(newest)
+            except (RedisError, OSError) as error:
+                logger.warning("listeners could not be told, they will poll: %s", error)
+            threading.Event().wait(HINT_INTERVAL_S)
+
+    @staticmethod
+    async def _send(newest: dict[str, int]) -> None:
+        layer = get_channel_layer()
+        for public_id, seq in newest.items():
+            await layer.group_send(f"execution.{public_id}", {"type": "execution.hint", "seq": seq})
+
+
+_hints = _HintSender()
+
+
+def tell_execution(execution_public_id: str, seq: int) -> None:
+    """Tell listeners that an execution has events up to ``seq``; returns at once."""
+    _hints.tell(execution_public_id, seq)

@@ -1,0 +1,218 @@
+"""Finishing: a worker's result is written, and the run moves on.
+
+With the execution row's lock the same transaction settles every finished row of the run and claims the next block
+for this worker; without it only the own result is written. Both look again after their commit, so no wake-up is
+lost between a finisher that could not lock and the holder that had already read; the sweeper settles what is left.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import DatabaseError
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
+
+from executions_app.journal import Queued
+from executions_app.models import ExecutionLog
+from executions_app.run_state import TRY_LOCK, RunState, lock_run
+from executions_app.settlement import BATCH, UNSETTLED, Claim, Error, Settler
+from executions_app.transaction import EngineTransaction, command_transaction, pipelined_transaction
+from templates_app.plans import compiled_version
+from workflow_service.agents.invocation import LogLine
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
+
+logger = logging.getLogger(__name__)
+
+FINISH = """
+    UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
+    WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id
+"""
+WRITE_OUTPUT = """
+    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
+    SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution
+    WHERE id = %s AND fence = %s AND status = 'COMPLETED'
+    ON CONFLICT (block_execution_id) DO NOTHING
+"""
+WRITE_LOGS = """
+    INSERT INTO executions_app_executionlog (
+        execution_id, block_execution_id, block_id, agent_id, level, message, context, stack_trace, created_at)
+    SELECT b.execution_id, b.id, b.block_id, b.agent_id, l.level, l.message, l.context, l.stack_trace, l.created_at
+    FROM jsonb_to_recordset(%s) AS l(level smallint, message text, context jsonb, stack_trace text,
+        created_at timestamptz), executions_app_blockexecution b
+    WHERE b.id = %s
+"""
+ANY_UNSETTLED = """
+    SELECT EXISTS (SELECT 1 FROM executions_app_blockexecution WHERE execution_id = %s AND (
+        NOT settled AND status IN ('COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED')
+        OR unrecorded_start)) AS found
+"""
+
+
+Logs = Sequence[tuple[datetime, LogLine]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a block's work ended: COMPLETED with ``output``, or FAILED or REJECTED with ``error``."""
+
+    status: BlockStatus
+    output: JsonValue = None
+    error: Error | None = None
+    logs: Logs = ()
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``."""
+
+    accepted: bool = True
+    queued: list[Queued] = field(default_factory=list)
+    claim: Claim | None = None
+    event_seq: int | None = None
+    execution_public_id: str = ""
+    unsettled: bool = False
+    ended: bool = False
+
+
+def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
+    """Write a block's result and settle its run if nobody else is at it.
+
+    ``continue_as`` is (worker id, queue): the run's next block may be claimed for that worker. A result whose fence
+    is outdated is a zombie's and is thrown away: ``accepted`` is False.
+    """
+    try:
+        return _finish(claim, result, continue_as)
+    except DatabaseError:
+        raise
+    except Exception:
+        logger.exception("settlement of execution %s failed; its result is kept", claim.execution_public_id)
+        return _finish(claim, result, None, settle=False)
+
+
+def settle_execution(execution_id: int, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath | None:
+    """Settle what is finished and unsettled in a run; None if somebody else holds its lock.
+
+    Where a batch cannot be settled its rows go one by one, and the one that cannot be settled is failed with
+    SETTLEMENT_ERROR: no row stops a run.
+    """
+    try:
+        return _settle_batch(execution_id, BATCH, continue_as)
+    except DatabaseError:
+        raise
+    except Exception:
+        logger.exception("settlement of execution %s failed; going row by row", execution_id)
+        return _settle_one_by_one(execution_id)
+
+
+def _finish(
+    claim: Claim, result: Result, continue_as: tuple[UUID, str] | None, *, settle: bool = True
+) -> Aftermath:
+    with pipelined_transaction() as tx:
+        locked = tx.run(TRY_LOCK, (claim.execution_id,))
+        error = Jsonb(result.error) if result.error else None
+        finished = tx.run(FINISH, (result.status, error, claim.block_execution_id, claim.fence))
+        if result.status is BlockStatus.COMPLETED:
+            tx.run(WRITE_OUTPUT, (Jsonb(result.output), claim.block_execution_id, claim.fence))
+        unsettled = tx.run(UNSETTLED, (claim.execution_id, BATCH))
+        lock_row = locked.fetchone()
+        if finished.fetchone() is None:
+            return Aftermath(accepted=False)
+        if result.logs:
+            tx.run(WRITE_LOGS, (log_rows(result.logs), claim.block_execution_id))
+        if lock_row is None or not settle:
+            aftermath = Aftermath(execution_public_id=claim.execution_public_id)
+        else:
+            aftermath = settle_locked(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
+        tx.commit()
+        aftermath.unsettled = bool(tx.run(ANY_UNSETTLED, (claim.execution_id,)).fetchone().found)
+    return aftermath
+
+
+def _settle_batch(execution_id: int, limit: int, continue_as: tuple[UUID, str] | None) -> Aftermath | None:
+    with pipelined_transaction() as tx:
+        locked = tx.run(TRY_LOCK, (execution_id,))
+        unsettled = tx.run(UNSETTLED, (execution_id, limit))
+        lock_row = locked.fetchone()
+        if lock_row is None:
+            return None
+        aftermath = settle_locked(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
+        tx.commit()
+        aftermath.unsettled = bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchone().found)
+    return aftermath
+
+
+def settle_locked(
+    tx: EngineTransaction, run: RunState, rows: Iterable[Any], continue_as: tuple[UUID, str] | None = None
+) -> Aftermath:
+    """Settle rows of a locked run, start what may start, and write it all; the caller commits."""
+    settler = Settler(tx, run, compiled_version(run.version_id))
+    settler.settle_rows(rows)
+    return conclude_locked(settler, continue_as)
+
+
+def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
+    """Start what may start after a settlement, set the run's status, and write; the caller commits."""
+    run = settler.run
+    before = run.event_seq
+    worker, queue = continue_as or (None, None)
+    claim = settler.promote(worker, queue)
+    settler.conclude()
+    settler.flush()
+    return Aftermath(
+        queued=settler.journal.queued,
+        claim=settler.claim_written(claim) if claim else None,
+        event_seq=run.event_seq,
+        execution_public_id=run.public_id,
+        ended=run.status in ENDED_EXECUTION_STATUSES and run.event_seq > before,
+    )
+
+
+def _settle_one_by_one(execution_id: int) -> Aftermath | None:
+    total = Aftermath()
+    while True:
+        try:
+            step = _settle_batch(execution_id, 1, None)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            step = _fail_poison_row(execution_id, error)
+        if step is None:
+            return None
+        total.queued += step.queued
+        total.event_seq, total.execution_public_id = step.event_seq, step.execution_public_id
+        if not step.unsettled:
+            return total
+
+
+def _fail_poison_row(execution_id: int, error: Exception) -> Aftermath | None:
+    """Fail the first unsettled row for good, without asking the engine about it."""
+    with command_transaction() as tx:
+        run = lock_run(tx, execution_id)
+        row = tx.run(UNSETTLED, (execution_id, 1)).fetchone()
+        if run is None or row is None:
+            return None
+        settler = Settler(tx, run, compiled_version(run.version_id))
+        settler.fail_poison_row(row, f"{type(error).__name__}: {error}")
+        aftermath = conclude_locked(settler)
+        aftermath.unsettled = bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchone().found)
+    return aftermath
+
+
+def log_rows(lines: Logs) -> Jsonb:
+    """Return log lines as the JSON that ``WRITE_LOGS`` reads."""
+    return Jsonb(
+        [
+            {
+                "level": ExecutionLog.Level[line.level],
+                "message": line.message,
+                "context": dict(line.context),
+                "stack_trace": line.stack_trace,
+                "created_at": at.isoformat(),
+            }
+            for at, line in lines
+        ]
+    )

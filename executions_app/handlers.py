@@ -1,0 +1,67 @@
+"""What does the work of a block: a person's gate before it, then its tool.
+
+``approvals_app`` stands above this app and registers its gate here when it is loaded.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from workflow_service.engine.definition import Block
+
+
+@dataclass(frozen=True, slots=True)
+class BlockWork:
+    """One block about to be worked on. ``input`` is its resolved configuration."""
+
+    execution_id: int
+    execution_public_id: str
+    workspace_id: int
+    workspace_public_id: str
+    block_execution_id: int
+    fence: int
+    block: Block
+    input: JsonValue
+    input_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The work may go on; ``output_extra`` is added to the block's output."""
+
+    output_extra: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person must be asked first. ``record`` writes the question, inside the transaction that parks the block,
+    and may return data for the run's ``approval_requested`` event."""
+
+    record: Callable[[], Mapping[str, JsonValue] | None]
+
+
+class HumanGate(Protocol):
+    """Decides whether a block with ``humanInLoop.required`` may go on."""
+
+    def __call__(self, work: BlockWork) -> Proceed | Ask: ...
+
+
+class NoHumanGate(RuntimeError):
+    """A block needs a person and no gate is registered: ``approvals_app`` is not installed."""
+
+
+_gates: list[HumanGate] = []
+
+
+def register_human_gate(gate: HumanGate) -> None:
+    """Register the gate; called once, when the app that owns approvals is loaded."""
+    _gates[:] = [gate]
+
+
+def human_gate() -> HumanGate:
+    """Return the registered gate; raises ``NoHumanGate``."""
+    if not _gates:
+        raise NoHumanGate
+    return _gates[0]

@@ -1,0 +1,275 @@
+"""Running blocks in a worker: claim, work outside any transaction, finish, go on with the next one in place.
+
+A worker process runs one block at a time. Whatever happens to it, the truth is in Postgres: a result that cannot be
+written is tried again until the database answers, and a result whose fence is outdated is thrown away.
+"""
+
+import json
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from typing import TypeVar
+
+import psycopg
+from django.db import Error as DjangoDatabaseError
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+from pydantic import JsonValue
+
+from executions_app.claiming import claim_block
+from executions_app.dispatch import send_aftermath, send_settle_hint
+from executions_app.finishing import Aftermath, Logs, Result, finish_block, settle_execution
+from executions_app.handlers import Ask, BlockWork, human_gate
+from executions_app.parking import retry_later, take_back, wait_for_person
+from executions_app.settlement import Claim, Error
+from executions_app.worker_identity import worker_id
+from templates_app.plans import CompiledVersion, compiled_version
+from workflow_service.accounts.models import Workspace
+from workflow_service.agents.errors import ToolError
+from workflow_service.agents.invocation import Invocation, LogLine
+from workflow_service.agents.limits import ScriptLimits, ToolLimits
+from workflow_service.agents.runtimes import invoke
+from workflow_service.engine.definition import Block, RetryPolicy
+from workflow_service.engine.retry import decide_retry
+from workflow_service.engine.states import BlockStatus, ErrorType
+from workflow_service.settings.config import get_config
+
+logger = logging.getLogger(__name__)
+
+TIME_SLICE_S = 5.0
+RECHECKS = 3
+DATABASE_RETRY_MAX_S = 2.0
+# Tools keep their own time; the alarm ends what does not.
+TIMEOUT_GRACE_S = 0.5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """The work failed and is to be tried again in ``delay_s`` seconds."""
+
+    error: Error
+    delay_s: float
+    logs: Logs
+
+
+class BlockTimeout(TimeoutError):
+    """The block did not end within its timeout."""
+
+
+def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
+    """Run a queued block and, in place, what follows it; returns how many were run.
+
+    Nothing to claim is no error: a duplicate or late message does nothing.
+    """
+    worker = worker_id()
+    answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
+    if answer.orphans:
+        hand_back(answer.orphans)
+    claim, done = answer.claim, 0
+    slice_ends = time.monotonic() + TIME_SLICE_S
+    while claim is not None:
+        outcome = work_on(claim)
+        continue_as = (worker, queue) if time.monotonic() < slice_ends else None
+        aftermath = persistently(lambda: _write(claim, outcome, continue_as))  # noqa: B023 - called at once
+        done += 1
+        send_aftermath(aftermath, execution_id)
+        if aftermath.unsettled:
+            settle_again(execution_id, aftermath.execution_public_id)
+        claim = aftermath.claim
+    return done
+
+
+def settle_again(execution_id: int, execution_public_id: str) -> None:
+    """Settle what a concurrent finisher left; after ``RECHECKS`` tries ask for it by message."""
+    for _ in range(RECHECKS):
+        aftermath = persistently(lambda: settle_execution(execution_id))
+        if aftermath is None:
+            continue
+        send_aftermath(aftermath, execution_id)
+        if not aftermath.unsettled:
+            return
+    send_settle_hint(execution_id, execution_public_id)
+
+
+def hand_back(orphans: list[tuple[int, int, int]]) -> None:
+    """Give back blocks that were claimed for this worker although it never learned of it."""
+    for execution_id, row_id, fence in orphans:
+        aftermath = persistently(lambda: take_back(execution_id, [(row_id, fence)]))  # noqa: B023 - called at once
+        send_aftermath(aftermath, execution_id)
+
+
+def persistently(operation: Callable[[], T]) -> T:
+    """Call ``operation`` until the database answers; used where a result must not be lost.
+
+    A commit whose answer was lost is repeated and finds its fence outdated, so repeating is harmless.
+    """
+    delay_s = 0.05
+    while True:
+        try:
+            return operation()
+        except (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            logger.warning("the database did not answer, trying again in %.1f s: %s", delay_s, error)
+            try:
+                connection.close()
+            except DjangoDatabaseError:
+                logger.debug("the broken connection could not be closed")
+            time.sleep(delay_s)
+            delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
+
+
+def work_on(claim: Claim) -> Result | RetryLater | Ask:
+    """Do a block's work and say how it ended; never raises for what the work does."""
+    compiled = compiled_version(claim.version_id)
+    node = compiled.plan.nodes[claim.node]
+    logs: list[tuple[datetime, LogLine]] = []
+    block = node.block
+    if block is None:
+        message = f"'{node.id}' asks a language model, and none is configured"
+        return _failed(ErrorType.CONFIGURATION_ERROR, message, logs)
+    if claim.unfit_input is not None:
+        return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
+    extra: dict[str, JsonValue] = {}
+    if block.human_in_loop.required:
+        answer = human_gate()(_block_work(claim, block))
+        if isinstance(answer, Ask):
+            return answer
+        extra = dict(answer.output_extra)
+    try:
+        output = _invoke(claim, block, logs)
+    except ToolError as error:
+        return _failure(claim, block, compiled, error, logs)
+    if extra and isinstance(output, dict):
+        output = {**extra, **output}
+    return Result(BlockStatus.COMPLETED, output=output, logs=logs)
+
+
+def _write(claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[object, str] | None) -> Aftermath:
+    match outcome:
+        case Result():
+            return finish_block(claim, outcome, continue_as=continue_as)  # type: ignore[arg-type]
+        case RetryLater():
+            return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
+        case Ask():
+            return wait_for_person(claim, outcome.record)
+
+
+def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
+    if block.tool_type is None or not isinstance(claim.input, dict):
+        raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
+    timeout_s = (block.timeout or get_config().workflow_default_timeout_ms) / 1_000
+    invocation = Invocation(
+        tool_type=block.tool_type,
+        configuration=claim.input,
+        timeout_s=timeout_s,
+        idempotency_key=idempotency_key(claim, block),
+        execution_id=claim.execution_public_id,
+        block_id=block.block_id,
+        workspace_id=workspace_public_id(claim.workspace_id),
+        log=lambda line: logs.append((timezone.now(), line)),
+    )
+    with time_limit(timeout_s + TIMEOUT_GRACE_S):
+        return invoke(invocation, tool_limits())
+
+
+def idempotency_key(claim: Claim, block: Block) -> str:
+    """Return the key that an agent sees: the same for every try of one generation of a block."""
+    return f"{claim.execution_public_id}:0:{block.block_id}:0:1"
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise ``BlockTimeout`` in this thread after so many seconds; only the main thread can be interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise BlockTimeout(f"no result within {seconds - TIMEOUT_GRACE_S:g} s")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _failure(
+    claim: Claim, block: Block, compiled: CompiledVersion, error: ToolError, logs: Logs
+) -> Result | RetryLater:
+    policy = block.retry_policy or compiled.definition.global_settings.default_retry_policy
+    retry_after = error.details.get("retryAfterS")
+    decision = decide_retry(
+        policy or RetryPolicy(max_retries=get_config().workflow_retry_attempts),
+        error_type=error.error_type,
+        retryable=error.retryable,
+        retries_so_far=claim.retries,
+        jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+        retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
+    )
+    described = _error(error.error_type, error.message, error.details, error.retryable, error.stack_trace)
+    if decision.retry:
+        return RetryLater(described, decision.delay_s, logs)
+    return Result(BlockStatus.FAILED, error=described, logs=logs)
+
+
+def _failed(error_type: ErrorType, message: str, logs: Logs) -> Result:
+    return Result(BlockStatus.FAILED, error=_error(error_type, message, {}, False, ""), logs=logs)
+
+
+def _error(
+    error_type: ErrorType, message: str, details: dict[str, JsonValue], retryable: bool, stack_trace: str
+) -> Error:
+    return {
+        "type": error_type,
+        "message": message,
+        "details": details,
+        "retryable": retryable,
+        "stackTrace": stack_trace,
+    }
+
+
+def _block_work(claim: Claim, block: Block) -> BlockWork:
+    return BlockWork(
+        execution_id=claim.execution_id,
+        execution_public_id=claim.execution_public_id,
+        workspace_id=claim.workspace_id,
+        workspace_public_id=workspace_public_id(claim.workspace_id),
+        block_execution_id=claim.block_execution_id,
+        fence=claim.fence,
+        block=block,
+        input=claim.input,
+        input_sha256=sha256(json.dumps(claim.input, sort_keys=True).encode()).hexdigest(),
+    )
+
+
+@cache
+def workspace_public_id(workspace_id: int) -> str:
+    """Return a workspace's public id; it never changes."""
+    return Workspace.objects.values_list("public_id", flat=True).get(pk=workspace_id)
+
+
+@cache
+def tool_limits() -> ToolLimits:
+    """Return what tools may use on this server, from its settings."""
+    config = get_config()
+    return ToolLimits(
+        scripts_dir=config.scripts_dir or config.data_dir / "scripts",
+        max_output_bytes=config.max_output_bytes,
+        egress_allow=config.egress_allow,
+        hidden_paths=tuple(
+            config.data_dir / name for name in ("postgres", "redis", "services.json", "credentials.json", "secret_key")
+        ),
+        script=ScriptLimits(network=config.script_network),
+    )

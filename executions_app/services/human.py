@@ -1,0 +1,86 @@
+"""A person's answer reaches a waiting block."""
+
+from dataclasses import dataclass
+
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
+
+from executions_app.finishing import WRITE_OUTPUT, Aftermath, conclude_locked
+from executions_app.parking import unsettled_rows
+from executions_app.run_state import lock_run
+from executions_app.settlement import Settler
+from executions_app.transaction import EngineTransaction
+from templates_app.plans import compiled_version
+from workflow_service.engine.decide import reads_approved
+from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.states import ErrorType, ToolType
+
+WAITING_ROW = """
+    SELECT id, node, block_id, fence, agent_id FROM executions_app_blockexecution
+    WHERE id = %s AND execution_id = %s AND status = 'WAITING' FOR UPDATE
+"""
+MAKE_READY = "UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL WHERE id = %s"
+FINISH_WAITING = """
+    UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp() WHERE id = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HumanDecision:
+    """What a person decided about a waiting block, and who."""
+
+    approved: bool
+    response: JsonObject
+    comments: str
+    responder: str
+
+
+def complete_waiting(
+    tx: EngineTransaction, *, execution_id: int, block_execution_id: int, decision: HumanDecision
+) -> Aftermath | None:
+    """Apply a decision to a waiting block, within the caller's transaction; None if it does not wait any more.
+
+    Locks the execution row, then the block row. An approved block that has a tool becomes ready to run; one without
+    is completed with the response. A rejected block is completed with ``approved: false`` where a condition behind it
+    reads ``approved``, else REJECTED. After the commit the caller hands the answer to ``dispatch.send_aftermath``.
+    """
+    run = lock_run(tx, execution_id)
+    if run is None:
+        return None
+    row = tx.run(WAITING_ROW, (block_execution_id, execution_id)).fetchone()
+    if row is None:
+        return None
+    settler = Settler(tx, run, compiled_version(run.version_id))
+    run.waiting_for_people -= 1
+    block = settler.plan.nodes[row.node].block
+    has_tool = block is not None and block.tool_type not in (None, ToolType.HUMAN)
+    settler.journal.event(
+        "approval_responded",
+        row.block_id,
+        {"approved": decision.approved, "responder": decision.responder, "comments": decision.comments},
+        row_id=row.id,
+    )
+    if decision.approved and has_tool:
+        tx.run(MAKE_READY, (row.id,))
+        settler.add_ready(1)
+    elif decision.approved or reads_approved(settler.plan, row.node):
+        tx.run(FINISH_WAITING, ("COMPLETED", None, row.id))
+        tx.run(WRITE_OUTPUT, (Jsonb(_output(decision)), row.id, row.fence))
+    else:
+        error: dict[str, JsonValue] = {
+            "type": ErrorType.APPROVAL_REJECTED,
+            "message": f"rejected by {decision.responder}" + (f": {decision.comments}" if decision.comments else ""),
+            "retryable": False,
+        }
+        tx.run(FINISH_WAITING, ("REJECTED", Jsonb(error), row.id))
+    settler.settle_rows(unsettled_rows(tx, run))
+    return conclude_locked(settler)
+
+
+def _output(decision: HumanDecision) -> JsonObject:
+    return {
+        **decision.response,
+        "approved": decision.approved,
+        "comments": decision.comments,
+        "approver": decision.responder,
+    }

@@ -1,0 +1,480 @@
+"""Settlement: what finished blocks mean for the rest of their run.
+
+Everything here happens in one transaction that holds the execution row's lock. Finished rows are taken in the order
+(finish time, id); each merges its output into the context, asks the engine where to go, and its answer is applied:
+edges resolved, nodes made ready or skipped, gates passed, events appended. The rows that change are written in one
+statement at the end, so the number of statements does not depend on the size of the workflow.
+"""
+
+import json
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from executions_app.journal import Journal, Queued
+from executions_app.run_state import RunState
+from executions_app.transaction import EngineTransaction
+from executions_app.values import RunValues
+from templates_app.plans import CompiledVersion
+from workflow_service.engine.decide import Arrivals, NodeSettlement, Settlement, Verdict, outcome, settle
+from workflow_service.engine.errors import ExpressionError
+from workflow_service.engine.expressions import Expression, compile_expression, evaluate_condition
+from workflow_service.engine.plan import Node, NodeKind
+from workflow_service.engine.states import (
+    ENDED_EXECUTION_STATUSES,
+    EXECUTION_TRANSITIONS,
+    FINISHED_BLOCK_STATUSES,
+    BlockStatus,
+    ErrorType,
+    ExecutionStatus,
+    require_transition,
+)
+from workflow_service.settings.config import get_config
+
+BATCH = 200
+CONTEXT_VALUE_MAX_BYTES = 65_536
+FIRST_RESEND_S = 5
+RUN_SCOPE = 0
+
+UNSETTLED = """
+    SELECT b.id, b.node, b.block_id, b.status, b.fence, b.settled, b.unrecorded_start, b.holds_slot, b.agent_id,
+        b.retries, b.started_at, b.finished_at, b.error::text AS error, o.value::text AS output
+    FROM executions_app_blockexecution b
+    LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id
+    WHERE b.execution_id = %s AND (
+        NOT b.settled AND b.status IN ('COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED')
+        OR b.unrecorded_start)
+    ORDER BY b.finished_at NULLS FIRST, b.id LIMIT %s
+"""
+ARRIVALS = """
+    SELECT node, taken, dead, lost, origins FROM executions_app_blockexecution
+    WHERE execution_id = %s AND scope_id = %s AND node = ANY(%s)
+"""
+
+CANCELLABLE = """
+    SELECT id, status, holds_slot FROM executions_app_blockexecution
+    WHERE execution_id = %s AND status IN ('READY', 'QUEUED', 'RETRYING', 'WAITING') ORDER BY id FOR UPDATE
+"""
+CANCEL = """
+    UPDATE executions_app_blockexecution SET status = 'CANCELLED', settled = true, holds_slot = false,
+        fence = fence + 1, finished_at = %s WHERE id = ANY(%s)
+"""
+PROMOTE = """
+    UPDATE executions_app_blockexecution SET status = 'QUEUED', holds_slot = true, queued_at = %s, next_send_at = %s
+    WHERE id IN (SELECT id FROM executions_app_blockexecution WHERE execution_id = %s AND status = 'READY'
+                 ORDER BY id LIMIT %s)
+    RETURNING id, node, block_id, queue
+"""
+
+Error = dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One block that a worker may run now, and the fence that its result must carry.
+
+    ``unfit_input`` says why its configuration could not be resolved; the block then fails without any work.
+    """
+
+    execution_id: int
+    execution_public_id: str
+    workspace_id: int
+    version_id: int
+    block_execution_id: int
+    node: int
+    fence: int
+    retries: int
+    input: JsonValue
+    unfit_input: str | None = None
+
+
+class Settler:
+    """Settles finished rows of one locked run; ``flush`` writes what it decided."""
+
+    def __init__(self, tx: EngineTransaction, run: RunState, compiled: CompiledVersion) -> None:
+        self.tx = tx
+        self.run = run
+        self.plan = compiled.plan
+        self.settings = compiled.definition.global_settings
+        self.values = RunValues(tx, run.id, run.public_id)
+        self.journal = Journal(run)
+        self._arrivals: dict[int, Arrivals] = {}
+        self._loaded: set[int] = set()
+        self._ready: list[int] = []
+        self._decided_here: deque[tuple[int, Verdict, Error | None]] = deque()
+        self._finished_node: int | None = None
+        self._finished_output: JsonValue = None
+
+    # -- finished rows
+
+    def settle_rows(self, rows: Iterable[Any]) -> None:
+        """Settle unsettled rows (the columns of ``UNSETTLED``) in the order given."""
+        for row in rows:
+            self._record(row)
+        if self.run.failing:
+            self.cancel_open_blocks()
+
+    def begin(self, roots: Iterable[int]) -> None:
+        """Make the blocks ready that begin the run."""
+        for node in roots:
+            self._make_ready(node)
+        self._settle_decided_here()
+
+    def _record(self, row: Any) -> None:
+        status = BlockStatus(row.status)
+        freed = row.holds_slot and status not in (BlockStatus.QUEUED, BlockStatus.RUNNING)
+        self.run.slots -= freed
+        if row.unrecorded_start:
+            self.journal.block_event("block_started", row, row.started_at, {"agentId": row.agent_id})
+        if row.settled or status not in FINISHED_BLOCK_STATUSES:
+            self.journal.recorded(row.id)
+            return
+        self.run.active -= 1
+        error: Error | None = json.loads(row.error) if row.error else None
+        output = json.loads(row.output) if row.output is not None else None
+        if status is BlockStatus.CANCELLED:
+            self.journal.settled(row.id, status, None, error)
+            return
+        settlement, routing_error = self._route(row, status, output)
+        if routing_error is not None:
+            # The work stays done and its output kept; what failed is the way on.
+            status, error = BlockStatus.FAILED, routing_error
+            settlement = self._settle(row.node, Verdict.FAILED, output)
+        verdict = Verdict(status.value)
+        self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
+        self._write_finish_event(row, status, error, settlement)
+        self._apply(settlement, verdict, error, row.block_id)
+        self._settle_decided_here()
+
+    def _route(self, row: Any, status: BlockStatus, output: JsonValue) -> tuple[Settlement, Error | None]:
+        try:
+            if status is BlockStatus.COMPLETED:
+                self._merge(row, output)
+        except ExpressionError as error:
+            failed = self._settle(row.node, Verdict.FAILED, output)
+            return failed, {"type": ErrorType.ROUTING_ERROR, "message": f"outputMapping: {error.message}", "retryable": False}
+        settlement = self._settle(row.node, Verdict(status.value), output)
+        failure = settlement.routing_failure
+        if failure is None:
+            return settlement, None
+        return settlement, {
+            "type": failure.error_type, "message": failure.message, "details": failure.details, "retryable": False,
+        }  # fmt: skip
+
+    def _settle(self, node: int, verdict: Verdict, output: JsonValue) -> Settlement:
+        self._finished_node, self._finished_output = node, output
+        chosen = None
+        if self.plan.nodes[node].kind is NodeKind.DECIDE and isinstance(output, dict):
+            edges = output.get("edges")
+            chosen = tuple(edges) if isinstance(edges, list) else None
+        return settle(
+            self.plan, node, verdict, scope_of=self._scope_of, arrivals_of=self._arrivals_of, chosen=chosen
+        )
+
+    def _merge(self, row: Any, output: JsonValue) -> None:
+        """Merge an output into the context: its own top-level keys, or those its ``outputMapping`` names."""
+        self.values.put_output(row.block_id, output)
+        block = self.plan.nodes[row.node].block
+        merged = output if isinstance(output, dict) else {}
+        if block and block.output_mapping:
+            scope = self.values.scope({**merged, "output": output})
+            merged = {key: compiled_mapping(source).evaluate(scope) for key, source in block.output_mapping.items()}
+        for key, value in merged.items():
+            if len(json.dumps(value)) > CONTEXT_VALUE_MAX_BYTES:
+                self.journal.log(
+                    "WARNING",
+                    f"'{key}' of block {row.block_id} is too large for the context; "
+                    f"read it as blocks.{row.block_id}.output.{key}",
+                    row,
+                )
+                continue
+            self.values.put_context(key, value)
+            self.journal.context_value(key, value, row.id)
+
+    def _write_finish_event(self, row: Any, status: BlockStatus, error: Error | None, settlement: Settlement) -> None:
+        duration_ms = None
+        if row.started_at and row.finished_at:
+            duration_ms = round((row.finished_at - row.started_at).total_seconds() * 1_000)
+        data: dict[str, JsonValue] = {"durationMs": duration_ms, "retryCount": row.retries}
+        if conditions := settlement.settled[0].conditions:
+            data["conditions"] = [{"condition": source, "result": result} for source, result in conditions]
+        if error is not None:
+            data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
+        self.journal.block_event(f"block_{status.value.lower()}", row, row.finished_at, data)
+        if status is BlockStatus.COMPLETED:
+            self.run.completed_blocks += 1
+        elif status is BlockStatus.SKIPPED:
+            self.run.skipped_blocks += 1
+        else:
+            self.run.failed_blocks += 1
+            message = error["message"] if error else status.value.lower()
+            self.journal.log(
+                "ERROR",
+                f"Block {row.block_id} failed: {message} (Agent: {row.agent_id or 'none'})",
+                row,
+                stack_trace=str((error or {}).get("stackTrace") or ""),
+            )
+
+    # -- what the engine's answer means
+
+    def _apply(self, settlement: Settlement, verdict: Verdict, error: Error | None, block_id: str) -> None:
+        for settled in settlement.settled[1:]:
+            self._write_passed_node(settled)
+        skipped = [self.plan.nodes[s.node].id for s in settlement.settled[1:] if s.verdict is Verdict.SKIPPED]
+        if skipped:
+            self.journal.event("blocks_skipped", data={"blocks": skipped})
+        self._arrivals.update(settlement.arrivals)
+        for node, arrivals in settlement.arrivals.items():
+            self.journal.counters(self.plan.nodes[node], arrivals)
+        self.run.reached_end |= settlement.reached_end
+        if verdict in (Verdict.FAILED, Verdict.REJECTED) and not settlement.handled:
+            self._fail_unhandled(block_id, error)
+        for node in settlement.ready:
+            self._make_ready(node)
+
+    def _write_passed_node(self, settled: NodeSettlement) -> None:
+        node = self.plan.nodes[settled.node]
+        if settled.verdict is Verdict.SKIPPED:
+            self.run.skipped_blocks += node.kind is NodeKind.BLOCK
+            status = BlockStatus.SKIPPED
+        else:
+            status = BlockStatus.COMPLETED
+        self.journal.node(
+            node, status, settled=True, finished_at=self.run.now, outcomes=settled.outcomes, origins=settled.origins
+        )
+        for key, value in settled.computed.items():
+            self.values.put_context(key, value)
+            self.journal.context_value(key, value, 0)
+
+    def _fail_unhandled(self, block_id: str, error: Error | None) -> None:
+        self.run.unhandled_failures += 1
+        if self.run.error is None:
+            self.run.error = json.dumps({**(error or {}), "blockId": block_id})
+        block = self.plan.nodes[self.plan.node_by_id[block_id]].block
+        policy = (block.on_failure if block else None) or self.settings.on_failure
+        if policy == "fail":
+            self.run.failing = True
+
+    def _make_ready(self, index: int) -> None:
+        node = self.plan.nodes[index]
+        if self.run.failing:
+            self.journal.node(node, BlockStatus.CANCELLED, settled=True, finished_at=self.run.now)
+            return
+        if node.guard is not None:
+            verdict, error = self._evaluate_guard(node)
+            if verdict is not None:
+                self._decided_here.append((index, verdict, error))
+                return
+        self.run.active += 1
+        self.run.ready += 1
+        self._ready.append(index)
+        self.journal.node(node, BlockStatus.READY)
+
+    def _evaluate_guard(self, node: Node) -> tuple[Verdict | None, Error | None]:
+        assert node.guard is not None  # noqa: S101 - the caller checked
+        try:
+            passed = evaluate_condition(node.guard, self.values.scope())
+        except ExpressionError as error:
+            return Verdict.FAILED, {"type": ErrorType.ROUTING_ERROR, "message": error.message, "retryable": False}
+        return (None, None) if passed else (Verdict.SKIPPED, None)
+
+    def _settle_decided_here(self) -> None:
+        """Settle the nodes whose guard decided them without any work."""
+        while self._decided_here:
+            index, verdict, error = self._decided_here.popleft()
+            node = self.plan.nodes[index]
+            settlement = self._settle(index, verdict, None)
+            status = BlockStatus(verdict.value)
+            self.journal.node(
+                node, status, settled=True, finished_at=self.run.now, outcomes=settlement.settled[0].outcomes, error=error
+            )
+            if verdict is Verdict.SKIPPED:
+                self.run.skipped_blocks += 1
+                self.journal.event("blocks_skipped", data={"blocks": [node.id], "guard": node.guard.source if node.guard else ""})
+            else:
+                self.run.failed_blocks += 1
+                self.journal.event("block_failed", node.id, {"error": error})
+            self._apply(settlement, verdict, error, node.id)
+
+    def fail_poison_row(self, row: Any, reason: str) -> None:
+        """Fail a row that cannot be settled, and the run with it; the engine is not asked."""
+        error: Error = {"type": ErrorType.SETTLEMENT_ERROR, "message": reason, "retryable": False}
+        self.run.active -= 1
+        self.run.slots -= row.holds_slot
+        self.run.failed_blocks += 1
+        self.run.unhandled_failures += 1
+        self.run.failing = True
+        self.run.error = self.run.error or json.dumps({**error, "blockId": row.block_id})
+        self.journal.settled(row.id, BlockStatus.FAILED, None, error)
+        self.journal.block_event("block_failed", row, row.finished_at, {"error": error})
+        self.cancel_open_blocks()
+
+    # -- what decide asks for
+
+    def _scope_of(self, index: int) -> Any:
+        node = self.plan.nodes[index]
+        own = self._finished_output if index == self._finished_node else None
+        own_keys = own.keys() if isinstance(own, dict) else frozenset[str]()
+        references = node.routing_references
+        self.values.prefetch([replace(references, context=references.context - own_keys)])
+        return self.values.scope(own)
+
+    def _arrivals_of(self, nodes: frozenset[int]) -> Mapping[int, Arrivals]:
+        unknown = sorted(nodes - self._loaded)
+        if unknown:
+            for row in self.tx.run(ARRIVALS, (self.run.id, RUN_SCOPE, unknown)):
+                self._arrivals.setdefault(
+                    row.node, Arrivals(row.taken, row.dead, row.lost, frozenset(row.origins))
+                )
+            self._loaded.update(unknown)
+        return {node: self._arrivals[node] for node in nodes if node in self._arrivals}
+
+    # -- what may start
+
+    def cancel_open_blocks(self) -> None:
+        """Cancel what has not begun or waits: nothing new starts in a failing or cancelled run."""
+        for index in self._ready:
+            self.journal.node(self.plan.nodes[index], BlockStatus.CANCELLED, settled=True, finished_at=self.run.now)
+        rows = self.tx.run(CANCELLABLE, (self.run.id,)).fetchall()
+        if rows:
+            self.tx.run(CANCEL, (self.run.now, [row.id for row in rows]))
+        self.run.active -= len(self._ready) + len(rows)
+        self.run.slots -= sum(row.holds_slot for row in rows)
+        self.run.ready = 0
+        self.run.waiting_for_people = 0
+        self._ready.clear()
+
+    def add_ready(self, count: int) -> None:
+        """Say that rows became READY outside this settlement (woken, taken back): they may be queued again."""
+        self.run.ready += count
+
+    def promote(self, worker_id: UUID | None = None, queue: str | None = None) -> Claim | None:
+        """Queue ready blocks while there are free slots, oldest first.
+
+        With ``worker_id`` one of them is claimed for that worker at once, if it is of its ``queue`` and no older
+        block waits. Returns that claim; its row id is known after ``flush``.
+        """
+        if self.run.status is ExecutionStatus.PAUSED or self.run.failing or not self.run.ready:
+            return None
+        limit = self.settings.max_parallel_blocks or get_config().workflow_max_parallel_blocks
+        free = max(0, limit - self.run.slots)
+        older = min(free, self.run.ready - len(self._ready))
+        resend_at = self.run.now + timedelta(seconds=FIRST_RESEND_S)
+        if older:
+            for row in self.tx.run(PROMOTE, (self.run.now, resend_at, self.run.id, older)).fetchall():
+                self._take_slot()
+                self.journal.queued.append(Queued(row.id, row.block_id, row.queue, self._join_of(row.node)))
+        starting = self._ready[: free - older]
+        claimed: Claim | None = None
+        for index in starting:
+            self._take_slot()
+            node = self.plan.nodes[index]
+            if worker_id and not older and claimed is None and queue == self.run.queue:
+                claimed = self._claim(node, worker_id)
+                if claimed:
+                    continue
+            self.journal.node(
+                node, BlockStatus.QUEUED, holds_slot=True, queued_at=self.run.now, next_send_at=resend_at
+            )
+            self.journal.to_send[index] = self._join_of(index)
+        return claimed
+
+    def _take_slot(self) -> None:
+        self.run.slots += 1
+        self.run.ready -= 1
+
+    def _join_of(self, index: int) -> int | None:
+        """Return the join that all edges of a node lead to, if there is one such."""
+        targets = {self.plan.edges[edge].target for edge in self.plan.nodes[index].normal_edges}
+        if len(targets) != 1:
+            return None
+        (target,) = targets
+        return target if target >= 0 and len(self.plan.nodes[target].in_edges) > 1 else None
+
+    def _claim(self, node: Node, worker_id: UUID) -> Claim | None:
+        try:
+            given = resolve_input(node, self.values)
+        except ExpressionError:
+            return None  # the claim from the queue fails the block, with the reason
+        agent_id = node.block.agent_id or "" if node.block else ""
+        self.journal.node(
+            node, BlockStatus.RUNNING, holds_slot=True, queued_at=self.run.now, started_at=self.run.now, fence=1,
+            worker_id=worker_id, input=given, agent_id=agent_id,
+        )  # fmt: skip
+        self.journal.event("block_started", node.id, {"agentId": agent_id}, node=node.index)
+        run = self.run
+        # The row's id is known once it is written: `claim_written` puts it in.
+        return Claim(run.id, run.public_id, run.workspace_id, run.version_id, 0, node.index, 1, 0, given)
+
+    def claim_written(self, claim: Claim) -> Claim:
+        """Return a claim made by ``promote`` with the row id that ``flush`` gave it."""
+        return replace(claim, block_execution_id=self.journal.row_ids[claim.node])
+
+    # -- how the run stands
+
+    def conclude(self) -> None:
+        """Set the run's status from what is left to do, and end it if nothing is."""
+        run = self.run
+        if run.status in ENDED_EXECUTION_STATUSES:
+            return
+        if run.active == 0:
+            self._end()
+            return
+        if run.status is ExecutionStatus.PAUSED:
+            return
+        waits = run.waiting_for_people == run.active
+        new = ExecutionStatus.WAITING_FOR_APPROVAL if waits else ExecutionStatus.RUNNING
+        if new is not run.status:
+            if waits:
+                self.journal.event("execution_waiting")
+            self._become(new)
+
+    def _end(self) -> None:
+        run = self.run
+        status, error_type = outcome(
+            self.plan, unhandled_failures=run.unhandled_failures > 0, reached_end=run.reached_end
+        )
+        if error_type is ErrorType.NO_PATH_TO_END and run.error is None:
+            run.error = json.dumps({"type": error_type, "message": "every path ended before 'end' was reached"})
+        self._become(status)
+        run.completed_at = run.now
+        duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
+        error = json.loads(run.error) if run.error else None
+        data: dict[str, JsonValue] = {"durationMs": duration_ms}
+        if status is not ExecutionStatus.COMPLETED and error:
+            data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
+        self.journal.event(f"execution_{status.value.lower()}", data=data)
+        if status is ExecutionStatus.COMPLETED:
+            self.journal.log("INFO", f"Workflow {run.public_id} completed successfully in {duration_ms}ms")
+        else:
+            self.journal.log("ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}")
+
+    def _become(self, status: ExecutionStatus) -> None:
+        require_transition(EXECUTION_TRANSITIONS, self.run.status, status)
+        self.run.status = status
+
+    def flush(self) -> None:
+        """Write everything that was decided."""
+        self.journal.flush(self.tx)
+        self.run.save(self.tx)
+
+
+def resolve_input(node: Node, values: RunValues) -> JsonValue:
+    """Return a node's configuration with every ``${...}`` replaced, secrets left as references.
+
+    Raises ``ExpressionError`` where a name is missing or does not fit.
+    """
+    values.prefetch([node.references])
+    return node.template.render(values.scope())
+
+
+@cache
+def compiled_mapping(source: str) -> Expression:
+    """Return an output mapping's expression, compiled once per process."""
+    return compile_expression(source)

@@ -1,0 +1,136 @@
+"""The sweeper repairs what hints cannot guarantee: once a second, from Postgres alone.
+
+Due retries wake, queued blocks whose message was lost are sent again, blocks of dead workers are taken back, and
+finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a worker's heartbeat sweeps.
+A transaction-level advisory lock makes concurrent sweepers harmless, and every execution is swept in its own
+transaction.
+"""
+
+import logging
+from collections import defaultdict
+
+from celery import current_app
+from django.db import connection, transaction
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from executions_app.dispatch import send_aftermath, send_blocks
+from executions_app.journal import Queued
+from executions_app.parking import take_back, wake_retries
+from executions_app.running import settle_again
+from executions_app.worker_identity import LEASE_S
+
+logger = logging.getLogger(__name__)
+
+SWEEP_LOCK = 7_461_001
+GAP_S = 3
+UNSETTLED_AGE_S = 1
+RESENDS_PER_TICK = 500
+RESEND_MAX_S = 300
+# While more messages than this wait in a queue its blocks are not lost but late, and are not sent again.
+LONG_QUEUE = 2_000
+
+BEGIN_SWEEP = "SELECT pg_try_advisory_xact_lock(%s)"
+READ_CLOCK = """
+    INSERT INTO executions_app_sweeperstate AS s (id, last_tick_at) VALUES (1, clock_timestamp())
+    ON CONFLICT (id) DO UPDATE SET last_tick_at = clock_timestamp(),
+        grace_until = CASE WHEN s.last_tick_at < clock_timestamp() - make_interval(secs => %s)
+            THEN clock_timestamp() + make_interval(secs => %s) ELSE s.grace_until END
+    RETURNING grace_until IS NULL OR grace_until <= clock_timestamp() AS leases_expire
+"""
+DUE_RETRIES = """
+    SELECT DISTINCT execution_id FROM executions_app_blockexecution
+    WHERE status = 'RETRYING' AND due_at <= clock_timestamp() LIMIT 500
+"""
+LOST_MESSAGES = """
+    WITH late AS (
+        SELECT id FROM executions_app_blockexecution
+        WHERE status = 'QUEUED' AND next_send_at <= clock_timestamp()
+        ORDER BY next_send_at LIMIT %s FOR UPDATE SKIP LOCKED)
+    UPDATE executions_app_blockexecution b SET sends = sends + 1,
+        next_send_at = clock_timestamp() + make_interval(secs => least(%s, 5 * power(2, sends + 1)))
+    FROM late, executions_app_execution e WHERE b.id = late.id AND e.id = b.execution_id
+    RETURNING b.id, b.execution_id, e.public_id, b.block_id, b.queue
+"""
+DEAD_WORKERS = """
+    SELECT b.execution_id, b.id, b.fence FROM executions_app_blockexecution b
+    LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
+    WHERE b.status = 'RUNNING' AND l.id IS NULL LIMIT 1000
+"""
+DROP_EXPIRED = "DELETE FROM executions_app_workerlease WHERE expires_at < clock_timestamp() - interval '1 hour'"
+UNSETTLED_RUNS = """
+    SELECT DISTINCT b.execution_id, e.public_id FROM executions_app_blockexecution b
+    JOIN executions_app_execution e ON e.id = b.execution_id
+    WHERE (NOT b.settled AND b.status IN ('COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED')
+           OR b.unrecorded_start)
+        AND coalesce(b.finished_at, b.started_at) < clock_timestamp() - make_interval(secs => %s) LIMIT 200
+"""
+
+
+def sweep() -> bool:
+    """Repair what can be repaired now; returns False if another sweeper is at it."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute(BEGIN_SWEEP, [SWEEP_LOCK])
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
+        (leases_expire,) = cursor.fetchone()
+    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers):
+        _guarded(step)
+    if leases_expire:
+        _guarded(take_back_lost_blocks)
+    return True
+
+
+def _guarded(step: object) -> None:
+    # One broken execution must not keep the others from being swept.
+    try:
+        step()  # type: ignore[operator]
+    except Exception:
+        logger.exception("a sweep step failed; it is repeated with the next tick")
+
+
+def _wake_due_retries() -> None:
+    for (execution_id,) in _rows(DUE_RETRIES):
+        send_aftermath(wake_retries(execution_id), execution_id)
+
+
+def _send_lost_messages() -> None:
+    if _queue_is_long():
+        return
+    late: dict[tuple[int, str], list[Queued]] = defaultdict(list)
+    for row_id, execution_id, public_id, block_id, queue in _rows(LOST_MESSAGES, RESENDS_PER_TICK, RESEND_MAX_S):
+        late[execution_id, public_id].append(Queued(row_id, block_id, queue, None))
+    for (execution_id, public_id), blocks in late.items():
+        send_blocks(execution_id, public_id, blocks)
+
+
+def _settle_leftovers() -> None:
+    for execution_id, public_id in _rows(UNSETTLED_RUNS, UNSETTLED_AGE_S):
+        settle_again(execution_id, public_id)
+
+
+def take_back_lost_blocks() -> None:
+    """Give the blocks of workers without a live lease to others."""
+    lost: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for execution_id, row_id, fence in _rows(DEAD_WORKERS):
+        lost[execution_id].append((row_id, fence))
+    for execution_id, blocks in lost.items():
+        send_aftermath(take_back(execution_id, blocks), execution_id)
+    with connection.cursor() as cursor:
+        cursor.execute(DROP_EXPIRED)
+
+
+def _rows(statement: str, *parameters: object) -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, list(parameters) or None)
+        return cursor.fetchall()
+
+
+def _queue_is_long() -> bool:
+    try:
+        with current_app.connection_for_read() as broker:
+            client = broker.default_channel.client
+            return any(client.llen(queue) > LONG_QUEUE for queue in ("high", "default", "low"))
+    except (AttributeError, OperationalError, RedisError, OSError):
+        return False  # another broker, or none at the moment: sending again is harmless

@@ -1,0 +1,59 @@
+"""Transactions of the engine: few round trips, one commit.
+
+The statements of a step are sent in psycopg's pipeline mode: a statement waits for the network only where its rows
+are read. ``BEGIN`` and ``COMMIT`` are statements of the same pipeline. Each statement has its own snapshot (READ
+COMMITTED), so what follows the lock of the execution row sees everything committed before the lock was given.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from django.db import connection, transaction
+from psycopg.rows import namedtuple_row
+
+
+class EngineTransaction:
+    """One open transaction. ``run`` sends a statement; reading its rows waits for them."""
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self._raw = raw
+        self.committed = False
+
+    def run(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+        """Send a statement and return its cursor."""
+        # Django's own cursors bind on the client, which pipelines and prepared statements do not allow.
+        return psycopg.Cursor(self._raw, row_factory=namedtuple_row).execute(statement, parameters or None)
+
+    def commit(self) -> None:
+        """Send ``COMMIT``; statements sent after it run on their own, in the same round trip."""
+        self.run("COMMIT")
+        self.committed = True
+
+
+@contextmanager
+def pipelined_transaction() -> Iterator[EngineTransaction]:
+    """Open a pipeline and a transaction in it; rolled back unless ``commit`` was called.
+
+    Raises ``RuntimeError`` inside another transaction: what follows a commit relies on its being durable.
+    """
+    if connection.in_atomic_block:
+        raise RuntimeError("an engine transaction must be the outermost one")
+    connection.ensure_connection()
+    raw = connection.connection
+    opened = EngineTransaction(raw)
+    try:
+        with raw.pipeline():
+            opened.run("BEGIN")
+            yield opened
+    finally:
+        if not raw.closed and raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            raw.execute("ROLLBACK")
+
+
+@contextmanager
+def command_transaction() -> Iterator[EngineTransaction]:
+    """Open a durable transaction in which engine statements and Django's ORM may be mixed."""
+    with transaction.atomic(durable=True):
+        yield EngineTransaction(connection.connection)

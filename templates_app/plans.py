@@ -1,0 +1,25 @@
+"""Compiled versions, cached per process: a version never changes, so neither does its plan."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from templates_app.models import TemplateVersion
+from workflow_service.engine.definition import Definition
+from workflow_service.engine.documents import load_definition
+from workflow_service.engine.plan import Plan, compile_plan
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledVersion:
+    """A version's definition and its plan."""
+
+    definition: Definition
+    plan: Plan
+
+
+@lru_cache(maxsize=256)
+def compiled_version(version_id: int) -> CompiledVersion:
+    """Return the compiled version of that id; raises ``TemplateVersion.DoesNotExist``."""
+    document = TemplateVersion.objects.values_list("definition", flat=True).get(pk=version_id)
+    definition = load_definition(document)
+    return CompiledVersion(definition, compile_plan(definition))

@@ -1,0 +1,259 @@
+"""What a block's ``configuration`` may hold, per tool type, and what is wrong with one.
+
+The models are checked twice: when a template is validated, before any ``${...}`` is resolved (so a text that
+holds one passes any field), and again by the tool on the resolved values. Keys that a tool does not know are
+its input.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
+from workflow_service.agents.use_cases import REGISTRY, UseCaseRegistry
+from workflow_service.engine.errors import Problem
+from workflow_service.engine.json_values import json_pointer
+from workflow_service.engine.states import ErrorType, ToolType
+
+REFERENCE = "${"
+NEAR = 0.8
+_SHOWN_OF_REQUEST = ("method", "endpoint", "query", "body", "input")
+_SAID_BY_VALIDATORS = frozenset({"value_error", "assertion_error"})
+
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+StatusCode = Annotated[int, Field(ge=100, le=599)]
+FieldValue = str | int | float | bool | None
+
+
+class ToolConfiguration(BaseModel):
+    """Base of the configurations: camelCase outside; further keys are the tool's input."""
+
+    model_config = ConfigDict(extra="allow", alias_generator=to_camel, frozen=True, allow_inf_nan=False)
+
+    input: JsonValue = None
+
+
+class UseCaseConfiguration(ToolConfiguration):
+    """``{"useCase": "csv.extract", "input": …}``"""
+
+    use_case: str = Field(min_length=1, max_length=200)
+
+
+class ScriptConfiguration(ToolConfiguration):
+    """``{"script": "extract.py", "input": …}`` or ``{"code": "…"}``"""
+
+    script: str | None = Field(None, min_length=1, max_length=500)
+    code: str | None = Field(None, min_length=1, max_length=1024 * 1024)
+
+    @model_validator(mode="after")
+    def one_source(self) -> "ScriptConfiguration":
+        if (self.script is None) == (self.code is None):
+            message = "give either 'script' (the name of a file) or 'code' (Python source)"
+            raise PydanticCustomError("one_source", message)
+        return self
+
+
+class ApiConfiguration(ToolConfiguration):
+    """``{"endpoint": "https://…", "method": "POST", "body": …}``; ``timeout`` is milliseconds."""
+
+    endpoint: str = Field(min_length=1, max_length=8_000)
+    base_url: str | None = Field(None, max_length=2_000)
+    method: Method | None = None
+    headers: dict[str, FieldValue] = {}
+    query: dict[str, FieldValue | list[FieldValue]] = {}
+    body: JsonValue = None
+    expected_status: StatusCode | list[StatusCode] | None = None
+    response_mapping: dict[str, str] | None = None
+    timeout: int | None = Field(None, ge=1, le=7 * 86_400_000)
+    max_redirects: int = Field(5, ge=0, le=20)
+
+
+class NoopConfiguration(BaseModel):
+    """``{"output": …}``: the answer of a block without work."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    output: JsonValue = {}
+
+
+MODELS: Mapping[ToolType, type[BaseModel]] = {
+    ToolType.USE_CASE: UseCaseConfiguration,
+    ToolType.SCRIPT: ScriptConfiguration,
+    ToolType.API: ApiConfiguration,
+    ToolType.NOOP: NoopConfiguration,
+}
+# Done by the service itself, not by a tool.
+_NOT_TOOLS = frozenset({ToolType.HUMAN})
+
+
+def is_available(tool_type: ToolType) -> bool:
+    """Tell whether this server has a tool of that type."""
+    return tool_type in MODELS
+
+
+def not_available(tool_type: ToolType) -> str:
+    """Return the sentence that says so."""
+    return f"the tool type {tool_type} is not available on this server"
+
+
+def read_configuration(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> BaseModel:
+    """Return a resolved configuration as its model; raises ``ToolError`` naming each field that is wrong."""
+    model = MODELS.get(tool_type)
+    if model is None:
+        raise ToolError(ErrorType.CONFIGURATION_ERROR, not_available(tool_type))
+    try:
+        return model.model_validate(configuration)
+    except ValidationError as error:
+        problems = tuple(_problem(found, configuration) for found in _details(error))
+        shown = "; ".join(f"{found.pointer or 'configuration'}: {found.message}" for found in problems[:5])
+        raise ToolError(
+            ErrorType.CONFIGURATION_ERROR, f"the configuration is not right: {shown}", problems=problems
+        ) from None
+
+
+def configuration_errors(
+    tool_type: ToolType, configuration: Mapping[str, JsonValue], registry: UseCaseRegistry = REGISTRY
+) -> list[Problem]:
+    """Return what is wrong with a configuration in which ``${...}`` still stands; pointers begin at it."""
+    if tool_type in _NOT_TOOLS:
+        return []
+    model = MODELS.get(tool_type)
+    if model is None:
+        return [Problem(ErrorType.CONFIGURATION_ERROR, not_available(tool_type))]
+    problems = list(_problems(model, configuration))
+    if tool_type is ToolType.API:
+        problems += _misspelt(model, configuration)
+    if tool_type is ToolType.USE_CASE and not problems:
+        problems += _use_case_problems(configuration, registry)
+    return problems
+
+
+def tool_input(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> JsonValue:
+    """Return what a tool is handed and its block shows as input: ``input``, else the keys left over."""
+    if tool_type is ToolType.NOOP or tool_type not in MODELS:
+        return {}
+    if tool_type is not ToolType.API and "input" in configuration:
+        return configuration["input"]
+    known = _field_names(MODELS[tool_type])
+    rest: dict[str, JsonValue] = {key: value for key, value in configuration.items() if key not in known}
+    if tool_type is not ToolType.API:
+        return rest
+    # Headers are left out: they are where credentials travel.
+    shown = {key: configuration[key] for key in _SHOWN_OF_REQUEST if key in configuration}
+    return shown | rest
+
+
+def _problems(model: type[BaseModel], configuration: Mapping[str, JsonValue]) -> Iterator[Problem]:
+    try:
+        model.model_validate(configuration)
+    except ValidationError as error:
+        for found in _details(error):
+            if not _may_pass_resolved(found):
+                yield _problem(found, configuration)
+
+
+def _may_pass_resolved(found: ErrorDetails) -> bool:
+    """Tell whether a value that does not fit may fit once its ``${...}`` is replaced."""
+    value = found["input"]
+    if isinstance(value, str):
+        return REFERENCE in value
+    # What a validator of a whole object or list says may hang on any value in it.
+    return found["type"] in _SAID_BY_VALIDATORS and _holds_reference(value)
+
+
+def _details(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]
+
+
+def _problem(found: ErrorDetails, configuration: Mapping[str, JsonValue]) -> Problem:
+    pointer = json_pointer(*_places(found["loc"], configuration))
+    message = _message(found)
+    suggestion = ""
+    if found["type"] == "missing":
+        near = difflib.get_close_matches(str(found["loc"][-1]), configuration, n=1, cutoff=NEAR)
+        instead = f" in place of '{near[0]}'" if near else ""
+        suggestion = f"write '{found['loc'][-1]}'{instead}"
+    elif found["type"] == "extra_forbidden":
+        message = "is not a known field"
+        suggestion = "remove it"
+    return Problem(ErrorType.CONFIGURATION_ERROR, message, pointer=pointer, suggestion=suggestion)
+
+
+def _places(location: tuple[str | int, ...], configuration: Any) -> Iterator[str | int]:
+    # pydantic also names the member of a union that it tried, which is no place in the document.
+    here = configuration
+    for part in location:
+        leads_on = (
+            isinstance(part, int) if isinstance(here, list) else isinstance(here, Mapping) and part in here
+        )
+        if leads_on:
+            here = here[part]
+            yield part
+
+
+def _misspelt(model: type[BaseModel], configuration: Mapping[str, JsonValue]) -> Iterator[Problem]:
+    """A key that is not known goes into the request's body, unless it can hardly be anything but a slip."""
+    known = _field_names(model)
+    for key in configuration:
+        near = difflib.get_close_matches(key, known - set(configuration), n=1, cutoff=NEAR)
+        if key not in known and near:
+            yield Problem(
+                ErrorType.CONFIGURATION_ERROR,
+                f"'{key}' is not a known field",
+                pointer=json_pointer(key),
+                suggestion=f"write '{near[0]}', or put it into 'body' if it is to be sent",
+            )
+
+
+def _use_case_problems(
+    configuration: Mapping[str, JsonValue], registry: UseCaseRegistry
+) -> Iterator[Problem]:
+    name = str(configuration["useCase"])
+    if REFERENCE in name:
+        return
+    use_case = registry.find(name)
+    if use_case is None:
+        yield Problem(
+            ErrorType.CONFIGURATION_ERROR,
+            f"there is no use case '{name}'",
+            pointer="/useCase",
+            suggestion=registry.suggestion(name),
+        )
+        return
+    given = tool_input(ToolType.USE_CASE, configuration)
+    place: tuple[str, ...] = ("input",) if "input" in configuration else ()
+    if isinstance(given, str) and REFERENCE in given:
+        return
+    try:
+        use_case.params.validate_python(given)
+    except ValidationError as error:
+        for found in _details(error):
+            if not _may_pass_resolved(found):
+                pointer = json_pointer(*place, *_places(found["loc"], given))
+                yield Problem(
+                    ErrorType.CONFIGURATION_ERROR,
+                    f"the input does not fit '{name}': {_message(found)}",
+                    pointer=pointer,
+                )
+
+
+def _message(found: ErrorDetails) -> str:
+    if found["type"] == "missing":
+        return f"'{found['loc'][-1]}' is missing"
+    return found["msg"].removeprefix("Value error, ")
+
+
+def _holds_reference(value: Any) -> bool:
+    if isinstance(value, str):
+        return REFERENCE in value
+    if isinstance(value, Mapping):
+        return any(_holds_reference(member) for member in value.values())
+    return isinstance(value, list) and any(_holds_reference(member) for member in value)
+
+
+def _field_names(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}

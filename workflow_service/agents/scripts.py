@@ -1,0 +1,354 @@
+"""SCRIPT: a workflow author's Python in a process of its own, JSON in on stdin and JSON out on stdout.
+
+The script gets nothing of the worker's: an empty environment, a directory of its own that is removed
+afterwards, resource limits, and as many of the sandbox's fences as the kernel allows. Whatever way the call
+ends, no process of the script and no file of its directory is left.
+"""
+
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import JsonValue
+
+from workflow_service.agents import sandbox
+from workflow_service.agents.errors import ToolError
+from workflow_service.agents.invocation import Invocation, LogLevel, LogLine
+from workflow_service.agents.limits import ToolLimits
+from workflow_service.engine.json_values import JsonUnfit, load_json
+from workflow_service.engine.states import ErrorType
+
+MAX_SCRIPT_BYTES = 1024 * 1024
+MAX_LOG_LINES = 2_000
+MAX_LINE_BYTES = 8_000
+MAX_TRACE_BYTES = 16_000
+INLINE_NAME = "inline.py"
+CHUNK_BYTES = 65_536
+MAX_PIPE_CHUNKS = 16
+END_GRACE_S = 2.0
+
+WORKSPACE_ID = re.compile(r"[\w-]{1,100}", re.ASCII)
+_LEVEL = re.compile(r"(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL):[ \t]*")
+
+# What a script says by its exit code, as sysexits.h has it; any other code is a SYSTEM_ERROR.
+_TYPE_OF_EXIT_CODE = {
+    os.EX_USAGE: ErrorType.CONFIGURATION_ERROR,
+    os.EX_DATAERR: ErrorType.VALIDATION_ERROR,
+    os.EX_NOINPUT: ErrorType.RESOURCE_NOT_FOUND,
+    os.EX_UNAVAILABLE: ErrorType.NETWORK_ERROR,
+    os.EX_TEMPFAIL: ErrorType.NETWORK_ERROR,
+    os.EX_NOPERM: ErrorType.AUTHORIZATION_ERROR,
+    os.EX_CONFIG: ErrorType.CONFIGURATION_ERROR,
+}
+
+
+def run_script(invocation: Invocation, tool_input: JsonValue, limits: ToolLimits) -> JsonValue:
+    """Run the script of the configuration and return what it printed; raises ``ToolError``."""
+    name, source = _source(invocation, limits)
+    message = json.dumps({"input": tool_input, "context": _context(invocation)}).encode()
+    with tempfile.TemporaryDirectory(prefix="script-", ignore_cleanup_errors=True) as directory:
+        # A copy, so that what runs is what was read, whoever changes the file meanwhile.
+        script = Path(directory, name)
+        script.write_bytes(source)
+        work = Path(directory, "work")
+        work.mkdir()
+        run = _Run(invocation, limits, name)
+        with _launched(script, work, invocation, limits) as (process, report):
+            run.converse(process, report, message)
+    return run.output()
+
+
+def script_path(scripts_dir: Path, workspace_id: str, script: str) -> Path:
+    """Return the file of ``script`` in the workspace's directory; raises ``ToolError`` where there is none.
+
+    A name that leads out of the directory, by ``..`` or by a link, is not there.
+    """
+    if not WORKSPACE_ID.fullmatch(workspace_id):
+        message = f"the workspace id {workspace_id!r} cannot name a directory"
+        raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
+    home = (scripts_dir / workspace_id).resolve()
+    try:
+        path = (home / script).resolve(strict=True)
+    except (OSError, ValueError):
+        path = None
+    if path is None or not path.is_relative_to(home) or not path.is_file():
+        raise ToolError(
+            ErrorType.RESOURCE_NOT_FOUND,
+            f"this workspace has no script '{script}'",
+            details={"script": script},
+        )
+    return path
+
+
+def _source(invocation: Invocation, limits: ToolLimits) -> tuple[str, bytes]:
+    code = invocation.configuration.get("code")
+    if isinstance(code, str):
+        name, source = INLINE_NAME, code.encode("utf-8", "replace")
+    else:
+        script = str(invocation.configuration["script"])
+        path = script_path(limits.scripts_dir, invocation.workspace_id, script)
+        name, source = path.name, path.read_bytes()
+    if len(source) > MAX_SCRIPT_BYTES:
+        raise ToolError(
+            ErrorType.CONFIGURATION_ERROR, f"the script {name} is larger than {MAX_SCRIPT_BYTES} bytes"
+        )
+    return name, source
+
+
+def _context(invocation: Invocation) -> dict[str, JsonValue]:
+    return {
+        "executionId": invocation.execution_id,
+        "blockId": invocation.block_id,
+        "idempotencyKey": invocation.idempotency_key,
+    }
+
+
+@contextmanager
+def _launched(
+    script: Path, work: Path, invocation: Invocation, limits: ToolLimits
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Start the launcher on the script; on the way out end it and everything it started."""
+    report, report_to = os.pipe()
+    try:
+        plan = _plan(script, work, report_to, invocation, limits)
+        process = subprocess.Popen(  # noqa: S603 (our own interpreter on our own file)
+            [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(plan)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={},
+            cwd=work,
+            pass_fds=[report_to],
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(report)
+        raise
+    finally:
+        os.close(report_to)
+    try:
+        yield process, report
+    finally:
+        _end(process)
+        os.close(report)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+
+def _plan(
+    script: Path, work: Path, report_to: int, invocation: Invocation, limits: ToolLimits
+) -> dict[str, Any]:
+    allowed = limits.script
+    return {
+        "argv": [sys.executable, "-I", "-B", "-X", "utf8", str(script)],
+        "work": str(work),
+        "workBytes": allowed.file_size,
+        "denyNetwork": allowed.network == "deny",
+        "report": report_to,
+        "worker": os.getpid(),
+        "limits": {
+            "RLIMIT_CPU": int(invocation.timeout_s) + 2,
+            "RLIMIT_AS": allowed.memory,
+            "RLIMIT_FSIZE": allowed.file_size,
+            "RLIMIT_NPROC": allowed.processes,
+            "RLIMIT_NOFILE": allowed.open_files,
+            "RLIMIT_CORE": 0,
+        },
+    }
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the launcher to end (it ends the script's processes first), then make sure of its whole group."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_GRACE_S)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@dataclass
+class _Run:
+    """One run of a script: what has come out of it so far."""
+
+    invocation: Invocation
+    limits: ToolLimits
+    name: str
+    stdout: bytearray = field(default_factory=bytearray)
+    trace: bytearray = field(default_factory=bytearray)
+    line: bytearray = field(default_factory=bytearray)
+    lines: int = 0
+    report: bytearray = field(default_factory=bytearray)
+
+    def converse(self, process: subprocess.Popen[bytes], report: int, message: bytes) -> None:
+        """Feed the script and listen to it until it has ended; raises ``ToolError`` at the timeout."""
+        deadline = time.monotonic() + self.invocation.timeout_s
+        assert process.stdin is not None  # noqa: S101 (Popen made all three pipes)
+        assert process.stdout is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101
+        unsent = memoryview(message)
+        with selectors.DefaultSelector() as selector:
+            _watch(selector, process.stdin.fileno(), selectors.EVENT_WRITE, None)
+            _watch(selector, process.stdout.fileno(), selectors.EVENT_READ, self._hear_stdout)
+            _watch(selector, process.stderr.fileno(), selectors.EVENT_READ, self._hear_stderr)
+            # The report closes when the launcher has ended: who may still hold the other pipes is not waited for.
+            _watch(selector, report, selectors.EVENT_READ, self.report.extend)
+            while report in selector.get_map():
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise self._timed_out()
+                for key, _ in selector.select(remaining):
+                    if key.data is None:
+                        unsent = _send(selector, process.stdin, unsent)
+                    else:
+                        _receive(selector, key.fd, key.data)
+            _drain(selector)
+        self._end_line()
+
+    def output(self) -> JsonValue:
+        """Return the JSON that the script printed, if it ended well; raises ``ToolError``."""
+        ended: dict[str, Any] = json.loads(self.report) if self.report else {}
+        exit_code = ended.get("exit")
+        if exit_code != 0:
+            raise self._failed(exit_code)
+        if not self.stdout.strip():
+            raise ToolError(
+                ErrorType.VALIDATION_ERROR,
+                f"{self.name} printed nothing; a script prints its output as one JSON document",
+            )
+        try:
+            return load_json(bytes(self.stdout), max_bytes=self.limits.max_output_bytes)
+        except JsonUnfit as error:
+            start = bytes(self.stdout[:200]).decode("utf-8", "replace")
+            raise ToolError(
+                ErrorType.VALIDATION_ERROR,
+                f"{self.name} printed what cannot be its output ({error.message}); "
+                "a script prints its output as one JSON document and logs to stderr",
+                details={"stdoutStart": start},
+                problems=error.problems,
+            ) from None
+
+    def _hear_stdout(self, chunk: bytes) -> None:
+        self.stdout += chunk
+        if len(self.stdout) > self.limits.max_output_bytes:
+            raise ToolError(
+                ErrorType.VALIDATION_ERROR,
+                f"{self.name} printed more than {self.limits.max_output_bytes} bytes",
+            )
+
+    def _hear_stderr(self, chunk: bytes) -> None:
+        self.trace += chunk
+        del self.trace[:-MAX_TRACE_BYTES]
+        head, newline, tail = chunk.rpartition(b"\n")
+        if not newline:
+            self._extend_line(tail)
+            return
+        first, *others = head.split(b"\n")
+        self._extend_line(first)
+        for text in others:
+            self._end_line()
+            self._extend_line(text)
+        self._end_line()
+        self._extend_line(tail)
+
+    def _extend_line(self, text: bytes) -> None:
+        self.line += text[: max(0, MAX_LINE_BYTES - len(self.line))]
+
+    def _end_line(self) -> None:
+        text = self.line.decode("utf-8", "replace").rstrip()
+        self.line.clear()
+        if not text or self.lines > MAX_LOG_LINES:
+            return
+        self.lines += 1
+        if self.lines > MAX_LOG_LINES:
+            dropped = f"{self.name} logs more than {MAX_LOG_LINES} lines; the rest is dropped"
+            self.invocation.log(LogLine("WARNING", dropped))
+            return
+        self.invocation.log(_log_line(text))
+
+    def _timed_out(self) -> ToolError:
+        return ToolError(
+            ErrorType.TIMEOUT_ERROR,
+            f"{self.name} did not end within {self.invocation.timeout_s:g} s and was stopped",
+            stack_trace=self._trace(),
+        )
+
+    def _failed(self, exit_code: int | None) -> ToolError:
+        last = self._trace().rstrip().rpartition("\n")[2]
+        error_type = _TYPE_OF_EXIT_CODE.get(exit_code or 0, ErrorType.SYSTEM_ERROR)
+        return ToolError(
+            error_type,
+            f"{self.name} {_ending(exit_code)}" + (f": {last}" if last else ""),
+            details={"exitCode": exit_code},
+            stack_trace=self._trace(),
+        )
+
+    def _trace(self) -> str:
+        return self.trace.decode("utf-8", "replace")
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None or exit_code == -signal.SIGKILL:
+        return "was killed, perhaps because it needed too much memory or processor time"
+    if exit_code < 0:
+        return f"was ended by signal {-exit_code} ({signal.strsignal(-exit_code)})"
+    return f"ended with exit code {exit_code}"
+
+
+def _log_line(text: str) -> LogLine:
+    level: LogLevel = "INFO"
+    if match := _LEVEL.match(text):
+        word = match[1]
+        level = "WARNING" if word == "WARN" else word  # type: ignore[assignment]
+        text = text[match.end() :] or text
+    return LogLine(level, text)
+
+
+def _watch(selector: selectors.BaseSelector, descriptor: int, event: int, data: Any) -> None:
+    os.set_blocking(descriptor, False)
+    selector.register(descriptor, event, data)
+
+
+def _send(selector: selectors.BaseSelector, pipe: IO[bytes], unsent: memoryview) -> memoryview:
+    with suppress(BrokenPipeError):
+        unsent = unsent[os.write(pipe.fileno(), unsent[:CHUNK_BYTES]) :]
+        if unsent:
+            return unsent
+    # Sent, or the script does not read its input: that is its own affair.
+    selector.unregister(pipe.fileno())
+    pipe.close()
+    return unsent
+
+
+def _receive(selector: selectors.BaseSelector, descriptor: int, hear: Any) -> bool:
+    try:
+        chunk = os.read(descriptor, CHUNK_BYTES)
+    except BlockingIOError:
+        return False
+    if chunk:
+        hear(chunk)
+    else:
+        selector.unregister(descriptor)
+    return bool(chunk)
+
+
+def _drain(selector: selectors.BaseSelector) -> None:
+    """Take what a pipe can still hold, without waiting for who may keep it open."""
+    for key in list(selector.get_map().values()):
+        for _ in range(MAX_PIPE_CHUNKS):
+            if key.data is None or not _receive(selector, key.fd, key.data):
+                break

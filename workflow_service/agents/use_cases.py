@@ -1,0 +1,211 @@
+"""USE_CASE: registered Python functions, typed by their annotations.
+
+A use case is named once (``sales.validate``); its first parameter says what input fits, its return annotation
+what output it promises, and both are checked on every call. Functions run in the worker's own process: they
+are the operator's code, not a workflow author's.
+"""
+
+import difflib
+import importlib
+import inspect
+import re
+import time
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from workflow_service.agents.errors import ToolError, invalid
+from workflow_service.agents.invocation import Invocation, LogLevel, LogLine
+from workflow_service.engine.errors import WorkflowError
+from workflow_service.engine.states import ErrorType
+
+ENTRY_POINT_GROUP = "workflow_service.use_cases"
+BUILT_IN_MODULES = ("workflow_service.agents.library",)
+USE_CASE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class UseCaseUnusable(WorkflowError):
+    """A use case, or a module of use cases, cannot be registered: found at start, not in a run."""
+
+    code = "USE_CASE_UNUSABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a use case may know of the run it works for. ``idempotency_key`` is the same on every retry."""
+
+    execution_id: str
+    block_id: str
+    workspace_id: str
+    idempotency_key: str
+    _log: Callable[[LogLine], None]
+    _deadline: float
+
+    def log(self, level: LogLevel, message: str, **context: JsonValue) -> None:
+        """Write one line to the execution's log; ``context`` is kept beside it as JSON."""
+        self._log(LogLine(level, message, context))
+
+    def remaining_s(self) -> float:
+        """Return the seconds that are left before the block's timeout, never less than 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """A registered function with the types of its input and output."""
+
+    name: str
+    function: Callable[..., Any]
+    params: TypeAdapter[Any]
+    output: TypeAdapter[Any]
+    wants_run: bool
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+
+class UseCaseRegistry:
+    """Use cases by name."""
+
+    def __init__(self) -> None:
+        self._use_cases: dict[str, UseCase] = {}
+
+    def register(self, name: str) -> Callable[[Function], Function]:
+        """Return a decorator that registers a function under ``name``; raises ``UseCaseUnusable``."""
+
+        def decorate(function: Function) -> Function:
+            self._add(_use_case_of(name, function))
+            return function
+
+        return decorate
+
+    def get(self, name: str) -> UseCase:
+        """Return the use case of that name; raises ``ToolError`` that suggests the nearest one."""
+        found = self._use_cases.get(name)
+        if found is None:
+            message = f"there is no use case '{name}'; {self.suggestion(name)}".removesuffix("; ")
+            raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
+        return found
+
+    def find(self, name: str) -> UseCase | None:
+        """Return the use case of that name, if there is one."""
+        return self._use_cases.get(name)
+
+    def suggestion(self, name: str) -> str:
+        """Return a sentence naming the use case that is nearest to ``name``, or an empty text."""
+        near = difflib.get_close_matches(name, self._use_cases, n=1, cutoff=0.5)
+        return f"did you mean '{near[0]}'?" if near else ""
+
+    def names(self) -> list[str]:
+        """Return all names, in order."""
+        return sorted(self._use_cases)
+
+    def _add(self, use_case: UseCase) -> None:
+        known = self._use_cases.get(use_case.name)
+        if known is not None and _origin(known.function) != _origin(use_case.function):
+            raise UseCaseUnusable(
+                f"two functions claim the use case '{use_case.name}': "
+                f"{_origin(known.function)} and {_origin(use_case.function)}"
+            )
+        self._use_cases[use_case.name] = use_case
+
+
+REGISTRY = UseCaseRegistry()
+use_case = REGISTRY.register
+
+
+def load_use_cases(modules: Iterable[str] = ()) -> None:
+    """Import the built-in library, ``modules`` and the installed plug-ins: they register what they have.
+
+    Raises ``UseCaseUnusable`` naming the module that cannot be imported.
+    """
+    for module in (*BUILT_IN_MODULES, *modules):
+        _load(module, partial(importlib.import_module, module))
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        _load(f"{entry_point.name} = {entry_point.value}", entry_point.load)
+
+
+def run_use_case(
+    invocation: Invocation, tool_input: JsonValue, registry: UseCaseRegistry = REGISTRY
+) -> JsonValue:
+    """Call the use case that the configuration names; its own exceptions pass through."""
+    deadline = time.monotonic() + invocation.timeout_s
+    use_case = registry.get(str(invocation.configuration.get("useCase")))
+    try:
+        params = use_case.params.validate_python(tool_input)
+    except ValidationError as error:
+        raise invalid(f"the input does not fit the use case '{use_case.name}'", error) from None
+    arguments = [params]
+    if use_case.wants_run:
+        arguments.append(_run_context(invocation, deadline))
+    result = use_case.function(*arguments)
+    try:
+        checked = use_case.output.validate_python(result)
+    except ValidationError as error:
+        raise invalid(f"the use case '{use_case.name}' broke its promise of output", error) from None
+    output: JsonValue = use_case.output.dump_python(checked, mode="json")
+    return output
+
+
+def _run_context(invocation: Invocation, deadline: float) -> RunContext:
+    return RunContext(
+        execution_id=invocation.execution_id,
+        block_id=invocation.block_id,
+        workspace_id=invocation.workspace_id,
+        idempotency_key=invocation.idempotency_key,
+        _log=invocation.log,
+        _deadline=deadline,
+    )
+
+
+def _use_case_of(name: str, function: Callable[..., Any]) -> UseCase:
+    where = f"use case '{name}': {_origin(function)}"
+    if not USE_CASE_NAME.fullmatch(name):
+        raise UseCaseUnusable(f"{where}: the name must be words of letters, digits and _, joined by dots")
+    if inspect.iscoroutinefunction(function):
+        raise UseCaseUnusable(f"{where} is async; use cases are plain functions")
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if not 1 <= len(parameters) <= 2 or positional != parameters:
+        raise UseCaseUnusable(f"{where} must take (params) or (params, run)")
+    missing = [word for word in (parameters[0].name, "return") if word not in hints]
+    if missing:
+        raise UseCaseUnusable(f"{where} lacks annotations: {', '.join(missing)}")
+    if len(parameters) == 2 and hints.get(parameters[1].name) is not RunContext:
+        raise UseCaseUnusable(f"{where}: the second parameter must be annotated RunContext")
+    return UseCase(
+        name=name,
+        function=function,
+        params=_adapter(hints[parameters[0].name]),
+        output=_adapter(hints["return"]),
+        wants_run=len(parameters) == 2,
+    )
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    # A Mapping is what most untyped use cases say; pydantic would copy it key by key all the same.
+    return TypeAdapter(dict[str, JsonValue] if annotation in (dict, Mapping) else annotation)
+
+
+def _origin(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
+
+
+def _load(name: str, load: Callable[[], object]) -> None:
+    try:
+        load()
+    except WorkflowError:
+        raise
+    except Exception as error:
+        message = f"cannot load the use cases of '{name}': {type(error).__name__}: {error}"
+        raise UseCaseUnusable(message) from error

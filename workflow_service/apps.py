@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class WorkflowServiceConfig(AppConfig):
+    name = "workflow_service"
+    verbose_name = "Workflow Service"

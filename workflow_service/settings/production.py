@@ -1,0 +1,19 @@
+"""Production: behind TLS, with everything secret given from outside."""
+
+from django.core.exceptions import ImproperlyConfigured
+
+from workflow_service.settings.common import *  # noqa: F403
+from workflow_service.settings.common import CONFIG
+
+for name in ("secret_key", "database_url", "redis_url"):
+    if getattr(CONFIG, name) is None:
+        raise ImproperlyConfigured(f"{name.upper()} must be set in production")
+
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 31_536_000
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
