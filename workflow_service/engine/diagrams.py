@@ -1,0 +1,63 @@
+"""The state diagrams of the documentation, generated from the transition tables.
+
+``python -m workflow_service.engine.diagrams > docs/states.md`` renews the page; a test fails while it is
+stale.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+
+from workflow_service.engine.states import (
+    BLOCK_TRANSITIONS,
+    ENDED_EXECUTION_STATUSES,
+    EXECUTION_TRANSITIONS,
+    FINISHED_BLOCK_STATUSES,
+    BlockStatus,
+    ExecutionStatus,
+    Status,
+)
+
+PAGE = """\
+# States
+
+Generated from `workflow_service/engine/states.py` by `python -m workflow_service.engine.diagrams`. A status
+changes along these arrows only; anything else raises `IllegalTransition`.
+
+## Executions
+
+An execution that has ended runs again when it is restarted.
+
+{executions}
+## Blocks
+
+A completed block becomes failed when its work is done but no way on can be chosen. A restart makes a new row.
+
+{blocks}"""
+
+
+def state_diagram(
+    transitions: Mapping[Status, frozenset[Status]], *, initial: Status, final: Iterable[Status]
+) -> str:
+    """Return a Mermaid state diagram of ``transitions`` in Markdown, in the order of the table."""
+    position = {status: number for number, status in enumerate(transitions)}
+    lines: list[str] = ["```mermaid", "stateDiagram-v2", f"    [*] --> {initial}"]
+    for status, successors in transitions.items():
+        lines += [
+            f"    {status} --> {successor}" for successor in sorted(successors, key=position.__getitem__)
+        ]
+    lines += [f"    {status} --> [*]" for status in sorted(final, key=position.__getitem__)]
+    return "\n".join([*lines, "```", ""])
+
+
+def states_page() -> str:
+    """Return the whole page."""
+    return PAGE.format(
+        executions=state_diagram(
+            EXECUTION_TRANSITIONS, initial=ExecutionStatus.STARTING, final=ENDED_EXECUTION_STATUSES
+        ),
+        blocks=state_diagram(BLOCK_TRANSITIONS, initial=BlockStatus.PENDING, final=FINISHED_BLOCK_STATUSES),
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(states_page())
