@@ -11,6 +11,7 @@ from django.db import models
 
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Workspace
+from workflow_service.engine.graph import NodeKind
 from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
 from workflow_service.identifiers import new_id
 
@@ -106,17 +107,12 @@ class BlockExecution(models.Model):
     results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot`` says that it counts in the execution's ``slots``.
     """
 
-    class Kind(models.TextChoices):
-        BLOCK = "BLOCK"
-        GATE = "GATE"
-        DECIDE = "DECIDE"
-
     execution = models.ForeignKey(
         Execution, on_delete=models.CASCADE, related_name="block_executions", db_constraint=False, db_index=False
     )
     scope_id = models.BigIntegerField(default=0)
     node = models.IntegerField()
-    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.BLOCK)
+    kind = models.CharField(max_length=8, choices=[(k.value, k.value) for k in NodeKind], default=NodeKind.BLOCK)
     block_id = models.CharField(max_length=1_000)
     item_index = models.IntegerField(default=0)
     generation = models.IntegerField(default=1)

@@ -116,6 +116,7 @@ class Settler:
         self._loaded: set[int] = set()
         self._ready: list[int] = []
         self._decided_here: deque[tuple[int, Verdict, Error | None]] = deque()
+        self._beginning = False
         self._finished_node: int | None = None
         self._finished_output: JsonValue = None
 
@@ -130,6 +131,7 @@ class Settler:
 
     def begin(self, roots: Iterable[int]) -> None:
         """Make the blocks ready that begin the run."""
+        self._beginning = True
         for node in roots:
             self._make_ready(node)
         self._settle_decided_here()
@@ -461,7 +463,8 @@ class Settler:
         if run.active == 0:
             self._end()
             return
-        if run.status is ExecutionStatus.PAUSED:
+        # A new run stays STARTING until a worker takes a block of it.
+        if run.status is ExecutionStatus.PAUSED or self._beginning:
             return
         waits = run.waiting_for_people == run.active
         new = ExecutionStatus.WAITING_FOR_APPROVAL if waits else ExecutionStatus.RUNNING
@@ -506,4 +509,4 @@ def resolve_input(node: Node, values: RunValues) -> JsonValue:
     Raises ``ExpressionError`` where a name is missing or does not fit.
     """
     values.prefetch([node.references])
-    return node.template.render(values.scope())
+    return {} if node.template is None else node.template.render(values.scope())

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from executions_app.dispatch import send_aftermath
 from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
-from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.finishing import conclude_locked
 from executions_app.models import Execution, ExecutionInput, StartRequest
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
@@ -81,7 +81,7 @@ def start_execution(
             settler = Settler(tx, run, compiled)
             settler.journal.event("execution_started", data={"templateId": template.public_id, "version": version.label})
             settler.begin(compiled.plan.roots)
-            aftermath = _begin(settler)
+            aftermath = conclude_locked(settler)
     if aftermath is None:
         # Another request with this key was first; its answer is there now.
         again = _standing_start(workspace, idempotency_key, body_sha256)
@@ -89,11 +89,6 @@ def start_execution(
         return StartedExecution(again, created=False)
     send_aftermath(aftermath, execution.pk)
     return StartedExecution(execution, created=True)
-
-
-def _begin(settler: Settler) -> Aftermath:
-    """Write the roots; the run stays STARTING until a worker takes one, unless it ended at once."""
-    return conclude_locked(settler, keep_starting=True)
 
 
 def check_input(schema: JsonObject | None, input: JsonValue) -> None:
