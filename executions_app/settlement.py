@@ -222,7 +222,9 @@ class Settler:
             self.journal.context_value(key, value, row.id)
         return None
 
-    def _write_finish_event(self, row: Any, status: BlockStatus, error: Error | None, settlement: Settlement) -> None:
+    def _write_finish_event(
+        self, row: Any, status: BlockStatus, error: Error | None, settlement: Settlement
+    ) -> None:
         duration_ms = None
         if row.started_at and row.finished_at:
             duration_ms = round((row.finished_at - row.started_at).total_seconds() * 1_000)
@@ -314,7 +316,11 @@ class Settler:
         try:
             passed = evaluate_condition(node.guard, self.values.scope())
         except ExpressionError as error:
-            return Verdict.FAILED, {"type": ErrorType.ROUTING_ERROR, "message": error.message, "retryable": False}
+            return Verdict.FAILED, {
+                "type": ErrorType.ROUTING_ERROR,
+                "message": error.message,
+                "retryable": False,
+            }
         return (None, None) if passed else (Verdict.SKIPPED, None)
 
     def _settle_decided_here(self) -> None:
@@ -333,7 +339,10 @@ class Settler:
             )
             if verdict is Verdict.SKIPPED:
                 self.run.skipped_blocks += 1
-                self.journal.event("blocks_skipped", data={"blocks": [node.id], "guard": node.guard.source if node.guard else ""})
+                self.journal.event(
+                    "blocks_skipped",
+                    data={"blocks": [node.id], "guard": node.guard.source if node.guard else ""},
+                )
             else:
                 self.run.failed_blocks += 1
                 self.journal.event("block_failed", node.id, {"error": error})
@@ -377,7 +386,9 @@ class Settler:
     def cancel_open_blocks(self) -> None:
         """Cancel what has not begun or waits: nothing new starts in a failing or cancelled run."""
         for index in self._ready:
-            self.journal.node(self.plan.nodes[index], BlockStatus.CANCELLED, settled=True, finished_at=self.run.now)
+            self.journal.node(
+                self.plan.nodes[index], BlockStatus.CANCELLED, settled=True, finished_at=self.run.now
+            )
         rows = self.tx.run(CANCELLABLE, (self.run.id,)).fetchall()
         if rows:
             self.tx.run(CANCEL, (self.run.now, [row.id for row in rows]))
@@ -479,7 +490,9 @@ class Settler:
             self.plan, unhandled_failures=run.unhandled_failures > 0, reached_end=run.reached_end
         )
         if error_type is ErrorType.NO_PATH_TO_END and run.error is None:
-            run.error = json.dumps({"type": error_type, "message": "every path ended before 'end' was reached"})
+            run.error = json.dumps(
+                {"type": error_type, "message": "every path ended before 'end' was reached"}
+            )
         self._become(status)
         run.completed_at = run.now
         duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
@@ -491,7 +504,9 @@ class Settler:
         if status is ExecutionStatus.COMPLETED:
             self.journal.log("INFO", f"Workflow {run.public_id} completed successfully in {duration_ms}ms")
         else:
-            self.journal.log("ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}")
+            self.journal.log(
+                "ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}"
+            )
 
     def _become(self, status: ExecutionStatus) -> None:
         require_transition(EXECUTION_TRANSITIONS, self.run.status, status)

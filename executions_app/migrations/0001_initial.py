@@ -2,239 +2,484 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import executions_app.models
-import workflow_service.engine.graph
-import workflow_service.engine.states
 from django.conf import settings
 from django.db import migrations, models
 
+import executions_app.models
+import workflow_service.engine.graph
+import workflow_service.engine.states
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('templates_app', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("templates_app", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ContextValue',
+            name="ContextValue",
             fields=[
-                ('pk', models.CompositePrimaryKey('execution_id', 'key', 'seq', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('execution_id', models.BigIntegerField()),
-                ('key', models.CharField(max_length=255)),
-                ('seq', models.BigIntegerField()),
-                ('value', models.JSONField()),
-                ('block_execution_id', models.BigIntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "execution_id",
+                        "key",
+                        "seq",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("execution_id", models.BigIntegerField()),
+                ("key", models.CharField(max_length=255)),
+                ("seq", models.BigIntegerField()),
+                ("value", models.JSONField()),
+                ("block_execution_id", models.BigIntegerField()),
             ],
         ),
         migrations.CreateModel(
-            name='Execution',
+            name="Execution",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=executions_app.models.new_execution_id, editable=False, max_length=40, unique=True)),
-                ('status', models.CharField(choices=[('STARTING', 'STARTING'), ('RUNNING', 'RUNNING'), ('WAITING_FOR_APPROVAL', 'WAITING_FOR_APPROVAL'), ('PAUSED', 'PAUSED'), ('RECOVERING', 'RECOVERING'), ('COMPLETED', 'COMPLETED'), ('FAILED', 'FAILED'), ('CANCELLED', 'CANCELLED')], default=workflow_service.engine.states.ExecutionStatus['STARTING'], max_length=24)),
-                ('priority', models.CharField(choices=[('high', 'high'), ('normal', 'normal'), ('low', 'low')], default=workflow_service.engine.states.Priority['NORMAL'], max_length=8)),
-                ('door', models.CharField(choices=[('a', 'templates API'), ('b', 'workflows API')], default='a', max_length=1)),
-                ('event_seq', models.PositiveBigIntegerField(default=0)),
-                ('context_seq', models.PositiveBigIntegerField(default=0)),
-                ('active', models.IntegerField(default=0)),
-                ('slots', models.IntegerField(default=0)),
-                ('ready', models.IntegerField(default=0)),
-                ('waiting_for_people', models.IntegerField(default=0)),
-                ('total_blocks', models.IntegerField(default=0)),
-                ('completed_blocks', models.IntegerField(default=0)),
-                ('failed_blocks', models.IntegerField(default=0)),
-                ('skipped_blocks', models.IntegerField(default=0)),
-                ('failing', models.BooleanField(default=False)),
-                ('unhandled_failures', models.IntegerField(default=0)),
-                ('reached_end', models.BooleanField(default=False)),
-                ('started_at', models.DateTimeField()),
-                ('completed_at', models.DateTimeField(null=True)),
-                ('error', models.JSONField(null=True)),
-                ('created_by', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='executions', to=settings.AUTH_USER_MODEL)),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='executions', to='templates_app.template')),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='executions', to='templates_app.templateversion')),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='executions', to='accounts.workspace')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "public_id",
+                    models.CharField(
+                        default=executions_app.models.new_execution_id,
+                        editable=False,
+                        max_length=40,
+                        unique=True,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("STARTING", "STARTING"),
+                            ("RUNNING", "RUNNING"),
+                            ("WAITING_FOR_APPROVAL", "WAITING_FOR_APPROVAL"),
+                            ("PAUSED", "PAUSED"),
+                            ("RECOVERING", "RECOVERING"),
+                            ("COMPLETED", "COMPLETED"),
+                            ("FAILED", "FAILED"),
+                            ("CANCELLED", "CANCELLED"),
+                        ],
+                        default=workflow_service.engine.states.ExecutionStatus["STARTING"],
+                        max_length=24,
+                    ),
+                ),
+                (
+                    "priority",
+                    models.CharField(
+                        choices=[("high", "high"), ("normal", "normal"), ("low", "low")],
+                        default=workflow_service.engine.states.Priority["NORMAL"],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "door",
+                    models.CharField(
+                        choices=[("a", "templates API"), ("b", "workflows API")], default="a", max_length=1
+                    ),
+                ),
+                ("event_seq", models.PositiveBigIntegerField(default=0)),
+                ("context_seq", models.PositiveBigIntegerField(default=0)),
+                ("active", models.IntegerField(default=0)),
+                ("slots", models.IntegerField(default=0)),
+                ("ready", models.IntegerField(default=0)),
+                ("waiting_for_people", models.IntegerField(default=0)),
+                ("total_blocks", models.IntegerField(default=0)),
+                ("completed_blocks", models.IntegerField(default=0)),
+                ("failed_blocks", models.IntegerField(default=0)),
+                ("skipped_blocks", models.IntegerField(default=0)),
+                ("failing", models.BooleanField(default=False)),
+                ("unhandled_failures", models.IntegerField(default=0)),
+                ("reached_end", models.BooleanField(default=False)),
+                ("started_at", models.DateTimeField()),
+                ("completed_at", models.DateTimeField(null=True)),
+                ("error", models.JSONField(null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="executions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="executions",
+                        to="templates_app.template",
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="executions",
+                        to="templates_app.templateversion",
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="executions",
+                        to="accounts.workspace",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-id',),
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='ExecutionEvent',
+            name="ExecutionEvent",
             fields=[
-                ('pk', models.CompositePrimaryKey('execution_id', 'seq', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('execution_id', models.BigIntegerField()),
-                ('seq', models.BigIntegerField()),
-                ('type', models.CharField(max_length=40)),
-                ('block_id', models.CharField(blank=True, max_length=1000)),
-                ('block_execution_id', models.BigIntegerField(null=True)),
-                ('data', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "execution_id", "seq", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("execution_id", models.BigIntegerField()),
+                ("seq", models.BigIntegerField()),
+                ("type", models.CharField(max_length=40)),
+                ("block_id", models.CharField(blank=True, max_length=1000)),
+                ("block_execution_id", models.BigIntegerField(null=True)),
+                ("data", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='WorkerLease',
+            name="WorkerLease",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('boot_id', models.UUIDField()),
-                ('hostname', models.CharField(max_length=255)),
-                ('pid', models.IntegerField()),
-                ('started_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("boot_id", models.UUIDField()),
+                ("hostname", models.CharField(max_length=255)),
+                ("pid", models.IntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
             ],
             options={
-                'ordering': ('started_at',),
+                "ordering": ("started_at",),
             },
         ),
         migrations.CreateModel(
-            name='ExecutionInput',
+            name="ExecutionInput",
             fields=[
-                ('execution', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='given', serialize=False, to='executions_app.execution')),
-                ('input', models.JSONField()),
-                ('options', models.JSONField(default=dict)),
+                (
+                    "execution",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="given",
+                        serialize=False,
+                        to="executions_app.execution",
+                    ),
+                ),
+                ("input", models.JSONField()),
+                ("options", models.JSONField(default=dict)),
             ],
         ),
         migrations.CreateModel(
-            name='BlockExecution',
+            name="BlockExecution",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('scope_id', models.BigIntegerField(default=0)),
-                ('node', models.IntegerField()),
-                ('kind', models.CharField(choices=[('block', 'block'), ('gate', 'gate'), ('decide', 'decide')], default=workflow_service.engine.graph.NodeKind['BLOCK'], max_length=8)),
-                ('block_id', models.CharField(max_length=1000)),
-                ('item_index', models.IntegerField(default=0)),
-                ('generation', models.IntegerField(default=1)),
-                ('status', models.CharField(choices=[('PENDING', 'PENDING'), ('READY', 'READY'), ('QUEUED', 'QUEUED'), ('RUNNING', 'RUNNING'), ('WAITING', 'WAITING'), ('RETRYING', 'RETRYING'), ('COMPLETED', 'COMPLETED'), ('FAILED', 'FAILED'), ('REJECTED', 'REJECTED'), ('SKIPPED', 'SKIPPED'), ('CANCELLED', 'CANCELLED')], max_length=12)),
-                ('fence', models.BigIntegerField(default=0)),
-                ('retries', models.IntegerField(default=0)),
-                ('losses', models.IntegerField(default=0)),
-                ('settled', models.BooleanField(default=False)),
-                ('unrecorded_start', models.BooleanField(default=False)),
-                ('holds_slot', models.BooleanField(default=False)),
-                ('taken', models.IntegerField(default=0)),
-                ('dead', models.IntegerField(default=0)),
-                ('lost', models.IntegerField(default=0)),
-                ('origins', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), default=list, size=None)),
-                ('outcomes', models.JSONField(null=True)),
-                ('queue', models.CharField(default='default', max_length=8)),
-                ('agent_id', models.CharField(blank=True, max_length=100)),
-                ('worker_id', models.UUIDField(null=True)),
-                ('input', models.JSONField(null=True)),
-                ('error', models.JSONField(null=True)),
-                ('created_at', models.DateTimeField()),
-                ('queued_at', models.DateTimeField(null=True)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('due_at', models.DateTimeField(null=True)),
-                ('next_send_at', models.DateTimeField(null=True)),
-                ('sends', models.IntegerField(default=0)),
-                ('execution', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='block_executions', to='executions_app.execution')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("scope_id", models.BigIntegerField(default=0)),
+                ("node", models.IntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("block", "block"), ("gate", "gate"), ("decide", "decide")],
+                        default=workflow_service.engine.graph.NodeKind["BLOCK"],
+                        max_length=8,
+                    ),
+                ),
+                ("block_id", models.CharField(max_length=1000)),
+                ("item_index", models.IntegerField(default=0)),
+                ("generation", models.IntegerField(default=1)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "PENDING"),
+                            ("READY", "READY"),
+                            ("QUEUED", "QUEUED"),
+                            ("RUNNING", "RUNNING"),
+                            ("WAITING", "WAITING"),
+                            ("RETRYING", "RETRYING"),
+                            ("COMPLETED", "COMPLETED"),
+                            ("FAILED", "FAILED"),
+                            ("REJECTED", "REJECTED"),
+                            ("SKIPPED", "SKIPPED"),
+                            ("CANCELLED", "CANCELLED"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("fence", models.BigIntegerField(default=0)),
+                ("retries", models.IntegerField(default=0)),
+                ("losses", models.IntegerField(default=0)),
+                ("settled", models.BooleanField(default=False)),
+                ("unrecorded_start", models.BooleanField(default=False)),
+                ("holds_slot", models.BooleanField(default=False)),
+                ("taken", models.IntegerField(default=0)),
+                ("dead", models.IntegerField(default=0)),
+                ("lost", models.IntegerField(default=0)),
+                (
+                    "origins",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.IntegerField(), default=list, size=None
+                    ),
+                ),
+                ("outcomes", models.JSONField(null=True)),
+                ("queue", models.CharField(default="default", max_length=8)),
+                ("agent_id", models.CharField(blank=True, max_length=100)),
+                ("worker_id", models.UUIDField(null=True)),
+                ("input", models.JSONField(null=True)),
+                ("error", models.JSONField(null=True)),
+                ("created_at", models.DateTimeField()),
+                ("queued_at", models.DateTimeField(null=True)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("due_at", models.DateTimeField(null=True)),
+                ("next_send_at", models.DateTimeField(null=True)),
+                ("sends", models.IntegerField(default=0)),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="block_executions",
+                        to="executions_app.execution",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('id',),
+                "ordering": ("id",),
             },
         ),
         migrations.CreateModel(
-            name='ExecutionLog',
+            name="ExecutionLog",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('execution_id', models.BigIntegerField()),
-                ('block_execution_id', models.BigIntegerField(null=True)),
-                ('block_id', models.CharField(blank=True, max_length=1000)),
-                ('agent_id', models.CharField(blank=True, max_length=100)),
-                ('level', models.SmallIntegerField(choices=[(10, 'Debug'), (20, 'Info'), (30, 'Warning'), (40, 'Error'), (50, 'Critical')])),
-                ('message', models.TextField()),
-                ('context', models.JSONField(default=dict)),
-                ('stack_trace', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("execution_id", models.BigIntegerField()),
+                ("block_execution_id", models.BigIntegerField(null=True)),
+                ("block_id", models.CharField(blank=True, max_length=1000)),
+                ("agent_id", models.CharField(blank=True, max_length=100)),
+                (
+                    "level",
+                    models.SmallIntegerField(
+                        choices=[
+                            (10, "Debug"),
+                            (20, "Info"),
+                            (30, "Warning"),
+                            (40, "Error"),
+                            (50, "Critical"),
+                        ]
+                    ),
+                ),
+                ("message", models.TextField()),
+                ("context", models.JSONField(default=dict)),
+                ("stack_trace", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'ordering': ('id',),
-                'indexes': [models.Index(fields=['execution_id', 'id'], name='log_by_execution')],
+                "ordering": ("id",),
+                "indexes": [models.Index(fields=["execution_id", "id"], name="log_by_execution")],
             },
         ),
         migrations.CreateModel(
-            name='StartRequest',
+            name="StartRequest",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=255)),
-                ('body_sha256', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('execution', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='executions_app.execution')),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.workspace')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", models.CharField(max_length=255)),
+                ("body_sha256", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="executions_app.execution",
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.workspace"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SweeperState',
+            name="SweeperState",
             fields=[
-                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('last_tick_at', models.DateTimeField(null=True)),
-                ('grace_until', models.DateTimeField(null=True)),
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("last_tick_at", models.DateTimeField(null=True)),
+                ("grace_until", models.DateTimeField(null=True)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='sweeper_state_single')],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="sweeper_state_single")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='BlockOutput',
+            name="BlockOutput",
             fields=[
-                ('block_execution', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='result', serialize=False, to='executions_app.blockexecution')),
-                ('execution_id', models.BigIntegerField()),
-                ('block_id', models.CharField(max_length=1000)),
-                ('value', models.JSONField()),
-                ('created_at', models.DateTimeField()),
+                (
+                    "block_execution",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="result",
+                        serialize=False,
+                        to="executions_app.blockexecution",
+                    ),
+                ),
+                ("execution_id", models.BigIntegerField()),
+                ("block_id", models.CharField(max_length=1000)),
+                ("value", models.JSONField()),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['execution_id', 'block_id'], name='output_by_block')],
+                "indexes": [models.Index(fields=["execution_id", "block_id"], name="output_by_block")],
             },
         ),
         migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(fields=['workspace', '-id'], name='execution_by_workspace'),
+            model_name="execution",
+            index=models.Index(fields=["workspace", "-id"], name="execution_by_workspace"),
         ),
         migrations.AddIndex(
-            model_name='execution',
-            index=models.Index(fields=['workspace', 'status', '-id'], name='execution_by_status'),
+            model_name="execution",
+            index=models.Index(fields=["workspace", "status", "-id"], name="execution_by_status"),
         ),
         migrations.AddConstraint(
-            model_name='execution',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['STARTING', 'RUNNING', 'WAITING_FOR_APPROVAL', 'PAUSED', 'RECOVERING', 'COMPLETED', 'FAILED', 'CANCELLED'])), name='execution_status_known'),
+            model_name="execution",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "STARTING",
+                            "RUNNING",
+                            "WAITING_FOR_APPROVAL",
+                            "PAUSED",
+                            "RECOVERING",
+                            "COMPLETED",
+                            "FAILED",
+                            "CANCELLED",
+                        ],
+                    )
+                ),
+                name="execution_status_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='blockexecution',
-            index=models.Index(condition=models.Q(models.Q(('settled', False), ('status__in', ['COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED'])), ('unrecorded_start', True), _connector='OR'), fields=['execution', 'finished_at', 'id'], name='block_unsettled'),
+            model_name="blockexecution",
+            index=models.Index(
+                condition=models.Q(
+                    models.Q(
+                        ("settled", False),
+                        ("status__in", ["COMPLETED", "FAILED", "REJECTED", "SKIPPED", "CANCELLED"]),
+                    ),
+                    ("unrecorded_start", True),
+                    _connector="OR",
+                ),
+                fields=["execution", "finished_at", "id"],
+                name="block_unsettled",
+            ),
         ),
         migrations.AddIndex(
-            model_name='blockexecution',
-            index=models.Index(condition=models.Q(('status', 'READY')), fields=['execution', 'id'], name='block_ready'),
+            model_name="blockexecution",
+            index=models.Index(
+                condition=models.Q(("status", "READY")), fields=["execution", "id"], name="block_ready"
+            ),
         ),
         migrations.AddIndex(
-            model_name='blockexecution',
-            index=models.Index(condition=models.Q(('status', 'QUEUED')), fields=['next_send_at'], name='block_queued'),
+            model_name="blockexecution",
+            index=models.Index(
+                condition=models.Q(("status", "QUEUED")), fields=["next_send_at"], name="block_queued"
+            ),
         ),
         migrations.AddIndex(
-            model_name='blockexecution',
-            index=models.Index(condition=models.Q(('status', 'RUNNING')), fields=['worker_id'], name='block_running'),
+            model_name="blockexecution",
+            index=models.Index(
+                condition=models.Q(("status", "RUNNING")), fields=["worker_id"], name="block_running"
+            ),
         ),
         migrations.AddIndex(
-            model_name='blockexecution',
-            index=models.Index(condition=models.Q(('status__in', ['RETRYING', 'WAITING'])), fields=['due_at'], name='block_due'),
+            model_name="blockexecution",
+            index=models.Index(
+                condition=models.Q(("status__in", ["RETRYING", "WAITING"])),
+                fields=["due_at"],
+                name="block_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='blockexecution',
-            constraint=models.UniqueConstraint(fields=('execution', 'scope_id', 'node', 'item_index', 'generation'), name='block_execution_once'),
+            model_name="blockexecution",
+            constraint=models.UniqueConstraint(
+                fields=("execution", "scope_id", "node", "item_index", "generation"),
+                name="block_execution_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='blockexecution',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['PENDING', 'READY', 'QUEUED', 'RUNNING', 'WAITING', 'RETRYING', 'COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED'])), name='block_status_known'),
+            model_name="blockexecution",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "PENDING",
+                            "READY",
+                            "QUEUED",
+                            "RUNNING",
+                            "WAITING",
+                            "RETRYING",
+                            "COMPLETED",
+                            "FAILED",
+                            "REJECTED",
+                            "SKIPPED",
+                            "CANCELLED",
+                        ],
+                    )
+                ),
+                name="block_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='startrequest',
-            constraint=models.UniqueConstraint(fields=('workspace', 'key'), name='start_request_once'),
+            model_name="startrequest",
+            constraint=models.UniqueConstraint(fields=("workspace", "key"), name="start_request_once"),
         ),
     ]

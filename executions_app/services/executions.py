@@ -79,7 +79,9 @@ def start_execution(
             run = lock_run(tx, execution.pk)
             assert run is not None  # noqa: S101 - inserted above
             settler = Settler(tx, run, compiled)
-            settler.journal.event("execution_started", data={"templateId": template.public_id, "version": version.label})
+            settler.journal.event(
+                "execution_started", data={"templateId": template.public_id, "version": version.label}
+            )
             settler.begin(compiled.plan.roots)
             aftermath = conclude_locked(settler)
     if aftermath is None:
@@ -96,7 +98,14 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
     if not isinstance(input, dict):
         raise InputRejected(
             f"input must be an object, not {type(input).__name__}",
-            [Problem("INPUT_REJECTED", "must be a JSON object", pointer="/input", suggestion='send {"input": {…}}')],
+            [
+                Problem(
+                    "INPUT_REJECTED",
+                    "must be a JSON object",
+                    pointer="/input",
+                    suggestion='send {"input": {…}}',
+                )
+            ],
         )
     if schema is None:
         return
@@ -104,7 +113,9 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise TemplateNotRunnable(f"the template's inputSchema is no JSON Schema: {error.message}") from error
-    found = sorted(Draft202012Validator(schema).iter_errors(input), key=lambda error: list(map(str, error.path)))
+    found = sorted(
+        Draft202012Validator(schema).iter_errors(input), key=lambda error: list(map(str, error.path))
+    )
     problems = [
         Problem("INPUT_REJECTED", error.message, pointer="/input" + json_pointer(*error.path))
         for error in found[:MAX_PROBLEMS]
@@ -115,7 +126,9 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
 
 def _runnable(template: Template, version: TemplateVersion | None) -> CompiledVersion:
     if template.status == TemplateStatus.ARCHIVED:
-        raise TemplateNotRunnable("the template is archived", [Problem("TEMPLATE_ARCHIVED", "the template is archived")])
+        raise TemplateNotRunnable(
+            "the template is archived", [Problem("TEMPLATE_ARCHIVED", "the template is archived")]
+        )
     if version is None:
         raise TemplateNotRunnable("the template has no version")
     if template.status == TemplateStatus.DRAFT:
