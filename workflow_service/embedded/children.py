@@ -1,6 +1,6 @@
 """One supervised child: a program in its own process group that dies with the supervisor.
 
-When the program ends, what is left of its group is killed before the pid is given back to the kernel, so that a
+When the program ends, what is left of its group is killed before the kernel may use the pid again, so that a
 restart never meets its predecessor's pool processes.
 """
 

@@ -28,7 +28,7 @@ def answers_http(url: str, timeout_s: float = 2.0) -> int | None:
 
 
 class ConsumptionProbe:
-    """A message to each kind of worker: one that answers pings may consume nothing, one that answers this does.
+    """A message to each kind of worker. Answering pings proves nothing about consuming; answering this does.
 
     It runs a task of Celery's own that does nothing, so the probe knows no task of the platform.
     """

@@ -1,6 +1,6 @@
 """`stack.json`: what a data directory's stack runs, under which pids and addresses, and how to find it.
 
-The file is there while a stack runs and after one was killed: only together with the lock does it say what is.
+The file is there while a stack runs and after one was killed; only with the lock does it say what is.
 """
 
 import json

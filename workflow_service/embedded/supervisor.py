@@ -1,7 +1,7 @@
 """The whole stack as one unit: its servers, web, workers, beat and Flower, kept running until it is stopped.
 
 One thread starts, watches, restarts and stops every process, for the kernel ties a process to the thread that
-started it: whatever ends the supervisor, even kill -9, ends the stack. A lock allows one stack per data directory.
+started it: whatever ends the supervisor, even kill -9, ends the stack. A lock allows one per data directory.
 """
 
 import contextlib
@@ -61,7 +61,9 @@ class Stack:
         self._lock.acquire()
         try:
             self._port = ports.demand_port(options.port, options.host, "the web process", "SERVER_PORT")
-            self._flower_port = ports.demand_port(options.flower_port, ports.LOOPBACK, "Flower", "FLOWER_PORT")
+            self._flower_port = ports.demand_port(
+                options.flower_port, ports.LOOPBACK, "Flower", "FLOWER_PORT"
+            )
         except BaseException:
             self._lock.release()
             raise

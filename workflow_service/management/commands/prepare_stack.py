@@ -1,6 +1,6 @@
 """Bring everything a stack needs up to date: the schema, the static files, the first users.
 
-Run by `up` and `demo` before the long-running processes start; harmless when repeated. The first users' passwords
+Run by `up` and `demo` before the long-running processes; harmless when repeated. The first users' passwords
 are kept in DATA_DIR/credentials.json, readable by its owner alone.
 """
 
