@@ -78,7 +78,7 @@ class Stack:
         self._children: list[Child] = []
         self._failure: BaseException | None = None
         self._launched, self._ready = threading.Event(), threading.Event()
-        self._stop_asked, self._hurry = threading.Event(), threading.Event()
+        self._stop_asked, self._hurry, self._ended = threading.Event(), threading.Event(), threading.Event()
         # A daemon, so that an interpreter that ends without stop() ends, and the kernel ends the processes.
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
 
@@ -136,16 +136,17 @@ class Stack:
 
     def wait(self) -> None:
         """Block for as long as the stack runs; raise what ended it, if that was not stop()."""
-        self._thread.join()
+        self._ended.wait()
         if self._failure is not None:
             raise self._failure
 
     def stop(self) -> None:
         """Stop every process, cleanly; an interrupt meanwhile kills what is left. Harmless when repeated."""
         self._stop_asked.set()
-        while self._thread.is_alive():
+        # Not join(): on Python 3.11 an interrupted join takes the thread for ended.
+        while not self._ended.is_set():
             try:
-                self._thread.join()
+                self._ended.wait()
             except KeyboardInterrupt:
                 self._hurry.set()
         self._lock.release()
@@ -176,6 +177,8 @@ class Stack:
                     write_stack_record(self.data_dir, None)
         except BaseException as error:  # handed to the thread that waits, which raises it
             self._failure = error
+        finally:
+            self._ended.set()
 
     def _stop_leftovers(self) -> None:
         """End what a killed supervisor left; the kernel has ended all but what hid from it."""
@@ -323,5 +326,5 @@ class Stack:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-        if not self._thread.is_alive():
+        if self._ended.is_set():
             raise StackNotReady("The stack was stopped while it started.")
