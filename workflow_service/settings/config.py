@@ -13,6 +13,9 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
+# Settings must load where no server runs: `up` starts the servers, and help and checks need none. Whoever connects
+# all the same reads what to do in the name that cannot be resolved (RFC 2606 reserves .invalid).
+NOT_RUNNING_HOST = "start-the-stack-with-make-up-or-set-the-url.invalid"
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -91,7 +94,7 @@ class Config(BaseSettings):
 
     use_case_modules: CommaList | None = Field(
         None,
-        description="Modules whose import registers use cases. Default: the examples in development, none in production.",
+        description="Modules whose import registers use cases. Not set: the examples in development, none in production.",
     )
     analytics_database_url: SecretStr | None = Field(
         None, description="Where the examples load their tables. Not set: DATABASE_URL."
@@ -130,26 +133,23 @@ class Config(BaseSettings):
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value
 
     def postgres_url(self) -> str:
-        """Return the database's URL: the setting, else the embedded server's; raises ``ServicesNotRunning``."""
-        return self.database_url.get_secret_value() if self.database_url else self._embedded("database_url")
+        """Return the database's URL: the setting, else the embedded server's."""
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return self._embedded("database_url") or f"postgresql://{NOT_RUNNING_HOST}/none"
 
     def broker_url(self) -> str:
-        """Return Redis' URL: the setting, else the embedded server's; raises ``ServicesNotRunning``."""
-        return self.redis_url.get_secret_value() if self.redis_url else self._embedded("redis_url")
+        """Return Redis' URL: the setting, else the embedded server's."""
+        if self.redis_url:
+            return self.redis_url.get_secret_value()
+        return self._embedded("redis_url") or f"redis://{NOT_RUNNING_HOST}/0"
 
-    def _embedded(self, name: str) -> str:
+    def _embedded(self, name: str) -> str | None:
         try:
             urls: dict[str, str] = json.loads((self.data_dir / "services.json").read_text())
-        except FileNotFoundError as error:
-            raise ServicesNotRunning(name) from error
-        return urls[name]
-
-
-class ServicesNotRunning(RuntimeError):
-    """No DATABASE_URL or REDIS_URL is set and the embedded servers were never started: run ``make up`` first."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name.upper()} is not set and no embedded server runs: run `make up`, or set it")
+        except (FileNotFoundError, ValueError):
+            return None
+        return urls.get(name)
 
 
 @cache
