@@ -24,7 +24,9 @@ class Approval(models.Model):
     public_id = models.CharField(max_length=40, unique=True, default=new_approval_id, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="approvals")
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="approvals")
-    block_execution = models.ForeignKey(BlockExecution, on_delete=models.CASCADE, related_name="approvals", db_constraint=False)
+    block_execution = models.ForeignKey(
+        BlockExecution, on_delete=models.CASCADE, related_name="approvals", db_constraint=False
+    )
     block_id = models.CharField(max_length=100)
     block_name = models.CharField(max_length=255, blank=True)
     type = models.CharField(max_length=16, choices=[(t.value, t.value) for t in HumanStepType])
@@ -35,11 +37,15 @@ class Approval(models.Model):
     input = models.JSONField(null=True)
     input_sha256 = models.CharField(max_length=64)
     response_schema = models.JSONField(null=True)
-    status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in ApprovalStatus], default=ApprovalStatus.PENDING)
+    status = models.CharField(
+        max_length=12, choices=[(s.value, s.value) for s in ApprovalStatus], default=ApprovalStatus.PENDING
+    )
     requested_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True)
     responded_at = models.DateTimeField(null=True)
-    responded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    responded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
     response = models.JSONField(null=True)
     comments = models.TextField(blank=True)
     source = models.CharField(max_length=16, blank=True)
@@ -47,13 +53,19 @@ class Approval(models.Model):
     class Meta:
         ordering = ("-id",)
         constraints = (
-            models.CheckConstraint(condition=models.Q(status__in=[s.value for s in ApprovalStatus]), name="approval_status_known"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=[s.value for s in ApprovalStatus]), name="approval_status_known"
+            ),
             models.UniqueConstraint(
-                fields=("block_execution",), condition=models.Q(status="PENDING"), name="approval_pending_once"
+                fields=("block_execution",),
+                condition=models.Q(status="PENDING"),
+                name="approval_pending_once",
             ),
         )
         indexes = (
-            models.Index(fields=("workspace", "-id"), condition=models.Q(status="PENDING"), name="approval_pending"),
+            models.Index(
+                fields=("workspace", "-id"), condition=models.Q(status="PENDING"), name="approval_pending"
+            ),
         )
 
     def __str__(self) -> str:

@@ -6,4 +6,5 @@ class ExecutionsAppConfig(AppConfig):
     verbose_name = "Executions"
 
     def ready(self) -> None:
+        import celery_app  # noqa: F401 - messages sent from any process go through our broker
         from executions_app import leases  # noqa: F401 - connects Celery's signals

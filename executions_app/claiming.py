@@ -33,15 +33,17 @@ RECORD_CLAIM = """
     UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s
     WHERE id = %s
 """
-ORPHANS = "SELECT execution_id, id, fence FROM executions_app_blockexecution WHERE worker_id = %s AND status = 'RUNNING'"
+ORPHANS = """
+    SELECT execution_id, id, fence FROM executions_app_blockexecution WHERE worker_id = %s AND status = 'RUNNING'
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimAnswer:
     """What asking for a block gave: the claim, or None where there was nothing to claim.
 
-    ``orphans`` are the (execution id, row id, fence) of blocks that bear this worker's id although it is not running them: their
-    claim was committed and the answer lost.
+    ``orphans`` are (execution id, row id, fence) of blocks that bear this worker's id although it is not running
+    them: their claim was committed and the answer lost.
     """
 
     claim: Claim | None
@@ -67,7 +69,9 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         if lock_row is not None:
             run = RunState(*lock_row)
             journal = Journal(run)
-            journal.event("block_started", row.block_id, {"agentId": agent_id}, row_id=row.id, at=row.started_at)
+            journal.event(
+                "block_started", row.block_id, {"agentId": agent_id}, row_id=row.id, at=row.started_at
+            )
             if run.status is ExecutionStatus.STARTING:
                 run.status = ExecutionStatus.RUNNING
             journal.flush(tx)

@@ -23,7 +23,7 @@ from executions_app.settlement import BATCH, UNSETTLED, Claim, Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction, pipelined_transaction
 from templates_app.plans import compiled_version
 from workflow_service.agents.invocation import LogLine
-from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
+from workflow_service.engine.states import BlockStatus
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,6 @@ class Aftermath:
     event_seq: int | None = None
     execution_public_id: str = ""
     unsettled: bool = False
-    ended: bool = False
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
@@ -156,8 +155,6 @@ def settle_locked(
 
 def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
     """Start what may start after a settlement, set the run's status, and write; the caller commits."""
-    run = settler.run
-    before = run.event_seq
     worker, queue = continue_as or (None, None)
     claim = settler.promote(worker, queue)
     settler.conclude()
@@ -165,9 +162,8 @@ def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = Non
     return Aftermath(
         queued=settler.journal.queued,
         claim=settler.claim_written(claim) if claim else None,
-        event_seq=run.event_seq,
-        execution_public_id=run.public_id,
-        ended=run.status in ENDED_EXECUTION_STATUSES and run.event_seq > before,
+        event_seq=settler.run.event_seq,
+        execution_public_id=settler.run.public_id,
     )
 
 

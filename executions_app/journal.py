@@ -149,7 +149,9 @@ class Journal:
         error: Mapping[str, JsonValue] | None,
     ) -> None:
         """Say that a finished row was merged and routed."""
-        self._settled.append({"id": row_id, "status": status, "outcomes": _outcomes(outcomes), "error": error})
+        self._settled.append(
+            {"id": row_id, "status": status, "outcomes": _outcomes(outcomes), "error": error}
+        )
 
     def recorded(self, row_id: int) -> None:
         """Say that a row's start has its event now."""
@@ -158,7 +160,12 @@ class Journal:
     def context_value(self, key: str, value: JsonValue, block_execution_id: int) -> None:
         self._run.context_seq += 1
         self._context.append(
-            {"key": key, "seq": self._run.context_seq, "value": value, "block_execution_id": block_execution_id}
+            {
+                "key": key,
+                "seq": self._run.context_seq,
+                "value": value,
+                "block_execution_id": block_execution_id,
+            }
         )
 
     def event(

@@ -11,6 +11,7 @@ from django.db import models
 
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Workspace
+from workflow_service.engine.graph import NodeKind
 from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
 from workflow_service.identifiers import new_id
 
@@ -33,7 +34,9 @@ class Execution(models.Model):
     status = models.CharField(
         max_length=24, choices=[(s.value, s.value) for s in ExecutionStatus], default=ExecutionStatus.STARTING
     )
-    priority = models.CharField(max_length=8, choices=[(p.value, p.value) for p in Priority], default=Priority.NORMAL)
+    priority = models.CharField(
+        max_length=8, choices=[(p.value, p.value) for p in Priority], default=Priority.NORMAL
+    )
     door = models.CharField(max_length=1, choices=Template.Door.choices, default=Template.Door.A)
     event_seq = models.PositiveBigIntegerField(default=0)
     context_seq = models.PositiveBigIntegerField(default=0)
@@ -59,7 +62,8 @@ class Execution(models.Model):
         ordering = ("-id",)
         constraints = (
             models.CheckConstraint(
-                condition=models.Q(status__in=[s.value for s in ExecutionStatus]), name="execution_status_known"
+                condition=models.Q(status__in=[s.value for s in ExecutionStatus]),
+                name="execution_status_known",
             ),
         )
         indexes = (
@@ -74,7 +78,9 @@ class Execution(models.Model):
 class ExecutionInput(models.Model):
     """What an execution was started with; written once."""
 
-    execution = models.OneToOneField(Execution, on_delete=models.CASCADE, primary_key=True, related_name="given")
+    execution = models.OneToOneField(
+        Execution, on_delete=models.CASCADE, primary_key=True, related_name="given"
+    )
     input = models.JSONField()
     options = models.JSONField(default=dict)
 
@@ -103,20 +109,22 @@ class BlockExecution(models.Model):
 
     Rows appear when a node's first in-edge resolves. ``fence`` grows with every claim and every reset and decides
     whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that its
-    results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot`` says that it counts in the execution's ``slots``.
+    results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
+    says that it counts in the execution's ``slots``.
     """
 
-    class Kind(models.TextChoices):
-        BLOCK = "BLOCK"
-        GATE = "GATE"
-        DECIDE = "DECIDE"
-
     execution = models.ForeignKey(
-        Execution, on_delete=models.CASCADE, related_name="block_executions", db_constraint=False, db_index=False
+        Execution,
+        on_delete=models.CASCADE,
+        related_name="block_executions",
+        db_constraint=False,
+        db_index=False,
     )
     scope_id = models.BigIntegerField(default=0)
     node = models.IntegerField()
-    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.BLOCK)
+    kind = models.CharField(
+        max_length=8, choices=[(k.value, k.value) for k in NodeKind], default=NodeKind.BLOCK
+    )
     block_id = models.CharField(max_length=1_000)
     item_index = models.IntegerField(default=0)
     generation = models.IntegerField(default=1)
@@ -149,7 +157,8 @@ class BlockExecution(models.Model):
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(
-                fields=("execution", "scope_id", "node", "item_index", "generation"), name="block_execution_once"
+                fields=("execution", "scope_id", "node", "item_index", "generation"),
+                name="block_execution_once",
             ),
             models.CheckConstraint(
                 condition=models.Q(status__in=[s.value for s in BlockStatus]), name="block_status_known"
@@ -167,7 +176,9 @@ class BlockExecution(models.Model):
             models.Index(fields=("execution", "id"), condition=models.Q(status="READY"), name="block_ready"),
             models.Index(fields=("next_send_at",), condition=models.Q(status="QUEUED"), name="block_queued"),
             models.Index(fields=("worker_id",), condition=models.Q(status="RUNNING"), name="block_running"),
-            models.Index(fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"),
+            models.Index(
+                fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"
+            ),
         )
 
     def __str__(self) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from executions_app.finishing import Aftermath, Logs, conclude_locked, log_rows
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
+from executions_app.finishing import Aftermath, Logs, conclude_locked, log_rows
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Claim, Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction
@@ -125,7 +125,9 @@ def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_i
     if row is None:
         return
     run.slots -= 1
-    settler.journal.event("block_lost", row.block_id, {"losses": losses, "rerun": status == "READY"}, row_id=row.id)
+    settler.journal.event(
+        "block_lost", row.block_id, {"losses": losses, "rerun": status == "READY"}, row_id=row.id
+    )
     settler.journal.log("WARNING", f"The worker of block {row.block_id} died", row)
     if status == "READY":
         settler.add_ready(1)

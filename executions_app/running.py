@@ -153,7 +153,9 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
 
 
-def _write(claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[object, str] | None) -> Aftermath:
+def _write(
+    claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[object, str] | None
+) -> Aftermath:
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)  # type: ignore[arg-type]
@@ -269,7 +271,8 @@ def tool_limits() -> ToolLimits:
         max_output_bytes=config.max_output_bytes,
         egress_allow=config.egress_allow,
         hidden_paths=tuple(
-            config.data_dir / name for name in ("postgres", "redis", "services.json", "credentials.json", "secret_key")
+            config.data_dir / name
+            for name in ("postgres", "redis", "services.json", "credentials.json", "secret_key")
         ),
         script=ScriptLimits(network=config.script_network),
     )

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +23,7 @@ from executions_app.values import RunValues
 from templates_app.plans import CompiledVersion
 from workflow_service.engine.decide import Arrivals, NodeSettlement, Settlement, Verdict, outcome, settle
 from workflow_service.engine.errors import ExpressionError
-from workflow_service.engine.expressions import Expression, compile_expression, evaluate_condition
+from workflow_service.engine.expressions import evaluate_condition
 from workflow_service.engine.plan import Node, NodeKind
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
@@ -94,6 +93,15 @@ class Claim:
     unfit_input: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Routed:
+    """The engine's answer, and why the node itself or gates behind it could not be routed."""
+
+    settlement: Settlement
+    failure: Error | None
+    gate_failures: Mapping[int, Error]
+
+
 class Settler:
     """Settles finished rows of one locked run; ``flush`` writes what it decided."""
 
@@ -108,6 +116,7 @@ class Settler:
         self._loaded: set[int] = set()
         self._ready: list[int] = []
         self._decided_here: deque[tuple[int, Verdict, Error | None]] = deque()
+        self._beginning = False
         self._finished_node: int | None = None
         self._finished_output: JsonValue = None
 
@@ -122,6 +131,7 @@ class Settler:
 
     def begin(self, roots: Iterable[int]) -> None:
         """Make the blocks ready that begin the run."""
+        self._beginning = True
         for node in roots:
             self._make_ready(node)
         self._settle_decided_here()
@@ -141,50 +151,64 @@ class Settler:
         if status is BlockStatus.CANCELLED:
             self.journal.settled(row.id, status, None, error)
             return
-        settlement, routing_error = self._route(row, status, output)
-        if routing_error is not None:
+        merge_error = self._merge(row, output) if status is BlockStatus.COMPLETED else None
+        if merge_error is not None:
+            status, error = BlockStatus.FAILED, merge_error
+        routed = self._route(row.node, Verdict(status.value), output)
+        if routed.failure is not None:
             # The work stays done and its output kept; what failed is the way on.
-            status, error = BlockStatus.FAILED, routing_error
-            settlement = self._settle(row.node, Verdict.FAILED, output)
-        verdict = Verdict(status.value)
+            status, error = BlockStatus.FAILED, routed.failure
+        settlement, verdict = routed.settlement, Verdict(status.value)
         self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
         self._write_finish_event(row, status, error, settlement)
-        self._apply(settlement, verdict, error, row.block_id)
+        self._apply(routed, verdict, error, row.block_id)
         self._settle_decided_here()
 
-    def _route(self, row: Any, status: BlockStatus, output: JsonValue) -> tuple[Settlement, Error | None]:
-        try:
-            if status is BlockStatus.COMPLETED:
-                self._merge(row, output)
-        except ExpressionError as error:
-            failed = self._settle(row.node, Verdict.FAILED, output)
-            return failed, {"type": ErrorType.ROUTING_ERROR, "message": f"outputMapping: {error.message}", "retryable": False}
-        settlement = self._settle(row.node, Verdict(status.value), output)
-        failure = settlement.routing_failure
-        if failure is None:
-            return settlement, None
-        return settlement, {
-            "type": failure.error_type, "message": failure.message, "details": failure.details, "retryable": False,
-        }  # fmt: skip
-
-    def _settle(self, node: int, verdict: Verdict, output: JsonValue) -> Settlement:
+    def _route(self, node: int, verdict: Verdict, output: JsonValue) -> _Routed:
+        """Ask the engine where to go. A node or gate whose routing fails settles as failed, with the reason."""
         self._finished_node, self._finished_output = node, output
         chosen = None
         if self.plan.nodes[node].kind is NodeKind.DECIDE and isinstance(output, dict):
             edges = output.get("edges")
-            chosen = tuple(edges) if isinstance(edges, list) else None
-        return settle(
-            self.plan, node, verdict, scope_of=self._scope_of, arrivals_of=self._arrivals_of, chosen=chosen
-        )
+            chosen = edges if isinstance(edges, list) else None
+        own_failure: Error | None = None
+        gate_failures: dict[int, Error] = {}
+        while True:
+            settlement = settle(
+                self.plan,
+                node,
+                verdict,
+                scope_of=self._scope_of,
+                arrivals_of=self._arrivals_of,
+                chosen=chosen,
+                failed_gates=frozenset(gate_failures),
+            )
+            failure = settlement.routing_failure
+            if failure is None:
+                return _Routed(settlement, own_failure, gate_failures)
+            error: Error = {
+                "type": failure.error_type,
+                "message": failure.message,
+                "details": failure.details,
+                "retryable": False,
+            }
+            if settlement.routing_failed_node == node:
+                verdict, own_failure = Verdict.FAILED, error
+            elif settlement.routing_failed_node is not None:
+                gate_failures[settlement.routing_failed_node] = error
 
-    def _merge(self, row: Any, output: JsonValue) -> None:
+    def _merge(self, row: Any, output: JsonValue) -> Error | None:
         """Merge an output into the context: its own top-level keys, or those its ``outputMapping`` names."""
         self.values.put_output(row.block_id, output)
-        block = self.plan.nodes[row.node].block
         merged = output if isinstance(output, dict) else {}
-        if block and block.output_mapping:
+        mapping = self.plan.nodes[row.node].output_mapping
+        if mapping:
             scope = self.values.scope({**merged, "output": output})
-            merged = {key: compiled_mapping(source).evaluate(scope) for key, source in block.output_mapping.items()}
+            try:
+                merged = {key: expression.evaluate(scope) for key, expression in mapping}
+            except ExpressionError as error:
+                message = f"outputMapping: {error.message}"
+                return {"type": ErrorType.ROUTING_ERROR, "message": message, "retryable": False}
         for key, value in merged.items():
             if len(json.dumps(value)) > CONTEXT_VALUE_MAX_BYTES:
                 self.journal.log(
@@ -196,8 +220,11 @@ class Settler:
                 continue
             self.values.put_context(key, value)
             self.journal.context_value(key, value, row.id)
+        return None
 
-    def _write_finish_event(self, row: Any, status: BlockStatus, error: Error | None, settlement: Settlement) -> None:
+    def _write_finish_event(
+        self, row: Any, status: BlockStatus, error: Error | None, settlement: Settlement
+    ) -> None:
         duration_ms = None
         if row.started_at and row.finished_at:
             duration_ms = round((row.finished_at - row.started_at).total_seconds() * 1_000)
@@ -223,9 +250,10 @@ class Settler:
 
     # -- what the engine's answer means
 
-    def _apply(self, settlement: Settlement, verdict: Verdict, error: Error | None, block_id: str) -> None:
+    def _apply(self, routed: _Routed, verdict: Verdict, error: Error | None, block_id: str) -> None:
+        settlement = routed.settlement
         for settled in settlement.settled[1:]:
-            self._write_passed_node(settled)
+            self._write_passed_node(settled, routed.gate_failures.get(settled.node))
         skipped = [self.plan.nodes[s.node].id for s in settlement.settled[1:] if s.verdict is Verdict.SKIPPED]
         if skipped:
             self.journal.event("blocks_skipped", data={"blocks": skipped})
@@ -235,19 +263,26 @@ class Settler:
         self.run.reached_end |= settlement.reached_end
         if verdict in (Verdict.FAILED, Verdict.REJECTED) and not settlement.handled:
             self._fail_unhandled(block_id, error)
+        for gate, failure in routed.gate_failures.items():
+            self._fail_unhandled(self.plan.nodes[gate].id, failure)
         for node in settlement.ready:
             self._make_ready(node)
 
-    def _write_passed_node(self, settled: NodeSettlement) -> None:
+    def _write_passed_node(self, settled: NodeSettlement, failure: Error | None) -> None:
         node = self.plan.nodes[settled.node]
+        self.journal.node(
+            node,
+            BlockStatus(settled.verdict.value),
+            settled=True,
+            finished_at=self.run.now,
+            outcomes=settled.outcomes,
+            origins=settled.origins,
+            error=failure,
+        )
         if settled.verdict is Verdict.SKIPPED:
             self.run.skipped_blocks += node.kind is NodeKind.BLOCK
-            status = BlockStatus.SKIPPED
-        else:
-            status = BlockStatus.COMPLETED
-        self.journal.node(
-            node, status, settled=True, finished_at=self.run.now, outcomes=settled.outcomes, origins=settled.origins
-        )
+        elif failure is not None:
+            self.journal.event("block_failed", node.id, {"error": failure})
         for key, value in settled.computed.items():
             self.values.put_context(key, value)
             self.journal.context_value(key, value, 0)
@@ -281,7 +316,11 @@ class Settler:
         try:
             passed = evaluate_condition(node.guard, self.values.scope())
         except ExpressionError as error:
-            return Verdict.FAILED, {"type": ErrorType.ROUTING_ERROR, "message": error.message, "retryable": False}
+            return Verdict.FAILED, {
+                "type": ErrorType.ROUTING_ERROR,
+                "message": error.message,
+                "retryable": False,
+            }
         return (None, None) if passed else (Verdict.SKIPPED, None)
 
     def _settle_decided_here(self) -> None:
@@ -289,18 +328,25 @@ class Settler:
         while self._decided_here:
             index, verdict, error = self._decided_here.popleft()
             node = self.plan.nodes[index]
-            settlement = self._settle(index, verdict, None)
-            status = BlockStatus(verdict.value)
+            routed = self._route(index, verdict, None)
             self.journal.node(
-                node, status, settled=True, finished_at=self.run.now, outcomes=settlement.settled[0].outcomes, error=error
+                node,
+                BlockStatus(verdict.value),
+                settled=True,
+                finished_at=self.run.now,
+                outcomes=routed.settlement.settled[0].outcomes,
+                error=error,
             )
             if verdict is Verdict.SKIPPED:
                 self.run.skipped_blocks += 1
-                self.journal.event("blocks_skipped", data={"blocks": [node.id], "guard": node.guard.source if node.guard else ""})
+                self.journal.event(
+                    "blocks_skipped",
+                    data={"blocks": [node.id], "guard": node.guard.source if node.guard else ""},
+                )
             else:
                 self.run.failed_blocks += 1
                 self.journal.event("block_failed", node.id, {"error": error})
-            self._apply(settlement, verdict, error, node.id)
+            self._apply(routed, verdict, error, node.id)
 
     def fail_poison_row(self, row: Any, reason: str) -> None:
         """Fail a row that cannot be settled, and the run with it; the engine is not asked."""
@@ -340,7 +386,9 @@ class Settler:
     def cancel_open_blocks(self) -> None:
         """Cancel what has not begun or waits: nothing new starts in a failing or cancelled run."""
         for index in self._ready:
-            self.journal.node(self.plan.nodes[index], BlockStatus.CANCELLED, settled=True, finished_at=self.run.now)
+            self.journal.node(
+                self.plan.nodes[index], BlockStatus.CANCELLED, settled=True, finished_at=self.run.now
+            )
         rows = self.tx.run(CANCELLABLE, (self.run.id,)).fetchall()
         if rows:
             self.tx.run(CANCEL, (self.run.now, [row.id for row in rows]))
@@ -426,7 +474,8 @@ class Settler:
         if run.active == 0:
             self._end()
             return
-        if run.status is ExecutionStatus.PAUSED:
+        # A new run stays STARTING until a worker takes a block of it.
+        if run.status is ExecutionStatus.PAUSED or self._beginning:
             return
         waits = run.waiting_for_people == run.active
         new = ExecutionStatus.WAITING_FOR_APPROVAL if waits else ExecutionStatus.RUNNING
@@ -441,7 +490,9 @@ class Settler:
             self.plan, unhandled_failures=run.unhandled_failures > 0, reached_end=run.reached_end
         )
         if error_type is ErrorType.NO_PATH_TO_END and run.error is None:
-            run.error = json.dumps({"type": error_type, "message": "every path ended before 'end' was reached"})
+            run.error = json.dumps(
+                {"type": error_type, "message": "every path ended before 'end' was reached"}
+            )
         self._become(status)
         run.completed_at = run.now
         duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
@@ -453,7 +504,9 @@ class Settler:
         if status is ExecutionStatus.COMPLETED:
             self.journal.log("INFO", f"Workflow {run.public_id} completed successfully in {duration_ms}ms")
         else:
-            self.journal.log("ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}")
+            self.journal.log(
+                "ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}"
+            )
 
     def _become(self, status: ExecutionStatus) -> None:
         require_transition(EXECUTION_TRANSITIONS, self.run.status, status)
@@ -471,10 +524,4 @@ def resolve_input(node: Node, values: RunValues) -> JsonValue:
     Raises ``ExpressionError`` where a name is missing or does not fit.
     """
     values.prefetch([node.references])
-    return node.template.render(values.scope())
-
-
-@cache
-def compiled_mapping(source: str) -> Expression:
-    """Return an output mapping's expression, compiled once per process."""
-    return compile_expression(source)
+    return {} if node.template is None else node.template.render(values.scope())

@@ -57,7 +57,9 @@ DEAD_WORKERS = """
     LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
     WHERE b.status = 'RUNNING' AND l.id IS NULL LIMIT 1000
 """
-DROP_EXPIRED = "DELETE FROM executions_app_workerlease WHERE expires_at < clock_timestamp() - interval '1 hour'"
+DROP_EXPIRED = (
+    "DELETE FROM executions_app_workerlease WHERE expires_at < clock_timestamp() - interval '1 hour'"
+)
 UNSETTLED_RUNS = """
     SELECT DISTINCT b.execution_id, e.public_id FROM executions_app_blockexecution b
     JOIN executions_app_execution e ON e.id = b.execution_id
@@ -99,7 +101,9 @@ def _send_lost_messages() -> None:
     if _queue_is_long():
         return
     late: dict[tuple[int, str], list[Queued]] = defaultdict(list)
-    for row_id, execution_id, public_id, block_id, queue in _rows(LOST_MESSAGES, RESENDS_PER_TICK, RESEND_MAX_S):
+    for row_id, execution_id, public_id, block_id, queue in _rows(
+        LOST_MESSAGES, RESENDS_PER_TICK, RESEND_MAX_S
+    ):
         late[execution_id, public_id].append(Queued(row_id, block_id, queue, None))
     for (execution_id, public_id), blocks in late.items():
         send_blocks(execution_id, public_id, blocks)

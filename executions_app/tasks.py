@@ -8,7 +8,9 @@ from executions_app import running, sweeper
 
 
 @shared_task(bind=True)
-def run_block(self: "Task[Any, Any]", *, execution_id: int, block_execution_id: int, execution: str, block: str) -> int:
+def run_block(
+    self: "Task[Any, Any]", *, execution_id: int, block_execution_id: int, execution: str, block: str
+) -> int:
     """Run a queued block and what follows it in place."""
     delivery = self.request.delivery_info or {}
     return running.run_blocks(execution_id, block_execution_id, delivery.get("routing_key") or "default")

@@ -94,8 +94,9 @@ def write_stamp(digests: dict[str, str]) -> None:
 
 def python_version() -> str:
     """Return the version of the environment's own Python; raises if it no longer starts."""
-    command = [VENV / "bin" / "python", "-I", "-c", "import sys; print(sys.version)"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    command = [str(VENV / "bin" / "python"), "-I", "-c", "import sys; print(sys.version)"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return result.stdout.splitlines()[0]
 
 
 def make_environment() -> None:

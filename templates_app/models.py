@@ -28,7 +28,9 @@ class Template(models.Model):
     complexity = models.CharField(max_length=20, blank=True)
     estimated_duration_s = models.PositiveIntegerField(null=True, blank=True)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
-    status = models.CharField(max_length=16, choices=[(s.value, s.value) for s in TemplateStatus], default=TemplateStatus.DRAFT)
+    status = models.CharField(
+        max_length=16, choices=[(s.value, s.value) for s in TemplateStatus], default=TemplateStatus.DRAFT
+    )
     door = models.CharField(max_length=1, choices=Door.choices, default=Door.A)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="templates")
     current_version = models.ForeignKey(

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from executions_app.dispatch import send_aftermath
 from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
-from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.finishing import conclude_locked
 from executions_app.models import Execution, ExecutionInput, StartRequest
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
@@ -79,9 +79,11 @@ def start_execution(
             run = lock_run(tx, execution.pk)
             assert run is not None  # noqa: S101 - inserted above
             settler = Settler(tx, run, compiled)
-            settler.journal.event("execution_started", data={"templateId": template.public_id, "version": version.label})
+            settler.journal.event(
+                "execution_started", data={"templateId": template.public_id, "version": version.label}
+            )
             settler.begin(compiled.plan.roots)
-            aftermath = _begin(settler)
+            aftermath = conclude_locked(settler)
     if aftermath is None:
         # Another request with this key was first; its answer is there now.
         again = _standing_start(workspace, idempotency_key, body_sha256)
@@ -91,17 +93,19 @@ def start_execution(
     return StartedExecution(execution, created=True)
 
 
-def _begin(settler: Settler) -> Aftermath:
-    """Write the roots; the run stays STARTING until a worker takes one, unless it ended at once."""
-    return conclude_locked(settler, keep_starting=True)
-
-
 def check_input(schema: JsonObject | None, input: JsonValue) -> None:
     """Check an input against a template's schema; raises ``InputRejected`` naming every place."""
     if not isinstance(input, dict):
         raise InputRejected(
             f"input must be an object, not {type(input).__name__}",
-            [Problem("INPUT_REJECTED", "must be a JSON object", pointer="/input", suggestion='send {"input": {…}}')],
+            [
+                Problem(
+                    "INPUT_REJECTED",
+                    "must be a JSON object",
+                    pointer="/input",
+                    suggestion='send {"input": {…}}',
+                )
+            ],
         )
     if schema is None:
         return
@@ -109,7 +113,9 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise TemplateNotRunnable(f"the template's inputSchema is no JSON Schema: {error.message}") from error
-    found = sorted(Draft202012Validator(schema).iter_errors(input), key=lambda error: list(map(str, error.path)))
+    found = sorted(
+        Draft202012Validator(schema).iter_errors(input), key=lambda error: list(map(str, error.path))
+    )
     problems = [
         Problem("INPUT_REJECTED", error.message, pointer="/input" + json_pointer(*error.path))
         for error in found[:MAX_PROBLEMS]
@@ -120,7 +126,9 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
 
 def _runnable(template: Template, version: TemplateVersion | None) -> CompiledVersion:
     if template.status == TemplateStatus.ARCHIVED:
-        raise TemplateNotRunnable("the template is archived", [Problem("TEMPLATE_ARCHIVED", "the template is archived")])
+        raise TemplateNotRunnable(
+            "the template is archived", [Problem("TEMPLATE_ARCHIVED", "the template is archived")]
+        )
     if version is None:
         raise TemplateNotRunnable("the template has no version")
     if template.status == TemplateStatus.DRAFT:

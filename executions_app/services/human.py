@@ -69,7 +69,8 @@ def complete_waiting(
     else:
         error: dict[str, JsonValue] = {
             "type": ErrorType.APPROVAL_REJECTED,
-            "message": f"rejected by {decision.responder}" + (f": {decision.comments}" if decision.comments else ""),
+            "message": f"rejected by {decision.responder}"
+            + (f": {decision.comments}" if decision.comments else ""),
             "retryable": False,
         }
         tx.run(FINISH_WAITING, ("REJECTED", Jsonb(error), row.id))

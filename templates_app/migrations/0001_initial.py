@@ -2,85 +2,162 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import templates_app.models
-import workflow_service.engine.states
 from django.conf import settings
 from django.db import migrations, models
 
+import templates_app.models
+import workflow_service.engine.states
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Template',
+            name="Template",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=templates_app.models.new_template_id, editable=False, max_length=40, unique=True)),
-                ('name', models.CharField(max_length=255)),
-                ('description', models.TextField(blank=True, max_length=2000)),
-                ('category', models.CharField(blank=True, max_length=100)),
-                ('complexity', models.CharField(blank=True, max_length=20)),
-                ('estimated_duration_s', models.PositiveIntegerField(blank=True, null=True)),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, size=None)),
-                ('status', models.CharField(choices=[('draft', 'draft'), ('active', 'active'), ('deprecated', 'deprecated'), ('archived', 'archived')], default=workflow_service.engine.states.TemplateStatus['DRAFT'], max_length=16)),
-                ('door', models.CharField(choices=[('a', 'templates API'), ('b', 'workflows API')], default='a', max_length=1)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('archived_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='templates', to=settings.AUTH_USER_MODEL)),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='templates', to='accounts.workspace')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "public_id",
+                    models.CharField(
+                        default=templates_app.models.new_template_id,
+                        editable=False,
+                        max_length=40,
+                        unique=True,
+                    ),
+                ),
+                ("name", models.CharField(max_length=255)),
+                ("description", models.TextField(blank=True, max_length=2000)),
+                ("category", models.CharField(blank=True, max_length=100)),
+                ("complexity", models.CharField(blank=True, max_length=20)),
+                ("estimated_duration_s", models.PositiveIntegerField(blank=True, null=True)),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100), blank=True, default=list, size=None
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "draft"),
+                            ("active", "active"),
+                            ("deprecated", "deprecated"),
+                            ("archived", "archived"),
+                        ],
+                        default=workflow_service.engine.states.TemplateStatus["DRAFT"],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "door",
+                    models.CharField(
+                        choices=[("a", "templates API"), ("b", "workflows API")], default="a", max_length=1
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("archived_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="templates",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="templates",
+                        to="accounts.workspace",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-id',),
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='TemplateVersion',
+            name="TemplateVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('ordinal', models.PositiveIntegerField()),
-                ('label', models.CharField(max_length=32)),
-                ('definition', models.JSONField()),
-                ('definition_sha256', models.CharField(max_length=64)),
-                ('change_note', models.CharField(blank=True, max_length=500)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='templates_app.template')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("ordinal", models.PositiveIntegerField()),
+                ("label", models.CharField(max_length=32)),
+                ("definition", models.JSONField()),
+                ("definition_sha256", models.CharField(max_length=64)),
+                ("change_note", models.CharField(blank=True, max_length=500)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="versions",
+                        to="templates_app.template",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('template', '-ordinal'),
+                "ordering": ("template", "-ordinal"),
             },
         ),
         migrations.AddField(
-            model_name='template',
-            name='current_version',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='templates_app.templateversion'),
+            model_name="template",
+            name="current_version",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="templates_app.templateversion",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='templateversion',
-            constraint=models.UniqueConstraint(fields=('template', 'ordinal'), name='version_ordinal_once'),
+            model_name="templateversion",
+            constraint=models.UniqueConstraint(fields=("template", "ordinal"), name="version_ordinal_once"),
         ),
         migrations.AddConstraint(
-            model_name='templateversion',
-            constraint=models.UniqueConstraint(fields=('template', 'label'), name='version_label_once'),
+            model_name="templateversion",
+            constraint=models.UniqueConstraint(fields=("template", "label"), name="version_label_once"),
         ),
         migrations.AddIndex(
-            model_name='template',
-            index=models.Index(fields=['workspace', '-id'], name='template_by_workspace'),
+            model_name="template",
+            index=models.Index(fields=["workspace", "-id"], name="template_by_workspace"),
         ),
         migrations.AddIndex(
-            model_name='template',
-            index=models.Index(fields=['workspace', 'category'], name='template_by_category'),
+            model_name="template",
+            index=models.Index(fields=["workspace", "category"], name="template_by_category"),
         ),
         migrations.AddConstraint(
-            model_name='template',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['draft', 'active', 'deprecated', 'archived'])), name='template_status_known'),
+            model_name="template",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["draft", "active", "deprecated", "archived"])),
+                name="template_status_known",
+            ),
         ),
     ]

@@ -122,7 +122,7 @@ def _launched(
     report, report_to = os.pipe()
     try:
         plan = _plan(script, work, report_to, invocation, limits)
-        process = subprocess.Popen(  # noqa: S603 (our own interpreter on our own file)
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -4,6 +4,8 @@ import contextlib
 import os
 import socket
 
+from workflow_service.embedded.errors import EmbeddedServiceError
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -36,3 +38,23 @@ def answers(port: int, host: str = LOOPBACK, timeout_s: float = 1.0) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=timeout_s):
         return True
     return False
+
+
+class PortUnavailable(EmbeddedServiceError):
+    """A port that was asked for cannot be had."""
+
+    def __init__(self, port: int, purpose: str, variable: str, reason: str) -> None:
+        super().__init__(
+            f"Port {port} for {purpose} cannot be had: {reason}. Set {variable} to another port, "
+            "or to 0 for any free one."
+        )
+
+
+def demand_port(port: int, host: str, purpose: str, variable: str) -> int:
+    """Return the port, or a free one for 0; raise `PortUnavailable`, naming the variable that changes it."""
+    if port == 0:
+        return find_free_port(host)
+    reason = why_unavailable(port, host)
+    if reason is not None:
+        raise PortUnavailable(port, purpose, variable, reason)
+    return port

@@ -16,6 +16,8 @@ from pathlib import Path
 
 LAUNCH_SCRIPT = Path(__file__).with_name("launch.py")
 POLL_INTERVAL_S = 0.02
+TAIL_LINES = 20
+TAIL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,27 @@ def stop_leftovers(
             time.sleep(POLL_INTERVAL_S)
         else:
             return
+
+
+def tail(path: Path, start: int = 0) -> str:
+    """Return the last lines of a log, none of them before a position in bytes; empty if it cannot be read."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(start, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-TAIL_LINES:])
+    except OSError:
+        return ""
+
+
+def find_marked(variable: str, value: str) -> list[int]:
+    """Return the pids of all other processes that were started with a variable set to a value."""
+    wanted = f"{variable}={value}".encode()
+    found = []
+    for pid in _all_pids():
+        with contextlib.suppress(OSError):
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") and pid != os.getpid():
+                found.append(pid)
+    return found
 
 
 def _all_pids() -> Iterator[int]:

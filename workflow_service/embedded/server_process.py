@@ -10,11 +10,9 @@ from pathlib import Path
 
 from workflow_service.embedded.errors import EmbeddedServiceError, PortTaken, ServerFailed
 from workflow_service.embedded.ports import LOOPBACK, choose_port
-from workflow_service.embedded.processes import POLL_INTERVAL_S, Identity, launch_command, spawn, stop
+from workflow_service.embedded.processes import POLL_INTERVAL_S, Identity, launch_command, spawn, stop, tail
 
 ATTEMPTS_TO_BIND = 5
-LOG_TAIL_LINES = 20
-MAX_LOG_READ_BYTES = 64 * 1024
 
 StopSignals = Sequence[tuple[signal.Signals, float]]
 """Signals in order, each with the seconds it is given to work."""
@@ -68,7 +66,7 @@ class ServerProcess:
             raise
         if failure:
             self.stop()
-            said = self._said_since(log_start)
+            said = tail(self._log_path, log_start)
             kind = PortTaken if "Address already in use" in said else ServerFailed
             raise kind(self._name, failure, self._log_path, said)
 
@@ -87,12 +85,6 @@ class ServerProcess:
                 return ""
             time.sleep(POLL_INTERVAL_S)
         return f"did not answer within {timeout_s:.0f} s"
-
-    def _said_since(self, log_start: int) -> str:
-        with contextlib.suppress(OSError), self._log_path.open("rb") as log:
-            log.seek(max(log_start, log.seek(0, os.SEEK_END) - MAX_LOG_READ_BYTES))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
-        return ""
 
 
 def start_on_some_port(name: str, preferred_port: int | None, launch: Callable[[int], None]) -> None:

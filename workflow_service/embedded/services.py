@@ -76,6 +76,9 @@ class RunningServices:
         servers = {"postgres": self._postgres, "redis": self._valkey}
         return {name: server.process.pid for name, server in servers.items() if server and server.process.pid}
 
+    def are_running(self) -> bool:
+        return all(server.process.is_running() for server in (self._postgres, self._valkey) if server)
+
     def start_stopped(self) -> list[str]:
         """Start every server that does not run (all at first), on its last port if it can; return their
         names.

@@ -157,7 +157,10 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10
 CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
 # Without it Celery closes Django's connection around every task.
 CELERY_DB_REUSE_MAX = 10**9
-CELERY_TASK_ROUTES = {"executions_app.tasks.tick": {"queue": "control"}, "executions_app.tasks.settle": {"queue": "control"}}
+CELERY_TASK_ROUTES = {
+    "executions_app.tasks.tick": {"queue": "control"},
+    "executions_app.tasks.settle": {"queue": "control"},
+}
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 CELERY_BEAT_SCHEDULE = {

@@ -13,6 +13,9 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
+# Settings must load where no server runs: `up` starts the servers, and help and checks need none. Whoever connects
+# all the same reads what to do in the name that cannot be resolved (RFC 2606 reserves .invalid).
+NOT_RUNNING_HOST = "start-the-stack-with-make-up-or-set-the-url.invalid"
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -21,70 +24,108 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
-    data_dir: Path = Field(PROJECT_ROOT / ".data", description="Where files and the embedded servers' data live.")
+    data_dir: Path = Field(
+        PROJECT_ROOT / ".data", description="Where files and the embedded servers' data live."
+    )
     secret_key: SecretStr | None = Field(
-        None, description="Signs sessions and tokens. Made once under DATA_DIR in development; required in production."
+        None,
+        description="Signs sessions and tokens. Made once under DATA_DIR in development; required in production.",
     )
     allowed_hosts: CommaList = Field(
         ("localhost", "127.0.0.1", "[::1]"), description="Host names the web process answers to."
     )
-    csrf_trusted_origins: CommaList = Field((), description="Origins whose pages may post, such as https://wf.example.")
+    csrf_trusted_origins: CommaList = Field(
+        (), description="Origins whose pages may post, such as https://wf.example."
+    )
     log_level: str = Field("INFO", description="Least severe level that is logged.")
 
     server_host: str = Field("127.0.0.1", description="Address the web process listens on.")
     server_port: int = Field(8080, ge=0, le=65535, description="Port of the web process.")
     flower_port: int = Field(5555, ge=0, le=65535, description="Port of Flower, always on loopback.")
     flower_user: str = Field("operator", description="User name for Flower.")
-    flower_password: SecretStr | None = Field(None, description="Password for Flower. Made by `up` where it is not set.")
+    flower_password: SecretStr | None = Field(
+        None, description="Password for Flower. Made by `up` where it is not set."
+    )
 
     database_url: SecretStr | None = Field(
         None, description="Postgres, postgresql://user:password@host:port/name. Not set: the embedded server."
     )
-    database_pool: bool = Field(False, description="Pool connections; set in web processes, never where a process forks.")
+    database_pool: bool = Field(
+        False, description="Pool connections; set in web processes, never where a process forks."
+    )
     database_max_pool_size: int = Field(10, ge=1, description="Connections a web process keeps at most.")
     database_connect_timeout_ms: int = Field(5_000, ge=1, description="How long a connection may take.")
 
-    redis_url: SecretStr | None = Field(None, description="Redis, redis://:password@host:port/0. Not set: the embedded server.")
+    redis_url: SecretStr | None = Field(
+        None, description="Redis, redis://:password@host:port/0. Not set: the embedded server."
+    )
     cache_ttl_s: int = Field(3_600, ge=1, description="How long cached values live.")
 
     llm_service_url: str | None = Field(None, description="OpenAI-compatible endpoint.")
     llm_service_timeout_ms: int = Field(30_000, ge=1, description="How long a call to it may take.")
-    agent_service_url: str | None = Field(None, description="Remote Agent Service. Not set: agents run in the workers.")
+    agent_service_url: str | None = Field(
+        None, description="Remote Agent Service. Not set: agents run in the workers."
+    )
     agent_service_timeout_ms: int = Field(60_000, ge=1, description="How long a call to it may take.")
-    state_service_url: str | None = Field(None, description="State Management Service that mirrors every state change.")
+    state_service_url: str | None = Field(
+        None, description="State Management Service that mirrors every state change."
+    )
     state_service_timeout_ms: int = Field(10_000, ge=1, description="How long a call to it may take.")
 
-    workflow_max_parallel_blocks: int = Field(10, ge=1, description="Blocks of one run at work at once, unless its template says.")
-    workflow_default_timeout_ms: int = Field(300_000, ge=1, description="How long one block may take, unless it says.")
-    workflow_retry_attempts: int = Field(3, ge=0, le=100, description="Retries after the first try, unless a block says.")
-    workflow_recovery_point_interval_ms: int = Field(60_000, ge=1, description="Least time between two recovery points.")
+    workflow_max_parallel_blocks: int = Field(
+        10, ge=1, description="Blocks of one run at work at once, unless its template says."
+    )
+    workflow_default_timeout_ms: int = Field(
+        300_000, ge=1, description="How long one block may take, unless it says."
+    )
+    workflow_retry_attempts: int = Field(
+        3, ge=0, le=100, description="Retries after the first try, unless a block says."
+    )
+    workflow_recovery_point_interval_ms: int = Field(
+        60_000, ge=1, description="Least time between two recovery points."
+    )
 
-    human_in_loop_approval_timeout_ms: int = Field(86_400_000, ge=1_000, description="When an unanswered approval is overdue.")
+    human_in_loop_approval_timeout_ms: int = Field(
+        86_400_000, ge=1_000, description="When an unanswered approval is overdue."
+    )
     human_in_loop_notification_channels: CommaList = Field(
         ("email", "webhook", "websocket"), description="How approvers are told."
     )
 
     use_case_modules: CommaList | None = Field(
-        None, description="Modules whose import registers use cases. Default: the examples in development, none in production."
+        None,
+        description="Modules whose import registers use cases. Not set: the examples in development, none in production.",
     )
     analytics_database_url: SecretStr | None = Field(
         None, description="Where the examples load their tables. Not set: DATABASE_URL."
     )
     scripts_dir: Path | None = Field(None, description="Scripts by workspace. Not set: DATA_DIR/scripts.")
-    script_network: Literal["deny", "allow"] = Field("deny", description="Whether scripts may use the network.")
-    egress_allow: CommaList = Field((), description="Hosts, host:port or networks that API blocks may reach although not global.")
+    script_network: Literal["deny", "allow"] = Field(
+        "deny", description="Whether scripts may use the network."
+    )
+    egress_allow: CommaList = Field(
+        (), description="Hosts, host:port or networks that API blocks may reach although not global."
+    )
     max_output_bytes: int = Field(8 * 1024 * 1024, ge=1_024, description="Largest output of a block.")
     max_input_bytes: int = Field(1024 * 1024, ge=1_024, description="Largest request body.")
     dsl_max_bytes: int = Field(1_000_000, ge=100, description="Largest DSL text.")
     worker_concurrency: int = Field(2, ge=1, description="Processes that run blocks, per worker.")
 
     @field_validator(
-        "allowed_hosts", "csrf_trusted_origins", "human_in_loop_notification_channels", "use_case_modules", "egress_allow",
+        "allowed_hosts",
+        "csrf_trusted_origins",
+        "human_in_loop_notification_channels",
+        "use_case_modules",
+        "egress_allow",
         mode="before",
     )
     @classmethod
     def split_commas(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("data_dir", "scripts_dir", mode="after")
     @classmethod
@@ -92,26 +133,23 @@ class Config(BaseSettings):
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value
 
     def postgres_url(self) -> str:
-        """Return the database's URL: the setting, else the embedded server's; raises ``ServicesNotRunning``."""
-        return self.database_url.get_secret_value() if self.database_url else self._embedded("database_url")
+        """Return the database's URL: the setting, else the embedded server's."""
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return self._embedded("database_url") or f"postgresql://{NOT_RUNNING_HOST}/none"
 
     def broker_url(self) -> str:
-        """Return Redis' URL: the setting, else the embedded server's; raises ``ServicesNotRunning``."""
-        return self.redis_url.get_secret_value() if self.redis_url else self._embedded("redis_url")
+        """Return Redis' URL: the setting, else the embedded server's."""
+        if self.redis_url:
+            return self.redis_url.get_secret_value()
+        return self._embedded("redis_url") or f"redis://{NOT_RUNNING_HOST}/0"
 
-    def _embedded(self, name: str) -> str:
+    def _embedded(self, name: str) -> str | None:
         try:
             urls: dict[str, str] = json.loads((self.data_dir / "services.json").read_text())
-        except FileNotFoundError as error:
-            raise ServicesNotRunning(name) from error
-        return urls[name]
-
-
-class ServicesNotRunning(RuntimeError):
-    """No DATABASE_URL or REDIS_URL is set and the embedded servers were never started: run ``make up`` first."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name.upper()} is not set and no embedded server runs: start the stack with `make up`, or set it")
+        except (FileNotFoundError, ValueError):
+            return None
+        return urls.get(name)
 
 
 @cache

@@ -5,9 +5,10 @@ import django.contrib.auth.validators
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.utils.timezone
-import workflow_service.accounts.models
 from django.conf import settings
 from django.db import migrations, models
+
+import workflow_service.accounts.models
 
 
 class Migration(migrations.Migration):

@@ -1,0 +1,34 @@
+"""Bring everything a stack needs up to date: the schema, the static files, the first users.
+
+Run by `up` and `demo` before the long-running processes; harmless when repeated. The first users' passwords
+are kept in DATA_DIR/credentials.json, readable by its owner alone.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management import BaseCommand, call_command
+
+from workflow_service.embedded.directories import write_private_file
+from workflow_service.settings.config import get_config
+
+CREDENTIALS_FILE = "credentials.json"
+
+
+class Command(BaseCommand):
+    help = "Migrate the database, collect the static files and make the first users. Harmless when repeated."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", interactive=False, verbosity=options["verbosity"])
+        call_command("collectstatic", interactive=False, verbosity=0)
+        keep_credentials(get_config().data_dir)
+
+
+def keep_credentials(data_dir: Path) -> None:
+    """Make the first users where they are missing, and add the passwords to those kept before."""
+    from workflow_service.accounts.services.bootstrap import ensure_initial_users
+
+    path = data_dir / CREDENTIALS_FILE
+    kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_private_file(path, json.dumps(kept | ensure_initial_users(), indent=2) + "\n")
