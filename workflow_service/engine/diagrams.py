@@ -4,7 +4,6 @@
 stale.
 """
 
-import sys
 from collections.abc import Iterable, Mapping
 
 from workflow_service.engine.states import (
@@ -60,4 +59,4 @@ def states_page() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(states_page())
+    print(states_page(), end="")  # noqa: T201 -- run as a program, this module is the generator

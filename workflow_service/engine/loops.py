@@ -267,7 +267,7 @@ class _LoopFinder:
                 if leaving and len(leaving) < len(taken):
                     self._note(
                         "SIDE_BRANCH_AFTER_LOOP",
-                        f"'{node.id}' leads on inside the loop and out of it: what is outside runs once, after",
+                        f"'{node.id}' leads both on and out of the loop: what is outside runs once, after",
                         "Put it inside the loop if it is to run in every round",
                         (index,),
                     )
