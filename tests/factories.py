@@ -15,7 +15,9 @@ _numbers = count(1)
 
 def make_workspace(**overrides: Any) -> Workspace:
     number = next(_numbers)
-    return Workspace.objects.create(**{"name": f"Workspace {number}", "slug": f"workspace-{number}", **overrides})
+    return Workspace.objects.create(
+        **{"name": f"Workspace {number}", "slug": f"workspace-{number}", **overrides}
+    )
 
 
 def make_user(workspace: Workspace | None = None, *roles: Role, **overrides: Any) -> User:
@@ -28,7 +30,9 @@ def make_user(workspace: Workspace | None = None, *roles: Role, **overrides: Any
     return user
 
 
-def make_template(blocks: list[dict[str, Any]], *, workspace: Workspace | None = None, **definition: Any) -> Template:
+def make_template(
+    blocks: list[dict[str, Any]], *, workspace: Workspace | None = None, **definition: Any
+) -> Template:
     """Make an active template of these blocks (document A's spelling), with its one version."""
     workspace = workspace or make_workspace()
     owner = make_user(workspace)
@@ -37,7 +41,12 @@ def make_template(blocks: list[dict[str, Any]], *, workspace: Workspace | None =
         workspace=workspace, name=f"Template {next(_numbers)}", owner=owner, status=TemplateStatus.ACTIVE
     )
     template.current_version = TemplateVersion.objects.create(
-        template=template, ordinal=1, label="1.0.0", definition=document, definition_sha256="", created_by=owner
+        template=template,
+        ordinal=1,
+        label="1.0.0",
+        definition=document,
+        definition_sha256="",
+        created_by=owner,
     )
     template.save()
     return template
@@ -46,7 +55,11 @@ def make_template(blocks: list[dict[str, Any]], *, workspace: Workspace | None =
 def start(template: Template, given: dict[str, Any] | None = None, **options: Any) -> Execution:
     """Start an execution of a template as its owner."""
     started = start_execution(
-        workspace=template.workspace, actor=template.owner, template=template, input=given or {}, options=options
+        workspace=template.workspace,
+        actor=template.owner,
+        template=template,
+        input=given or {},
+        options=options,
     )
     return started.execution
 

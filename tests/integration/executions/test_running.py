@@ -1,15 +1,18 @@
 """The runner on real Postgres, block by block: what runs, what is skipped, how a run ends, what is written down."""
 
+import psycopg
 import pytest
+from django.db import connection
 
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block, settle_execution
-from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionEvent, ExecutionLog
+from executions_app.models import BlockExecution, BlockOutput, ContextValue, ExecutionEvent, ExecutionLog
 from executions_app.parking import take_back
 from executions_app.worker_identity import worker_id
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, event_types, make_template, noop, start, statuses
 from workflow_service.engine.states import BlockStatus
+from workflow_service.settings.config import get_config
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,16 +35,26 @@ def test_a_chain_runs_in_order_and_is_written_down() -> None:
         "block_completed",
         "execution_completed",
     ]
-    numbers = ExecutionEvent.objects.filter(execution_id=execution.pk).order_by("seq").values_list("seq", flat=True)
+    numbers = (
+        ExecutionEvent.objects.filter(execution_id=execution.pk).order_by("seq").values_list("seq", flat=True)
+    )
     assert list(numbers) == list(range(1, 7))
     logged = ExecutionLog.objects.filter(execution_id=execution.pk).values_list("message", flat=True)
-    assert [line for line in logged if line.startswith(f"Workflow {execution.public_id} completed successfully in")]
+    assert [
+        line
+        for line in logged
+        if line.startswith(f"Workflow {execution.public_id} completed successfully in")
+    ]
 
 
 def test_branches_skip_what_is_not_chosen_and_merge_once() -> None:
     template = make_template(
         [
-            noop("ask", {"size": 7}, conditions={"branches": [branch("size > 5", "big"), branch(None, "small")]}),
+            noop(
+                "ask",
+                {"size": 7},
+                conditions={"branches": [branch("size > 5", "big"), branch(None, "small")]},
+            ),
             noop("big"),
             noop("small"),
             noop("merge", dependencies=["big", "small"]),
@@ -73,9 +86,7 @@ def test_parallel_blocks_join_and_their_outputs_meet_in_the_context() -> None:
 
 
 def test_parallel_blocks_are_limited_and_the_rest_wait_their_turn() -> None:
-    template = make_template(
-        [noop(f"part{n}") for n in range(5)], globalSettings={"maxParallelBlocks": 2}
-    )
+    template = make_template([noop(f"part{n}") for n in range(5)], globalSettings={"maxParallelBlocks": 2})
     execution = start(template)
     assert len(queued_blocks(execution)) == 2
     assert run_until_quiet(execution).status == "COMPLETED"
@@ -212,26 +223,20 @@ def test_a_block_that_loses_worker_after_worker_fails() -> None:
 
 
 def test_a_result_written_without_the_lock_is_settled_by_the_next_who_has_it() -> None:
-    from django.db import connections
-
     execution = start(make_template([noop("one"), noop("two", dependencies=["one"])]))
     (block,) = queued_blocks(execution)
     claim = claim_block(execution.pk, block, worker_id()).claim
     assert claim is not None
-    holder = connections["default"].copy("holder")
-    try:
-        with holder.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute(f"SELECT 1 FROM {Execution._meta.db_table} WHERE id = %s FOR NO KEY UPDATE", [execution.pk])
-            aftermath = finish_block(claim, Result(BlockStatus.COMPLETED, output={}))
-            assert aftermath.accepted
-            assert aftermath.unsettled
-            assert settle_execution(execution.pk) is None
-            execution.refresh_from_db()
-            assert execution.active == 1
-            cursor.execute("ROLLBACK")
-    finally:
-        holder.close()
+    with psycopg.connect(get_config().postgres_url(), dbname=connection.settings_dict["NAME"]) as holder:
+        holder.execute(
+            "SELECT 1 FROM executions_app_execution WHERE id = %s FOR NO KEY UPDATE", [execution.pk]
+        )
+        aftermath = finish_block(claim, Result(BlockStatus.COMPLETED, output={}))
+        assert aftermath.accepted
+        assert aftermath.unsettled
+        assert settle_execution(execution.pk) is None
+        execution.refresh_from_db()
+        assert execution.active == 1
     settled = settle_execution(execution.pk)
     assert settled is not None
     assert [queued.block_id for queued in settled.queued] == ["two"]
