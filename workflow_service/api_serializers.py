@@ -43,6 +43,47 @@ class CamelSerializer(serializers.Serializer[Any]):
         return fields
 
 
+class JsonField(serializers.Field[Any, Any, Any, Any]):
+    """JSON that belongs to the user or is checked elsewhere: passed on as it is.
+
+    ``schema`` is what OpenAPI says of it; it may refer to ``#/components/schemas/…``.
+    """
+
+    def __init__(self, *, schema: Mapping[str, Any] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.schema = dict(schema or {})
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class JsonObjectField(JsonField):
+    """A JSON object of the user's; its keys are never touched."""
+
+    default_error_messages = {"not_an_object": "must be a JSON object"}
+
+    def __init__(self, *, schema: Mapping[str, Any] | None = None, **options: Any) -> None:
+        super().__init__(schema=schema or {"type": "object", "additionalProperties": True}, **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            self.fail("not_an_object")
+        return data
+
+
+def reference_to(component: str) -> dict[str, Any]:
+    """Return the schema of a component that ``api_schema`` adds from the engine's models."""
+    return {"$ref": f"#/components/schemas/{component}"}
+
+
+def list_of(component: str) -> dict[str, Any]:
+    """Return the schema of a list of such components."""
+    return {"type": "array", "items": reference_to(component)}
+
+
 class QuerySerializer(CamelSerializer):
     """The query parameters of one address."""
 
@@ -62,7 +103,7 @@ class PageQuery(QuerySerializer):
 
 def read_body(serializer_class: type[CamelSerializer], request: Request) -> dict[str, Any]:
     """Return the request's checked body, keys in snake_case; raises ``RequestInvalid`` with every problem."""
-    data, problems = _checked(serializer_class, request.data)
+    data, problems = check_object(serializer_class, request.data)
     if problems:
         raise RequestInvalid(_summary("the body", problems), problems)
     return data
@@ -70,7 +111,7 @@ def read_body(serializer_class: type[CamelSerializer], request: Request) -> dict
 
 def read_query(serializer_class: type[QuerySerializer], request: Request) -> dict[str, Any]:
     """Return the checked query parameters, keys in snake_case; raises ``QueryInvalid``."""
-    data, problems = _checked(serializer_class, request.query_params.dict())
+    data, problems = check_object(serializer_class, request.query_params.dict())
     if problems:
         raise QueryInvalid(_summary("the query", problems), problems)
     return data
@@ -85,7 +126,10 @@ def unknown_field(name: str, known: Mapping[str, object] | list[str], pointer: s
     )
 
 
-def _checked(serializer_class: type[CamelSerializer], data: object) -> tuple[dict[str, Any], list[Problem]]:
+def check_object(
+    serializer_class: type[CamelSerializer], data: object
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return ``data`` as its serializer reads it, keys in snake_case, and everything that is wrong with it."""
     serializer = serializer_class()
     if not isinstance(data, Mapping):
         return {}, [Problem("NOT_AN_OBJECT", "must be a JSON object")]
@@ -94,7 +138,8 @@ def _checked(serializer_class: type[CamelSerializer], data: object) -> tuple[dic
     bound = serializer_class(data=named)
     if not bound.is_valid():
         problems += _problems(bound.errors, "")
-    return (dict(bound.validated_data) if not problems else {}), problems
+        return {}, problems
+    return dict(bound.validated_data), problems
 
 
 def _declared_names(
