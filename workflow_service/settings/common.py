@@ -181,8 +181,17 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "workflow_service.api_errors.handle_exception",
+    # REMOTE_ADDR alone where no proxy is trusted: the header is the client's to write.
+    "NUM_PROXIES": CONFIG.trusted_proxies,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=CONFIG.access_token_lifetime_s),
+    "REFRESH_TOKEN_LIFETIME": timedelta(seconds=CONFIG.refresh_token_lifetime_s),
+    "ALGORITHM": "HS256",
+    "ISSUER": "workflow-service",
 }
 
 SPECTACULAR_SETTINGS = {
