@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from typing import TypeVar
+from uuid import UUID
 
 import psycopg
 from django.db import Error as DjangoDatabaseError
@@ -75,12 +76,13 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
         hand_back(answer.orphans)
-    claim, done = answer.claim, 0
+    claim: Claim | None = answer.claim
+    done = 0
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
         outcome = work_on(claim)
         continue_as = (worker, queue) if time.monotonic() < slice_ends else None
-        aftermath = persistently(lambda: _write(claim, outcome, continue_as))  # noqa: B023 - called at once
+        aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         send_aftermath(aftermath, execution_id)
         if aftermath.unsettled:
@@ -104,7 +106,7 @@ def settle_again(execution_id: int, execution_public_id: str) -> None:
 def hand_back(orphans: list[tuple[int, int, int]]) -> None:
     """Give back blocks that were claimed for this worker although it never learned of it."""
     for execution_id, row_id, fence in orphans:
-        aftermath = persistently(lambda: take_back(execution_id, [(row_id, fence)]))  # noqa: B023 - called at once
+        aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)]))
         send_aftermath(aftermath, execution_id)
 
 
@@ -154,11 +156,11 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
 
 
 def _write(
-    claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[object, str] | None
+    claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[UUID, str] | None
 ) -> Aftermath:
     match outcome:
         case Result():
-            return finish_block(claim, outcome, continue_as=continue_as)  # type: ignore[arg-type]
+            return finish_block(claim, outcome, continue_as=continue_as)
         case RetryLater():
             return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
         case Ask():

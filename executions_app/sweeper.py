@@ -8,6 +8,8 @@ transaction.
 
 import logging
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 from celery import current_app
 from django.db import connection, transaction
@@ -84,10 +86,10 @@ def sweep() -> bool:
     return True
 
 
-def _guarded(step: object) -> None:
+def _guarded(step: Callable[[], None]) -> None:
     # One broken execution must not keep the others from being swept.
     try:
-        step()  # type: ignore[operator]
+        step()
     except Exception:
         logger.exception("a sweep step failed; it is repeated with the next tick")
 
@@ -125,10 +127,10 @@ def take_back_lost_blocks() -> None:
         cursor.execute(DROP_EXPIRED)
 
 
-def _rows(statement: str, *parameters: object) -> list[tuple[object, ...]]:
+def _rows(statement: str, *parameters: int) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, list(parameters) or None)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def _queue_is_long() -> bool:

@@ -30,9 +30,7 @@ def make_user(workspace: Workspace | None = None, *roles: Role, **overrides: Any
     return user
 
 
-def make_template(
-    blocks: list[dict[str, Any]], *, workspace: Workspace | None = None, **definition: Any
-) -> Template:
+def make_template(blocks: list[Any], *, workspace: Workspace | None = None, **definition: Any) -> Template:
     """Make an active template of these blocks (document A's spelling), with its one version."""
     workspace = workspace or make_workspace()
     owner = make_user(workspace)
