@@ -30,6 +30,7 @@ END = "end"
 RESERVED_IDS = frozenset({START, END})
 BLOCK_ID = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
 MAX_BLOCKS = 10_000
+MAX_QUESTION_LENGTH = 2_000
 
 
 def check_block_id(value: str) -> str:
@@ -106,7 +107,7 @@ class Branch(DefinitionModel):
     """
 
     condition: str | None = None
-    question: str | None = Field(default=None, min_length=1, max_length=2_000)
+    question: str | None = Field(default=None, min_length=1, max_length=MAX_QUESTION_LENGTH)
     next_blocks: tuple[TargetId, ...] = Field(min_length=1)
 
     @property

@@ -8,10 +8,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
-from workflow_service.engine.definition import END, START, check_block_id
-from workflow_service.engine.documents import Document, canonical_state, invalid_definition
+from workflow_service.engine.definition import END, MAX_QUESTION_LENGTH, START, check_block_id
+from workflow_service.engine.documents import (
+    MAX_PROBLEMS,
+    Document,
+    canonical_state,
+    invalid_definition,
+    json_problems,
+)
 from workflow_service.engine.dsl_syntax import Transition, Word, syntax_error
 from workflow_service.engine.errors import ExpressionError, Problem, json_pointer
 from workflow_service.engine.expressions import compile_condition
@@ -67,10 +74,13 @@ class DslGraph:
             exits.branches.append(branch)
 
     def document(self, states: Any) -> Document:
-        """Return the document of the graph with ``states``; raises ``InvalidDefinition`` with all problems."""
+        """Return the document of the graph with ``states``; raises ``InvalidDefinition`` with all of them."""
+        faults = list(islice(json_problems({"states": states}), MAX_PROBLEMS))
         if not isinstance(states, Mapping):
             message = f"states must be an object by block id, not {kind_of(states)}"
-            raise invalid_definition([*self._problems, Problem("WRONG_TYPE", message, "/states")])
+            faults = [Problem("WRONG_TYPE", message, "/states")]
+        if faults:
+            raise invalid_definition([*self._problems, *faults])
         if not self._blocks and not self._problems:
             raise syntax_error("the workflow has no states", "write start->work; work->end;", 1, 1)
         block_states, gate_states = self._states_by_owner(states)
@@ -150,14 +160,10 @@ class DslGraph:
             if _UNCHECKED.fullmatch(text):
                 return {"condition": unescape(text[1:-1]), **leads_to}
             if QUOTED.fullmatch(text):
-                if question := unescape(text[1:-1]):
-                    return {"question": question, **leads_to}
-                raise ValueError("the question is empty")
-        except ValueError as error:
-            known = (
-                "the question is empty" if "empty" in str(error) else "the quoted text has an unknown escape"
-            )
-            self._problem("BAD_CONDITION", known, condition, "write \\\\ for a backslash")
+                return self._question(condition, unescape(text[1:-1]), leads_to)
+        except ValueError:
+            message = "the quoted text holds an unknown escape"
+            self._problem("BAD_CONDITION", message, condition, "write \\\\ for a backslash")
             return None
         _require_semicolon(condition)
         try:
@@ -166,6 +172,13 @@ class DslGraph:
             self._bad_condition(condition, error)
             return None
         return {"condition": text, **leads_to}
+
+    def _question(self, place: Word, question: str, leads_to: Document) -> Document | None:
+        if 0 < len(question) <= MAX_QUESTION_LENGTH:
+            return {"question": question, **leads_to}
+        message = f"a question has 1 to {MAX_QUESTION_LENGTH} characters, not {len(question)}"
+        self._problem("BAD_CONDITION", message, place)
+        return None
 
     def _bad_condition(self, condition: Word, error: ExpressionError) -> None:
         problem = error.problems[0]

@@ -177,6 +177,11 @@ class _Explanation:
             if "\n" in self.text[previous:at] or self.kind == "LSQB":
                 return previous, f"';' is missing after {self._last_word()}", "end each transition with ';'"
             return at, f"{found}; expected ';' or a condition", "a state's name has no blanks"
+        if "SEMICOLON" in self.expected and "NAME" in self.expected:
+            missing = "a state's name is missing before '->'"
+            return (
+                (at, missing, "write a->b") if self.kind == "ARROW" else (at, f"{found}; expected a->b", "")
+            )
         if "SEMICOLON" in self.expected:
             return previous, "';' is missing after the condition", "end each transition with ';'"
         if self.expected == {"ARROW"}:
