@@ -1,7 +1,7 @@
 """What people did about the blocks of a run, as the app that owns approvals tells it.
 
-``approvals_app`` stands above this app and registers its source here when it is loaded; without one nobody did
-anything.
+``approvals_app`` stands above this app and registers its source here when it is loaded; without one nobody
+did anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence

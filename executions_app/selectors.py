@@ -1,4 +1,4 @@
-"""Reads: executions and everything written down about them, in a number of queries that does not grow with the run."""
+"""Reads: executions and what is written down about them; the number of queries does not grow with the run."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,9 @@ from executions_app.errors import ExecutionNotFound
 from executions_app.models import BlockExecution, ContextValue, Execution, ExecutionEvent, ExecutionLog
 from workflow_service.accounts.models import Workspace
 from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.plan import NodeKind
 from workflow_service.engine.states import BlockStatus, ExecutionStatus
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -48,7 +50,7 @@ def list_executions(
 
 def block_rows(execution: Execution) -> QuerySet[BlockExecution]:
     """Return the run's blocks that anything has been decided about, with their outputs, in the order they came up."""
-    rows = BlockExecution.objects.filter(execution=execution, kind=BlockExecution.Kind.BLOCK)
+    rows = BlockExecution.objects.filter(execution=execution, kind=NodeKind.BLOCK)
     return rows.exclude(status=BlockStatus.PENDING).select_related("result").order_by("id")
 
 
@@ -71,7 +73,11 @@ def event_message(event: ExecutionEvent, execution_id: str) -> JsonObject:
 
 
 def list_logs(
-    execution: Execution, *, min_level: int | None = None, block_id: str | None = None, search: str | None = None
+    execution: Execution,
+    *,
+    min_level: int | None = None,
+    block_id: str | None = None,
+    search: str | None = None,
 ) -> QuerySet[ExecutionLog]:
     """Return the run's log lines, oldest first; ``search``: part of the message, whatever the case."""
     rows = ExecutionLog.objects.filter(execution_id=execution.pk)

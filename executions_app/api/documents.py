@@ -55,7 +55,9 @@ def read_run(execution: Execution, now: datetime) -> RunFacts:
     )
 
 
-def start_document(execution: Execution, *, current: Sequence[str], following: Sequence[str]) -> dict[str, Any]:
+def start_document(
+    execution: Execution, *, current: Sequence[str], following: Sequence[str]
+) -> dict[str, Any]:
     """Return document A's answer to a start."""
     return {
         "execution_id": execution.public_id,

@@ -5,10 +5,17 @@ from typing import Any
 from rest_framework import serializers
 
 from executions_app.models import ExecutionLog
-from workflow_service.api_serializers import CamelSerializer, JsonField, JsonObjectField, PageQuery, QuerySerializer
+from workflow_service.api_serializers import (
+    CamelSerializer,
+    JsonField,
+    JsonObjectField,
+    PageQuery,
+    QuerySerializer,
+)
 from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
 
 MAX_WAIT_S = 30
+STATUSES_OF_B = ["pending", "running", "paused", "recovering", "completed", "failed", "cancelled"]
 LEVEL_NAMES = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -19,18 +26,24 @@ def _values(enum: type[Any]) -> list[str]:
 class Notifications(CamelSerializer):
     on_complete = serializers.BooleanField(required=False)
     on_error = serializers.BooleanField(required=False)
-    channels = serializers.ListField(child=serializers.CharField(max_length=50), required=False, max_length=10)
+    channels = serializers.ListField(
+        child=serializers.CharField(max_length=50), required=False, max_length=10
+    )
 
 
 class StartOptions(CamelSerializer):
-    priority = serializers.ChoiceField(choices=_values(Priority), required=False, help_text="Not given: normal.")
+    priority = serializers.ChoiceField(
+        choices=_values(Priority), required=False, help_text="Not given: normal."
+    )
     notifications = Notifications(required=False)
 
 
 class StartBody(CamelSerializer):
     template_id = serializers.CharField(max_length=64)
     workspace_id = serializers.CharField(max_length=64, required=False)
-    version = serializers.CharField(max_length=32, required=False, help_text="Not given: the current version.")
+    version = serializers.CharField(
+        max_length=32, required=False, help_text="Not given: the current version."
+    )
     input = JsonField(
         required=False,
         schema={"type": "object", "additionalProperties": True},
@@ -153,9 +166,7 @@ class WorkflowExecutionShape(serializers.Serializer[Any]):
     execution_id = serializers.CharField()
     workflow_id = serializers.IntegerField()
     workflow_name = serializers.CharField()
-    status = serializers.ChoiceField(
-        choices=["pending", "running", "paused", "recovering", "completed", "failed", "cancelled"]
-    )
+    status = serializers.ChoiceField(choices=STATUSES_OF_B)
     current_state = serializers.CharField()
     states_visited = serializers.ListField(child=serializers.CharField())
     initial_context = JsonObjectField()
@@ -180,7 +191,9 @@ class ExecutionQuery(QuerySerializer):
 
 class LogQuery(PageQuery):
     limit = serializers.IntegerField(default=50, min_value=1, max_value=500)
-    level = serializers.CharField(required=False, max_length=10, help_text=f"Least level: {', '.join(LEVEL_NAMES)}.")
+    level = serializers.CharField(
+        required=False, max_length=10, help_text=f"Least level: {', '.join(LEVEL_NAMES)}."
+    )
     block_id = serializers.CharField(required=False, max_length=100)
     search = serializers.CharField(required=False, max_length=200, help_text="Part of the message.")
 
@@ -200,7 +213,7 @@ class LogEntry(CamelSerializer):
     block_id = serializers.CharField(allow_null=True)
     agent_id = serializers.CharField(allow_null=True)
     execution_id = serializers.CharField()
-    context = JsonObjectField()
+    context = JsonObjectField()  # type: ignore[assignment]
     stack_trace = serializers.CharField(allow_null=True)
 
 
@@ -225,7 +238,7 @@ class EventShape(CamelSerializer):
     execution_id = serializers.CharField()
     timestamp = serializers.CharField()
     block_id = serializers.CharField(allow_null=True)
-    data = JsonObjectField()
+    data = JsonObjectField()  # type: ignore[assignment]
 
 
 class EventList(CamelSerializer):

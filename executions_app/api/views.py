@@ -66,7 +66,13 @@ class ExecutionsView(APIView):
 
     throttle_classes = (ExecutionThrottle,)
 
-    @extend_schema(summary="List executions", tags=TAGS, parameters=[ExecutionListQuery], responses=ExecutionList)
+    @extend_schema(
+        summary="List executions",
+        operation_id="executions_list",
+        tags=TAGS,
+        parameters=[ExecutionListQuery],
+        responses=ExecutionList,
+    )
     def get(self, request: Request) -> Response:
         """List the workspace's executions, newest first."""
         query = read_query(ExecutionListQuery, request)
@@ -137,7 +143,9 @@ class ExecutionView(APIView):
 class LogsView(APIView):
     """The log of an execution."""
 
-    @extend_schema(summary="Read the log of an execution", tags=TAGS, parameters=[LogQuery], responses=LogList)
+    @extend_schema(
+        summary="Read the log of an execution", tags=TAGS, parameters=[LogQuery], responses=LogList
+    )
     def get(self, request: Request, execution_id: str) -> Response:
         """List log lines, oldest first."""
         query = read_query(LogQuery, request)
@@ -179,7 +187,10 @@ def readable_execution(request: Request, execution_id: str) -> Execution:
 
 
 def _started(workspace: Any, started: StartedExecution, wait_s: float) -> dict[str, Any]:
-    """Return the answer to a start: as at the start, so that a repeated key gets it again; or as it is after waiting."""
+    """Return the answer to a start.
+
+    Without waiting it says how the run began, so that a repeated key gets the first answer again.
+    """
     execution = get_execution(workspace, started.execution.public_id)
     if wait_s > 0:
         execution = _wait(execution, wait_s)

@@ -1,8 +1,8 @@
 """Whether the service and what it stands on answer: checks that take at most two seconds each.
 
-Readiness rests on the database, its migrations and Redis; services beside us are reported and do not gate it. What
-a check says never holds a URL or a password. Checks of other services are remembered for a few seconds, so that
-nobody can make us call them at will.
+Readiness rests on the database, its migrations and Redis; services beside us are reported and do not gate it.
+What a check says never holds a URL or a password. Checks of other services are remembered for a few seconds,
+so that nobody can make us call them at will.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Health and metrics over HTTP, and the landing page.
 
-Health answers anybody: probes have no credentials, and it tells no more than whether parts answer. Metrics answer
-processes on the same machine, and whoever may view operations in some workspace.
+Health answers anybody: probes have no credentials, and it tells no more than whether parts answer. Metrics
+answer processes on the same machine, and whoever may view operations in some workspace.
 """
 
 import ipaddress
@@ -47,7 +47,9 @@ class Health(CamelSerializer):
 class CheckShape(CamelSerializer):
     name = serializers.CharField()
     healthy = serializers.BooleanField()
-    required = serializers.BooleanField(help_text="The service is not ready without it.")
+    required = serializers.BooleanField(  # type: ignore[assignment]
+        help_text="The service is not ready without it."
+    )
     latency_ms = serializers.FloatField()
     detail = serializers.CharField(allow_blank=True)
 
@@ -108,7 +110,9 @@ class ReadyView(OpenView):
 class DatabaseHealthView(OpenView):
     """Postgres."""
 
-    @extend_schema(summary="Health of the database", tags=TAGS, auth=[], responses={200: Readiness, 503: Readiness})
+    @extend_schema(
+        summary="Health of the database", tags=TAGS, auth=[], responses={200: Readiness, 503: Readiness}
+    )
     def get(self, request: Request) -> Response:
         """Look at the database and its migrations."""
         return _health((check_database(), check_migrations()), "healthy", "unhealthy", Readiness)
@@ -117,7 +121,9 @@ class DatabaseHealthView(OpenView):
 class DependenciesHealthView(OpenView):
     """Everything beside the database."""
 
-    @extend_schema(summary="Health of dependencies", tags=TAGS, auth=[], responses={200: Readiness, 503: Readiness})
+    @extend_schema(
+        summary="Health of dependencies", tags=TAGS, auth=[], responses={200: Readiness, 503: Readiness}
+    )
     def get(self, request: Request) -> Response:
         """Look at Redis and at the LLM, agent and state services that are configured."""
         return _health((check_cache(), *check_services()), "healthy", "unhealthy", Readiness)
@@ -168,4 +174,6 @@ def _require_operations_view(request: Request) -> None:
     if not isinstance(user, User):
         raise NotAuthenticated
     if not any(allows(user, workspace, Action.OPERATIONS_VIEW) for workspace in list_workspaces(user)):
-        raise Forbidden(f"'{user.get_username()}' has no permission '{Action.OPERATIONS_VIEW}' in any workspace")
+        raise Forbidden(
+            f"'{user.get_username()}' has no permission '{Action.OPERATIONS_VIEW}' in any workspace"
+        )
