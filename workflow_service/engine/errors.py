@@ -4,7 +4,7 @@ A subclass states one fact, carries its ids as attributes and has a stable ``cod
 How an error becomes an HTTP answer is known to ``workflow_service.api_errors`` alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +24,11 @@ class Problem:
     line: int | None = None
     column: int | None = None
     blocks: tuple[str, ...] = ()
+
+
+def json_pointer(steps: Iterable[str | int]) -> str:
+    """Return the JSON pointer (RFC 6901) of the place that ``steps`` lead to."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 class WorkflowError(Exception):
@@ -50,7 +55,7 @@ class DslSyntaxError(InvalidDefinition):
 
 
 class ExpressionError(WorkflowError):
-    """A condition or a ``${...}`` reference cannot be compiled, or cannot be evaluated on the values at hand."""
+    """A condition or a ``${...}`` cannot be compiled, or cannot be evaluated on the values at hand."""
 
     code = "EXPRESSION_ERROR"
 
