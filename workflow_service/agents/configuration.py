@@ -7,7 +7,7 @@ its input.
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -71,6 +71,14 @@ class ApiConfiguration(ToolConfiguration):
     timeout: int | None = Field(None, ge=1, le=7 * 86_400_000)
     max_redirects: int = Field(5, ge=0, le=20)
 
+    def expects(self, status: int) -> bool:
+        """Tell whether an answer with that status is a good one; by default 200 to 299."""
+        if self.expected_status is None:
+            return 200 <= status < 300
+        return status in (
+            [self.expected_status] if isinstance(self.expected_status, int) else self.expected_status
+        )
+
 
 class NoopConfiguration(BaseModel):
     """``{"output": …}``: the answer of a block without work."""
@@ -80,6 +88,7 @@ class NoopConfiguration(BaseModel):
     output: JsonValue = {}
 
 
+Model = TypeVar("Model", bound=BaseModel)
 MODELS: Mapping[ToolType, type[BaseModel]] = {
     ToolType.USE_CASE: UseCaseConfiguration,
     ToolType.SCRIPT: ScriptConfiguration,
@@ -100,11 +109,8 @@ def not_available(tool_type: ToolType) -> str:
     return f"the tool type {tool_type} is not available on this server"
 
 
-def read_configuration(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> BaseModel:
+def read_configuration(model: type[Model], configuration: Mapping[str, JsonValue]) -> Model:
     """Return a resolved configuration as its model; raises ``ToolError`` naming each field that is wrong."""
-    model = MODELS.get(tool_type)
-    if model is None:
-        raise ToolError(ErrorType.CONFIGURATION_ERROR, not_available(tool_type))
     try:
         return model.model_validate(configuration)
     except ValidationError as error:

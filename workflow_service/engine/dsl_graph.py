@@ -225,6 +225,7 @@ class DslGraph:
         if conditions is not None and not isinstance(conditions, Mapping):
             message = f"must be an object, not {kind_of(conditions)}"
             self._problems.append(Problem("WRONG_TYPE", message, json_pointer((*path, "conditions"))))
+            graph |= {"conditions"}
         return {name: value for name, value in fields.items() if name not in graph}
 
     def _block_document(self, name: str, state: Document) -> Document:
