@@ -249,7 +249,6 @@ AUTH_PASSWORD_VALIDATORS = [
 
 STATIC_URL = "/static/"
 STATIC_ROOT = CONFIG.data_dir / "static"
-STATICFILES_DIRS = [PROJECT_ROOT / "workflow_service" / "static"]
 
 LOGGING = {
     "version": 1,
