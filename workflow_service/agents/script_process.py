@@ -81,10 +81,13 @@ def _plan(
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ask the launcher to end (it ends the script's processes first), then make sure of its whole group."""
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(END_GRACE_S)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_GRACE_S)
+    finally:
+        # Also when the worker's own alarm interrupts the wait.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
