@@ -12,7 +12,14 @@ from typing import Any
 from rest_framework import serializers
 
 from templates_app.errors import TemplateBodyInvalid
-from workflow_service.api_serializers import CamelSerializer, JsonField, JsonObjectField, check_object, list_of, reference_to
+from workflow_service.api_serializers import (
+    CamelSerializer,
+    JsonField,
+    JsonObjectField,
+    check_object,
+    list_of,
+    reference_to,
+)
 from workflow_service.engine.definition import Definition, JsonObject
 from workflow_service.engine.documents import load_definition
 from workflow_service.engine.dsl import parse_dsl
@@ -40,7 +47,9 @@ class TemplateBody(CamelSerializer):
     workspace_id = serializers.CharField(required=False, max_length=64)
     description = serializers.CharField(required=False, allow_blank=True, max_length=2_000)
     version = serializers.CharField(
-        required=False, max_length=20, help_text="Such as 1.2.0. Not given: 1.0.0, then the next minor version."
+        required=False,
+        max_length=20,
+        help_text="Such as 1.2.0. Not given: 1.0.0, then the next minor version.",
     )
     status = serializers.ChoiceField(
         choices=[TemplateStatus.DRAFT.value, TemplateStatus.ACTIVE.value],
@@ -54,7 +63,9 @@ class TemplateBody(CamelSerializer):
     blocks = JsonField(required=False, schema=list_of("Block"))
     gates = JsonField(required=False, schema=list_of("Gate"))
     end_dependencies = serializers.ListField(child=serializers.CharField(), required=False)
-    dsl = serializers.CharField(required=False, trim_whitespace=False, help_text="The graph, in the workflow DSL.")
+    dsl = serializers.CharField(
+        required=False, trim_whitespace=False, help_text="The graph, in the workflow DSL."
+    )
     states = JsonObjectField(required=False, help_text="With `dsl`: what each block does, by block id.")
     input_schema = JsonField(required=False, allow_null=True, help_text="JSON Schema of a run's input.")
     global_settings = JsonField(required=False, schema=reference_to("GlobalSettings"))
@@ -84,13 +95,16 @@ class TemplateDraft:
 def read_template(body: object) -> TemplateDraft:
     """Return the template that ``body`` spells.
 
-    Raises ``TemplateBodyInvalid`` for the header and ``InvalidDefinition`` (``DslSyntaxError``) for the graph.
+    Raises ``TemplateBodyInvalid`` for the header and ``InvalidDefinition`` (``DslSyntaxError``) for the
+    graph.
     """
     data, problems = check_object(TemplateBody, body)
     metadata = data.get("metadata") or {}
     problems += _header_problems(data, metadata) if data else []
     if problems:
-        raise TemplateBodyInvalid(f"the template is not valid: {problems[0].pointer}: {problems[0].message}", problems)
+        raise TemplateBodyInvalid(
+            f"the template is not valid: {problems[0].pointer}: {problems[0].message}", problems
+        )
     return TemplateDraft(
         name=data["name"],
         description=data.get("description", ""),
@@ -106,7 +120,12 @@ def read_template(body: object) -> TemplateDraft:
     )
 
 
-_GIVEN_NAMES = {"templateId": "template_id", "createdAt": "created_at", "updatedAt": "updated_at", "createdBy": "created_by"}
+_GIVEN_NAMES = {
+    "templateId": "template_id",
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+    "createdBy": "created_by",
+}
 
 
 def _header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Problem]:
@@ -121,7 +140,12 @@ def _header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> li
         )
     if "dsl" in data:
         problems += [
-            Problem("BOTH_SPELLINGS", "the graph is given by 'dsl' already", f"/{key}", f"leave out 'dsl' or '{key}'")
+            Problem(
+                "BOTH_SPELLINGS",
+                "the graph is given by 'dsl' already",
+                f"/{key}",
+                f"leave out 'dsl' or '{key}'",
+            )
             for key, name in _GRAPH_NAMES.items()
             if name in data
         ]
@@ -151,6 +175,7 @@ def _read_definition(data: Mapping[str, Any]) -> Definition:
     except InvalidDefinition as error:
         # A place in the text is a place in the body's ``dsl``.
         error.problems = tuple(
-            replace(one, pointer="/dsl") if one.line is not None and not one.pointer else one for one in error.problems
+            replace(one, pointer="/dsl") if one.line is not None and not one.pointer else one
+            for one in error.problems
         )
         raise

@@ -30,6 +30,12 @@ class QueryInvalid(WorkflowError):
     code = "INVALID_QUERY"
 
 
+class HeaderInvalid(WorkflowError):
+    """A request header has a value it cannot have."""
+
+    code = "INVALID_HEADER"
+
+
 class CamelSerializer(serializers.Serializer[Any]):
     """A serializer whose fields are declared in snake_case and travel in camelCase."""
 

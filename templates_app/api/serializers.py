@@ -38,18 +38,24 @@ _SETTINGS_FIELDS: JsonObject = {"timeout": None, "maxParallelBlocks": None, "def
 
 class TemplateListQuery(PageQuery):
     category = serializers.CharField(required=False, max_length=100)
-    tags = serializers.CharField(required=False, max_length=1_000, help_text="Comma list; templates with all of them.")
+    tags = serializers.CharField(
+        required=False, max_length=1_000, help_text="Comma list; templates with all of them."
+    )
     status = serializers.ChoiceField(
         choices=[status.value for status in TemplateStatus],
         required=False,
         help_text="Not given: all but archived ones.",
     )
-    q = serializers.CharField(required=False, max_length=200, help_text="Part of the name or the description.")
+    q = serializers.CharField(
+        required=False, max_length=200, help_text="Part of the name or the description."
+    )
 
 
 class VersionQuery(QuerySerializer):
     version = serializers.CharField(
-        required=False, max_length=32, help_text="A label (1.2.0) or a number (3); not given: the current version."
+        required=False,
+        max_length=32,
+        help_text="A label (1.2.0) or a number (3); not given: the current version.",
     )
 
 

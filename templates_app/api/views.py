@@ -22,7 +22,14 @@ from templates_app.api.serializers import (
 from templates_app.bodies import TemplateBody, read_template
 from templates_app.errors import TemplateBodyInvalid
 from templates_app.models import Template
-from templates_app.selectors import current_version, etag_of, get_template, get_version, list_templates, list_versions
+from templates_app.selectors import (
+    current_version,
+    etag_of,
+    get_template,
+    get_version,
+    list_templates,
+    list_versions,
+)
 from templates_app.services.templates import add_version, archive_template, create_template, publish_template
 from templates_app.services.validation import validate_definition
 from workflow_service.accounts.api.requests import current_user, workspace_of
@@ -35,8 +42,12 @@ from workflow_service.engine.errors import InvalidDefinition, Problem
 from workflow_service.engine.findings import Finding
 
 TAGS = ["templates"]
-IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="ETag of the template as it was read.")
-IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="ETag; 304 if it still holds.")
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="ETag of the template as it was read."
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="ETag; 304 if it still holds."
+)
 
 
 class TemplatesView(APIView):
@@ -44,7 +55,13 @@ class TemplatesView(APIView):
 
     throttle_classes = (CreationThrottle,)
 
-    @extend_schema(summary="List templates", tags=TAGS, parameters=[TemplateListQuery], responses=TemplateList)
+    @extend_schema(
+        summary="List templates",
+        operation_id="templates_list",
+        tags=TAGS,
+        parameters=[TemplateListQuery],
+        responses=TemplateList,
+    )
     def get(self, request: Request) -> Response:
         """List the workspace's templates, newest first."""
         query = read_query(TemplateListQuery, request)
@@ -62,12 +79,14 @@ class TemplatesView(APIView):
         page = {"templates": found, "total": rows.count(), "limit": limit, "offset": offset}
         return Response(TemplateList(page).data)
 
-    @extend_schema(summary="Create a template", tags=TAGS, request=TemplateBody, responses={201: SavedTemplate})
+    @extend_schema(
+        summary="Create a template", tags=TAGS, request=TemplateBody, responses={201: SavedTemplate}
+    )
     def post(self, request: Request) -> Response:
         """Create a template from `blocks`, or from `dsl` with `states`.
 
-        It is `active` at once if its definition has no error; else it is saved as `draft`, with the errors under
-        `findings`.
+        It is `active` at once if its definition has no error; else it is saved as `draft`, with the errors
+        under `findings`.
         """
         user, workspace = current_user(request), workspace_of(request, body=_named_workspace(request))
         require(user, workspace, Action.TEMPLATE_CREATE)
@@ -81,7 +100,10 @@ class TemplateView(APIView):
     """One template."""
 
     @extend_schema(
-        summary="Read a template", tags=TAGS, parameters=[VersionQuery, IF_NONE_MATCH], responses=TemplateShape
+        summary="Read a template",
+        tags=TAGS,
+        parameters=[VersionQuery, IF_NONE_MATCH],
+        responses=TemplateShape,
     )
     def get(self, request: Request, template_id: str) -> Response:
         """Give the template in its current version, or in the one `version` names."""
@@ -130,12 +152,18 @@ class PublishView(APIView):
     """A template's way from draft to active."""
 
     @extend_schema(
-        summary="Publish a template", tags=TAGS, parameters=[QuerySerializer], request=None, responses=TemplateShape
+        summary="Publish a template",
+        tags=TAGS,
+        parameters=[QuerySerializer],
+        request=None,
+        responses=TemplateShape,
     )
     def post(self, request: Request, template_id: str) -> Response:
         """Make the template active; refused (422) with every error its definition has."""
         read_query(QuerySerializer, request)
-        template = publish_template(template=readable_template(request, template_id), actor=current_user(request))
+        template = publish_template(
+            template=readable_template(request, template_id), actor=current_user(request)
+        )
         shape = template_document(template, current_version(template))
         return Response(TemplateShape(shape).data, headers={"ETag": etag_of(template)})
 
@@ -144,7 +172,11 @@ class ValidateView(APIView):
     """The check of a stored template."""
 
     @extend_schema(
-        summary="Validate a template", tags=TAGS, parameters=[VersionQuery], request=None, responses=Validation
+        summary="Validate a template",
+        tags=TAGS,
+        parameters=[VersionQuery],
+        request=None,
+        responses=Validation,
     )
     def post(self, request: Request, template_id: str) -> Response:
         """Say whether the template may run on this server as it is now, and what stands in its way."""
@@ -181,14 +213,25 @@ class ValidateBodyView(APIView):
 class VersionsView(APIView):
     """The versions of a template."""
 
-    @extend_schema(summary="List versions", tags=TAGS, parameters=[PageQuery], responses=VersionList)
+    @extend_schema(
+        summary="List versions",
+        operation_id="templates_versions_list",
+        tags=TAGS,
+        parameters=[PageQuery],
+        responses=VersionList,
+    )
     def get(self, request: Request, template_id: str) -> Response:
         """List the template's versions, newest first."""
         query = read_query(PageQuery, request)
         template = readable_template(request, template_id)
         rows = list_versions(template)
         limit, offset = query["limit"], query["offset"]
-        page = {"versions": rows[offset : offset + limit], "total": rows.count(), "limit": limit, "offset": offset}
+        page = {
+            "versions": rows[offset : offset + limit],
+            "total": rows.count(),
+            "limit": limit,
+            "offset": offset,
+        }
         return Response(VersionList(page | {"template_id": template.public_id}).data)
 
 
@@ -221,7 +264,8 @@ def readable_template(request: Request, template_id: str) -> Template:
 
 
 def _named_workspace(request: Request) -> dict[str, object]:
-    named = request.data.get("workspaceId") or request.data.get("workspace_id")
+    body = request.data if isinstance(request.data, dict) else {}
+    named = body.get("workspaceId") or body.get("workspace_id")
     return {"workspace_id": named} if isinstance(named, str) else {}
 
 

@@ -1,7 +1,7 @@
 """Writes: templates and their immutable versions.
 
-A template that is active has a current version without errors; a draft may have any that can be read. A version is
-never changed: what changes is which one is current.
+A template that is active has a current version without errors; a draft may have any that can be read. A
+version is never changed: what changes is which one is current.
 """
 
 import hashlib
@@ -40,7 +40,8 @@ def create_template(
     """Create a template with its first version: active if it has no error and asks for nothing else, else draft.
 
     ``findings`` are those of the draft's definition where the caller has them already. Raises ``Forbidden``,
-    ``TemplateBodyInvalid``, ``InvalidDefinition``, and ``TemplateNotPublishable`` where the body insists on active.
+    ``TemplateBodyInvalid``, ``InvalidDefinition``, and ``TemplateNotPublishable`` where the body insists on
+    active.
     """
     require(actor, workspace, Action.TEMPLATE_CREATE)
     draft = body if isinstance(body, TemplateDraft) else read_template(body)
@@ -66,8 +67,8 @@ def add_version(
 ) -> TemplateVersion:
     """Replace what the template says; return its current version, a new one if the definition is another.
 
-    ``if_match``: entity tags, one of which the template must still have. Raises as ``create_template`` does, and
-    ``TemplateArchived`` and ``StaleTemplate``. An active template is not given a version with errors.
+    ``if_match``: entity tags, one of which the template must still have. Raises as ``create_template`` does,
+    and ``TemplateArchived`` and ``StaleTemplate``. An active template is not given a version with errors.
     """
     require(actor, template.workspace, Action.TEMPLATE_UPDATE, owner_id=template.owner_id)
     draft = body if isinstance(body, TemplateDraft) else read_template(body)
@@ -118,7 +119,9 @@ def _lock(template: Template, if_match: Sequence[str] = (), *, archived_too: boo
     rows = Template.objects.select_for_update(of=("self",), no_key=True)
     locked = rows.select_related("current_version", "owner", "workspace").get(pk=template.pk)
     if if_match and "*" not in if_match and etag_of(locked) not in if_match:
-        raise StaleTemplate(f"the template was changed meanwhile: its ETag is {etag_of(locked)} now; read it again")
+        raise StaleTemplate(
+            f"the template was changed meanwhile: its ETag is {etag_of(locked)} now; read it again"
+        )
     if locked.status == TemplateStatus.ARCHIVED and not archived_too:
         raise TemplateArchived(f"the template '{locked.public_id}' is archived, and does not change any more")
     return locked
@@ -137,7 +140,9 @@ def _status_of(draft: TemplateDraft, findings: Findings, template: Template | No
 def _require_no_errors(findings: Findings) -> None:
     errors = errors_in(findings)
     if errors:
-        raise TemplateNotPublishable(f"the definition has {len(errors)} error(s): {errors[0].message}", errors)
+        raise TemplateNotPublishable(
+            f"the definition has {len(errors)} error(s): {errors[0].message}", errors
+        )
 
 
 def _refuse_given_fields(draft: TemplateDraft, template: Template | None = None) -> None:
@@ -204,7 +209,9 @@ def _next_label(current: str, wanted: str | None) -> str:
         return f"{major}.{minor + 1}.0"
     if _parts(wanted) <= _parts(current):
         message = f"'{wanted}' is not above the current version '{current}'"
-        raise TemplateBodyInvalid(message, [Problem("VERSION_NOT_ABOVE", message, "/version", "leave it out")])
+        raise TemplateBodyInvalid(
+            message, [Problem("VERSION_NOT_ABOVE", message, "/version", "leave it out")]
+        )
     return wanted
 
 

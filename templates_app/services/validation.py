@@ -54,7 +54,9 @@ def _schema(schema: JsonObject, pointer: str, blocks: tuple[str, ...]) -> Iterat
         yield Finding("BAD_SCHEMA", f"is no JSON Schema: {error.message[:300]}", place, mend, blocks=blocks)
     for place in _foreign_references(schema, pointer):
         mend = "put the schema under $defs and refer to it as #/$defs/NAME"
-        yield Finding("BAD_SCHEMA", "refers to another document, which is never fetched", place, mend, blocks=blocks)
+        yield Finding(
+            "BAD_SCHEMA", "refers to another document, which is never fetched", place, mend, blocks=blocks
+        )
 
 
 def _foreign_references(schema: object, pointer: str) -> Iterator[str]:

@@ -203,6 +203,21 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "workflow_service.api_schema.add_definition",
+        "workflow_service.api_schema.add_problems",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "TemplateStatus": ["draft", "active", "deprecated", "archived"],
+        "InitialTemplateStatus": ["draft", "active"],
+        "ExecutionStatus": "workflow_service.engine.states.ExecutionStatus",
+        "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
+        "BlockStatus": "workflow_service.engine.states.BlockStatus",
+        "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
+    },
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
 

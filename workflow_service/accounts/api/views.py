@@ -80,7 +80,12 @@ class MeView(APIView):
 class WorkspacesView(APIView):
     """The workspaces of the user."""
 
-    @extend_schema(summary="List your workspaces", tags=["accounts"], responses=WorkspaceList)
+    @extend_schema(
+        summary="List your workspaces",
+        operation_id="workspaces_list",
+        tags=["accounts"],
+        responses=WorkspaceList,
+    )
     def get(self, request: Request) -> Response:
         """List every workspace the user is a member of."""
         found = _workspaces(current_user(request))
@@ -90,7 +95,13 @@ class WorkspacesView(APIView):
 class ApiKeysView(APIView):
     """Keys for machines."""
 
-    @extend_schema(summary="List API keys", tags=["accounts"], parameters=[PageQuery], responses=ApiKeyList)
+    @extend_schema(
+        summary="List API keys",
+        operation_id="api_keys_list",
+        tags=["accounts"],
+        parameters=[PageQuery],
+        responses=ApiKeyList,
+    )
     def get(self, request: Request) -> Response:
         """List your keys; everybody's in the workspace for who may manage keys. Secrets are not kept."""
         query = read_query(PageQuery, request)
