@@ -4,7 +4,10 @@ import os
 
 from celery import Celery
 
-app = Celery("bare", broker=os.environ["BARE_REDIS_URL"], backend=os.environ["BARE_REDIS_URL"])
+# Not the current app: the engine's messages must not go its way.
+app = Celery(
+    "bare", broker=os.environ["BARE_REDIS_URL"], backend=os.environ["BARE_REDIS_URL"], set_as_current=False
+)
 
 
 @app.task

@@ -10,6 +10,7 @@ import random
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Invocation, LogLine
-from workflow_service.agents.limits import ScriptLimits, ToolLimits
+from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block, RetryPolicy
 from workflow_service.engine.retry import decide_retry
@@ -80,7 +81,7 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     done = 0
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
-        outcome = work_on(claim)
+        outcome = persistently(partial(work_on, claim))
         continue_as = (worker, queue) if time.monotonic() < slice_ends else None
         aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
@@ -130,7 +131,19 @@ def persistently(operation: Callable[[], T]) -> T:
 
 
 def work_on(claim: Claim) -> Result | RetryLater | Ask:
-    """Do a block's work and say how it ended; never raises for what the work does."""
+    """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
+    try:
+        return _work_on(claim)
+    except (DjangoDatabaseError, psycopg.Error):
+        raise
+    except Exception as error:
+        logger.exception("block %s of %s broke its worker", claim.node, claim.execution_public_id)
+        message = f"{type(error).__name__}: {error}"
+        described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
+        return Result(BlockStatus.FAILED, error=described)
+
+
+def _work_on(claim: Claim) -> Result | RetryLater | Ask:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
     logs: list[tuple[datetime, LogLine]] = []
@@ -262,19 +275,3 @@ def _block_work(claim: Claim, block: Block) -> BlockWork:
 def workspace_public_id(workspace_id: int) -> str:
     """Return a workspace's public id; it never changes."""
     return Workspace.objects.values_list("public_id", flat=True).get(pk=workspace_id)
-
-
-@cache
-def tool_limits() -> ToolLimits:
-    """Return what tools may use on this server, from its settings."""
-    config = get_config()
-    return ToolLimits(
-        scripts_dir=config.scripts_dir or config.data_dir / "scripts",
-        max_output_bytes=config.max_output_bytes,
-        egress_allow=config.egress_allow,
-        hidden_paths=tuple(
-            config.data_dir / name
-            for name in ("postgres", "redis", "services.json", "credentials.json", "secret_key")
-        ),
-        script=ScriptLimits(network=config.script_network),
-    )

@@ -1,7 +1,9 @@
 """What an HTTP answer is worth: its body as JSON within bounds, or the error that its status stands for."""
 
 import base64
+import codecs
 import email.utils
+import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from workflow_service.engine.json_values import JsonUnfit, load_json
 from workflow_service.engine.states import ErrorType
 
 ERROR_BODY_CHARACTERS = 2_000
+_CHARSET = re.compile(r"utf|ascii|iso\d|cp\d|koi8|mac|gb|big5|shift|euc")
 
 _TYPE_OF_STATUS = {
     401: ErrorType.AUTHORIZATION_ERROR,
@@ -31,13 +34,14 @@ _TYPE_OF_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer; ``content`` is decoded."""
+    """A complete answer; ``content`` is decompressed, and text in ``charset`` if it names one."""
 
     method: str
     url: httpx.URL
     status: int
     headers: httpx.Headers
     content: bytes
+    charset: str | None
 
     @property
     def content_type(self) -> str:
@@ -123,13 +127,19 @@ def _body(answer: Answer, max_bytes: int) -> JsonValue:
                 details=place(answer.url) | {"body": _start(answer)},
                 problems=error.problems,
             ) from None
-    with suppress(UnicodeDecodeError, LookupError):
-        return answer.content.decode(answer.headers.encoding if _names_charset(answer) else "utf-8")
+    for charset in (_text_charset(answer.charset), "utf-8"):
+        with suppress(UnicodeError):
+            return answer.content.decode(charset)
     return {"base64": base64.b64encode(answer.content).decode("ascii")}
 
 
-def _names_charset(answer: Answer) -> bool:
-    return "charset=" in answer.headers.get("content-type", "").lower()
+def _text_charset(name: str | None) -> str:
+    """Return Python's name for a charset of texts; its other codecs (punycode, hex, ...) are not for this."""
+    try:
+        known = codecs.lookup(name or "utf-8").name
+    except (LookupError, ValueError):
+        return "utf-8"
+    return known if _CHARSET.match(known) else "utf-8"
 
 
 def _unexpected(answer: Answer, configuration: ApiConfiguration) -> ToolError:

@@ -159,7 +159,7 @@ def _follow(
                 or configuration.expects(response.status_code)
             ):
                 content = read_content(response, max_bytes)
-                return Answer(request.method, request.url, response.status_code, response.headers, content)
+                return _answer(request, response, content)
         finally:
             response.close()
         request = _redirected(client, request, response.status_code, location)
@@ -167,6 +167,17 @@ def _follow(
         ErrorType.VALIDATION_ERROR,
         f"redirected more than {configuration.max_redirects} times",
         details=place(request.url),
+    )
+
+
+def _answer(request: httpx.Request, response: httpx.Response, content: bytes) -> Answer:
+    return Answer(
+        method=request.method,
+        url=request.url,
+        status=response.status_code,
+        headers=response.headers,
+        content=content,
+        charset=response.charset_encoding,
     )
 
 

@@ -101,7 +101,7 @@ def check_url(url: httpx.URL) -> None:
         raise EgressRefused(f"there is no port {url.port}")
     if "%" in url.host:
         raise EgressRefused(f"'{url.host}' is not a host name")
-    if _NUMERIC_END.fullmatch(url.host) and not _is_plain_ipv4(url.host):
+    if ":" not in url.host and _NUMERIC_END.fullmatch(url.host) and not _is_plain_ipv4(url.host):
         raise EgressRefused(f"'{url.host}' is not a host name; write IPv4 addresses as four decimal numbers")
 
 

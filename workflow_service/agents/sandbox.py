@@ -94,7 +94,7 @@ def mount_own(work: str, work_bytes: int) -> list[str]:
 
 
 def close_files(plan: dict[str, Any]) -> list[str]:
-    """Let this process write to its own directory only, and not read what is hidden (Landlock)."""
+    """Let this process write to its own directory and ``writable`` only, and not read what is hidden (Landlock)."""
     try:
         abi = call("syscall", LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
         rights = FS_RIGHTS_OF_ABI.get(abi, FS_RIGHTS_SINCE)
@@ -107,7 +107,8 @@ def close_files(plan: dict[str, Any]) -> list[str]:
             *plan["readable"],
         ):
             allow(ruleset, path, rights & FS_READ)
-        allow(ruleset, plan["work"], rights)
+        for path in (plan["work"], *plan["writable"]):
+            allow(ruleset, path, rights)
         allow(ruleset, "/dev/null", rights & FS_OF_FILES)
         call("syscall", LANDLOCK_RESTRICT_SELF, ruleset, 0)
         os.close(ruleset)

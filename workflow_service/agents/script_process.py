@@ -22,8 +22,8 @@ def launched(
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Start the launcher on ``script``; on the way out end it and everything it started.
 
-    Answers the launcher and the descriptor that its report comes on. ``files`` may be read though hidden
-    otherwise. ``timeout_s`` bounds the processor time; the time on the clock is the caller's to watch.
+    Answers the launcher and the descriptor that its report comes on. ``files`` may be read and written
+    though hidden otherwise. ``timeout_s`` bounds the processor time; the time on the clock is the caller's to watch.
     """
     report, report_to = os.pipe()
     try:
@@ -65,7 +65,8 @@ def _plan(
         "namespaces": allowed.namespaces,
         "denyNetwork": allowed.network == "deny",
         "hidden": [str(path) for path in (limits.runs_dir, *limits.hidden_paths)],
-        "readable": [str(script.parent), str(files), sys.prefix, sys.base_prefix],
+        "readable": [str(script.parent), sys.prefix, sys.base_prefix],
+        "writable": [str(files)],
         "report": report_to,
         "worker": os.getpid(),
         "limits": {
@@ -81,10 +82,13 @@ def _plan(
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ask the launcher to end (it ends the script's processes first), then make sure of its whole group."""
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(END_GRACE_S)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_GRACE_S)
+    finally:
+        # Also when the worker's own alarm interrupts the wait.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -58,7 +58,8 @@ def run_script(
     name, source = _read_source(invocation.workspace_id, configuration, limits)
     files = workspace_dir(limits.files_dir, invocation.workspace_id)
     message = json.dumps({"input": tool_input, "context": _context(invocation, files)}).encode()
-    limits.runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (limits.runs_dir, files):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=limits.runs_dir, ignore_cleanup_errors=True) as directory:
         # A copy, so that what runs is what was read, whoever changes the file meanwhile.
         script = Path(directory, "script", name)

@@ -27,13 +27,23 @@ from enum import Enum, StrEnum
 
 from pydantic import JsonValue
 
+from workflow_service.engine.approval import reads_approved
 from workflow_service.engine.expressions import Scope
 from workflow_service.engine.graph import END_NODE, Node, NodeKind
 from workflow_service.engine.plan import Plan
 from workflow_service.engine.routing import Route, RoutingFailure, choose_route
 from workflow_service.engine.states import EdgeOutcome, ErrorType, ExecutionStatus
 
-__all__ = ["Arrivals", "NodeSettlement", "RoutingFailure", "Settlement", "Verdict", "outcome", "settle"]
+__all__ = [
+    "Arrivals",
+    "NodeSettlement",
+    "RoutingFailure",
+    "Settlement",
+    "Verdict",
+    "outcome",
+    "reads_approved",
+    "settle",
+]
 
 NO_ORIGINS: frozenset[int] = frozenset()
 LOOK_AHEAD = 1_024

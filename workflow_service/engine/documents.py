@@ -5,9 +5,7 @@ for its author. States beside a DSL text come in document A's spelling of a bloc
 6.4); ``canonical_state`` turns the second into the first.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,12 +24,13 @@ from workflow_service.engine.definition import (
     JsonObject,
     RetryPolicy,
 )
-from workflow_service.engine.errors import InvalidDefinition, Problem, json_pointer
+from workflow_service.engine.errors import InvalidDefinition, Problem
+from workflow_service.engine.json_values import JsonUnfit, check_json, json_pointer
 from workflow_service.engine.operators import kind_of
 from workflow_service.engine.states import ToolType
 from workflow_service.engine.syntax_hints import nearest
 
-MAX_DEPTH = 100
+MAX_BYTES = 16 * 1024 * 1024
 MAX_PROBLEMS = 100
 
 # Document B's words for the kind of work (section 6.4), and the service's own in the same style.
@@ -61,9 +60,7 @@ Document = dict[str, Any]
 
 def load_definition(document: Any) -> Definition:
     """Return the definition that ``document`` spells; raises ``InvalidDefinition`` naming what is wrong."""
-    problems = list(islice(json_problems(document), MAX_PROBLEMS))
-    if problems:
-        raise invalid_definition(problems)
+    check_document(document)
     try:
         return Definition.model_validate(document)
     except ValidationError as error:
@@ -82,7 +79,7 @@ def canonical_state(state: Any, path: Steps) -> tuple[Document, list[Problem]]:
     state_type say what the graph says anyway, and are left out.
     """
     if not isinstance(state, Mapping):
-        return {}, [Problem("WRONG_TYPE", f"must be an object, not {kind_of(state)}", json_pointer(path))]
+        return {}, [Problem("WRONG_TYPE", f"must be an object, not {kind_of(state)}", json_pointer(*path))]
     fields = {key: value for key, value in state.items() if key not in ("state_name", "state_type", "type")}
     problems = []
     for old, (new, convert) in _STATE_FIELDS.items():
@@ -94,7 +91,7 @@ def canonical_state(state: Any, path: Steps) -> tuple[Document, list[Problem]]:
                 raise ValueError(f"give '{new}' or '{old}', not both")
             fields[new] = convert(value)
         except ValueError as error:
-            problems.append(Problem("INVALID_FIELD", str(error), json_pointer((*path, old))))
+            problems.append(Problem("INVALID_FIELD", str(error), json_pointer(*path, old)))
     return fields, problems
 
 
@@ -118,44 +115,12 @@ _STATE_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
-def json_problems(document: Any) -> Iterator[Problem]:
-    """Yield what JSON's own rules or the database refuse: depth, numbers that are not finite, broken text.
-
-    Nothing below a place that is too deep is looked at.
-    """
-    pending: list[tuple[Steps, Any]] = [((), document)]
-    while pending:
-        path, value = pending.pop()
-        if len(path) > MAX_DEPTH:
-            message = f"the document is nested deeper than {MAX_DEPTH} levels"
-            yield Problem("TOO_DEEP", message, json_pointer(path[:8]))
-        elif isinstance(value, Mapping):
-            for key, item in value.items():
-                if isinstance(key, str) and not (fault := _fault_of_text(key)):
-                    pending.append(((*path, key), item))
-                else:
-                    message = f"a key {fault if isinstance(key, str) else 'must be a text'}"
-                    yield Problem("INVALID_TEXT", message, json_pointer(path))
-        elif isinstance(value, list | tuple):
-            pending.extend(((*path, index), item) for index, item in enumerate(value))
-        elif isinstance(value, str):
-            if fault := _fault_of_text(value):
-                yield Problem("INVALID_TEXT", f"the text {fault}", json_pointer(path))
-        elif isinstance(value, float):
-            if not math.isfinite(value):
-                yield Problem("NOT_FINITE", "NaN and Infinity are not JSON numbers", json_pointer(path))
-        elif value is not None and not isinstance(value, int):
-            yield Problem("WRONG_TYPE", "this is no JSON value", json_pointer(path))
-
-
-def _fault_of_text(text: str) -> str:
-    if "\x00" in text:
-        return "must not hold the character U+0000"
+def check_document(document: Any) -> None:
+    """Raise ``InvalidDefinition`` for what no JSON document may hold, such as NaN or half a character."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "is not valid Unicode"
-    return ""
+        check_json(document, max_bytes=MAX_BYTES)
+    except JsonUnfit as fault:
+        raise invalid_definition(fault.problems) from None
 
 
 def invalid_definition(problems: Sequence[Problem]) -> InvalidDefinition:
@@ -174,7 +139,7 @@ def _problems_of(error: ValidationError, document: Any) -> list[Problem]:
     found: dict[str, Problem] = {}
     for details in error.errors(include_url=False):
         path = _path_in(document, details["loc"])
-        pointer = json_pointer(path)
+        pointer = json_pointer(*path)
         # A tuple whose items are wrong is also called too short; a union calls every member wrong.
         echo = details["type"] == "too_short" and len(details["input"]) > 0 and len(found) > 0
         if pointer not in found and not (echo and any(key.startswith(pointer + "/") for key in found)):
@@ -200,7 +165,7 @@ def _path_in(document: Any, location: Steps) -> Steps:
 
 
 def _problem_of(details: ErrorDetails, path: Steps) -> Problem:
-    kind, context, pointer = details["type"], details.get("ctx", {}), json_pointer(path)
+    kind, context, pointer = details["type"], details.get("ctx", {}), json_pointer(*path)
     value = details["input"]
     names = [step for step in path if isinstance(step, str)]
     if kind == "missing":

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from workflow_service.engine.definition import END, MAX_QUESTION_LENGTH, START, check_block_id
@@ -16,12 +15,13 @@ from workflow_service.engine.documents import (
     MAX_PROBLEMS,
     Document,
     canonical_state,
+    check_document,
     invalid_definition,
-    json_problems,
 )
 from workflow_service.engine.dsl_syntax import Transition, Word, syntax_error
-from workflow_service.engine.errors import ExpressionError, Problem, json_pointer
+from workflow_service.engine.errors import ExpressionError, Problem
 from workflow_service.engine.expressions import compile_condition
+from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.operators import kind_of
 from workflow_service.engine.syntax_hints import blank_texts, line_and_column, nearest
 
@@ -56,6 +56,8 @@ class DslGraph:
 
     def add(self, transition: Transition) -> None:
         """Take in one transition; raises ``DslSyntaxError`` where a ';' is missing."""
+        if len(self._problems) >= MAX_PROBLEMS:
+            raise invalid_definition(self._problems)
         targets = self._named(transition.targets, START, "no transition leads to 'start'")
         sources = self._named(transition.sources, END, "no transition leaves 'end'")
         branch = self._branch(transition.condition, targets) if transition.condition else None
@@ -75,12 +77,10 @@ class DslGraph:
 
     def document(self, states: Any) -> Document:
         """Return the document of the graph with ``states``; raises ``InvalidDefinition`` with all of them."""
-        faults = list(islice(json_problems({"states": states}), MAX_PROBLEMS))
         if not isinstance(states, Mapping):
-            message = f"states must be an object by block id, not {kind_of(states)}"
-            faults = [Problem("WRONG_TYPE", message, "/states")]
-        if faults:
-            raise invalid_definition([*self._problems, *faults])
+            message = f"must be an object by block id, not {kind_of(states)}"
+            raise invalid_definition([*self._problems, Problem("WRONG_TYPE", message, "/states")])
+        check_document({"states": states})
         if not self._blocks and not self._problems:
             raise syntax_error("the workflow has no states", "write start->work; work->end;", 1, 1)
         block_states, gate_states = self._states_by_owner(states)
@@ -211,7 +211,7 @@ class DslGraph:
             elif name not in (START, END) or not fields.keys() <= {"name", "description"}:
                 hint = nearest(name, self._blocks)
                 message = f"the text names no state '{str(name)[:100]}'"
-                self._problems.append(Problem("UNKNOWN_BLOCK", message, json_pointer(path), hint))
+                self._problems.append(Problem("UNKNOWN_BLOCK", message, json_pointer(*path), hint))
         return of_blocks, of_gates
 
     def _without_graph(self, fields: Document, graph: frozenset[str], path: tuple[str, ...]) -> Document:
@@ -221,10 +221,10 @@ class DslGraph:
             said.append("conditions/branches")
         for name in said:
             message = "this is said by the text, not by a state"
-            self._problems.append(Problem("INVALID_FIELD", message, json_pointer((*path, *name.split("/")))))
+            self._problems.append(Problem("INVALID_FIELD", message, json_pointer(*path, *name.split("/"))))
         if conditions is not None and not isinstance(conditions, Mapping):
             message = f"must be an object, not {kind_of(conditions)}"
-            self._problems.append(Problem("WRONG_TYPE", message, json_pointer((*path, "conditions"))))
+            self._problems.append(Problem("WRONG_TYPE", message, json_pointer(*path, "conditions")))
             graph |= {"conditions"}
         return {name: value for name, value in fields.items() if name not in graph}
 

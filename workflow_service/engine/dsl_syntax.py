@@ -128,10 +128,11 @@ class _Explanation:
         self.text = text
         if isinstance(error, UnexpectedCharacters):
             self.kind, self.expected = "", set(error.allowed or ())
-            self.offset = error.pos_in_stream or 0
+            position: Any = error.pos_in_stream
+            self.offset = int(position)
             self.found = text[self.offset]
         elif isinstance(error, UnexpectedToken):
-            self.kind, self.expected = error.token.type, set(error.accepts or error.expected)
+            self.kind, self.expected = error.token.type, set(error.accepts)
             self.offset = len(text) if self.kind == "$END" else (error.token.start_pos or 0)
             self.found = str(error.token)
         self.rest = text[self.offset :][:40]

@@ -4,7 +4,7 @@ A subclass states one fact, carries its ids as attributes and has a stable ``cod
 How an error becomes an HTTP answer is known to ``workflow_service.api_errors`` alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,11 +24,6 @@ class Problem:
     line: int | None = None
     column: int | None = None
     blocks: tuple[str, ...] = ()
-
-
-def json_pointer(steps: Iterable[str | int]) -> str:
-    """Return the JSON pointer (RFC 6901) of the place that ``steps`` lead to."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 class WorkflowError(Exception):

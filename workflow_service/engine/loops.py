@@ -211,17 +211,17 @@ class _LoopFinder:
         return node.starts or any(self.graph.edges[edge].source not in inside for edge in node.in_edges)
 
     def _check(self, loop: Loop, inside: set[int]) -> None:
-        for entry in loop.entries:
-            if self.graph.nodes[entry].kind is NodeKind.GATE:
-                name = self.graph.nodes[entry].id
-                self._refuse(
-                    f"the join {name} waits for blocks outside and inside of a loop",
-                    "Join blocks that are all inside the loop, or all outside",
-                    loop.body,
-                )
-        parallel = self._parallel_part(loop, inside) if len(loop.entries) > 1 else None
-        if parallel is not None:
-            entered = ", ".join(self.graph.nodes[entry].id for entry in loop.entries[:SHOWN_BLOCKS])
+        entries = [self.graph.nodes[entry] for entry in loop.entries]
+        gates = [entry.id for entry in entries if entry.kind is NodeKind.GATE]
+        parallel = self._parallel_part(loop, inside) if len(entries) > 1 else None
+        if gates:
+            self._refuse(
+                f"the join {gates[0]} waits for blocks outside and inside of a loop",
+                "Join blocks that are all inside the loop, or all outside",
+                loop.body,
+            )
+        elif parallel is not None:
+            entered = ", ".join(entry.id for entry in entries[:SHOWN_BLOCKS])
             self._refuse(
                 f"the loop is entered at several blocks ({entered}) and has parallel parts "
                 f"(at '{self.graph.nodes[parallel].id}')",

@@ -5,14 +5,12 @@ costly while running is computed here once, except who can reach whom: that is a
 failed, and then remembered.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from workflow_service.engine import levels
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.errors import InvalidDefinition, Problem
-from workflow_service.engine.expressions import Expression
 from workflow_service.engine.findings import errors_in
 from workflow_service.engine.graph import (
     END_NODE,
@@ -41,7 +39,6 @@ __all__ = [
     "Routing",
     "RoutingBranch",
     "compile_plan",
-    "reads_approved",
     "unsupported_features",
 ]
 
@@ -148,42 +145,6 @@ def _names_read(node: Node) -> frozenset[str]:
     for _, expression in node.output_mapping:
         names |= expression.references.context - {"output"}
     return names
-
-
-def reads_approved(plan: Plan, node: int) -> bool:
-    """Return whether a condition that decides the way on from ``node`` reads ``approved``.
-
-    Such a block, rejected, is COMPLETED with ``approved`` false; its branches do the rest. The conditions of
-    the gates it leads to count, as do those of its DECIDE node.
-    """
-    own = plan.nodes[node]
-    deciders = [own]
-    for edge in own.routing.always:
-        target = plan.edges[edge].target
-        if target != END_NODE and plan.nodes[target].kind is not NodeKind.BLOCK:
-            deciders.append(plan.nodes[target])
-    # A gate that asks the LLM has a DECIDE node too.
-    for gate in deciders[1:]:
-        deciders += (
-            plan.nodes[target]
-            for edge in gate.routing.always
-            if (target := plan.edges[edge].target) != END_NODE and plan.nodes[target].kind is NodeKind.DECIDE
-        )
-    return any(
-        _reads(expression, "approved", own.id) for each in deciders for expression in _conditions(each)
-    )
-
-
-def _conditions(node: Node) -> Iterator[Expression]:
-    yield from (branch.expression for branch in node.routing.branches if branch.expression is not None)
-    yield from (expression for _, expression in node.routing.set)
-
-
-def _reads(expression: Expression, name: str, block_id: str) -> bool:
-    if name in expression.references.context:
-        return True
-    path = rf"""\boutput\s*(\.\s*{name}\b|\[\s*['"]{name}['"]\s*\])"""
-    return block_id in expression.references.outputs and re.search(path, expression.source) is not None
 
 
 def unsupported_features(plan: Plan) -> tuple[Problem, ...]:

@@ -1,9 +1,9 @@
 """Read a CSV of sales into JSON lines, losing nothing: what cannot be read is kept with its problem.
 
-Standard input is ``{"input": {"csvPath", "outputDirectory"}, "context": …}``; standard output is the answer;
-log lines go to standard error, and the exit code says what kind of error it was (sysexits.h). Each line of
-the result is ``{"line", "values", "problem", "mended"}``, ``line`` being where the row begins in the CSV.
-The result appears whole or not at all, so running again is harmless. Only the standard library is used.
+Standard input is ``{"input": {"csvPath", "outputDirectory"}, "context": {"filesDir", …}}``, the paths relative to
+the workspace's files; standard output is the answer; log lines go to standard error, and the exit code says what
+kind of error it was (sysexits.h). Each line of the result is ``{"line", "values", "problem", "mended"}``, ``line``
+being where the row begins in the CSV. The result appears whole or not at all, so running again is harmless.
 """
 
 import csv
@@ -193,8 +193,9 @@ def extract(csv_path: Path, directory: Path) -> dict[str, object]:
 
 def main() -> None:
     """Read the request, extract, answer."""
-    given = json.load(sys.stdin)["input"]
-    csv_path, directory = Path(given["csvPath"]), Path(given["outputDirectory"])
+    request = json.load(sys.stdin)
+    given, files = request["input"], Path(request["context"]["filesDir"])
+    csv_path, directory = files / given["csvPath"], files / given["outputDirectory"]
     log("INFO", f"reading {csv_path}")
     try:
         answer = extract(csv_path, directory)

@@ -42,13 +42,13 @@ def workflow(
             f"[{','.join(members)}]", {"sources": members, "next_blocks": [], "branches": []}
         )
 
-    for name in alone.split():
-        block(name)
     for text in filter(None, (line.strip() for line in edges.split(";"))):
         match = EDGE.fullmatch(text)
         assert match, text
         left, arrow, right, condition = match.groups()
         targets = right.strip("[]").split(",")
+        if left != "start":
+            source(left)
         for target in targets:
             if target != "end":
                 block(target)
@@ -62,12 +62,13 @@ def workflow(
         elif left.startswith("["):
             source(left)["next_blocks"] += targets
         else:
-            block(left)
             for target in targets:
                 if target == "end":
                     end_dependencies.append(left)
                 else:
                     block(target)["dependencies"].append(left)
+    for name in alone.split():
+        block(name)
     return Definition.model_validate(
         {
             "blocks": [_finished(each, options.get(name, {})) for name, each in blocks.items()],

@@ -95,30 +95,41 @@ HUMAN_STEPS = st.builds(
 )
 
 
+FEATURES: dict[str, st.SearchStrategy[Any]] = {
+    "name": TEXT,
+    "description": TEXT,
+    "agent_id": TEXT,
+    "tool_type": st.sampled_from(ToolType),
+    "configuration": JSON_OBJECTS,
+    "join": st.one_of(st.sampled_from(["all", "any"]), st.integers(1, 9)),
+    "human_in_loop": HUMAN_STEPS,
+    "retry_policy": RETRY_POLICIES,
+    "timeout": st.integers(1, 10**8),
+    "optional": st.booleans(),
+    "default_output": JSON_OBJECTS,
+    "output_mapping": st.dictionaries(TEXT, TEXT, max_size=2),
+    "for_each": TEXT,
+    "max_concurrency": st.integers(1, 9),
+    "max_rounds": st.integers(1, 9),
+    "on_failure": st.sampled_from(["fail", "continue"]),
+    "on_worker_lost": st.sampled_from(["rerun", "fail", "ask"]),
+    "priority": st.sampled_from(["high", "normal", "low"]),
+}
+
+
 @st.composite
 def blocks(draw: st.DrawFn, block_id: str, names: list[str]) -> Block:
-    some = st.lists(st.sampled_from([*names, START]), max_size=3)
+    features = draw(st.lists(st.sampled_from(sorted(FEATURES)), max_size=3, unique=True))
     return Block(
         block_id=block_id,
-        dependencies=tuple(draw(some)),
+        dependencies=tuple(draw(st.lists(st.sampled_from([*names, START]), max_size=3))),
         on_error=tuple(draw(st.lists(st.sampled_from([*names, END]), max_size=2))),
         conditions=Conditions(
             type=draw(st.sampled_from(["exclusive", "inclusive"])),
             expression=draw(maybe(TEXT)),
             branches=draw(branches(names)),
         ),
-        name=draw(maybe(TEXT)),
-        tool_type=draw(maybe(st.sampled_from(ToolType))),
-        configuration=draw(JSON_OBJECTS),
-        join=draw(st.one_of(st.sampled_from(["all", "any"]), st.integers(1, 9))),
-        human_in_loop=draw(HUMAN_STEPS),
-        retry_policy=draw(maybe(RETRY_POLICIES)),
-        timeout=draw(maybe(st.integers(1, 10**8))),
-        optional=draw(st.booleans()),
-        default_output=draw(maybe(JSON_OBJECTS)),
-        output_mapping=draw(maybe(st.dictionaries(TEXT, TEXT, max_size=2))),
-        for_each=draw(maybe(TEXT)),
-        on_failure=draw(maybe(st.sampled_from(["fail", "continue"]))),
+        **{feature: draw(FEATURES[feature]) for feature in features},
     )
 
 
@@ -150,7 +161,7 @@ def definitions(draw: st.DrawFn) -> Definition:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(definitions())
 def test_a_definition_survives_the_dsl(definition: Definition) -> None:
     text = render_dsl(definition)
@@ -160,7 +171,7 @@ def test_a_definition_survives_the_dsl(definition: Definition) -> None:
     assert render_dsl(again) == text
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(definitions())
 def test_a_definition_survives_its_document(definition: Definition) -> None:
     assert load_definition(dump_definition(definition)) == definition
