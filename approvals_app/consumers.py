@@ -6,7 +6,7 @@ question is one for this user.
 
 from collections.abc import Sequence
 
-from approvals_app.assignment import NOBODY, responders_of
+from approvals_app.assignment import NOBODY, Responder, responders_of
 from approvals_app.dispatch import group_of
 from approvals_app.models import ApprovalEvent
 from approvals_app.selectors import list_feed
@@ -34,14 +34,10 @@ class ApprovalsConsumer(FollowingConsumer):
         events = list_feed(frozenset(self.workspaces), after, limit)
         responders = responders_of(user) if events else {}
         return [
-            (
-                event.pk,
-                self._message(event, responders.get(event.workspace_id, NOBODY).objection(event.approval)),
-            )
-            for event in events
+            (event.pk, self._message(event, responders.get(event.workspace_id, NOBODY))) for event in events
         ]
 
-    def _message(self, event: ApprovalEvent, objection: str | None) -> JsonObject:
+    def _message(self, event: ApprovalEvent, responder: Responder) -> JsonObject:
         pending = event.approval.status == ApprovalStatus.PENDING
         return {
             "type": event.type,
