@@ -181,9 +181,7 @@ def test_an_approval_is_looked_for_in_the_workspace_that_is_named(people: People
     Membership.objects.create(workspace=elsewhere, user=people.alice, role=Role.APPROVER)
     wrong = respond(people.alice, approval, {"approved": True}, **{"X-Workspace-Id": elsewhere.public_id})
     assert wrong.status_code == 404
-    foreign = respond(
-        people.alice, approval, {"approved": True, "workspaceId": make_workspace().public_id}
-    )
+    foreign = respond(people.alice, approval, {"approved": True, "workspaceId": make_workspace().public_id})
     assert foreign.status_code == 404
     # Of two workspaces none has to be named: the approval says which.
     assert respond(people.alice, approval, {"approved": True}).status_code == 200
