@@ -154,12 +154,15 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
     extra: dict[str, JsonValue] = {}
-    if block.human_in_loop.required:
-        answer = human_gate()(_block_work(claim, block))
-        if isinstance(answer, Ask):
-            return answer
-        extra = dict(answer.output_extra)
     try:
+        if block.asks_people:
+            answer = human_gate()(_block_work(claim, block))
+            if isinstance(answer, Ask):
+                return answer
+            extra = dict(answer.output_extra)
+            if not block.has_tool:
+                # A step that is nothing but the question is done when the answer stands.
+                return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
         output = _invoke(claim, block, logs)
     except ToolError as error:
         return _failure(claim, block, compiled, error, logs)

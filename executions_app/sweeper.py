@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from executions_app.dispatch import send_aftermath, send_blocks
+from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.parking import take_back, wake_retries
 from executions_app.running import settle_again
@@ -79,14 +80,14 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers):
+    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers, *sweep_steps()):
         _guarded(step)
     if leases_expire:
         _guarded(take_back_lost_blocks)
     return True
 
 
-def _guarded(step: Callable[[], None]) -> None:
+def _guarded(step: Callable[[], object]) -> None:
     # One broken execution must not keep the others from being swept.
     try:
         step()

@@ -80,7 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_any  # noqa: N815
 
-    def send(self, status: int, content: bytes, content_type: str = "application/json", **headers: str) -> None:
+    def send(
+        self, status: int, content: bytes, content_type: str = "application/json", **headers: str
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))

@@ -15,7 +15,7 @@ from workflow_service.accounts.errors import (
     WorkspaceRequired,
 )
 from workflow_service.accounts.models import ApiKey, Membership, Role, User, Workspace
-from workflow_service.accounts.policies import Action, allows
+from workflow_service.accounts.policies import Action, allows, key_permits, permits
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
@@ -24,6 +24,13 @@ def list_workspaces(user: User) -> QuerySet[Workspace]:
     """Return the workspaces the user is a member of; with an API key, the key's alone."""
     found = Workspace.objects.filter(memberships__user=user).distinct()
     return found if user.acting_key is None else found.filter(pk=user.acting_key.workspace_id)
+
+
+def list_workspaces_allowing(user: User, action: Action) -> QuerySet[Workspace]:
+    """Return the user's workspaces where a role of theirs, and the API key they came with, allow ``action``."""
+    held = list_memberships(user) if user.is_active else ()
+    allowed = [ws.pk for ws, roles in held if permits(roles, action) and key_permits(user, ws, action)]
+    return Workspace.objects.filter(pk__in=allowed)
 
 
 def list_memberships(user: User) -> list[tuple[Workspace, tuple[Role, ...]]]:

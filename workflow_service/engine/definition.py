@@ -171,6 +171,16 @@ class Block(DefinitionModel):
     max_rounds: StrictInt | None = Field(default=None, ge=1, le=100_000)
     priority: Literal["high", "normal", "low"] | None = None
 
+    @property
+    def has_tool(self) -> bool:
+        """Whether something works on this block besides a person."""
+        return self.tool_type not in (None, ToolType.HUMAN)
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether the block stops until a person answers."""
+        return self.human_in_loop.required or self.tool_type is ToolType.HUMAN
+
     @model_validator(mode="after")
     def normalise(self) -> "Block":
         object.__setattr__(self, "dependencies", tuple(sorted(set(self.dependencies))))

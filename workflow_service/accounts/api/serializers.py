@@ -82,3 +82,10 @@ class ApiKeyList(CamelSerializer):
     total = serializers.IntegerField()
     limit = serializers.IntegerField()
     offset = serializers.IntegerField()
+
+
+class TicketShape(CamelSerializer):
+    ticket = serializers.CharField(
+        help_text="Offer it as the WebSocket subprotocol `ticket.VALUE`; once only."
+    )
+    expires_in = serializers.IntegerField(help_text="Its life, in seconds.")

@@ -6,6 +6,7 @@ from workflow_service.accounts.api.views import (
     MeView,
     TokenRefreshView,
     TokenView,
+    WebSocketTicketsView,
     WorkspacesView,
 )
 
@@ -13,6 +14,7 @@ urlpatterns = [
     path("auth/token", TokenView.as_view(), name="token"),
     path("auth/token/refresh", TokenRefreshView.as_view(), name="token-refresh"),
     path("auth/me", MeView.as_view(), name="me"),
+    path("ws-tickets", WebSocketTicketsView.as_view(), name="ws-tickets"),
     path("workspaces", WorkspacesView.as_view(), name="workspaces"),
     path("api-keys", ApiKeysView.as_view(), name="api-keys"),
     path("api-keys/<slug:prefix>", ApiKeyView.as_view(), name="api-key"),

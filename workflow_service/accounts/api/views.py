@@ -17,6 +17,7 @@ from workflow_service.accounts.api.serializers import (
     Me,
     NewApiKeyShape,
     Refresh,
+    TicketShape,
     Tokens,
     WorkspaceList,
 )
@@ -26,6 +27,7 @@ from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, key_permits, permits
 from workflow_service.accounts.selectors import get_api_key, list_api_keys, list_memberships
 from workflow_service.accounts.throttles import LoginThrottle
+from workflow_service.accounts.tickets import LIFETIME_S, issue_ticket
 from workflow_service.accounts.tokens import TokenPair, issue_tokens, refresh_tokens
 from workflow_service.api_serializers import PageQuery, QuerySerializer, read_body, read_query
 
@@ -75,6 +77,18 @@ class MeView(APIView):
             "api_key": user.acting_key.prefix if user.acting_key else None,
         }
         return Response(Me(shape).data)
+
+
+class WebSocketTicketsView(APIView):
+    """Tickets for WebSockets."""
+
+    @extend_schema(
+        summary="Get a WebSocket ticket", tags=["accounts"], request=None, responses={201: TicketShape}
+    )
+    def post(self, request: Request) -> Response:
+        """Give a ticket that opens one WebSocket as you, within seconds."""
+        ticket = {"ticket": issue_ticket(current_user(request)), "expires_in": LIFETIME_S}
+        return Response(TicketShape(ticket).data, status=201, headers={"Cache-Control": "no-store"})
 
 
 class WorkspacesView(APIView):
