@@ -4,3 +4,12 @@ from django.apps import AppConfig
 class ApprovalsAppConfig(AppConfig):
     name = "approvals_app"
     verbose_name = "Approvals"
+
+    def ready(self) -> None:
+        from approvals_app.gate import ask_people
+        from approvals_app.services.questions import announce_overdue, close_unneeded
+        from executions_app.handlers import register_human_gate, register_sweep_step
+
+        register_human_gate(ask_people)
+        register_sweep_step(close_unneeded)
+        register_sweep_step(announce_overdue)

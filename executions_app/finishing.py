@@ -127,7 +127,7 @@ def _finish(
         else:
             aftermath = settle_locked(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
         tx.commit()
-        aftermath.unsettled = bool(tx.run(ANY_UNSETTLED, (claim.execution_id,)).fetchone().found)
+        aftermath.unsettled = bool(tx.one(ANY_UNSETTLED, (claim.execution_id,)).found)
     return aftermath
 
 
@@ -140,7 +140,7 @@ def _settle_batch(execution_id: int, limit: int, continue_as: tuple[UUID, str] |
             return None
         aftermath = settle_locked(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
         tx.commit()
-        aftermath.unsettled = bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchone().found)
+        aftermath.unsettled = bool(tx.one(ANY_UNSETTLED, (execution_id,)).found)
     return aftermath
 
 
@@ -194,7 +194,7 @@ def _fail_poison_row(execution_id: int, error: Exception) -> Aftermath | None:
         settler = Settler(tx, run, compiled_version(run.version_id))
         settler.fail_poison_row(row, f"{type(error).__name__}: {error}")
         aftermath = conclude_locked(settler)
-        aftermath.unsettled = bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchone().found)
+        aftermath.unsettled = bool(tx.one(ANY_UNSETTLED, (execution_id,)).found)
     return aftermath
 
 

@@ -52,7 +52,10 @@ class NoHumanGate(RuntimeError):
     """A block needs a person and no gate is registered: ``approvals_app`` is not installed."""
 
 
+SweepStep = Callable[[], object]
+
 _gates: list[HumanGate] = []
+_sweep_steps: list[SweepStep] = []
 
 
 def register_human_gate(gate: HumanGate) -> None:
@@ -65,3 +68,14 @@ def human_gate() -> HumanGate:
     if not _gates:
         raise NoHumanGate
     return _gates[0]
+
+
+def register_sweep_step(step: SweepStep) -> None:
+    """Add what an app above this one has the sweeper repair every second; repeating it must be harmless."""
+    if step not in _sweep_steps:
+        _sweep_steps.append(step)
+
+
+def sweep_steps() -> tuple[SweepStep, ...]:
+    """Return what other apps have the sweeper repair."""
+    return tuple(_sweep_steps)

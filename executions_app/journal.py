@@ -172,7 +172,7 @@ class Journal:
         self,
         type: str,
         block_id: str = "",
-        data: Mapping[str, JsonValue] | None = None,
+        data: Mapping[str, Any] | None = None,
         *,
         node: int | None = None,
         row_id: int | None = None,

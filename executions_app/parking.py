@@ -109,7 +109,7 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
 
 
 def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_id: int, fence: int) -> None:
-    found = tx.run(LOST_ROW, (row_id,)).fetchone()
+    found = tx.one(LOST_ROW, (row_id,))
     block = settler.plan.nodes[found.node].block
     losses = found.losses + 1
     rerun = losses < MAX_LOSSES and (block is None or block.on_worker_lost == "rerun")

@@ -10,13 +10,15 @@ import random
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from typing import TypeVar
+from uuid import UUID
 
 import psycopg
 from django.db import Error as DjangoDatabaseError
@@ -35,7 +37,7 @@ from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Invocation, LogLine
-from workflow_service.agents.limits import ScriptLimits, ToolLimits
+from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block, RetryPolicy
 from workflow_service.engine.retry import decide_retry
@@ -75,12 +77,13 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
         hand_back(answer.orphans)
-    claim, done = answer.claim, 0
+    claim: Claim | None = answer.claim
+    done = 0
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
-        outcome = work_on(claim)
+        outcome = persistently(partial(work_on, claim))
         continue_as = (worker, queue) if time.monotonic() < slice_ends else None
-        aftermath = persistently(lambda: _write(claim, outcome, continue_as))  # noqa: B023 - called at once
+        aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         send_aftermath(aftermath, execution_id)
         if aftermath.unsettled:
@@ -104,7 +107,7 @@ def settle_again(execution_id: int, execution_public_id: str) -> None:
 def hand_back(orphans: list[tuple[int, int, int]]) -> None:
     """Give back blocks that were claimed for this worker although it never learned of it."""
     for execution_id, row_id, fence in orphans:
-        aftermath = persistently(lambda: take_back(execution_id, [(row_id, fence)]))  # noqa: B023 - called at once
+        aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)]))
         send_aftermath(aftermath, execution_id)
 
 
@@ -128,7 +131,19 @@ def persistently(operation: Callable[[], T]) -> T:
 
 
 def work_on(claim: Claim) -> Result | RetryLater | Ask:
-    """Do a block's work and say how it ended; never raises for what the work does."""
+    """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
+    try:
+        return _work_on(claim)
+    except (DjangoDatabaseError, psycopg.Error):
+        raise
+    except Exception as error:
+        logger.exception("block %s of %s broke its worker", claim.node, claim.execution_public_id)
+        message = f"{type(error).__name__}: {error}"
+        described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
+        return Result(BlockStatus.FAILED, error=described)
+
+
+def _work_on(claim: Claim) -> Result | RetryLater | Ask:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
     logs: list[tuple[datetime, LogLine]] = []
@@ -139,12 +154,15 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
     extra: dict[str, JsonValue] = {}
-    if block.human_in_loop.required:
-        answer = human_gate()(_block_work(claim, block))
-        if isinstance(answer, Ask):
-            return answer
-        extra = dict(answer.output_extra)
     try:
+        if block.asks_people:
+            answer = human_gate()(_block_work(claim, block))
+            if isinstance(answer, Ask):
+                return answer
+            extra = dict(answer.output_extra)
+            if not block.has_tool:
+                # A step that is nothing but the question is done when the answer stands.
+                return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
         output = _invoke(claim, block, logs)
     except ToolError as error:
         return _failure(claim, block, compiled, error, logs)
@@ -154,11 +172,11 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
 
 
 def _write(
-    claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[object, str] | None
+    claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[UUID, str] | None
 ) -> Aftermath:
     match outcome:
         case Result():
-            return finish_block(claim, outcome, continue_as=continue_as)  # type: ignore[arg-type]
+            return finish_block(claim, outcome, continue_as=continue_as)
         case RetryLater():
             return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
         case Ask():
@@ -260,19 +278,3 @@ def _block_work(claim: Claim, block: Block) -> BlockWork:
 def workspace_public_id(workspace_id: int) -> str:
     """Return a workspace's public id; it never changes."""
     return Workspace.objects.values_list("public_id", flat=True).get(pk=workspace_id)
-
-
-@cache
-def tool_limits() -> ToolLimits:
-    """Return what tools may use on this server, from its settings."""
-    config = get_config()
-    return ToolLimits(
-        scripts_dir=config.scripts_dir or config.data_dir / "scripts",
-        max_output_bytes=config.max_output_bytes,
-        egress_allow=config.egress_allow,
-        hidden_paths=tuple(
-            config.data_dir / name
-            for name in ("postgres", "redis", "services.json", "credentials.json", "secret_key")
-        ),
-        script=ScriptLimits(network=config.script_network),
-    )

@@ -167,10 +167,10 @@ class Settler:
     def _route(self, node: int, verdict: Verdict, output: JsonValue) -> _Routed:
         """Ask the engine where to go. A node or gate whose routing fails settles as failed, with the reason."""
         self._finished_node, self._finished_output = node, output
-        chosen = None
+        chosen: list[int] | None = None
         if self.plan.nodes[node].kind is NodeKind.DECIDE and isinstance(output, dict):
             edges = output.get("edges")
-            chosen = edges if isinstance(edges, list) else None
+            chosen = [edge for edge in edges if isinstance(edge, int)] if isinstance(edges, list) else None
         own_failure: Error | None = None
         gate_failures: dict[int, Error] = {}
         while True:

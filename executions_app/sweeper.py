@@ -8,6 +8,8 @@ transaction.
 
 import logging
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 from celery import current_app
 from django.db import connection, transaction
@@ -15,6 +17,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from executions_app.dispatch import send_aftermath, send_blocks
+from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.parking import take_back, wake_retries
 from executions_app.running import settle_again
@@ -77,17 +80,17 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers):
+    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers, *sweep_steps()):
         _guarded(step)
     if leases_expire:
         _guarded(take_back_lost_blocks)
     return True
 
 
-def _guarded(step: object) -> None:
+def _guarded(step: Callable[[], None]) -> None:
     # One broken execution must not keep the others from being swept.
     try:
-        step()  # type: ignore[operator]
+        step()
     except Exception:
         logger.exception("a sweep step failed; it is repeated with the next tick")
 
@@ -125,10 +128,10 @@ def take_back_lost_blocks() -> None:
         cursor.execute(DROP_EXPIRED)
 
 
-def _rows(statement: str, *parameters: object) -> list[tuple[object, ...]]:
+def _rows(statement: str, *parameters: int) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, list(parameters) or None)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def _queue_is_long() -> bool:

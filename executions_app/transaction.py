@@ -26,6 +26,10 @@ class EngineTransaction:
         # Django's own cursors bind on the client, which pipelines and prepared statements do not allow.
         return psycopg.Cursor(self._raw, row_factory=namedtuple_row).execute(statement, parameters or None)
 
+    def one(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> Any:
+        """Send a statement that always answers with a row, and return that row."""
+        return self.run(statement, parameters).fetchone()
+
     def commit(self) -> None:
         """Send ``COMMIT``; statements sent after it run on their own, in the same round trip."""
         self.run("COMMIT")

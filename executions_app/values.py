@@ -68,7 +68,7 @@ class RunValues:
         if self._execution_id in _inputs:
             _inputs.move_to_end(self._execution_id)
             return _inputs[self._execution_id]
-        text = self._tx.run(INPUT_STATEMENT, (self._execution_id,)).fetchone().value
+        text = self._tx.one(INPUT_STATEMENT, (self._execution_id,)).value
         value = json.loads(text)
         # The input never changes; a small one is kept for the run's next steps in this process.
         if len(text) <= _INPUT_CACHE_BYTES:

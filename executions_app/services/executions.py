@@ -190,4 +190,4 @@ def _claim_key(workspace: Workspace, key: str, body_sha256: str, execution: Exec
             """,
             [workspace.pk, key, body_sha256, execution.pk],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)

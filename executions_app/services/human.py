@@ -11,9 +11,9 @@ from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction
 from templates_app.plans import compiled_version
-from workflow_service.engine.decide import reads_approved
 from workflow_service.engine.definition import JsonObject
-from workflow_service.engine.states import ErrorType, ToolType
+from workflow_service.engine.plan import reads_approved
+from workflow_service.engine.states import ErrorType
 
 WAITING_ROW = """
     SELECT id, node, block_id, fence, agent_id FROM executions_app_blockexecution
@@ -53,7 +53,7 @@ def complete_waiting(
     settler = Settler(tx, run, compiled_version(run.version_id))
     run.waiting_for_people -= 1
     block = settler.plan.nodes[row.node].block
-    has_tool = block is not None and block.tool_type not in (None, ToolType.HUMAN)
+    has_tool = block is not None and block.has_tool
     settler.journal.event(
         "approval_responded",
         row.block_id,

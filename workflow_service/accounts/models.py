@@ -30,6 +30,9 @@ class User(AbstractUser):
 
     public_id = models.CharField(max_length=40, unique=True, default=new_user_id, editable=False)
 
+    # The API key this user came in with, if any: it narrows what the user may do. Not a column.
+    acting_key: "ApiKey | None" = None
+
 
 class Workspace(models.Model):
     """A tenant: every template, execution and approval belongs to exactly one."""

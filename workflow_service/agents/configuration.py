@@ -7,9 +7,17 @@ its input.
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -22,10 +30,15 @@ from workflow_service.engine.states import ErrorType, ToolType
 REFERENCE = "${"
 NEAR = 0.8
 _SHOWN_OF_REQUEST = ("method", "endpoint", "query", "body", "input")
+_SAID_OF_KEYS = frozenset({"missing", "extra_forbidden"})
 _SAID_BY_VALIDATORS = frozenset({"value_error", "assertion_error"})
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 StatusCode = Annotated[int, Field(ge=100, le=599)]
+StatusCodes = Annotated[
+    list[StatusCode], BeforeValidator(lambda value: [value] if isinstance(value, int) else value)
+]
+BODILESS_METHODS = frozenset({"GET", "HEAD"})
 FieldValue = str | int | float | bool | None
 
 
@@ -66,10 +79,26 @@ class ApiConfiguration(ToolConfiguration):
     headers: dict[str, FieldValue] = {}
     query: dict[str, FieldValue | list[FieldValue]] = {}
     body: JsonValue = None
-    expected_status: StatusCode | list[StatusCode] | None = None
+    expected_status: StatusCodes | None = None
     response_mapping: dict[str, str] | None = None
     timeout: int | None = Field(None, ge=1, le=7 * 86_400_000)
     max_redirects: int = Field(5, ge=0, le=20)
+
+    def expects(self, status: int) -> bool:
+        """Tell whether an answer with that status is a good one; by default 200 to 299."""
+        if self.expected_status is None:
+            return 200 <= status < 300
+        return status in self.expected_status
+
+    @model_validator(mode="after")
+    def body_has_a_way(self) -> "ApiConfiguration":
+        if self.method in BODILESS_METHODS and self.model_extra and "body" not in self.model_fields_set:
+            names = ", ".join(f"'{name}'" for name in self.model_extra)
+            message = (
+                f"a {self.method} request has no body to send {names} in; use 'query', or another method"
+            )
+            raise PydanticCustomError("bodiless_method", "{message}", {"message": message})
+        return self
 
 
 class NoopConfiguration(BaseModel):
@@ -80,6 +109,7 @@ class NoopConfiguration(BaseModel):
     output: JsonValue = {}
 
 
+Model = TypeVar("Model", bound=BaseModel)
 MODELS: Mapping[ToolType, type[BaseModel]] = {
     ToolType.USE_CASE: UseCaseConfiguration,
     ToolType.SCRIPT: ScriptConfiguration,
@@ -100,11 +130,8 @@ def not_available(tool_type: ToolType) -> str:
     return f"the tool type {tool_type} is not available on this server"
 
 
-def read_configuration(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> BaseModel:
+def read_configuration(model: type[Model], configuration: Mapping[str, JsonValue]) -> Model:
     """Return a resolved configuration as its model; raises ``ToolError`` naming each field that is wrong."""
-    model = MODELS.get(tool_type)
-    if model is None:
-        raise ToolError(ErrorType.CONFIGURATION_ERROR, not_available(tool_type))
     try:
         return model.model_validate(configuration)
     except ValidationError as error:
@@ -152,17 +179,20 @@ def _problems(model: type[BaseModel], configuration: Mapping[str, JsonValue]) ->
         model.model_validate(configuration)
     except ValidationError as error:
         for found in _details(error):
-            if not _may_pass_resolved(found):
+            if not _may_pass_resolved(found, dict(configuration)):
                 yield _problem(found, configuration)
 
 
-def _may_pass_resolved(found: ErrorDetails) -> bool:
+def _may_pass_resolved(found: ErrorDetails, document: JsonValue) -> bool:
     """Tell whether a value that does not fit may fit once its ``${...}`` is replaced."""
     value = found["input"]
     if isinstance(value, str):
         return REFERENCE in value
-    # What a validator of a whole object or list says may hang on any value in it.
-    return found["type"] in _SAID_BY_VALIDATORS and _holds_reference(value)
+    # What the validator of a whole object says, or one member of a union, may hang on any value in it.
+    in_union = found["type"] not in _SAID_OF_KEYS and len(list(_places(found["loc"], document))) < len(
+        found["loc"]
+    )
+    return (in_union or found["type"] in _SAID_BY_VALIDATORS) and _holds_reference(value)
 
 
 def _details(error: ValidationError) -> list[ErrorDetails]:
@@ -232,7 +262,7 @@ def _use_case_problems(
         use_case.params.validate_python(given)
     except ValidationError as error:
         for found in _details(error):
-            if not _may_pass_resolved(found):
+            if not _may_pass_resolved(found, given):
                 pointer = json_pointer(*place, *_places(found["loc"], given))
                 yield Problem(
                     ErrorType.CONFIGURATION_ERROR,

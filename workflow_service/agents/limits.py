@@ -1,12 +1,15 @@
 """What tools may use on this server: where scripts lie, how large an output may be, which addresses are open.
 
-The values come from the service's configuration; tools take them as one value, so that nothing below reads
-the environment.
+``tool_limits`` takes them from the service's configuration; the tools are handed the value and read neither
+the configuration nor the environment.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
+
+from workflow_service.settings.config import get_config
 
 MEBIBYTE = 1024 * 1024
 
@@ -16,6 +19,8 @@ class ScriptLimits:
     """What one script may use. Sizes are bytes; ``memory`` is for each of its processes."""
 
     network: Literal["deny", "allow"] = "deny"
+    # False where the kernel is known to refuse them; the other fences then carry alone.
+    namespaces: bool = True
     memory: int = 1024 * MEBIBYTE
     file_size: int = 256 * MEBIBYTE
     processes: int = 64
@@ -24,10 +29,32 @@ class ScriptLimits:
 
 @dataclass(frozen=True, slots=True)
 class ToolLimits:
-    """The limits of all tools. ``hidden_paths`` are closed to scripts where the kernel can see to it."""
+    """The limits of all tools.
+
+    ``scripts_dir`` and ``files_dir`` hold a directory per workspace, ``runs_dir`` one per script at work;
+    ``hidden_paths`` are closed to scripts where the kernel can see to it, but for their workspace's files.
+    """
 
     scripts_dir: Path
+    files_dir: Path
+    runs_dir: Path
     max_output_bytes: int = 8 * MEBIBYTE
     egress_allow: tuple[str, ...] = ()
     hidden_paths: tuple[Path, ...] = ()
     script: ScriptLimits = ScriptLimits()
+
+
+@cache
+def tool_limits() -> ToolLimits:
+    """Return the limits that this server's configuration sets."""
+    config = get_config()
+    return ToolLimits(
+        scripts_dir=config.scripts_dir or config.data_dir / "scripts",
+        files_dir=config.data_dir / "files",
+        runs_dir=config.data_dir / "script-runs",
+        max_output_bytes=config.max_output_bytes,
+        egress_allow=config.egress_allow,
+        # The embedded servers' passwords and the signing key lie there.
+        hidden_paths=(config.data_dir,),
+        script=ScriptLimits(network="allow" if config.script_network == "allow" else "deny"),
+    )

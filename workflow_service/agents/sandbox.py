@@ -9,33 +9,59 @@ elsewhere the descendants are killed one by one (they cannot leave, this process
 import ctypes
 import json
 import os
+import platform
 import resource
 import signal
+import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 22, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
+CAPABILITIES = 64
 
 NOBODY = 65_534
 # The kernel reserves 300 process ids in a namespace; this is the lowest ceiling it takes.
 LOWEST_PID_MAX = 301
 NICENESS = 5
 
+# Landlock (linux/landlock.h). The same numbers on every architecture.
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+FS_RIGHTS_OF_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
+FS_RIGHTS_SINCE = (1 << 16) - 1
+FS_READ = 1 << 0 | 1 << 2 | 1 << 3
+FS_OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+SCOPE_SOCKETS_AND_SIGNALS = 3
+
+# System calls that a script has no use for, by architecture: (audit number, socket, the others).
+# bpf, perf_event_open, userfaultfd, io_uring_setup (which opens sockets by another door), ptrace,
+# process_vm_*, keyrings, mount, setns, unshare.
+SYSTEM_CALLS = {
+    "x86_64": (0xC000003E, 41, (321, 298, 323, 425, 101, 310, 311, 248, 249, 250, 165, 308, 272)),
+    "aarch64": (0xC00000B7, 198, (280, 241, 282, 425, 117, 270, 271, 217, 218, 219, 40, 268, 97)),
+}
+X32_BIT = 0x40000000
+BPF_LOAD, BPF_JUMP_IF_EQUAL, BPF_JUMP_IF_AT_LEAST, BPF_RETURN = 0x20, 0x15, 0x35, 0x06
+SECCOMP_ALLOW, SECCOMP_REFUSE, SECCOMP_KILL = 0x7FFF0000, 0x00050001, 0x80000000
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def call(name: str, *arguments: Any) -> None:
-    """Call a libc function; raises ``OSError`` where it answers -1."""
-    if getattr(libc, name)(*arguments) == -1:
+def call(name: str, *arguments: Any) -> int:
+    """Call a libc function and return what it answers; raises ``OSError`` where that is -1."""
+    result: int = getattr(libc, name)(*arguments)
+    if result == -1:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {os.strerror(code)}")
+    return result
 
 
-def enter_namespaces(deny_network: bool) -> list[str]:
+def enter_namespaces(*, deny_network: bool) -> list[str]:
     """Leave the machine's users, processes and network behind; return the fences that stand."""
     uid, gid = os.getuid(), os.getgid()
     network = CLONE_NEWNET if deny_network else 0
@@ -50,8 +76,8 @@ def enter_namespaces(deny_network: bool) -> list[str]:
     return ["processes", *(["network"] if deny_network else [])]
 
 
-def hide_processes(work: str, work_bytes: int) -> list[str]:
-    """Mount a bounded directory to work in and a ``/proc`` of our own; called by the namespace's first process."""
+def mount_own(work: str, work_bytes: int) -> list[str]:
+    """Mount a bounded directory to work in and a ``/proc`` of our own; for the namespace's first process."""
     fences = []
     try:
         call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
@@ -67,6 +93,84 @@ def hide_processes(work: str, work_bytes: int) -> list[str]:
     return fences
 
 
+def close_files(plan: dict[str, Any]) -> list[str]:
+    """Let this process write to its own directory and ``writable`` only, and not read what is hidden (Landlock)."""
+    try:
+        abi = call("syscall", LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+        rights = FS_RIGHTS_OF_ABI.get(abi, FS_RIGHTS_SINCE)
+        closed_ports = 3 if plan["denyNetwork"] and abi >= 4 else 0
+        attributes = struct.pack("QQQ", rights, closed_ports, SCOPE_SOCKETS_AND_SIGNALS)
+        size = 8 if abi < 4 else 16 if abi < 6 else 24
+        ruleset = call("syscall", LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0)
+        for path in (
+            *paths_beside([os.path.realpath(hidden) for hidden in plan["hidden"]]),
+            *plan["readable"],
+        ):
+            allow(ruleset, path, rights & FS_READ)
+        for path in (plan["work"], *plan["writable"]):
+            allow(ruleset, path, rights)
+        allow(ruleset, "/dev/null", rights & FS_OF_FILES)
+        call("syscall", LANDLOCK_RESTRICT_SELF, ruleset, 0)
+        os.close(ruleset)
+    except OSError:
+        return []
+    return ["files"]
+
+
+def allow(ruleset: int, path: str, rights: int) -> None:
+    """Add a rule for what is at and below ``path``; what is gone meanwhile needs none."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not os.path.isdir(path):
+            rights &= FS_OF_FILES
+        call("syscall", LANDLOCK_ADD_RULE, ruleset, 1, struct.pack("=Qi", rights, descriptor), 0)
+    finally:
+        os.close(descriptor)
+
+
+def paths_beside(hidden: list[str], directory: str = "/") -> Iterator[str]:
+    """Yield paths that together hold every file but those below ``hidden``: rules can open, not close."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            # A link is no place of its own: what it leads to has its own rule, or is hidden.
+            if entry.is_symlink() or entry.path in hidden:
+                continue
+            if any(path.startswith(entry.path + "/") for path in hidden):
+                yield from paths_beside(hidden, entry.path)
+            else:
+                yield entry.path
+
+
+def refuse_system_calls(*, deny_network: bool) -> list[str]:
+    """Refuse the system calls that a script has no use for, and sockets with them (seccomp)."""
+    numbers = SYSTEM_CALLS.get(platform.machine())
+    if numbers is None:
+        return []
+    audit, socket, others = numbers
+    refused = [socket, *others] if deny_network else list(others)
+    # Offsets in struct seccomp_data: 0 is the number of the call, 4 the architecture.
+    program = [(BPF_LOAD, 0, 0, 4), (BPF_JUMP_IF_EQUAL, 1, 0, audit), (BPF_RETURN, 0, 0, SECCOMP_KILL)]
+    program += [(BPF_LOAD, 0, 0, 0), (BPF_JUMP_IF_AT_LEAST, len(refused) + 1, 0, X32_BIT)]
+    program += [(BPF_JUMP_IF_EQUAL, len(refused) - index, 0, number) for index, number in enumerate(refused)]
+    program += [(BPF_RETURN, 0, 0, SECCOMP_ALLOW), (BPF_RETURN, 0, 0, SECCOMP_REFUSE)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+    try:
+        call("prctl", PR_SET_SECCOMP, 2, struct.pack("HP", len(program), ctypes.addressof(code)), 0, 0)
+    except OSError:
+        return []
+    return ["calls", *(["network"] if deny_network else [])]
+
+
+def drop_capabilities() -> None:
+    """Let no capability survive the script's exec: outside a user namespace root would keep its own."""
+    for capability in range(CAPABILITIES):
+        # Refused to an ordinary user, who has none to keep.
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
 def set_limits(limits: dict[str, int]) -> None:
     """Set the resource limits by their names in ``resource``, never above what this process has itself."""
     for name, value in limits.items():
@@ -76,7 +180,7 @@ def set_limits(limits: dict[str, int]) -> None:
         resource.setrlimit(kind, (bounded, bounded))
 
 
-def processes_of(uid: int) -> int:
+def threads_of(uid: int) -> int:
     """Count the user's threads, which RLIMIT_NPROC counts too outside a user namespace."""
     count = 0
     for entry in Path("/proc").iterdir():
@@ -88,11 +192,11 @@ def processes_of(uid: int) -> int:
     return count
 
 
-def start_script(plan: dict[str, Any], *, fenced: bool) -> int:
+def start_script(plan: dict[str, Any], fences: list[str]) -> int:
     """Fork and exec the script; return its process id."""
     limits = dict(plan["limits"])
-    if not fenced:
-        limits["RLIMIT_NPROC"] += processes_of(os.getuid())
+    if not fences:
+        limits["RLIMIT_NPROC"] += threads_of(os.getuid())
     pid = os.fork()
     if pid:
         return pid
@@ -102,19 +206,22 @@ def start_script(plan: dict[str, Any], *, fenced: bool) -> int:
         call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         os.chdir(plan["work"])
         os.nice(NICENESS)
+        fences = [*fences, *close_files(plan), *refuse_system_calls(deny_network=plan["denyNetwork"])]
+        tell(plan, {"fences": sorted(set(fences))})
         set_limits(limits)
+        drop_capabilities()
         os.execve(plan["argv"][0], plan["argv"], {})  # noqa: S606 (the worker named the program)
     except BaseException as error:
         os.write(2, f"CRITICAL: the script could not be started: {error}\n".encode())
-        os._exit(126)
+        os._exit(os.EX_OSERR)
 
 
 def wait_for(pid: int) -> int:
-    """Return the wait status of ``pid``, reaping whatever else ends meanwhile."""
+    """Return how ``pid`` ended (its exit code, or minus the signal), reaping whatever else ends meanwhile."""
     while True:
         ended, status = os.wait()
         if ended == pid:
-            return status
+            return os.waitstatus_to_exitcode(status)
 
 
 def end_descendants() -> None:
@@ -129,38 +236,36 @@ def end_descendants() -> None:
             os.wait()
 
 
-def report(descriptor: int, fences: list[str], status: int) -> None:
-    """Tell the worker how the script ended and which fences stood."""
-    code = os.waitstatus_to_exitcode(status)
-    os.write(descriptor, json.dumps({"fences": fences, "exit": code}).encode())
+def tell(plan: dict[str, Any], news: dict[str, Any]) -> None:
+    """Send the worker one line, on a pipe that the script itself does not get."""
+    os.write(plan["report"], json.dumps(news).encode() + b"\n")
 
 
 def supervise(plan: dict[str, Any]) -> None:
     """Run the plan to its end."""
-    report_to = int(plan["report"])
-    os.set_inheritable(report_to, False)
-    fences = enter_namespaces(plan["denyNetwork"])
-    # After the change of credentials, which clears it; whoever died before this line is noticed on the next.
+    os.set_inheritable(plan["report"], False)
+    fences = enter_namespaces(deny_network=plan["denyNetwork"]) if plan["namespaces"] else []
+    # After the change of credentials, which clears it; a worker that died before is noticed by the next line.
     call("prctl", PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() not in (plan["worker"], 0):
+    if os.getppid() != plan["worker"]:
         return
-    call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if not fences:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        try:
-            report(report_to, fences, wait_for(start_script(plan, fenced=False)))
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            end_descendants()
-        return
-    first = os.fork()
-    if first == 0:
-        # First process of the namespace: when it ends the kernel kills every other one in it.
+    if fences:
+        first = os.fork()
+        if first:
+            os.waitpid(first, 0)
+            return
+        # The first process of the namespace: when it ends, the kernel kills every other one in it.
         call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        fences += hide_processes(plan["work"], plan["workBytes"])
-        report(report_to, fences, wait_for(start_script(plan, fenced=True)))
-        os._exit(0)
-    os.waitpid(first, 0)
+        fences += mount_own(plan["work"], plan["workBytes"])
+        tell(plan, {"exit": wait_for(start_script(plan, fences))})
+        os._exit(os.EX_OK)
+    call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(os.EX_TEMPFAIL))
+    try:
+        tell(plan, {"exit": wait_for(start_script(plan, fences))})
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end_descendants()
 
 
 if __name__ == "__main__":

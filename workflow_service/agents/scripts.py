@@ -11,34 +11,32 @@ import re
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from pydantic import JsonValue
 
-from workflow_service.agents import sandbox
+from workflow_service.agents.configuration import ScriptConfiguration
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Invocation, LogLevel, LogLine
 from workflow_service.agents.limits import ToolLimits
+from workflow_service.agents.script_process import launched
+from workflow_service.agents.workspace_files import workspace_dir, workspace_file
 from workflow_service.engine.json_values import JsonUnfit, load_json
 from workflow_service.engine.states import ErrorType
 
+INLINE_NAME = "inline.py"
 MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_LOG_LINES = 2_000
 MAX_LINE_BYTES = 8_000
 MAX_TRACE_BYTES = 16_000
-INLINE_NAME = "inline.py"
 CHUNK_BYTES = 65_536
 MAX_PIPE_CHUNKS = 16
-END_GRACE_S = 2.0
 
-WORKSPACE_ID = re.compile(r"[\w-]{1,100}", re.ASCII)
 _LEVEL = re.compile(r"(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL):[ \t]*")
 
 # What a script says by its exit code, as sysexits.h has it; any other code is a SYSTEM_ERROR.
@@ -53,132 +51,50 @@ _TYPE_OF_EXIT_CODE = {
 }
 
 
-def run_script(invocation: Invocation, tool_input: JsonValue, limits: ToolLimits) -> JsonValue:
-    """Run the script of the configuration and return what it printed; raises ``ToolError``."""
-    name, source = _source(invocation, limits)
-    message = json.dumps({"input": tool_input, "context": _context(invocation)}).encode()
-    with tempfile.TemporaryDirectory(prefix="script-", ignore_cleanup_errors=True) as directory:
+def run_script(
+    invocation: Invocation, configuration: ScriptConfiguration, tool_input: JsonValue, limits: ToolLimits
+) -> JsonValue:
+    """Run the script that is named or given and return what it printed; raises ``ToolError``."""
+    name, source = _read_source(invocation.workspace_id, configuration, limits)
+    files = workspace_dir(limits.files_dir, invocation.workspace_id)
+    message = json.dumps({"input": tool_input, "context": _context(invocation, files)}).encode()
+    for path in (limits.runs_dir, files):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=limits.runs_dir, ignore_cleanup_errors=True) as directory:
         # A copy, so that what runs is what was read, whoever changes the file meanwhile.
-        script = Path(directory, name)
-        script.write_bytes(source)
+        script = Path(directory, "script", name)
         work = Path(directory, "work")
-        work.mkdir()
+        for path in (script.parent, work):
+            path.mkdir()
+        script.write_bytes(source)
         run = _Run(invocation, limits, name)
-        with _launched(script, work, invocation, limits) as (process, report):
+        with launched(script, work, files, invocation.timeout_s, limits) as (process, report):
             run.converse(process, report, message)
     return run.output()
 
 
-def script_path(scripts_dir: Path, workspace_id: str, script: str) -> Path:
-    """Return the file of ``script`` in the workspace's directory; raises ``ToolError`` where there is none.
-
-    A name that leads out of the directory, by ``..`` or by a link, is not there.
-    """
-    if not WORKSPACE_ID.fullmatch(workspace_id):
-        message = f"the workspace id {workspace_id!r} cannot name a directory"
-        raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
-    home = (scripts_dir / workspace_id).resolve()
-    try:
-        path = (home / script).resolve(strict=True)
-    except (OSError, ValueError):
-        path = None
-    if path is None or not path.is_relative_to(home) or not path.is_file():
-        raise ToolError(
-            ErrorType.RESOURCE_NOT_FOUND,
-            f"this workspace has no script '{script}'",
-            details={"script": script},
-        )
-    return path
-
-
-def _source(invocation: Invocation, limits: ToolLimits) -> tuple[str, bytes]:
-    code = invocation.configuration.get("code")
-    if isinstance(code, str):
-        name, source = INLINE_NAME, code.encode("utf-8", "replace")
+def _read_source(
+    workspace_id: str, configuration: ScriptConfiguration, limits: ToolLimits
+) -> tuple[str, bytes]:
+    if configuration.script is None:
+        name, source = INLINE_NAME, (configuration.code or "").encode("utf-8", "replace")
     else:
-        script = str(invocation.configuration["script"])
-        path = script_path(limits.scripts_dir, invocation.workspace_id, script)
-        name, source = path.name, path.read_bytes()
+        path = workspace_file(limits.scripts_dir, workspace_id, configuration.script)
+        with path.open("rb") as file:
+            name, source = path.name, file.read(MAX_SCRIPT_BYTES + 1)
     if len(source) > MAX_SCRIPT_BYTES:
-        raise ToolError(
-            ErrorType.CONFIGURATION_ERROR, f"the script {name} is larger than {MAX_SCRIPT_BYTES} bytes"
-        )
+        message = f"the script {name} is larger than {MAX_SCRIPT_BYTES} bytes"
+        raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
     return name, source
 
 
-def _context(invocation: Invocation) -> dict[str, JsonValue]:
+def _context(invocation: Invocation, files: Path) -> dict[str, JsonValue]:
     return {
+        "filesDir": str(files),
         "executionId": invocation.execution_id,
         "blockId": invocation.block_id,
         "idempotencyKey": invocation.idempotency_key,
     }
-
-
-@contextmanager
-def _launched(
-    script: Path, work: Path, invocation: Invocation, limits: ToolLimits
-) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Start the launcher on the script; on the way out end it and everything it started."""
-    report, report_to = os.pipe()
-    try:
-        plan = _plan(script, work, report_to, invocation, limits)
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(plan)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={},
-            cwd=work,
-            pass_fds=[report_to],
-            start_new_session=True,
-        )
-    except BaseException:
-        os.close(report)
-        raise
-    finally:
-        os.close(report_to)
-    try:
-        yield process, report
-    finally:
-        _end(process)
-        os.close(report)
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-
-
-def _plan(
-    script: Path, work: Path, report_to: int, invocation: Invocation, limits: ToolLimits
-) -> dict[str, Any]:
-    allowed = limits.script
-    return {
-        "argv": [sys.executable, "-I", "-B", "-X", "utf8", str(script)],
-        "work": str(work),
-        "workBytes": allowed.file_size,
-        "denyNetwork": allowed.network == "deny",
-        "report": report_to,
-        "worker": os.getpid(),
-        "limits": {
-            "RLIMIT_CPU": int(invocation.timeout_s) + 2,
-            "RLIMIT_AS": allowed.memory,
-            "RLIMIT_FSIZE": allowed.file_size,
-            "RLIMIT_NPROC": allowed.processes,
-            "RLIMIT_NOFILE": allowed.open_files,
-            "RLIMIT_CORE": 0,
-        },
-    }
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the launcher to end (it ends the script's processes first), then make sure of its whole group."""
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(END_GRACE_S)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @dataclass
@@ -205,7 +121,7 @@ class _Run:
             _watch(selector, process.stdin.fileno(), selectors.EVENT_WRITE, None)
             _watch(selector, process.stdout.fileno(), selectors.EVENT_READ, self._hear_stdout)
             _watch(selector, process.stderr.fileno(), selectors.EVENT_READ, self._hear_stderr)
-            # The report closes when the launcher has ended: who may still hold the other pipes is not waited for.
+            # The report closes when the launcher has ended; who may still hold the others is not waited for.
             _watch(selector, report, selectors.EVENT_READ, self.report.extend)
             while report in selector.get_map():
                 remaining = deadline - time.monotonic()
@@ -221,8 +137,14 @@ class _Run:
 
     def output(self) -> JsonValue:
         """Return the JSON that the script printed, if it ended well; raises ``ToolError``."""
-        ended: dict[str, Any] = json.loads(self.report) if self.report else {}
-        exit_code = ended.get("exit")
+        told: dict[str, Any] = {}
+        for news in self.report.splitlines():
+            told |= json.loads(news)
+        if self.limits.script.network == "deny" and "network" not in told.get("fences", ["network"]):
+            self.invocation.log(
+                LogLine("WARNING", "this machine's kernel cannot cut scripts off from the network")
+            )
+        exit_code = told.get("exit")
         if exit_code != 0:
             raise self._failed(exit_code)
         if not self.stdout.strip():

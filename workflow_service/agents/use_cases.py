@@ -15,17 +15,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from workflow_service.agents.errors import ToolError, invalid
 from workflow_service.agents.invocation import Invocation, LogLevel, LogLine
+from workflow_service.agents.limits import ToolLimits
+from workflow_service.agents.workspace_files import workspace_file
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ErrorType
 
 ENTRY_POINT_GROUP = "workflow_service.use_cases"
-BUILT_IN_MODULES = ("workflow_service.agents.library",)
+LIBRARY = "workflow_service.agents.library"
+BUILT_IN_MODULES = tuple(f"{LIBRARY}.{module}" for module in ("clock", "data", "files", "numbers", "text"))
 USE_CASE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -47,6 +51,7 @@ class RunContext:
     idempotency_key: str
     _log: Callable[[LogLine], None]
     _deadline: float
+    _files_dir: Path
 
     def log(self, level: LogLevel, message: str, **context: JsonValue) -> None:
         """Write one line to the execution's log; ``context`` is kept beside it as JSON."""
@@ -55,6 +60,10 @@ class RunContext:
     def remaining_s(self) -> float:
         """Return the seconds that are left before the block's timeout, never less than 0."""
         return max(0.0, self._deadline - time.monotonic())
+
+    def file(self, name: str) -> Path:
+        """Return a file of the run's workspace; raises ``ToolError`` where there is none of that name."""
+        return workspace_file(self._files_dir, self.workspace_id, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +144,22 @@ def load_use_cases(modules: Iterable[str] = ()) -> None:
 
 
 def run_use_case(
-    invocation: Invocation, tool_input: JsonValue, registry: UseCaseRegistry = REGISTRY
+    invocation: Invocation,
+    name: str,
+    tool_input: JsonValue,
+    limits: ToolLimits,
+    registry: UseCaseRegistry = REGISTRY,
 ) -> JsonValue:
-    """Call the use case that the configuration names; its own exceptions pass through."""
+    """Call the use case of that name; its own exceptions pass through; raises ``ToolError`` on a misfit."""
     deadline = time.monotonic() + invocation.timeout_s
-    use_case = registry.get(str(invocation.configuration.get("useCase")))
+    use_case = registry.get(name)
     try:
         params = use_case.params.validate_python(tool_input)
     except ValidationError as error:
         raise invalid(f"the input does not fit the use case '{use_case.name}'", error) from None
     arguments = [params]
     if use_case.wants_run:
-        arguments.append(_run_context(invocation, deadline))
+        arguments.append(_run_context(invocation, deadline, limits))
     result = use_case.function(*arguments)
     try:
         checked = use_case.output.validate_python(result)
@@ -156,7 +169,7 @@ def run_use_case(
     return output
 
 
-def _run_context(invocation: Invocation, deadline: float) -> RunContext:
+def _run_context(invocation: Invocation, deadline: float, limits: ToolLimits) -> RunContext:
     return RunContext(
         execution_id=invocation.execution_id,
         block_id=invocation.block_id,
@@ -164,6 +177,7 @@ def _run_context(invocation: Invocation, deadline: float) -> RunContext:
         idempotency_key=invocation.idempotency_key,
         _log=invocation.log,
         _deadline=deadline,
+        _files_dir=limits.files_dir,
     )
 
 

@@ -7,10 +7,20 @@ except ``estimatedDuration`` (seconds), as in document A.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from workflow_service.engine.states import ErrorType, HumanStepType, ToolType
@@ -20,6 +30,7 @@ END = "end"
 RESERVED_IDS = frozenset({START, END})
 BLOCK_ID = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
 MAX_BLOCKS = 10_000
+MAX_QUESTION_LENGTH = 2_000
 
 
 def check_block_id(value: str) -> str:
@@ -58,36 +69,35 @@ class DefinitionModel(BaseModel):
     @classmethod
     def refuse_both_spellings(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            for name in cls.model_fields:
-                alias = to_camel(name)
-                if alias != name and alias in data and name in data:
-                    raise ValueError(f"give '{alias}' or '{name}', not both")
+            for name, info in cls.model_fields.items():
+                if name in data and info.alias != name and info.alias in data:
+                    raise ValueError(f"give '{info.alias}' or '{name}', not both")
         return data
 
 
 class RetryPolicy(DefinitionModel):
     """How often and when failed work is tried again; delays in milliseconds (document A section 16.1)."""
 
-    max_retries: int = Field(default=3, ge=0, le=100)
+    max_retries: StrictInt = Field(default=3, ge=0, le=100)
     backoff_strategy: Literal["fixed", "linear", "exponential"] = "exponential"
-    base_delay: int = Field(default=1_000, ge=0, le=86_400_000)
-    max_delay: int = Field(default=30_000, ge=0, le=86_400_000)
-    backoff_multiplier: float = Field(default=2.0, ge=1, le=100)
-    jitter: bool = True
+    base_delay: StrictInt = Field(default=1_000, ge=0, le=86_400_000)
+    max_delay: StrictInt = Field(default=30_000, ge=0, le=86_400_000)
+    backoff_multiplier: StrictFloat = Field(default=2.0, ge=1, le=100)
+    jitter: StrictBool = True
     retry_conditions: tuple[ErrorType, ...] | None = None
 
 
 class HumanInLoop(DefinitionModel):
     """Whether and how a person is asked. ``due_in`` is milliseconds; None takes the service's default."""
 
-    required: bool = False
+    required: StrictBool = False
     type: HumanStepType = HumanStepType.APPROVAL
     approval_level: str | None = Field(default=None, max_length=100)
     assignees: tuple[str, ...] = ()
     message: str | None = Field(default=None, max_length=2_000)
     input_schema: JsonObject | None = None
-    due_in: int | None = Field(default=None, ge=1_000)
-    four_eyes: bool = False
+    due_in: StrictInt | None = Field(default=None, ge=1_000)
+    four_eyes: StrictBool = False
 
 
 class Branch(DefinitionModel):
@@ -97,7 +107,7 @@ class Branch(DefinitionModel):
     """
 
     condition: str | None = None
-    question: str | None = Field(default=None, min_length=1, max_length=2_000)
+    question: str | None = Field(default=None, min_length=1, max_length=MAX_QUESTION_LENGTH)
     next_blocks: tuple[TargetId, ...] = Field(min_length=1)
 
     @property
@@ -108,14 +118,16 @@ class Branch(DefinitionModel):
     @classmethod
     def read_default(cls, data: Any) -> Any:
         # Document A has no word for the default branch; these are the ones people write.
-        if isinstance(data, Mapping) and data.get("condition") in ("else", "default", ""):
-            return {**data, "condition": None}
+        if isinstance(data, Mapping) and isinstance(data.get("condition"), str):
+            condition = data["condition"].strip()
+            return {**data, "condition": None if condition in ("else", "default", "") else condition}
         return data
 
     @model_validator(mode="after")
     def one_kind(self) -> "Branch":
         if self.condition is not None and self.question is not None:
             raise ValueError("give 'condition' or 'question', not both")
+        object.__setattr__(self, "next_blocks", tuple(dict.fromkeys(self.next_blocks)))
         return self
 
 
@@ -125,6 +137,11 @@ class Conditions(DefinitionModel):
     type: Literal["exclusive", "inclusive"] = "exclusive"
     expression: str | None = None
     branches: tuple[Branch, ...] = ()
+
+    def targets(self) -> Iterator[str]:
+        """Yield where the branches lead."""
+        for branch in self.branches:
+            yield from branch.next_blocks
 
 
 class Block(DefinitionModel):
@@ -140,19 +157,29 @@ class Block(DefinitionModel):
     dependencies: tuple[SourceId, ...] = ()
     conditions: Conditions = Conditions()
     on_error: tuple[TargetId, ...] = ()
-    join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    join: Literal["all", "any"] | Annotated[StrictInt, Field(ge=1)] = "all"
     human_in_loop: HumanInLoop = HumanInLoop()
     retry_policy: RetryPolicy | None = None
-    timeout: int | None = Field(default=None, ge=1, le=7 * 86_400_000)
+    timeout: StrictInt | None = Field(default=None, ge=1, le=7 * 86_400_000)
     on_failure: Literal["fail", "continue"] | None = None
     on_worker_lost: Literal["rerun", "fail", "ask"] = "rerun"
-    optional: bool = False
+    optional: StrictBool = False
     default_output: JsonObject | None = None
     output_mapping: dict[str, str] | None = None
     for_each: str | None = None
-    max_concurrency: int | None = Field(default=None, ge=1, le=1_000)
-    max_rounds: int | None = Field(default=None, ge=1, le=100_000)
+    max_concurrency: StrictInt | None = Field(default=None, ge=1, le=1_000)
+    max_rounds: StrictInt | None = Field(default=None, ge=1, le=100_000)
     priority: Literal["high", "normal", "low"] | None = None
+
+    @property
+    def has_tool(self) -> bool:
+        """Whether something works on this block besides a person."""
+        return self.tool_type not in (None, ToolType.HUMAN)
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether the block stops until a person answers."""
+        return self.human_in_loop.required or self.tool_type is ToolType.HUMAN
 
     @model_validator(mode="after")
     def normalise(self) -> "Block":
@@ -190,8 +217,8 @@ class Gate(DefinitionModel):
 class GlobalSettings(DefinitionModel):
     """Defaults for every block. ``timeout`` is the run's, in milliseconds of active time."""
 
-    timeout: int | None = Field(default=None, ge=1)
-    max_parallel_blocks: int | None = Field(default=None, ge=1, le=10_000)
+    timeout: StrictInt | None = Field(default=None, ge=1)
+    max_parallel_blocks: StrictInt | None = Field(default=None, ge=1, le=10_000)
     default_retry_policy: RetryPolicy | None = None
     human_in_loop_defaults: HumanInLoop | None = None
     on_failure: Literal["fail", "continue"] = "fail"
@@ -202,7 +229,8 @@ class Definition(DefinitionModel):
 
     ``end_dependencies`` lists the blocks with an unconditional edge to ``end``. ``start`` among a block's
     dependencies says that it begins the run although an edge leads back to it; where no edge leads to a
-    block, that is understood, and left out here.
+    block, that is understood, and left out here. A dependency on a block whose branches lead here is that
+    branch, and left out too.
     """
 
     blocks: tuple[Block, ...] = Field(min_length=1, max_length=MAX_BLOCKS)
@@ -213,10 +241,18 @@ class Definition(DefinitionModel):
 
     @model_validator(mode="after")
     def normalise(self) -> "Definition":
+        refuse_twice("block", [block.block_id for block in self.blocks])
+        refuse_twice("join", [gate.name for gate in self.gates])
+        branched = {
+            block.block_id: frozenset(block.conditions.targets())
+            for block in self.blocks
+            if block.conditions.branches
+        }
+        ends = {name for name in self.end_dependencies if END not in branched.get(name, ())}
         object.__setattr__(self, "gates", tuple(sorted(self.gates, key=lambda gate: gate.sources)))
-        object.__setattr__(self, "end_dependencies", tuple(sorted(set(self.end_dependencies))))
-        targets = self._edge_targets()
-        blocks = tuple(self._with_plain_start(block, targets) for block in self.blocks)
+        object.__setattr__(self, "end_dependencies", tuple(sorted(ends)))
+        targets = self.edge_targets()
+        blocks = tuple(_with_plain_dependencies(block, branched, targets) for block in self.blocks)
         object.__setattr__(self, "blocks", blocks)
         return self
 
@@ -227,21 +263,32 @@ class Definition(DefinitionModel):
                 return block
         raise KeyError(block_id)
 
-    def _edge_targets(self) -> frozenset[str]:
+    def edge_targets(self) -> frozenset[str]:
+        """Return what branches, error edges and joins lead to (dependencies apart)."""
         found: set[str] = set()
         for block in self.blocks:
             found.update(block.on_error)
-            for branch in block.conditions.branches:
-                found.update(branch.next_blocks)
+            found.update(block.conditions.targets())
         for gate in self.gates:
             found.update(gate.next_blocks)
             for branch in gate.branches:
                 found.update(branch.next_blocks)
         return frozenset(found)
 
-    @staticmethod
-    def _with_plain_start(block: Block, targets: frozenset[str]) -> Block:
-        others = tuple(name for name in block.dependencies if name != START)
-        if START in block.dependencies and not others and block.block_id not in targets:
-            return block.model_copy(update={"dependencies": ()})
-        return block
+
+def _with_plain_dependencies(
+    block: Block, branched: Mapping[str, frozenset[str]], targets: frozenset[str]
+) -> Block:
+    kept = tuple(name for name in block.dependencies if block.block_id not in branched.get(name, ()))
+    if kept == (START,) and block.block_id not in targets:
+        kept = ()
+    return block if kept == block.dependencies else block.model_copy(update={"dependencies": kept})
+
+
+def refuse_twice(what: str, names: Sequence[str]) -> None:
+    """Raise ``ValueError`` naming the first of ``names`` that is given twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"the {what} '{name}' is given twice")
+        seen.add(name)

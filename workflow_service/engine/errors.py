@@ -50,7 +50,7 @@ class DslSyntaxError(InvalidDefinition):
 
 
 class ExpressionError(WorkflowError):
-    """A condition or a ``${...}`` reference cannot be compiled, or cannot be evaluated on the values at hand."""
+    """A condition or a ``${...}`` cannot be compiled, or cannot be evaluated on the values at hand."""
 
     code = "EXPRESSION_ERROR"
 

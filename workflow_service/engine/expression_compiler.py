@@ -268,6 +268,9 @@ class Compiler:
 
     def _truth(self, node: ast.expr) -> Run:
         """Compile an operand of and, or, not: it must be True or False."""
+        if never_boolean(node):
+            message = f"{self._text_of(node)} is never true or false"
+            raise self._error("TYPE_MISMATCH", message, node, "compare it, as in count > 0")
         value_of = self.compile(node)
 
         def run(scope: Scope) -> Any:
@@ -373,6 +376,14 @@ class Compiler:
             return arguments[1](scope) if value is None else value
 
         return run
+
+
+def never_boolean(node: ast.expr) -> bool:
+    """Tell whether ``node`` can be seen to have no value that is true or false."""
+    match node:
+        case ast.Constant(value=bool()) | ast.UnaryOp(op=ast.Not()):
+            return False
+    return isinstance(node, ast.Constant | ast.UnaryOp | ast.BinOp | ast.List | ast.Tuple)
 
 
 def _always(value: Any) -> Run:

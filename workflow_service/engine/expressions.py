@@ -14,7 +14,15 @@ from pydantic import JsonValue
 
 from workflow_service.engine import operators, syntax_hints
 from workflow_service.engine.errors import ExpressionError, Problem
-from workflow_service.engine.expression_compiler import Compiler, Run, error_at, error_of, one_line, shown
+from workflow_service.engine.expression_compiler import (
+    Compiler,
+    Run,
+    error_at,
+    error_of,
+    never_boolean,
+    one_line,
+    shown,
+)
 from workflow_service.engine.scope import MissingValue, References, Scope, ValuesScope
 
 __all__ = [
@@ -79,12 +87,9 @@ def compile_condition(source: str) -> Expression:
     """Compile ``source``, refusing also what can never be true or false, such as a lone text or a sum."""
     source = source.strip()
     tree = _parse(source)
-    match tree.body:
-        case ast.Constant(value=bool()) | ast.UnaryOp(op=ast.Not()):
-            pass
-        case ast.Constant() | ast.UnaryOp() | ast.BinOp() | ast.List() | ast.Tuple():
-            message = "a condition must be true or false, and this never is"
-            raise error_at("TYPE_MISMATCH", message, source, tree.body, "compare it, as in count > 0")
+    if never_boolean(tree.body):
+        message = "a condition must be true or false, and this never is"
+        raise error_at("TYPE_MISMATCH", message, source, tree.body, "compare it, as in count > 0")
     return _compile(source, tree)
 
 

@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from workflow_service.engine.errors import ExpressionError, Problem
 from workflow_service.engine.expressions import Expression, References, Scope, compile_expression
+from workflow_service.engine.json_values import json_pointer
 
 MAX_DEPTH = 100
 MAX_RENDERED_SIZE = 16 * 1024 * 1024
@@ -99,12 +100,8 @@ def compile_template(value: JsonValue) -> Template:
 
 
 def _error(code: str, message: str, path: _Path = (), column: int | None = None) -> ExpressionError:
-    problem = Problem(code, message, pointer=_pointer(path), line=1 if column else None, column=column)
+    problem = Problem(code, message, pointer=json_pointer(*path), line=1 if column else None, column=column)
     return ExpressionError(message, [problem])
-
-
-def _pointer(path: _Path) -> str:
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def _parts(text: str) -> Iterator[_Part]:
@@ -207,8 +204,8 @@ def _checked_references(parts: tuple[_Part, ...]) -> References:
 
 def _located_error(error: ExpressionError, path: _Path) -> ExpressionError:
     """Return ``error`` with the place in the configuration added to its message and problems."""
-    place = _pointer(path) or "the configuration"
-    problems = [replace(problem, pointer=_pointer(path)) for problem in error.problems]
+    place = json_pointer(*path) or "the configuration"
+    problems = [replace(problem, pointer=json_pointer(*path)) for problem in error.problems]
     return type(error)(f"in {place}: {error.message}", problems)
 
 

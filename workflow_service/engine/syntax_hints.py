@@ -36,6 +36,7 @@ _FOREIGN: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"\bOR\b"), "'OR' is not part of the language", "write or"),
     (re.compile(r"\bNOT\b"), "'NOT' is not part of the language", "write not"),
     (re.compile(r"\?"), "'?' is not part of the language", "write one transition for each case"),
+    (re.compile(r":"), "':' cannot stand in a condition", "join two conditions with and"),
     (re.compile(r"[{}]"), "braces are not part of the language", "write a list as [1, 2]"),
     (
         re.compile(r";"),

@@ -38,7 +38,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.contrib.postgres",
     "channels",
     "csp",
     "django_celery_beat",
@@ -182,8 +181,17 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "workflow_service.api_errors.handle_exception",
+    # REMOTE_ADDR alone where no proxy is trusted: the header is the client's to write.
+    "NUM_PROXIES": CONFIG.trusted_proxies,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=CONFIG.access_token_lifetime_s),
+    "REFRESH_TOKEN_LIFETIME": timedelta(seconds=CONFIG.refresh_token_lifetime_s),
+    "ALGORITHM": "HS256",
+    "ISSUER": "workflow-service",
 }
 
 SPECTACULAR_SETTINGS = {
@@ -195,6 +203,21 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "workflow_service.api_schema.add_definition",
+        "workflow_service.api_schema.add_problems",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "TemplateStatus": ["draft", "active", "deprecated", "archived"],
+        "InitialTemplateStatus": ["draft", "active"],
+        "ExecutionStatus": "workflow_service.engine.states.ExecutionStatus",
+        "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
+        "BlockStatus": "workflow_service.engine.states.BlockStatus",
+        "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
+    },
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
 

@@ -39,6 +39,26 @@ class Config(BaseSettings):
     )
     log_level: str = Field("INFO", description="Least severe level that is logged.")
 
+    access_token_lifetime_s: int = Field(1_800, ge=60, description="How long an access token is good for.")
+    refresh_token_lifetime_s: int = Field(86_400, ge=60, description="How long a refresh token is good for.")
+    trusted_proxies: int = Field(
+        0, ge=0, description="Proxies in front that append to X-Forwarded-For. 0: the peer's address counts."
+    )
+    rate_limit_logins_per_15_min: int = Field(
+        100, ge=1, description="Tries to sign in, per address and 15 minutes."
+    )
+    rate_limit_executions_per_h: int = Field(
+        100, ge=1, description="Starts of executions, per user or API key and hour."
+    )
+    rate_limit_creations_per_h: int = Field(
+        10, ge=1, description="New templates, per user or API key and hour."
+    )
+    rate_limit_elevated_roles: CommaList = Field(
+        ("workflow_admin", "workflow_developer"),
+        description="Roles whose bearers have the hourly limits many times over.",
+    )
+    rate_limit_elevated_factor: int = Field(100, ge=1, description="How many times over.")
+
     server_host: str = Field("127.0.0.1", description="Address the web process listens on.")
     server_port: int = Field(8080, ge=0, le=65535, description="Port of the web process.")
     flower_port: int = Field(5555, ge=0, le=65535, description="Port of Flower, always on loopback.")
@@ -117,6 +137,7 @@ class Config(BaseSettings):
         "human_in_loop_notification_channels",
         "use_case_modules",
         "egress_allow",
+        "rate_limit_elevated_roles",
         mode="before",
     )
     @classmethod

@@ -229,6 +229,8 @@ def test_a_mismatch_of_kinds_is_an_error_never_false(source: str, fragment: str)
         ("a == 1)", 7, "')' has no counterpart"),
         ("order.class == 1", 7, "write ['class']"),
         ("a == 1 # note", 8, "comment"),
+        ("a == 1 or 'b'", 11, "'b' is never true or false"),
+        ("a == 'x' or 'y' == a and not 3", 30, "3 is never true or false"),
         ("a == '\\d'", 7, "escape"),
         ("a == '\\x00'", 7, "escape"),
         ("a == '\\ud800'", 7, "escape"),

@@ -1,0 +1,128 @@
+"""The shapes of approvals (document A section 5.3)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from workflow_service.api_serializers import CamelSerializer, PageQuery
+from workflow_service.engine.states import ApprovalStatus, BlockStatus, ExecutionStatus, HumanStepType
+
+MAX_COMMENTS = 5_000
+
+
+class TrueOrFalse(serializers.BooleanField):
+    """A boolean that is one: no text or number is taken for an answer."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if data is True or data is False:
+            return bool(data)
+        raise serializers.ValidationError("Must be true or false.", code="INVALID")
+
+
+class PendingQuery(PageQuery):
+    execution_id = serializers.CharField(required=False, max_length=40, help_text="Of this execution only.")
+    block_id = serializers.CharField(required=False, max_length=100, help_text="Of this block only.")
+    type = serializers.ChoiceField([step.value for step in HumanStepType], required=False)
+    level = serializers.CharField(required=False, max_length=100, help_text="Of this approval level only.")
+
+
+class ApprovalResponse(CamelSerializer):
+    approved = TrueOrFalse()
+    response = serializers.DictField(
+        required=False, allow_null=True, help_text="What was asked for; must fit `responseSchema` to approve."
+    )
+    comments = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_COMMENTS)
+    workspace_id = serializers.CharField(required=False, max_length=64)
+
+
+class ApprovalShape(CamelSerializer):
+    approval_id = serializers.CharField(source="public_id")
+    execution_id = serializers.CharField(source="execution.public_id")
+    workspace_id = serializers.CharField(source="workspace.public_id")
+    template_id = serializers.CharField(source="execution.template.public_id")
+    template_name = serializers.CharField(source="execution.template.name")
+    started_by = serializers.CharField(
+        source="execution.created_by.username", help_text="Who started the execution."
+    )
+    block_id = serializers.CharField()
+    block_name = serializers.CharField()
+    block_execution_id = serializers.SerializerMethodField()
+    type = serializers.ChoiceField([step.value for step in HumanStepType])
+    level = serializers.CharField()
+    status = serializers.ChoiceField([status.value for status in ApprovalStatus])
+    message = serializers.CharField(help_text="What is asked, its figures filled in.")
+    assignees = serializers.ListField(
+        child=serializers.CharField(), help_text="Who is asked; empty: every approver."
+    )
+    four_eyes = serializers.BooleanField(help_text="The starter of the execution may not answer.")
+    can_respond = serializers.SerializerMethodField(help_text="Whether you may answer now.")
+    input = serializers.JSONField(allow_null=True, help_text="The block's resolved configuration.")
+    response_schema = serializers.JSONField(allow_null=True)
+    requested_at = serializers.DateTimeField()
+    due_at = serializers.DateTimeField(allow_null=True)
+    responded_at = serializers.DateTimeField(allow_null=True)
+    responded_by = serializers.CharField(source="responded_by.username", allow_null=True, default=None)
+    response = serializers.JSONField(allow_null=True)
+    comments = serializers.CharField()
+
+    def get_block_execution_id(self, approval: Any) -> str:
+        return f"block_exec_{approval.block_execution_id:03d}"
+
+    def get_can_respond(self, approval: Any) -> bool:
+        """Answer for the user of the request, as ``context["responder"]`` knows them."""
+        pending = approval.status == ApprovalStatus.PENDING
+        return pending and self.context["responder"].objection(approval) is None
+
+
+class PendingApprovals(CamelSerializer):
+    approvals = ApprovalShape(many=True)
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+    has_more = serializers.BooleanField()
+
+
+class RunBlockShape(CamelSerializer):
+    block_id = serializers.CharField()
+    name = serializers.CharField()
+    status = serializers.ChoiceField([status.value for status in BlockStatus])
+    started_at = serializers.DateTimeField(allow_null=True)
+    completed_at = serializers.DateTimeField(source="finished_at", allow_null=True)
+    output = serializers.SerializerMethodField(help_text="Null while there is none, and where it is large.")
+
+    def get_output(self, line: Any) -> serializers.JSONField:
+        return line.output.value if line.output else None  # type: ignore[no-any-return]
+
+
+class RunShape(CamelSerializer):
+    status = serializers.ChoiceField([status.value for status in ExecutionStatus])
+    started_at = serializers.DateTimeField()
+    total_blocks = serializers.IntegerField()
+    completed_blocks = serializers.IntegerField()
+    blocks = RunBlockShape(many=True)
+
+
+class ApprovalDetail(ApprovalShape):
+    run = RunShape(help_text="The execution so far.")
+
+
+class ResponseAccepted(CamelSerializer):
+    success = serializers.BooleanField(help_text="The decision that stands is the one you sent.")
+    approval_id = serializers.CharField(source="public_id")
+    execution_id = serializers.CharField(source="execution.public_id")
+    status = serializers.ChoiceField([status.value for status in ApprovalStatus])
+    responded_at = serializers.DateTimeField()
+    responded_by = serializers.CharField(source="responded_by.username")
+
+
+def page_of(approvals: list[Any], total: int, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a page of approvals with document A's totals."""
+    limit, offset = query["limit"], query["offset"]
+    return {
+        "approvals": approvals,
+        "total": total,
+        "limit": limit,
+        "offset": offset,
+        "has_more": offset + len(approvals) < total,
+    }

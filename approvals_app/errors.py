@@ -1,0 +1,60 @@
+"""What can be wrong with an answer to an approval, one fact a class."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from workflow_service.engine.errors import Problem, WorkflowError
+
+
+class ApprovalNotFound(WorkflowError):
+    """No approval of that id exists where the user may look."""
+
+    code: ClassVar[str] = "APPROVAL_NOT_FOUND"
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(f"there is no approval {approval_id}")
+        self.approval_id = approval_id
+
+
+class NotYourApproval(WorkflowError):
+    """The approval is for other people, or for anybody but the one who started the run."""
+
+    code: ClassVar[str] = "NOT_YOUR_APPROVAL"
+
+    def __init__(self, approval_id: str, reason: str) -> None:
+        super().__init__(f"you may not answer approval {approval_id}: {reason}")
+        self.approval_id = approval_id
+
+
+class AlreadyAnswered(WorkflowError):
+    """The approval was answered the other way; the standing decision holds."""
+
+    code: ClassVar[str] = "ALREADY_ANSWERED"
+
+    def __init__(self, approval_id: str, status: str, responder: str) -> None:
+        super().__init__(
+            f"approval {approval_id} was already {status.lower()} by {responder}; that decision stands"
+        )
+        self.approval_id = approval_id
+        self.status = status
+
+
+class ApprovalClosed(WorkflowError):
+    """Nobody needs the answer any more: the run ended, or its block went on without it."""
+
+    code: ClassVar[str] = "APPROVAL_CLOSED"
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(f"approval {approval_id} is closed: its run ended or no longer waits for it")
+        self.approval_id = approval_id
+
+
+class ResponseInvalid(WorkflowError):
+    """The response does not fit the schema that the workflow asks for; ``problems`` names each place."""
+
+    code: ClassVar[str] = "RESPONSE_INVALID"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        where = f" at {first.pointer}" if first.pointer else ""
+        super().__init__(f"the response does not fit{where}: {first.message}", problems)

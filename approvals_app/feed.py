@@ -1,0 +1,62 @@
+"""What happened to approvals, per workspace and in order: the rows that ``/ws/approvals`` replays.
+
+A reader that has seen event N never misses an earlier one that commits later: events of one workspace are
+appended under an advisory lock held to the end of the transaction, so their numbers appear in order. It is
+the last lock a transaction takes: execution, block, approval, feed.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import connection
+from pydantic import JsonValue
+
+from approvals_app.models import Approval, ApprovalEvent
+from workflow_service.engine.definition import JsonObject
+
+REQUESTED = "approval_requested"
+RESPONDED = "approval_responded"
+TIMEOUT = "approval_timeout"
+CLOSED = "approval_closed"
+
+_FEED_LOCK = 0x41505256
+
+
+def append_events(kind: str, approvals: Iterable[Approval], *, now: datetime) -> list[ApprovalEvent]:
+    """Append one event for each approval, all of one workspace, in the caller's transaction."""
+    rows = [
+        ApprovalEvent(
+            workspace_id=approval.workspace_id,
+            approval=approval,
+            type=kind,
+            data=_data(approval),
+            created_at=now,
+        )
+        for approval in approvals
+    ]
+    if not rows:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_FEED_LOCK, rows[0].workspace_id % 2**31])
+    return ApprovalEvent.objects.bulk_create(rows)
+
+
+def _data(approval: Approval) -> JsonObject:
+    """Return what a notification shows; the question's input stays behind the API."""
+    responder = approval.responded_by
+    found: dict[str, JsonValue] = {
+        "approvalId": approval.public_id,
+        "executionId": approval.execution.public_id,
+        "blockId": approval.block_id,
+        "blockName": approval.block_name,
+        "type": approval.type,
+        "level": approval.level,
+        "message": approval.message,
+        "assignees": list(approval.assignees),
+        "status": approval.status,
+        "requestedAt": approval.requested_at.isoformat(),
+        "dueAt": approval.due_at.isoformat() if approval.due_at else None,
+    }
+    if responder is not None:
+        found |= {"respondedBy": responder.get_username(), "comments": approval.comments}
+    return found

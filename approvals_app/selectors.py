@@ -1,0 +1,84 @@
+"""Reads: which approvals a user may see, and which wait for them.
+
+Whoever may read approvals in a workspace sees all of them; ``awaiting`` narrows that to those the user may
+answer.
+"""
+
+from functools import reduce
+from operator import or_
+
+from django.db.models import Q, QuerySet
+
+from approvals_app.assignment import responders_of
+from approvals_app.errors import ApprovalNotFound
+from approvals_app.models import Approval, ApprovalEvent
+from workflow_service.accounts.models import User, Workspace
+from workflow_service.accounts.policies import Action
+from workflow_service.accounts.selectors import list_workspaces_allowing
+from workflow_service.engine.states import ApprovalStatus
+
+
+def list_approvals(user: User) -> QuerySet[Approval]:
+    """Return every approval in the workspaces where the user may read approvals, newest first."""
+    workspaces = list_workspaces_allowing(user, Action.APPROVAL_READ)
+    return Approval.objects.filter(workspace__in=workspaces).select_related(
+        "workspace", "execution", "execution__template", "execution__created_by", "responded_by"
+    )
+
+
+def get_approval(user: User, approval_id: str, workspace: Workspace | None = None) -> Approval:
+    """Return the approval of that public id, of ``workspace`` if one is given.
+
+    Raises ``ApprovalNotFound`` also for one that the user may not see.
+    """
+    found = list_approvals(user).filter(public_id=approval_id)
+    approval = (found if workspace is None else found.filter(workspace=workspace)).first()
+    if approval is None:
+        raise ApprovalNotFound(approval_id[:40])
+    return approval
+
+
+def find_standing_approval(execution_id: int, block_id: str, input_sha256: str) -> Approval | None:
+    """Return the yes that still holds for a block of a run: one given to exactly this input."""
+    standing = Approval.objects.filter(
+        execution_id=execution_id,
+        block_id=block_id,
+        input_sha256=input_sha256,
+        status=ApprovalStatus.APPROVED,
+    )
+    return standing.select_related("responded_by").order_by("-id").first()
+
+
+def awaiting(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Return those of ``approvals`` that are pending and that the user may answer."""
+    conditions = [
+        Q(workspace=workspace_id) & responder.condition()
+        for workspace_id, responder in responders_of(user).items()
+    ]
+    return approvals.filter(reduce(or_, conditions, Q(pk__in=())), status=ApprovalStatus.PENDING)
+
+
+def list_pending(
+    user: User,
+    workspace: Workspace,
+    *,
+    execution_id: str | None = None,
+    block_id: str | None = None,
+    step_type: str | None = None,
+    level: str | None = None,
+) -> QuerySet[Approval]:
+    """Return the workspace's approvals that wait for the user, newest first (document A section 5.3)."""
+    wanted = {
+        "execution__public_id": execution_id,
+        "block_id": block_id,
+        "type": step_type,
+        "level": level,
+    }
+    given = {field: value for field, value in wanted.items() if value is not None}
+    return awaiting(user, list_approvals(user).filter(workspace=workspace)).filter(**given)
+
+
+def list_feed(workspace_ids: frozenset[int], after: int, limit: int) -> list[ApprovalEvent]:
+    """Return what happened to approvals of these workspaces after event ``after``, oldest first."""
+    events = ApprovalEvent.objects.filter(workspace_id__in=workspace_ids, id__gt=after)
+    return list(events.select_related("approval__execution").order_by("id")[:limit])

@@ -1,0 +1,58 @@
+"""The only writer of an approval's status: PENDING becomes one of the others once, and its event goes with
+it.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from approvals_app import feed
+from approvals_app.models import Approval, ApprovalEvent
+from workflow_service.accounts.models import User
+from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.errors import IllegalTransition
+from workflow_service.engine.states import ApprovalStatus
+
+
+def decide(
+    approval: Approval,
+    *,
+    approved: bool,
+    actor: User,
+    response: JsonObject | None,
+    comments: str,
+    source: str,
+    now: datetime,
+) -> ApprovalEvent:
+    """Write a person's decision on a pending approval; return its event. Raises ``IllegalTransition`` if none
+    is.
+    """
+    approval.status = ApprovalStatus.APPROVED if approved else ApprovalStatus.REJECTED
+    approval.responded_by, approval.responded_at = actor, now
+    approval.response, approval.comments, approval.source = response, comments, source
+    written = Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.PENDING).update(
+        status=approval.status,
+        responded_by=actor,
+        responded_at=now,
+        response=response,
+        comments=comments,
+        source=source,
+    )
+    if not written:
+        raise IllegalTransition(
+            f"approval {approval.public_id} is not pending and cannot become {approval.status}"
+        )
+    (event,) = feed.append_events(feed.RESPONDED, [approval], now=now)
+    return event
+
+
+def close(approvals: Iterable[Approval], *, now: datetime) -> list[ApprovalEvent]:
+    """Cancel those of ``approvals``, all of one workspace, that still wait; return their events."""
+    found = {approval.pk: approval for approval in approvals}
+    pending = Approval.objects.filter(pk__in=found, status=ApprovalStatus.PENDING)
+    closed = [found[pk] for pk in pending.select_for_update().order_by("pk").values_list("pk", flat=True)]
+    Approval.objects.filter(pk__in=[approval.pk for approval in closed]).update(
+        status=ApprovalStatus.CANCELLED
+    )
+    for approval in closed:
+        approval.status = ApprovalStatus.CANCELLED
+    return feed.append_events(feed.CLOSED, closed, now=now)

@@ -1,0 +1,1 @@
+"""A sales pipeline: a CSV export with realistic dirt becomes Postgres tables and a report."""

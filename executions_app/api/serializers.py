@@ -1,0 +1,261 @@
+"""The shapes of executions: document A section 5.2, and document B section 7.1 for ``?view=b``."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from executions_app.models import ExecutionLog
+from workflow_service.api_serializers import (
+    CamelSerializer,
+    JsonField,
+    JsonObjectField,
+    PageQuery,
+    QuerySerializer,
+)
+from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
+
+MAX_WAIT_S = 30
+STATUSES_OF_B = ["pending", "running", "paused", "recovering", "completed", "failed", "cancelled"]
+LEVEL_NAMES = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
+
+
+def _values(enum: type[Any]) -> list[str]:
+    return [member.value for member in enum]
+
+
+class Notifications(CamelSerializer):
+    on_complete = serializers.BooleanField(required=False)
+    on_error = serializers.BooleanField(required=False)
+    channels = serializers.ListField(
+        child=serializers.CharField(max_length=50), required=False, max_length=10
+    )
+
+
+class StartOptions(CamelSerializer):
+    priority = serializers.ChoiceField(
+        choices=_values(Priority), required=False, help_text="Not given: normal."
+    )
+    notifications = Notifications(required=False)
+
+
+class StartBody(CamelSerializer):
+    template_id = serializers.CharField(max_length=64)
+    workspace_id = serializers.CharField(max_length=64, required=False)
+    version = serializers.CharField(
+        max_length=32, required=False, help_text="Not given: the current version."
+    )
+    input = JsonField(
+        required=False,
+        schema={"type": "object", "additionalProperties": True},
+        help_text="What the run works on; checked against the template's inputSchema.",
+    )
+    options = StartOptions(required=False)
+
+
+class StartQuery(QuerySerializer):
+    wait = serializers.FloatField(
+        default=0,
+        min_value=0,
+        max_value=MAX_WAIT_S,
+        help_text="Seconds to wait for the run to end, or to stop for a person, before answering.",
+    )
+
+
+class StartedShape(CamelSerializer):
+    execution_id = serializers.CharField()
+    status = serializers.ChoiceField(choices=_values(ExecutionStatus))
+    template_id = serializers.CharField()
+    template_version = serializers.CharField()
+    workspace_id = serializers.CharField()
+    started_at = serializers.DateTimeField()
+    completed_at = serializers.DateTimeField(allow_null=True)
+    estimated_duration = serializers.IntegerField(allow_null=True, help_text="Seconds, as the template says.")
+    current_blocks = serializers.ListField(child=serializers.CharField())
+    next_blocks = serializers.ListField(child=serializers.CharField())
+
+
+class ProgressShape(CamelSerializer):
+    total_blocks = serializers.IntegerField()
+    completed_blocks = serializers.IntegerField()
+    current_blocks = serializers.IntegerField()
+    failed_blocks = serializers.IntegerField()
+    percentage = serializers.IntegerField(help_text="0 to 100; skipped blocks count as done.")
+
+
+class ExecutionEntry(CamelSerializer):
+    execution_id = serializers.CharField()
+    template_id = serializers.CharField()
+    template_name = serializers.CharField()
+    template_version = serializers.CharField()
+    workspace_id = serializers.CharField()
+    status = serializers.ChoiceField(choices=_values(ExecutionStatus))
+    priority = serializers.ChoiceField(choices=_values(Priority))
+    started_at = serializers.DateTimeField()
+    completed_at = serializers.DateTimeField(allow_null=True)
+    created_by = serializers.CharField()
+    progress = ProgressShape()
+
+
+class ExecutionList(CamelSerializer):
+    executions = ExecutionEntry(many=True)
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+
+
+class ExecutionListQuery(PageQuery):
+    status = serializers.ChoiceField(choices=_values(ExecutionStatus), required=False)
+    template_id = serializers.CharField(max_length=64, required=False)
+
+
+class HumanInteractionShape(CamelSerializer):
+    type = serializers.CharField()
+    requested_at = serializers.DateTimeField()
+    responded_at = serializers.DateTimeField(allow_null=True)
+    response = JsonObjectField(allow_null=True)
+    approver = serializers.CharField(allow_null=True)
+
+
+class BlockExecutionShape(CamelSerializer):
+    block_id = serializers.CharField()
+    execution_id = serializers.CharField(help_text="Of this block execution.")
+    agent_id = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(choices=_values(BlockStatus))
+    started_at = serializers.DateTimeField(allow_null=True)
+    completed_at = serializers.DateTimeField(allow_null=True)
+    duration = serializers.IntegerField(allow_null=True, help_text="Milliseconds.")
+    input = JsonField(allow_null=True)
+    output = JsonField(allow_null=True)
+    error = JsonObjectField(allow_null=True)
+    retry_count = serializers.IntegerField()
+    human_interactions = HumanInteractionShape(many=True)
+
+
+class ResourceUsage(CamelSerializer):
+    cpu = serializers.CharField(allow_null=True, help_text="Not measured: null.")
+    memory = serializers.CharField(allow_null=True, help_text="Not measured: null.")
+
+
+class ExecutionMetrics(CamelSerializer):
+    execution_time = serializers.IntegerField(help_text="Milliseconds since the start, or until the end.")
+    resource_usage = ResourceUsage()
+
+
+class ExecutionShape(ExecutionEntry):
+    """A whole execution, as document A shows it."""
+
+    current_blocks = serializers.ListField(child=serializers.CharField())
+    next_blocks = serializers.ListField(child=serializers.CharField())
+    blocked_blocks = serializers.ListField(child=serializers.CharField(), help_text="Waiting for a person.")
+    completed_blocks = serializers.ListField(child=serializers.CharField())
+    failed_blocks = serializers.ListField(child=serializers.CharField())
+    skipped_blocks = serializers.ListField(child=serializers.CharField())
+    block_executions = BlockExecutionShape(many=True)
+    input = JsonObjectField()
+    options = JsonObjectField()
+    global_context = JsonObjectField()
+    error = JsonObjectField(allow_null=True)
+    recovery_points = serializers.ListField(child=JsonObjectField())
+    metrics = ExecutionMetrics()
+    event_seq = serializers.IntegerField(help_text="Number of the newest event.")
+
+
+class WorkflowExecutionShape(serializers.Serializer[Any]):
+    """A whole execution, as document B shows it."""
+
+    execution_id = serializers.CharField()
+    workflow_id = serializers.IntegerField()
+    workflow_name = serializers.CharField()
+    status = serializers.ChoiceField(choices=STATUSES_OF_B)
+    current_state = serializers.CharField()
+    states_visited = serializers.ListField(child=serializers.CharField())
+    initial_context = JsonObjectField()
+    final_context = JsonObjectField(allow_null=True)
+    start_time = serializers.DateTimeField()
+    end_time = serializers.DateTimeField(allow_null=True)
+    duration_ms = serializers.IntegerField(allow_null=True)
+    error_count = serializers.IntegerField()
+    retry_count = serializers.IntegerField()
+    ai_decisions = serializers.ListField(child=JsonObjectField())
+    recovery_actions = serializers.ListField(child=JsonObjectField())
+    error = JsonObjectField(allow_null=True)
+
+
+class ExecutionQuery(QuerySerializer):
+    view = serializers.ChoiceField(
+        choices=["a", "b"],
+        required=False,
+        help_text="Document A's shape or document B's; not given: that of the door the run was started by.",
+    )
+
+
+class LogQuery(PageQuery):
+    limit = serializers.IntegerField(default=50, min_value=1, max_value=500)
+    level = serializers.CharField(
+        required=False, max_length=10, help_text=f"Least level: {', '.join(LEVEL_NAMES)}."
+    )
+    block_id = serializers.CharField(required=False, max_length=100)
+    search = serializers.CharField(required=False, max_length=200, help_text="Part of the message.")
+
+    def validate_level(self, value: str) -> int:
+        """Turn a level's name into its number; WARN and WARNING are one."""
+        name = value.upper()
+        if name not in LEVEL_NAMES:
+            raise serializers.ValidationError(f"'{value}' is no level; use one of {', '.join(LEVEL_NAMES)}")
+        return int(ExecutionLog.Level["WARNING" if name == "WARN" else name])
+
+
+class LogEntry(CamelSerializer):
+    id = serializers.CharField()
+    timestamp = serializers.DateTimeField()
+    level = serializers.ChoiceField(choices=[level.name for level in ExecutionLog.Level])
+    message = serializers.CharField()
+    block_id = serializers.CharField(allow_null=True)
+    agent_id = serializers.CharField(allow_null=True)
+    execution_id = serializers.CharField()
+    context = JsonObjectField()  # type: ignore[assignment]
+    stack_trace = serializers.CharField(allow_null=True)
+
+
+class LogList(CamelSerializer):
+    logs = LogEntry(many=True)
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+    has_more = serializers.BooleanField()
+
+
+class EventQuery(QuerySerializer):
+    after = serializers.IntegerField(
+        default=0, min_value=0, max_value=2**62, help_text="Number of the last event you have."
+    )
+    limit = serializers.IntegerField(default=200, min_value=1, max_value=1_000)
+
+
+class EventShape(CamelSerializer):
+    type = serializers.CharField()
+    seq = serializers.IntegerField()
+    execution_id = serializers.CharField()
+    timestamp = serializers.CharField()
+    block_id = serializers.CharField(allow_null=True)
+    data = JsonObjectField()  # type: ignore[assignment]
+
+
+class EventList(CamelSerializer):
+    events = EventShape(many=True)
+    last_seq = serializers.IntegerField(help_text="Number of the newest event of the run.")
+
+
+def log_entry(line: ExecutionLog, execution_id: str) -> dict[str, Any]:
+    """Return one log line; ``execution_id`` is the run's public id."""
+    return {
+        "id": f"log_{line.pk:03d}",
+        "timestamp": line.created_at,
+        "level": ExecutionLog.Level(line.level).name,
+        "message": line.message,
+        "block_id": line.block_id or None,
+        "agent_id": line.agent_id or None,
+        "execution_id": execution_id,
+        "context": line.context,
+        "stack_trace": line.stack_trace or None,
+    }

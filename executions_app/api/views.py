@@ -1,0 +1,226 @@
+"""Executions over HTTP: document A section 5.2, and document B's view of one."""
+
+import hashlib
+import json
+import re
+import time
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from executions_app.api.documents import (
+    CURRENT,
+    NEXT,
+    execution_document,
+    execution_entry,
+    read_run,
+    start_document,
+    workflow_execution_document,
+)
+from executions_app.api.serializers import (
+    EventList,
+    EventQuery,
+    ExecutionList,
+    ExecutionListQuery,
+    ExecutionQuery,
+    ExecutionShape,
+    LogList,
+    LogQuery,
+    StartBody,
+    StartedShape,
+    StartOptions,
+    StartQuery,
+    WorkflowExecutionShape,
+    log_entry,
+)
+from executions_app.models import Execution
+from executions_app.selectors import event_message, events_after, get_execution, list_executions, list_logs
+from executions_app.services.executions import StartedExecution, start_execution
+from templates_app.models import Template
+from templates_app.plans import compiled_version
+from templates_app.selectors import get_template, get_version
+from workflow_service.accounts.api.requests import current_user, workspace_of
+from workflow_service.accounts.policies import Action, require
+from workflow_service.accounts.throttles import ExecutionThrottle
+from workflow_service.api_serializers import HeaderInvalid, read_body, read_query
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES
+
+TAGS = ["executions"]
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="Up to 255 printable characters. The same key and body start one run and get the same answer.",
+)
+_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+_LOOK_AGAIN_S = 0.1
+
+
+class ExecutionsView(APIView):
+    """The executions of a workspace."""
+
+    throttle_classes = (ExecutionThrottle,)
+
+    @extend_schema(
+        summary="List executions",
+        operation_id="executions_list",
+        tags=TAGS,
+        parameters=[ExecutionListQuery],
+        responses=ExecutionList,
+    )
+    def get(self, request: Request) -> Response:
+        """List the workspace's executions, newest first."""
+        query = read_query(ExecutionListQuery, request)
+        workspace = workspace_of(request)
+        require(current_user(request), workspace, Action.EXECUTION_READ)
+        rows = list_executions(workspace, status=query.get("status"), template_id=query.get("template_id"))
+        limit, offset = query["limit"], query["offset"]
+        found = [execution_entry(execution) for execution in rows[offset : offset + limit]]
+        page = {"executions": found, "total": rows.count(), "limit": limit, "offset": offset}
+        return Response(ExecutionList(page).data)
+
+    @extend_schema(
+        summary="Start an execution",
+        tags=TAGS,
+        parameters=[StartQuery, IDEMPOTENCY_KEY],
+        request=StartBody,
+        responses={202: StartedShape},
+    )
+    def post(self, request: Request) -> Response:
+        """Start a run of an active template.
+
+        The answer comes as soon as the run is written down; `wait` holds it back until the run has ended or
+        stopped for a person, 30 s at most.
+        """
+        query, body = read_query(StartQuery, request), read_body(StartBody, request)
+        user = current_user(request)
+        holding = Template.objects.filter(public_id=body["template_id"])
+        workspace = workspace_of(request, body=body, holding=holding)
+        require(user, workspace, Action.EXECUTION_START)
+        template = get_template(workspace, body["template_id"])
+        started = start_execution(
+            workspace=workspace,
+            actor=user,
+            template=template,
+            version=get_version(template, body["version"]) if "version" in body else None,
+            input=body.get("input", {}),
+            options=StartOptions(body.get("options", {})).data,
+            idempotency_key=_idempotency_key(request),
+            body_sha256=_digest(request.data),
+        )
+        shape = _started(workspace, started, query["wait"])
+        headers = {"Location": f"/api/v1/executions/{shape['execution_id']}"}
+        return Response(StartedShape(shape).data, status=202, headers=headers)
+
+
+class ExecutionView(APIView):
+    """One execution."""
+
+    @extend_schema(
+        summary="Read an execution",
+        tags=TAGS,
+        parameters=[ExecutionQuery],
+        responses=PolymorphicProxySerializer(
+            component_name="AnyExecution",
+            serializers=[ExecutionShape, WorkflowExecutionShape],
+            resource_type_field_name=None,
+        ),
+    )
+    def get(self, request: Request, execution_id: str) -> Response:
+        """Give the whole state of a run: its blocks with inputs and outputs, its context, its progress."""
+        query = read_query(ExecutionQuery, request)
+        facts = read_run(readable_execution(request, execution_id), timezone.now())
+        if query.get("view", facts.execution.door) == Template.Door.B:
+            return Response(WorkflowExecutionShape(workflow_execution_document(facts)).data)
+        return Response(ExecutionShape(execution_document(facts)).data)
+
+
+class LogsView(APIView):
+    """The log of an execution."""
+
+    @extend_schema(
+        summary="Read the log of an execution", tags=TAGS, parameters=[LogQuery], responses=LogList
+    )
+    def get(self, request: Request, execution_id: str) -> Response:
+        """List log lines, oldest first."""
+        query = read_query(LogQuery, request)
+        execution = readable_execution(request, execution_id)
+        rows = list_logs(
+            execution,
+            min_level=query.get("level"),
+            block_id=query.get("block_id"),
+            search=query.get("search"),
+        )
+        limit, offset, total = query["limit"], query["offset"], rows.count()
+        lines = [log_entry(line, execution.public_id) for line in rows[offset : offset + limit]]
+        page = {"logs": lines, "total": total, "limit": limit, "offset": offset}
+        return Response(LogList(page | {"has_more": offset + len(lines) < total}).data)
+
+
+class EventsView(APIView):
+    """The history of an execution."""
+
+    @extend_schema(
+        summary="Read the events of an execution", tags=TAGS, parameters=[EventQuery], responses=EventList
+    )
+    def get(self, request: Request, execution_id: str) -> Response:
+        """List what happened after the event you have; the same that the WebSocket sends."""
+        query = read_query(EventQuery, request)
+        execution = readable_execution(request, execution_id)
+        events = events_after(execution, query["after"], query["limit"])
+        # The row was read before the events were: it may be behind them.
+        last_seq = max([execution.event_seq, *(event.seq for event in events)])
+        messages = [event_message(event, execution.public_id) for event in events]
+        return Response({"events": messages, "lastSeq": last_seq})
+
+
+def readable_execution(request: Request, execution_id: str) -> Execution:
+    """Return the execution a request is about, if its user may read it there."""
+    workspace = workspace_of(request, holding=Execution.objects.filter(public_id=execution_id))
+    require(current_user(request), workspace, Action.EXECUTION_READ)
+    return get_execution(workspace, execution_id)
+
+
+def _started(workspace: Any, started: StartedExecution, wait_s: float) -> dict[str, Any]:
+    """Return the answer to a start.
+
+    Without waiting it says how the run began, so that a repeated key gets the first answer again.
+    """
+    execution = get_execution(workspace, started.execution.public_id)
+    if wait_s > 0:
+        execution = _wait(execution, wait_s)
+        facts = read_run(execution, timezone.now())
+        return start_document(execution, current=facts.blocks_in(CURRENT), following=facts.blocks_in(NEXT))
+    plan = compiled_version(execution.version_id).plan
+    execution.status, execution.completed_at = "STARTING", None
+    return start_document(execution, current=(), following=[plan.nodes[root].id for root in plan.roots])
+
+
+def _wait(execution: Execution, wait_s: float) -> Execution:
+    """Return the execution once it has ended or waits for a person, or as it is after ``wait_s`` seconds."""
+    deadline = time.monotonic() + wait_s
+    while execution.status not in ENDED_EXECUTION_STATUSES and not execution.waiting_for_people:
+        if time.monotonic() >= deadline:
+            break
+        # A request that waits must not keep a connection from those that do not.
+        if not connection.in_atomic_block:
+            connection.close()
+        time.sleep(min(_LOOK_AGAIN_S, max(0.0, deadline - time.monotonic())))
+        execution.refresh_from_db(fields=["status", "waiting_for_people", "completed_at"])
+    return execution
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise HeaderInvalid("Idempotency-Key must be 1 to 255 printable characters without spaces")
+    return key
+
+
+def _digest(body: object) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

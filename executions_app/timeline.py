@@ -1,0 +1,171 @@
+"""A run as people read it: its blocks in the order they began, how long each took, what went in and came out.
+
+Inputs and outputs may be megabytes; the database cuts them before they are sent. The number of queries does
+not depend on the number of blocks.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, QuerySet, TextField
+from django.db.models.functions import Cast, Left, Length
+from pydantic import JsonValue
+
+from executions_app.models import BlockExecution, Execution, WorkerLease
+from templates_app.graph_layout import Pair
+from templates_app.plans import CompiledVersion, compiled_version
+from workflow_service.engine.definition import END, Block, JsonObject
+from workflow_service.engine.graph import END_NODE, NodeKind
+from workflow_service.engine.states import BlockStatus
+
+PREVIEW_CHARACTERS = 6_000
+MAX_LINES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The beginning of a JSON value; ``characters`` is the length of all of it."""
+
+    text: str
+    characters: int
+
+    @property
+    def whole(self) -> bool:
+        return self.characters <= PREVIEW_CHARACTERS
+
+    @property
+    def value(self) -> JsonValue:
+        """The value itself; None where only its beginning is known."""
+        loaded: JsonValue = json.loads(self.text) if self.whole else None
+        return loaded
+
+    def __str__(self) -> str:
+        if self.whole:
+            return json.dumps(json.loads(self.text), indent=2, ensure_ascii=False)
+        return self.text + " …"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLine:
+    """One block of a run. A block that nothing has reached yet has no row and no times."""
+
+    block_id: str
+    name: str
+    tool: str
+    status: BlockStatus
+    row_id: int | None = None
+    generation: int = 1
+    agent_id: str = ""
+    worker: str = ""
+    tries: int = 0
+    losses: int = 0
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    input: Preview | None = None
+    output: Preview | None = None
+    error: JsonObject | None = None
+
+    def duration(self, now: datetime) -> timedelta | None:
+        """Return how long it has been at work, or was."""
+        return (self.finished_at or now) - self.started_at if self.started_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The blocks of a run; ``omitted`` counts those beyond the first 500."""
+
+    lines: Sequence[BlockLine]
+    omitted: int
+    statuses: Mapping[str, str]
+    outcomes: Mapping[Pair, str]
+
+
+def timeline_of(execution: Execution) -> Timeline:
+    """Return the blocks of a run in the order they began, those not begun at the end."""
+    compiled = compiled_version(execution.version_id)
+    blocks = {block.block_id: block for block in compiled.definition.blocks}
+    rows = list(_rows(execution)[: MAX_LINES + len(compiled.plan.nodes)])
+    begun = [row for row in rows if row.kind == BlockExecution.Kind.BLOCK]
+    workers = _workers({row.worker_id for row in begun if row.worker_id})
+    lines = [_line(row, blocks.get(row.block_id), workers) for row in begun]
+    seen = {line.block_id for line in lines}
+    lines += [
+        BlockLine(block.block_id, block.name or block.block_id, _tool(block), BlockStatus.PENDING)
+        for block in blocks.values()
+        if block.block_id not in seen
+    ]
+    # A later generation of a block comes later in the list, and its status is the one that counts.
+    statuses = {line.block_id: str(line.status) for line in lines}
+    statuses |= {row.block_id: row.status for row in rows if row.kind == BlockExecution.Kind.GATE}
+    return Timeline(
+        lines[:MAX_LINES], max(0, len(lines) - MAX_LINES), statuses, dict(_outcomes(rows, compiled))
+    )
+
+
+def _rows(execution: Execution) -> QuerySet[BlockExecution]:
+    given, made = Cast("input", TextField()), Cast("result__value", TextField())
+    rows = BlockExecution.objects.filter(execution=execution).defer("input")
+    measured = rows.annotate(
+        input_start=Left(given, PREVIEW_CHARACTERS),
+        input_length=Length(given),
+        output_start=Left(made, PREVIEW_CHARACTERS),
+        output_length=Length(made),
+    )
+    return measured.order_by(
+        F("started_at").asc(nulls_last=True), F("finished_at").asc(nulls_last=True), "id"
+    )
+
+
+def _line(row: Any, block: Block | None, workers: Mapping[UUID, str]) -> BlockLine:
+    return BlockLine(
+        block_id=row.block_id,
+        name=(block.name if block else None) or row.block_id,
+        tool=_tool(block) if block else "",
+        status=BlockStatus(row.status),
+        row_id=row.pk,
+        generation=row.generation,
+        agent_id=row.agent_id,
+        worker=workers.get(row.worker_id, str(row.worker_id)[:8]) if row.worker_id else "",
+        tries=row.retries + row.losses + 1 if row.started_at else 0,
+        losses=row.losses,
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        input=_preview(row.input_start, row.input_length),
+        output=_preview(row.output_start, row.output_length),
+        error=row.error,
+    )
+
+
+def _tool(block: Block) -> str:
+    return str(block.tool_type or ("person" if block.asks_people else ""))
+
+
+def _preview(text: str | None, characters: int | None) -> Preview | None:
+    return None if text is None else Preview(text, characters or 0)
+
+
+def _workers(ids: set[UUID]) -> dict[UUID, str]:
+    return {lease.pk: f"{lease.hostname} · {lease.pid}" for lease in WorkerLease.objects.filter(pk__in=ids)}
+
+
+def _outcomes(rows: Iterable[BlockExecution], compiled: CompiledVersion) -> Iterator[tuple[Pair, str]]:
+    """Yield how each resolved edge turned out, by the names that the picture has for its ends."""
+    plan = compiled.plan
+
+    def name(index: int) -> str:
+        # A hidden decision is drawn as part of the block it decides for.
+        node = plan.nodes[index]
+        return node.id.removesuffix("?") if node.kind is NodeKind.DECIDE else node.id
+
+    for row in rows:
+        for key, outcome in (row.outcomes or {}).items():
+            edge = plan.edges[int(key)]
+            target = END if edge.target == END_NODE else name(edge.target)
+            if name(edge.source) != target:
+                yield (name(edge.source), target), outcome

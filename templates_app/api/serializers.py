@@ -1,0 +1,224 @@
+"""The shapes of templates, as document A section 5.1 has them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rest_framework import serializers
+
+from templates_app.models import Template, TemplateVersion
+from workflow_service.api_serializers import (
+    CamelSerializer,
+    JsonField,
+    JsonObjectField,
+    PageQuery,
+    QuerySerializer,
+    list_of,
+    reference_to,
+)
+from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.errors import Problem
+from workflow_service.engine.findings import Finding, Severity
+from workflow_service.engine.states import TemplateStatus
+
+# Document A's fields of a block are always there; a definition is stored without what it does not say.
+_BLOCK_FIELDS: JsonObject = {
+    "blockId": None,
+    "name": None,
+    "description": None,
+    "agentId": None,
+    "agentType": None,
+    "toolType": None,
+    "configuration": {},
+    "dependencies": [],
+    "humanInLoop": {"required": False},
+    "retryPolicy": None,
+}
+_SETTINGS_FIELDS: JsonObject = {"timeout": None, "maxParallelBlocks": None, "defaultRetryPolicy": None}
+
+
+class TemplateListQuery(PageQuery):
+    category = serializers.CharField(required=False, max_length=100)
+    tags = serializers.CharField(
+        required=False, max_length=1_000, help_text="Comma list; templates with all of them."
+    )
+    status = serializers.ChoiceField(
+        choices=[status.value for status in TemplateStatus],
+        required=False,
+        help_text="Not given: all but archived ones.",
+    )
+    q = serializers.CharField(
+        required=False, max_length=200, help_text="Part of the name or the description."
+    )
+
+
+class VersionQuery(QuerySerializer):
+    version = serializers.CharField(
+        required=False,
+        max_length=32,
+        help_text="A label (1.2.0) or a number (3); not given: the current version.",
+    )
+
+
+class MetadataShape(CamelSerializer):
+    estimated_duration = serializers.IntegerField(allow_null=True, help_text="Seconds.")
+    complexity = serializers.CharField(allow_blank=True)
+    category = serializers.CharField(allow_blank=True)
+
+
+class TemplateEntry(CamelSerializer):
+    """A template in a list."""
+
+    template_id = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_blank=True)
+    category = serializers.CharField(allow_blank=True)
+    tags = serializers.ListField(child=serializers.CharField())
+    version = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(choices=[status.value for status in TemplateStatus])
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    created_by = serializers.CharField()
+    metadata = MetadataShape()
+
+
+class TemplateList(CamelSerializer):
+    templates = TemplateEntry(many=True)
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+
+
+class TemplateShape(TemplateEntry):
+    """A whole template: one version of it."""
+
+    workspace_id = serializers.CharField()
+    blocks = JsonField(schema=list_of("Block"))
+    gates = JsonField(schema=list_of("Gate"))
+    end_dependencies = serializers.ListField(child=serializers.CharField())
+    input_schema = JsonObjectField(allow_null=True)
+    global_settings = JsonField(schema=reference_to("GlobalSettings"))
+
+
+class Issue(CamelSerializer):
+    """Something about a definition: an ERROR keeps it from running."""
+
+    type = serializers.CharField(help_text="A stable code, such as CIRCULAR_DEPENDENCY.")
+    severity = serializers.ChoiceField(choices=[severity.value for severity in Severity])
+    block_id = serializers.CharField(allow_null=True)
+    message = serializers.CharField()
+    suggestion = serializers.CharField(allow_blank=True)
+    pointer = serializers.CharField(allow_blank=True, help_text="JSON pointer to the place.")
+    line = serializers.IntegerField(allow_null=True)
+    column = serializers.IntegerField(allow_null=True)
+    blocks = serializers.ListField(child=serializers.CharField(), help_text="Every block it is about.")
+
+
+class SavedTemplate(TemplateShape):
+    findings = Issue(many=True)
+
+
+class Recommendation(CamelSerializer):
+    type = serializers.CharField()
+    message = serializers.CharField()
+    impact = serializers.CharField(allow_blank=True)
+
+
+class Validation(CamelSerializer):
+    valid = serializers.BooleanField()
+    issues = Issue(many=True)
+    recommendations = Recommendation(many=True)
+
+
+class VersionEntry(CamelSerializer):
+    version = serializers.CharField(source="label")
+    ordinal = serializers.IntegerField()
+    change_note = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField()
+    created_by = serializers.CharField(source="created_by.public_id")
+
+
+class VersionList(CamelSerializer):
+    template_id = serializers.CharField()
+    versions = VersionEntry(many=True)
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+
+
+class DslShape(CamelSerializer):
+    template_id = serializers.CharField()
+    version = serializers.CharField()
+    dsl = serializers.CharField()
+    states = JsonObjectField(help_text="What each block does beside the graph; goes with `dsl` when posted.")
+    input_schema = JsonObjectField(allow_null=True)
+    global_settings = JsonField(schema=reference_to("GlobalSettings"))
+
+
+def template_entry(template: Template) -> dict[str, Any]:
+    """Return a template as lists show it."""
+    version = template.current_version
+    return {
+        "template_id": template.public_id,
+        "name": template.name,
+        "description": template.description,
+        "category": template.category,
+        "tags": template.tags,
+        "version": version.label if version else None,
+        "status": template.status,
+        "created_at": template.created_at,
+        "updated_at": template.updated_at,
+        "created_by": template.owner.public_id,
+        "metadata": {
+            "estimated_duration": template.estimated_duration_s,
+            "complexity": template.complexity,
+            "category": template.category,
+        },
+    }
+
+
+def template_document(template: Template, version: TemplateVersion) -> dict[str, Any]:
+    """Return the whole template in one of its versions."""
+    definition = version.definition
+    return template_entry(template) | {
+        "version": version.label,
+        "workspace_id": template.workspace.public_id,
+        "blocks": [_BLOCK_FIELDS | block for block in definition["blocks"]],
+        "gates": definition.get("gates", []),
+        "end_dependencies": definition.get("endDependencies", []),
+        "input_schema": definition.get("inputSchema"),
+        "global_settings": _SETTINGS_FIELDS | definition.get("globalSettings", {}),
+    }
+
+
+def validation_document(findings: Iterable[Problem]) -> dict[str, Any]:
+    """Return findings in document A's shape; what is merely worth knowing is a recommendation."""
+    found = list(findings)
+    issues = [one for one in found if _severity(one) is not Severity.INFO]
+    return {
+        "valid": not any(_severity(one) is Severity.ERROR for one in issues),
+        "issues": [issue_document(one) for one in issues],
+        "recommendations": [
+            {"type": one.code, "message": one.message, "impact": one.suggestion}
+            for one in found
+            if _severity(one) is Severity.INFO
+        ],
+    }
+
+
+def issue_document(one: Problem) -> dict[str, Any]:
+    """Return one finding; a plain problem is an error."""
+    return {
+        "type": one.code,
+        "severity": _severity(one).value,
+        "block_id": one.blocks[0] if one.blocks else None,
+        "message": one.message,
+        "suggestion": one.suggestion,
+        "pointer": one.pointer,
+        "line": one.line,
+        "column": one.column,
+        "blocks": list(one.blocks),
+    }
+
+
+def _severity(one: Problem) -> Severity:
+    return one.severity if isinstance(one, Finding) else Severity.ERROR

@@ -1,0 +1,90 @@
+"""Whether a definition may run here: what the engine says of its graph, and what the tools say of their blocks."""
+
+from collections.abc import Iterator
+from functools import cache
+
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import Draft202012Validator
+
+from workflow_service.agents.configuration import configuration_errors
+from workflow_service.agents.use_cases import load_use_cases
+from workflow_service.engine.definition import Definition, JsonObject
+from workflow_service.engine.errors import Problem
+from workflow_service.engine.findings import Finding, Severity, errors_in
+from workflow_service.engine.json_values import json_pointer
+from workflow_service.engine.plan import compile_plan, unsupported_features
+from workflow_service.engine.validation import validate
+from workflow_service.settings.config import get_config
+
+
+def validate_definition(definition: Definition) -> tuple[Finding, ...]:
+    """Return every finding about ``definition`` on this server; it may run if none has severity ERROR."""
+    findings = [*validate(definition)]
+    if not errors_in(findings):
+        findings += [_finding(one, "") for one in unsupported_features(compile_plan(definition))]
+    findings += _configurations(definition)
+    findings += _schemas(definition)
+    return tuple(findings)
+
+
+def _configurations(definition: Definition) -> Iterator[Finding]:
+    _load_use_cases()
+    for index, block in enumerate(definition.blocks):
+        if block.tool_type is not None:
+            for one in configuration_errors(block.tool_type, block.configuration):
+                yield _finding(one, json_pointer("blocks", index, "configuration"), block.block_id)
+
+
+def _schemas(definition: Definition) -> Iterator[Finding]:
+    if definition.input_schema is not None:
+        yield from _schema(definition.input_schema, "/inputSchema", ())
+    for index, block in enumerate(definition.blocks):
+        schema = block.human_in_loop.input_schema
+        if schema is not None:
+            pointer = json_pointer("blocks", index, "humanInLoop", "inputSchema")
+            yield from _schema(schema, pointer, (block.block_id,))
+
+
+def _schema(schema: JsonObject, pointer: str, blocks: tuple[str, ...]) -> Iterator[Finding]:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        place = pointer + json_pointer(*error.absolute_path)
+        mend = "write it as JSON Schema, draft 2020-12"
+        yield Finding("BAD_SCHEMA", f"is no JSON Schema: {error.message[:300]}", place, mend, blocks=blocks)
+    for place in _foreign_references(schema, pointer):
+        mend = "put the schema under $defs and refer to it as #/$defs/NAME"
+        yield Finding(
+            "BAD_SCHEMA", "refers to another document, which is never fetched", place, mend, blocks=blocks
+        )
+
+
+def _foreign_references(schema: object, pointer: str) -> Iterator[str]:
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            place = pointer + json_pointer(key)
+            if key in ("$ref", "$dynamicRef") and isinstance(value, str) and not value.startswith("#"):
+                yield place
+            else:
+                yield from _foreign_references(value, place)
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            yield from _foreign_references(value, pointer + json_pointer(index))
+
+
+def _finding(one: Problem, pointer: str, *blocks: str) -> Finding:
+    return Finding(
+        one.code,
+        one.message,
+        pointer=pointer + one.pointer,
+        suggestion=one.suggestion,
+        line=one.line,
+        column=one.column,
+        blocks=one.blocks or blocks,
+        severity=Severity.ERROR,
+    )
+
+
+@cache
+def _load_use_cases() -> None:
+    load_use_cases(get_config().use_case_modules or ())

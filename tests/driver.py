@@ -1,0 +1,27 @@
+"""Runs an execution in the test's own process, block by block, through the worker's real code.
+
+Messages still go to Redis, where no worker listens; what is QUEUED in Postgres says what to run next.
+"""
+
+from executions_app import running
+from executions_app.models import BlockExecution, Execution
+
+MAX_BLOCKS = 1_000
+
+
+def queued_blocks(execution: Execution) -> list[int]:
+    """Return the ids of an execution's queued blocks, oldest first."""
+    rows = BlockExecution.objects.filter(execution=execution, status="QUEUED").order_by("id")
+    return list(rows.values_list("id", flat=True))
+
+
+def run_until_quiet(execution: Execution) -> Execution:
+    """Run queued blocks until none is left, and return the execution as it then stands."""
+    done = 0
+    while queued := queued_blocks(execution):
+        for block_execution_id in queued:
+            done += running.run_blocks(execution.pk, block_execution_id, "default")
+        if done > MAX_BLOCKS:
+            raise AssertionError(f"{execution} is still not quiet after {done} blocks")
+    execution.refresh_from_db()
+    return execution

@@ -1,0 +1,81 @@
+"""Who may do what: one table of role and action, and the only functions that read it.
+
+Roles are given per workspace by memberships. Whoever made a thing may do more to it than to others' things
+(document A section 11.2 for templates; a starter controls its own run). An API key narrows its user to one
+workspace and to the scopes it was given. What is not listed here is denied, to superusers too.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from workflow_service.accounts.errors import Forbidden
+from workflow_service.accounts.models import Membership, Role, User, Workspace
+
+
+class Action(StrEnum):
+    """Everything that is permitted or denied. The values are also the scopes of API keys."""
+
+    TEMPLATE_READ = "template:read"
+    TEMPLATE_CREATE = "template:create"
+    TEMPLATE_UPDATE = "template:update"
+    TEMPLATE_ARCHIVE = "template:archive"
+    EXECUTION_READ = "execution:read"
+    EXECUTION_START = "execution:start"
+    EXECUTION_CONTROL = "execution:control"
+    APPROVAL_READ = "approval:read"
+    APPROVAL_RESPOND = "approval:respond"
+    OPERATIONS_VIEW = "operations:view"
+    MEMBER_MANAGE = "member:manage"
+    KEY_CREATE = "key:create"
+    KEY_MANAGE = "key:manage"
+
+
+READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_READ})
+
+ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
+    Role.ADMIN: frozenset(Action),
+    Role.DEVELOPER: READ | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.KEY_CREATE},
+    Role.OPERATOR: READ
+    | {Action.EXECUTION_START, Action.EXECUTION_CONTROL, Action.OPERATIONS_VIEW, Action.KEY_CREATE},
+    Role.APPROVER: READ | {Action.APPROVAL_RESPOND},
+    Role.VIEWER: READ,
+}
+
+# What a role may do beyond that to things its bearer made: its own templates, the runs it started.
+OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
+    Role.ADMIN: frozenset(),
+    Role.DEVELOPER: frozenset({Action.TEMPLATE_UPDATE, Action.TEMPLATE_ARCHIVE, Action.EXECUTION_CONTROL}),
+    Role.OPERATOR: frozenset(),
+    Role.APPROVER: frozenset(),
+    Role.VIEWER: frozenset(),
+}
+
+# A key cannot make keys or members: what leaks with it must not outlive its revocation.
+KEY_SCOPES = frozenset(Action) - {Action.MEMBER_MANAGE, Action.KEY_CREATE, Action.KEY_MANAGE}
+
+
+def permits(roles: Iterable[Role], action: Action, *, own: bool = False) -> bool:
+    """Say whether any of ``roles`` may do ``action``; ``own``: the asker made the thing acted on."""
+    return any(action in ROLE_ACTIONS[role] or (own and action in OWN_ACTIONS[role]) for role in roles)
+
+
+def key_permits(user: User, workspace: Workspace, action: Action) -> bool:
+    """Say whether the API key the user came in with, if any, covers ``action`` in ``workspace``."""
+    key = user.acting_key
+    return key is None or (key.workspace_id == workspace.pk and action in KEY_SCOPES and action in key.scopes)
+
+
+def allows(user: User, workspace: Workspace, action: Action, *, owner_id: int | None = None) -> bool:
+    """Say whether ``user`` may do ``action`` in ``workspace``; ``owner_id``: whose thing it is done to."""
+    if not user.is_active or not key_permits(user, workspace, action):
+        return False
+    names = Membership.objects.filter(user=user, workspace=workspace).values_list("role", flat=True)
+    return permits((Role(name) for name in names), action, own=owner_id is not None and owner_id == user.pk)
+
+
+def require(user: User, workspace: Workspace, action: Action, *, owner_id: int | None = None) -> None:
+    """Raise ``Forbidden`` unless ``allows`` says yes."""
+    if not allows(user, workspace, action, owner_id=owner_id):
+        raise Forbidden(
+            f"'{user.get_username()}' has no permission '{action}' in the workspace '{workspace.slug}'"
+        )

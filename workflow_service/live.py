@@ -1,0 +1,166 @@
+"""Sockets that replay what is written down and then follow it.
+
+Everything a client is sent is read from Postgres, by number, from the number it gives. A Channels message is
+a hint that there may be more; hints that come while a page is being sent are one hint. Without any the socket
+looks every few seconds, so a lost hint costs time, never an event. What a slow client has not taken stays in
+Postgres, not in memory; one that takes nothing at all is told to come back and closed.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError
+
+from workflow_service.accounts.models import User
+from workflow_service.accounts.sockets import chosen_subprotocol
+from workflow_service.engine.definition import JsonObject
+
+logger = logging.getLogger(__name__)
+
+BAD_REQUEST = 4400
+UNAUTHENTICATED = 4401
+FORBIDDEN = 4403
+NOT_FOUND = 4404
+TOO_SLOW = 4408
+
+Numbered = tuple[int, JsonObject]
+
+
+class Refused(Exception):
+    """The user may not follow this; ``code`` closes the socket."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class _TooSlow(Exception):
+    """The client took nothing for too long."""
+
+
+class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Sends numbered messages after ``?after=N`` (0 if not given), oldest first, and goes on as they are
+    written.
+
+    A subclass says in ``admit`` whether the user may follow and which Channels groups bring hints, and in
+    ``read`` what comes after a number. Both are called in a thread. ``admit`` is asked again while the socket
+    is open: who loses the right loses the socket.
+    """
+
+    page_size: ClassVar[int] = 200
+    poll_s: ClassVar[float] = 5.0
+    send_timeout_s: ClassVar[float] = 10.0
+    admit_every_s: ClassVar[float] = 30.0
+
+    def admit(self, user: User) -> Sequence[str]:
+        """Return the groups that bring hints; raises ``Refused``."""
+        raise NotImplementedError
+
+    def read(self, user: User, after: int, limit: int) -> Sequence[Numbered]:
+        """Return at most ``limit`` messages with a number above ``after``, in order."""
+        raise NotImplementedError
+
+    async def connect(self) -> None:
+        self._follower: asyncio.Task[None] | None = None
+        self._hinted = asyncio.Event()
+        # Accepted first: only an accepted socket can carry a close code.
+        await self.accept(subprotocol=chosen_subprotocol(self.scope))
+        try:
+            user, after = self._user(), self._after()
+            groups = await _in_thread(self.admit)(user)
+        except Refused as refusal:
+            await self.close(code=refusal.code)
+            return
+        self.groups = list(groups)
+        for group in self.groups:
+            await self.channel_layer.group_add(group, self.channel_name)
+        self._follower = asyncio.create_task(self._follow(user, after))
+
+    async def disconnect(self, code: int) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._follower
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Ignore what the client says: there is nothing to ask for."""
+
+    async def execution_hint(self, message: dict[str, Any]) -> None:
+        """Look again: a run may have new events."""
+        self._hinted.set()
+
+    async def approval_hint(self, message: dict[str, Any]) -> None:
+        """Look again: something may have happened to an approval."""
+        self._hinted.set()
+
+    def _user(self) -> User:
+        # The session's user is a lazy object, which shows the class of what it holds.
+        user = self.scope.get("user")
+        if not isinstance(user, User) or not user.is_active:
+            raise Refused(UNAUTHENTICATED)
+        return user
+
+    def _after(self) -> int:
+        given = parse_qs(self.scope.get("query_string", b"").decode("latin-1")).get("after", ["0"])[-1]
+        if not (given.isascii() and given.isdigit() and len(given) <= 18):
+            raise Refused(BAD_REQUEST)
+        return int(given)
+
+    async def _follow(self, user: User, after: int) -> None:
+        try:
+            await self._send_for_ever(user, after)
+        except Refused as refusal:
+            await self.close(code=refusal.code)
+        except _TooSlow:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._resync(), timeout=1.0)
+
+    async def _send_for_ever(self, user: User, after: int) -> None:
+        clock = asyncio.get_running_loop().time
+        admitted_at = clock()
+        while True:
+            self._hinted.clear()
+            full = False
+            try:
+                if clock() - admitted_at >= self.admit_every_s:
+                    await _in_thread(self._admit_again)(user)
+                    admitted_at = clock()
+                page = await _in_thread(self.read)(user, after, self.page_size)
+                full = len(page) == self.page_size
+                for number, message in page:
+                    await self._send(message)
+                    after = number
+            except DatabaseError as error:
+                logger.warning("a socket cannot read what to send and will try again: %s", error)
+            if not full:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._hinted.wait(), timeout=self.poll_s)
+
+    def _admit_again(self, user: User) -> None:
+        fresh = User.objects.filter(pk=user.pk, is_active=True).first()
+        if fresh is None:
+            raise Refused(UNAUTHENTICATED)
+        fresh.acting_key = user.acting_key
+        self.admit(fresh)
+
+    async def _send(self, message: JsonObject) -> None:
+        try:
+            await asyncio.wait_for(self.send(text_data=json.dumps(message)), timeout=self.send_timeout_s)
+        except TimeoutError:
+            raise _TooSlow from None
+
+    async def _resync(self) -> None:
+        await self.send(text_data=json.dumps({"type": "resync"}))
+        await self.close(code=TOO_SLOW)
+
+
+def _in_thread(function: Any) -> Any:
+    """Run a database read in a thread of the pool: sockets must not queue up behind one another."""
+    return database_sync_to_async(function, thread_sensitive=False)
