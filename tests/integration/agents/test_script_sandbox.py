@@ -199,9 +199,8 @@ def test_the_death_of_the_worker_ends_the_script(run: ScriptRunner, marker: str)
         ScriptRunner(Path({str(run.directory)!r}), namespaces={run.namespaces})({code!r}, timeout_s=600.0)
     """
     root = Path(__file__).parents[3]
-    process = subprocess.Popen(
-        [sys.executable, "-c", dedent(worker)], cwd=root, env={"PYTHONPATH": str(root)}
-    )
+    path = os.pathsep.join([str(root), *sys.path])
+    process = subprocess.Popen([sys.executable, "-c", dedent(worker)], cwd=root, env={"PYTHONPATH": path})
     try:
         # The worker bears the marker too, in its source; what is waited for is the program that was exec'ed.
         def sleeping() -> bool:
