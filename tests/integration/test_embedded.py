@@ -197,7 +197,10 @@ def test_no_acknowledged_commit_is_lost_when_everything_is_killed(
     urls = read_services(data_dir)
     assert urls is not None
     acknowledged = 0
-    with pytest.raises(psycopg.OperationalError), psycopg.connect(urls.database_url, autocommit=True) as writer:
+    with (
+        pytest.raises(psycopg.OperationalError),
+        psycopg.connect(urls.database_url, autocommit=True) as writer,
+    ):
         writer.execute("CREATE TABLE written (n integer PRIMARY KEY)")
         while True:
             writer.execute("INSERT INTO written VALUES (%s)", [acknowledged + 1])
@@ -277,7 +280,9 @@ def test_password_file_of_another_cluster(data_dir: Path) -> None:
 
 def test_server_that_does_not_start_shows_its_log(data_dir: Path) -> None:
     (data_dir / "postgres" / "postgresql.conf").write_text("no_such_setting = 1\n")
-    with pytest.raises(EmbeddedServiceError, match=r"Postgres ended with status 1.*no_such_setting") as caught:
+    with pytest.raises(
+        EmbeddedServiceError, match=r"Postgres ended with status 1.*no_such_setting"
+    ) as caught:
         start_services(data_dir)
     assert "postgres.log" in str(caught.value)
 

@@ -1,9 +1,9 @@
-"""The tools as a Django app: it loads the use cases when a process starts."""
+"""The tools, as an app: what use cases there are is known once the service is loaded, in every process alike."""
 
 from django.apps import AppConfig
+from django.conf import settings
 
 from workflow_service.agents.use_cases import load_use_cases
-from workflow_service.settings.config import get_config
 
 
 class AgentsConfig(AppConfig):
@@ -11,4 +11,5 @@ class AgentsConfig(AppConfig):
     label = "agents"
 
     def ready(self) -> None:
-        load_use_cases(get_config().use_case_modules or ())
+        """Register the use cases; raises ``UseCaseUnusable``: a module that is missing is found here, not in a run."""
+        load_use_cases(settings.USE_CASE_MODULES)

@@ -1,3 +1,6 @@
 """Development and demo: the embedded servers where no URL is given, on loopback."""
 
 from workflow_service.settings.common import *  # noqa: F403
+from workflow_service.settings.common import CONFIG, EXAMPLE_USE_CASES
+
+USE_CASE_MODULES = EXAMPLE_USE_CASES if CONFIG.use_case_modules is None else CONFIG.use_case_modules

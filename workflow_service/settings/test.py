@@ -1,5 +1,8 @@
 """Tests: real Postgres and Redis, cheap password hashes."""
 
 from workflow_service.settings.common import *  # noqa: F403
+from workflow_service.settings.common import CONFIG, EXAMPLE_USE_CASES
+
+USE_CASE_MODULES = EXAMPLE_USE_CASES if CONFIG.use_case_modules is None else CONFIG.use_case_modules
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
