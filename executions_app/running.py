@@ -20,9 +20,8 @@ from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
-import psycopg
 from django.db import Error as DjangoDatabaseError
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 from pydantic import JsonValue
 
@@ -32,6 +31,7 @@ from executions_app.finishing import Aftermath, Logs, Result, finish_block, sett
 from executions_app.handlers import Ask, BlockWork, human_gate
 from executions_app.parking import retry_later, take_back, wait_for_person
 from executions_app.settlement import Claim, Error
+from executions_app.transaction import DATABASE_GONE
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
@@ -41,7 +41,7 @@ from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block, RetryPolicy
 from workflow_service.engine.retry import decide_retry
-from workflow_service.engine.states import BlockStatus, ErrorType
+from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
 from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ logger = logging.getLogger(__name__)
 TIME_SLICE_S = 5.0
 RECHECKS = 3
 DATABASE_RETRY_MAX_S = 2.0
-# Tools keep their own time; the alarm ends what does not.
-TIMEOUT_GRACE_S = 0.5
+# Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
+TIMEOUT_GRACE_S = 5.0
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ def persistently(operation: Callable[[], T]) -> T:
     while True:
         try:
             return operation()
-        except (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except DATABASE_GONE as error:
             logger.warning("the database did not answer, trying again in %.1f s: %s", delay_s, error)
             try:
                 connection.close()
@@ -134,7 +134,7 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
-    except (DjangoDatabaseError, psycopg.Error):
+    except DATABASE_GONE:
         raise
     except Exception as error:
         logger.exception("block %s of %s broke its worker", claim.node, claim.execution_public_id)
@@ -197,7 +197,8 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         workspace_id=workspace_public_id(claim.workspace_id),
         log=lambda line: logs.append((timezone.now(), line)),
     )
-    with time_limit(timeout_s + TIMEOUT_GRACE_S):
+    grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
+    with time_limit(timeout_s, grace_s):
         return invoke(invocation, tool_limits())
 
 
@@ -207,17 +208,17 @@ def idempotency_key(claim: Claim, block: Block) -> str:
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise ``BlockTimeout`` in this thread after so many seconds; only the main thread can be interrupted."""
+def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
+    """Raise ``BlockTimeout`` in this thread after ``seconds`` and the grace; only the main one can be stopped."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(signum: int, frame: object) -> None:
-        raise BlockTimeout(f"no result within {seconds - TIMEOUT_GRACE_S:g} s")
+        raise BlockTimeout(f"no result within {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds + grace_s)
     try:
         yield
     finally:

@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 from django.conf import settings
 
+from workflow_service.agents.use_cases import load_use_cases
+
 
 class AgentsConfig(AppConfig):
     name = "workflow_service.agents"
@@ -10,6 +12,4 @@ class AgentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the use cases; raises ``UseCaseUnusable``: a module that is missing is found here, not in a run."""
-        from workflow_service.agents.use_cases import load_use_cases
-
         load_use_cases(settings.USE_CASE_MODULES)

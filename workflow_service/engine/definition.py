@@ -7,7 +7,7 @@ except ``estimatedDuration`` (seconds), as in document A.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -241,8 +241,6 @@ class Definition(DefinitionModel):
 
     @model_validator(mode="after")
     def normalise(self) -> "Definition":
-        refuse_twice("block", [block.block_id for block in self.blocks])
-        refuse_twice("join", [gate.name for gate in self.gates])
         branched = {
             block.block_id: frozenset(block.conditions.targets())
             for block in self.blocks
@@ -283,12 +281,3 @@ def _with_plain_dependencies(
     if kept == (START,) and block.block_id not in targets:
         kept = ()
     return block if kept == block.dependencies else block.model_copy(update={"dependencies": kept})
-
-
-def refuse_twice(what: str, names: Sequence[str]) -> None:
-    """Raise ``ValueError`` naming the first of ``names`` that is given twice."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"the {what} '{name}' is given twice")
-        seen.add(name)

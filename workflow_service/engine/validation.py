@@ -85,7 +85,7 @@ def _joins_too_large(graph: Graph, nest: LoopNest) -> Iterator[Finding]:
 def _blocks_without_work(graph: Graph) -> Iterator[Finding]:
     for node in graph.nodes:
         block = node.block
-        if block is None or block.tool_type or block.human_in_loop.required:
+        if block is None or block.has_tool or block.asks_people:
             continue
         if not block.agent_id and not block.agent_type:
             yield Finding(

@@ -6,18 +6,14 @@ puts a question to the LLM hands its whole ordered branch list to a hidden DECID
 stops at the first mistake: what cannot be wired is left out and becomes a finding.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from itertools import chain
 from typing import Literal
 
-from pydantic import JsonValue
-
 from workflow_service.engine.definition import END, START, Block, Branch, Definition, Gate
-from workflow_service.engine.errors import ExpressionError
-from workflow_service.engine.expressions import Expression, References, compile_condition, compile_expression
-from workflow_service.engine.findings import Finding, findings_from, nearest_name_hint
+from workflow_service.engine.expressions import Expression, References
+from workflow_service.engine.findings import Finding, nearest_name_hint
 from workflow_service.engine.graph import (
     END_NODE,
     Edge,
@@ -28,14 +24,9 @@ from workflow_service.engine.graph import (
     Routing,
     RoutingBranch,
 )
-from workflow_service.engine.interpolation import Template, compile_template
+from workflow_service.engine.sources import SourceCompiler, join_references
 
 NEAREST_NAMES_SOUGHT = 20
-
-
-def join_references(parts: Iterable[References]) -> References:
-    """Return what all of ``parts`` read together."""
-    return reduce(operator.or_, parts, References())
 
 
 def build_graph(definition: Definition) -> Graph:
@@ -64,7 +55,7 @@ class _Builder:
         self.edge_by_ends: dict[tuple[int, int, EdgeKind], int] = {}
         self.node_by_id: dict[str, int] = {}
         self.findings: list[Finding] = []
-        self.expressions: dict[tuple[Callable[[str], Expression], str], Expression] = {}
+        self.sources = SourceCompiler(self.findings)
         self.block_nodes: list[tuple[int, Block]] = []
         self.gate_nodes: list[tuple[int, Gate]] = []
         self.nearest_names_left = NEAREST_NAMES_SOUGHT
@@ -92,42 +83,30 @@ class _Builder:
         return index
 
     def _add_block(self, block: Block, pointer: str) -> None:
-        if block.block_id in self.node_by_id:
-            self._find(
-                "DUPLICATE_BLOCK", f"Two blocks are called '{block.block_id}'", f"{pointer}/blockId",
-                "Give each block its own id", (block.block_id,),
-            )  # fmt: skip
-            return
         index = self._add_node(block.block_id, NodeKind.BLOCK, pointer)
         self.block_nodes.append((index, block))
-        guard = self._condition(
-            block.conditions.expression, f"{pointer}/conditions/expression", block.block_id
+        guard, for_each = block.conditions.expression, block.for_each
+        at = f"{pointer}/conditions/expression"
+        guarded = None if guard is None else self.sources.condition(guard, at, block.block_id)
+        template = self.sources.template(block.configuration, f"{pointer}/configuration", block.block_id)
+        items = (
+            None if for_each is None else self.sources.items(for_each, f"{pointer}/forEach", block.block_id)
         )
-        template = self._template(block.configuration, f"{pointer}/configuration", block.block_id)
-        for_each = self._for_each(block, pointer)
-        mapping = self._named_expressions(
-            block.output_mapping or {}, f"{pointer}/outputMapping", block.block_id
-        )
-        reads = [part.references for part in (guard, template, for_each) if part is not None]
+        mapping = self.sources.named(block.output_mapping or {}, f"{pointer}/outputMapping", block.block_id)
+        reads = [part.references for part in (guarded, template, items) if part is not None]
         self.nodes[index] = replace(
             self.nodes[index],
             block=block,
             join=block.join,
             starts=START in block.dependencies,
-            guard=guard,
+            guard=guarded,
             template=template,
-            for_each=for_each,
+            for_each=items,
             output_mapping=mapping,
             references=join_references(reads),
         )
 
     def _add_gate(self, gate: Gate, pointer: str) -> None:
-        if gate.name in self.node_by_id:
-            self._find(
-                "DUPLICATE_JOIN", f"The join {gate.name} is defined twice", f"{pointer}/sources",
-                "Put all its branches, in order, into one", gate.sources,
-            )  # fmt: skip
-            return
         index = self._add_node(gate.name, NodeKind.GATE, pointer)
         self.nodes[index] = replace(self.nodes[index], join="every")
         self.gate_nodes.append((index, gate))
@@ -181,7 +160,7 @@ class _Builder:
             if target is not None:
                 plain.append(target)
         self._wire_branches(index, gate.branches, plain, pointer, "exclusive")
-        computed = self._named_expressions(gate.set, f"{pointer}/set", gate.name)
+        computed = self.sources.named(gate.set, f"{pointer}/set", gate.name)
         wiring = self.wiring[index]
         wiring.routing = replace(wiring.routing, set=computed)
         wiring.routing_references = join_references(
@@ -198,41 +177,37 @@ class _Builder:
     ) -> None:
         """Give node ``index`` its ways out, through a DECIDE node where a branch is a question."""
         chooser = index
-        always: tuple[int, ...] = ()
         if any(branch.question is not None for branch in branches):
             chooser = self._add_node(f"{self.nodes[index].id}?", NodeKind.DECIDE, pointer)
-            always = (self._edge(index, chooser),)
+            self.wiring[index].routing = Routing(always=(self._edge(index, chooser),))
         conditional = any(not branch.is_default for branch in branches)
-        routed: list[RoutingBranch] = []
-        defaults: list[tuple[int, ...]] = []
-        for position, branch in enumerate(branches):
-            at = f"{pointer}/branches/{position}"
-            edges = self._branch_edges(chooser, branch, at, conditional)
-            if branch.is_default:
-                defaults.append(edges)
-            else:
-                expression = self._condition(branch.condition, f"{at}/condition", self.nodes[index].id)
-                routed.append(RoutingBranch(expression, branch.question, edges))
-        named = {self.edges[edge].target for edge in self.wiring[chooser].normal}
-        rest = tuple(
-            self._edge(chooser, target, conditional=conditional) for target in plain if target not in named
-        )
-        if not conditional:
-            everything = rest + tuple(edge for edges in defaults for edge in edges)
-            self.wiring[index].routing = Routing(mode, always=everything)
-            return
+        placed = [(branch, f"{pointer}/branches/{position}") for position, branch in enumerate(branches)]
+        edges = [self._branch_edges(chooser, branch, at, conditional) for branch, at in placed]
+        named = {self.edges[edge].target for taken in edges for edge in taken}
+        rest = [target for target in plain if target not in named]
+        defaults = [taken for (branch, _), taken in zip(placed, edges, strict=True) if branch.is_default]
         if rest:
-            defaults.append(rest)
+            defaults.append(tuple(self._edge(chooser, target, conditional=conditional) for target in rest))
+        if not conditional:
+            self.wiring[index].routing = Routing(mode, always=tuple(dict.fromkeys(chain(*defaults))))
+            return
         if len(defaults) > 1:
             self._find_ambiguous_default(index, pointer)
-        routing = Routing(mode, (), tuple(routed), defaults[0] if defaults else None)
-        references = join_references(
-            part.expression.references for part in routed if part.expression is not None
+        routed = tuple(
+            RoutingBranch(self._branch_condition(branch, at, index), branch.question, taken)
+            for (branch, at), taken in zip(placed, edges, strict=True)
+            if not branch.is_default
         )
-        self.wiring[chooser].routing = routing
-        self.wiring[chooser].routing_references = references
-        if chooser != index:
-            self.wiring[index].routing = Routing(always=always)
+        wiring = self.wiring[chooser]
+        wiring.routing = Routing(mode, (), routed, defaults[0] if defaults else None)
+        wiring.routing_references = join_references(
+            branch.expression.references for branch in routed if branch.expression is not None
+        )
+
+    def _branch_condition(self, branch: Branch, pointer: str, index: int) -> Expression | None:
+        if branch.condition is None:
+            return None
+        return self.sources.condition(branch.condition, f"{pointer}/condition", self.nodes[index].id)
 
     def _branch_edges(self, source: int, branch: Branch, pointer: str, conditional: bool) -> tuple[int, ...]:
         found: list[int] = []
@@ -268,49 +243,6 @@ class _Builder:
             message = f"'{owner}' {verb} '{name}', which is not defined"
             self._find(code, message, pointer, hint or "Define it, or take it out", (owner,))
         return index
-
-    # Expressions
-
-    def _condition(self, source: str | None, pointer: str, owner: str) -> Expression | None:
-        return None if source is None else self._compiled(compile_condition, source, pointer, owner)
-
-    def _compiled(
-        self, compile_source: Callable[[str], Expression], source: str, pointer: str, owner: str
-    ) -> Expression | None:
-        known = self.expressions.get((compile_source, source))
-        if known is not None:
-            return known
-        try:
-            compiled = compile_source(source)
-        except ExpressionError as error:
-            self.findings += findings_from(error, code="BAD_CONDITION", pointer=pointer, block_id=owner)
-            return None
-        self.expressions[compile_source, source] = compiled
-        return compiled
-
-    def _named_expressions(
-        self, sources: Mapping[str, str], pointer: str, owner: str
-    ) -> tuple[tuple[str, Expression], ...]:
-        found = []
-        for name, source in sources.items():
-            at = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-            expression = self._compiled(compile_expression, source, at, owner)
-            if expression is not None:
-                found.append((name, expression))
-        return tuple(found)
-
-    def _template(self, value: JsonValue, pointer: str, owner: str) -> Template | None:
-        try:
-            return compile_template(value)
-        except ExpressionError as error:
-            self.findings += findings_from(error, code="BAD_REFERENCE", pointer=pointer, block_id=owner)
-            return None
-
-    def _for_each(self, block: Block, pointer: str) -> Template | None:
-        if block.for_each is None:
-            return None
-        source = block.for_each if "${" in block.for_each else "${" + block.for_each + "}"
-        return self._template(source, f"{pointer}/forEach", block.block_id)
 
     # Findings and the end
 

@@ -83,6 +83,10 @@ class TestFinishes:
         settlement = settled(plan, "a", SKIPPED)
         assert edges_of(plan, settlement, "a") == {"b": DEAD, "!c": DEAD}
 
+    def test_what_is_ready_is_in_order_of_definition(self) -> None:
+        plan = planned("x->b; a->[c,b]:go", b={"join": "any"})
+        assert ready(plan, settled(plan, "a", go=True)) == ["b", "c"]
+
     def test_a_status_by_its_name_is_a_verdict(self) -> None:
         plan = planned("a->b")
         assert ready(plan, settled(plan, "a", "COMPLETED")) == ["b"]  # type: ignore[arg-type]

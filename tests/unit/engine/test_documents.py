@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from workflow_service.engine.definition import Block, Branch, Conditions, Definition, Gate
 from workflow_service.engine.documents import dump_definition, load_definition
+from workflow_service.engine.dsl import render_dsl
 from workflow_service.engine.errors import InvalidDefinition
 from workflow_service.engine.states import ErrorType, ToolType
 
@@ -119,28 +120,10 @@ def test_snake_case_is_read_too() -> None:
             "did you mean 'linear'?",
         ),
         (
-            {"blocks": [{"blockId": "a"}, {"blockId": "a"}]},
-            "",
-            "INVALID_FIELD",
-            "the block 'a' is given twice",
-        ),
-        (
             {"blocks": [{"blockId": "a"}], "gates": [{"sources": ["b", "b"], "nextBlocks": ["a"]}]},
             "/gates/0",
             "INVALID_FIELD",
             "at least two different sources",
-        ),
-        (
-            {
-                "blocks": [{"blockId": "a"}],
-                "gates": [
-                    {"sources": ["b", "c"], "nextBlocks": ["a"]},
-                    {"sources": ["c", "b"], "nextBlocks": ["a"]},
-                ],
-            },
-            "",
-            "INVALID_FIELD",
-            "the join '[b,c]' is given twice",
         ),
         (
             {"blocks": [{"blockId": "a", "configuration": {"x": float("inf")}}]},
@@ -187,6 +170,12 @@ def test_a_document_nested_too_deep_is_refused() -> None:
         deep = {"x": deep}
     with pytest.raises(InvalidDefinition, match="nested deeper than 100 levels"):
         load_definition({"blocks": [{"blockId": "a", "configuration": deep}]})
+
+
+def test_an_id_given_twice_is_left_to_the_validation_of_the_graph() -> None:
+    twice = load_definition({"blocks": [{"blockId": "a"}, {"blockId": "a", "timeout": 5}]})
+    assert [block.timeout for block in twice.blocks] == [None, 5]
+    assert render_dsl(twice) == "start->[a,a];\n"
 
 
 def test_many_problems_are_cut() -> None:

@@ -162,6 +162,11 @@ class TestSeveralEntries:
         assert not findings(edges, "UNSUPPORTED_LOOP")
         assert findings(edges, "UNSUPPORTED_LOOP", a={"mode": "inclusive"})
 
+    def test_refused_with_a_join_inside(self) -> None:
+        edges = "s->a:x; s->b:else; [a,b]->c; c->a:again; c->b:once_more; c->end:else"
+        [finding] = findings(edges, "UNSUPPORTED_LOOP")
+        assert "[a,b]" in finding.message
+
     def test_parallel_parts_are_fine_with_one_entry(self) -> None:
         assert planned("s->a; a->b; a->c; b->d; c->d; d->a:again; d->end:else").loops
 

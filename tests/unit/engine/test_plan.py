@@ -90,6 +90,10 @@ class TestShape:
         plan = planned("A->C; B->D")
         assert [sorted(ids(plan, level)) for level in plan.levels] == [["A", "B"], ["C", "D"]]
 
+    def test_a_level_is_the_longest_way(self) -> None:
+        plan = planned("a->b; b->z; a->z; y->z")
+        assert [ids(plan, level) for level in plan.levels] == [["a", "y"], ["b"], ["z"]]
+
     def test_hidden_nodes_take_no_level(self) -> None:
         plan = planned('[a,b]->c:"is it good"; [a,b]->d:else; a->e')
         assert [ids(plan, level) for level in plan.levels] == [["a", "b"], ["c", "d", "e"]]

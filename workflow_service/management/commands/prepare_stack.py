@@ -1,4 +1,4 @@
-"""Bring everything a stack needs up to date: the schema, the static files, the first users.
+"""Bring everything a stack needs up to date: the schema and the first users.
 
 Run by `up` and `demo` before the long-running processes; harmless when repeated. The first users' passwords
 are kept in DATA_DIR/credentials.json, readable by its owner alone.
@@ -17,11 +17,10 @@ CREDENTIALS_FILE = "credentials.json"
 
 
 class Command(BaseCommand):
-    help = "Migrate the database, collect the static files and make the first users. Harmless when repeated."
+    help = "Migrate the database and make the first users. Harmless when repeated."
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=options["verbosity"])
-        call_command("collectstatic", interactive=False, verbosity=0)
         keep_credentials(get_config().data_dir)
 
 
