@@ -26,7 +26,7 @@ from workflow_service.engine.graph import (
 )
 from workflow_service.engine.sources import SourceCompiler, join_references
 
-NEAREST_NAMES_SOUGHT = 20
+NAMES_COMPARED = 10_000
 
 
 def build_graph(definition: Definition) -> Graph:
@@ -58,7 +58,7 @@ class _Builder:
         self.sources = SourceCompiler(self.findings)
         self.block_nodes: list[tuple[int, Block]] = []
         self.gate_nodes: list[tuple[int, Gate]] = []
-        self.nearest_names_left = NEAREST_NAMES_SOUGHT
+        self.comparisons_left = NAMES_COMPARED
 
     def build(self) -> Graph:
         for position, block in enumerate(self.definition.blocks):
@@ -236,8 +236,8 @@ class _Builder:
         index = self.node_by_id.get(name)
         if index is None:
             hint = ""
-            if self.nearest_names_left:  # comparing names is slow, and a hostile definition has many
-                self.nearest_names_left -= 1
+            self.comparisons_left -= len(self.block_nodes)
+            if self.comparisons_left >= 0:  # comparing names is slow, and a hostile definition has many
                 hint = nearest_name_hint(name, [block.block_id for _, block in self.block_nodes])
             verb = "depends on" if code == "MISSING_DEPENDENCY" else "names"
             message = f"'{owner}' {verb} '{name}', which is not defined"
