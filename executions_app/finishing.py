@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import DatabaseError
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
@@ -20,10 +19,15 @@ from executions_app.journal import Queued
 from executions_app.models import ExecutionLog
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Claim, Error, Settler
-from executions_app.transaction import EngineTransaction, command_transaction, pipelined_transaction
+from executions_app.transaction import (
+    DATABASE_GONE,
+    EngineTransaction,
+    command_transaction,
+    pipelined_transaction,
+)
 from templates_app.plans import compiled_version
 from workflow_service.agents.invocation import LogLine
-from workflow_service.engine.states import BlockStatus
+from workflow_service.engine.states import BlockStatus, ErrorType
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +89,22 @@ def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] 
     """
     try:
         return _finish(claim, result, continue_as)
-    except DatabaseError:
+    except DATABASE_GONE:
         raise
     except Exception:
         logger.exception("settlement of execution %s failed; its result is kept", claim.execution_public_id)
+    try:
         return _finish(claim, result, None, settle=False)
+    except DATABASE_GONE:
+        raise
+    except Exception as error:
+        logger.exception("the result of block execution %s cannot be kept", claim.block_execution_id)
+        unfit: Error = {
+            "type": ErrorType.SETTLEMENT_ERROR,
+            "message": f"the result cannot be kept: {error}",
+            "retryable": False,
+        }
+        return _finish(claim, Result(BlockStatus.FAILED, error=unfit), None, settle=False)
 
 
 def settle_execution(execution_id: int, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath | None:
@@ -100,7 +115,7 @@ def settle_execution(execution_id: int, *, continue_as: tuple[UUID, str] | None 
     """
     try:
         return _settle_batch(execution_id, BATCH, continue_as)
-    except DatabaseError:
+    except DATABASE_GONE:
         raise
     except Exception:
         logger.exception("settlement of execution %s failed; going row by row", execution_id)
@@ -172,7 +187,7 @@ def _settle_one_by_one(execution_id: int) -> Aftermath | None:
     while True:
         try:
             step = _settle_batch(execution_id, 1, None)
-        except DatabaseError:
+        except DATABASE_GONE:
             raise
         except Exception as error:
             step = _fail_poison_row(execution_id, error)

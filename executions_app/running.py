@@ -20,9 +20,8 @@ from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
-import psycopg
 from django.db import Error as DjangoDatabaseError
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 from pydantic import JsonValue
 
@@ -32,6 +31,7 @@ from executions_app.finishing import Aftermath, Logs, Result, finish_block, sett
 from executions_app.handlers import Ask, BlockWork, human_gate
 from executions_app.parking import retry_later, take_back, wait_for_person
 from executions_app.settlement import Claim, Error
+from executions_app.transaction import DATABASE_GONE
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
@@ -120,7 +120,7 @@ def persistently(operation: Callable[[], T]) -> T:
     while True:
         try:
             return operation()
-        except (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except DATABASE_GONE as error:
             logger.warning("the database did not answer, trying again in %.1f s: %s", delay_s, error)
             try:
                 connection.close()
@@ -134,7 +134,7 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
-    except (DjangoDatabaseError, psycopg.Error):
+    except DATABASE_GONE:
         raise
     except Exception as error:
         logger.exception("block %s of %s broke its worker", claim.node, claim.execution_public_id)

@@ -87,7 +87,7 @@ def sweep() -> bool:
     return True
 
 
-def _guarded(step: Callable[[], None]) -> None:
+def _guarded(step: Callable[[], object]) -> None:
     # One broken execution must not keep the others from being swept.
     try:
         step()

@@ -90,7 +90,7 @@ def timeline_of(execution: Execution) -> Timeline:
     compiled = compiled_version(execution.version_id)
     blocks = {block.block_id: block for block in compiled.definition.blocks}
     rows = list(_rows(execution)[: MAX_LINES + len(compiled.plan.nodes)])
-    begun = [row for row in rows if row.kind == BlockExecution.Kind.BLOCK]
+    begun = [row for row in rows if row.kind == NodeKind.BLOCK]
     workers = _workers({row.worker_id for row in begun if row.worker_id})
     lines = [_line(row, blocks.get(row.block_id), workers) for row in begun]
     seen = {line.block_id for line in lines}
@@ -101,7 +101,7 @@ def timeline_of(execution: Execution) -> Timeline:
     ]
     # A later generation of a block comes later in the list, and its status is the one that counts.
     statuses = {line.block_id: str(line.status) for line in lines}
-    statuses |= {row.block_id: row.status for row in rows if row.kind == BlockExecution.Kind.GATE}
+    statuses |= {row.block_id: row.status for row in rows if row.kind == NodeKind.GATE}
     return Timeline(
         lines[:MAX_LINES], max(0, len(lines) - MAX_LINES), statuses, dict(_outcomes(rows, compiled))
     )

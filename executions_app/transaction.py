@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg.rows import namedtuple_row
+
+# The server is gone or would not wait: what was asked is to be asked again, unlike a statement that is wrong.
+DATABASE_GONE = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class EngineTransaction:

@@ -71,8 +71,8 @@ def _back_edges(nodes: Sequence[str], edges: Sequence[Pair]) -> set[Pair]:
         stack = [(root, iter(successors[root]))]
         while stack:
             node, following = stack[-1]
-            target = next(following, None)
-            if target is None:
+            target = next(following, "")
+            if not target:
                 stack.pop()
                 open_nodes.discard(node)
                 done.add(node)

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from workflow_service.engine.documents import load_definition
-
 from templates_app.models import TemplateVersion
 from workflow_service.engine.definition import Definition
+from workflow_service.engine.documents import load_definition
 from workflow_service.engine.plan import Plan, compile_plan
 
 

@@ -3,12 +3,11 @@
 from itertools import count
 from typing import Any
 
-from workflow_service.engine.documents import dump_definition, load_definition
-
 from executions_app.models import BlockExecution, Execution, ExecutionEvent
 from executions_app.services.executions import start_execution
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Membership, Role, User, Workspace
+from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.states import TemplateStatus
 
 _numbers = count(1)

@@ -5,7 +5,7 @@ import json
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -72,15 +72,15 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         name, _, argument = parts.path.strip("/").partition("/")
-        try:
+        # An OSError: the client had enough.
+        with suppress(OSError):
             getattr(self, f"answer_{name.replace('-', '_')}")(unquote(argument), query)
-        except OSError:
-            # The client had enough.
-            pass
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_any  # noqa: N815
 
-    def send(self, status: int, content: bytes, content_type: str = "application/json", **headers: str) -> None:
+    def send(
+        self, status: int, content: bytes, content_type: str = "application/json", **headers: str
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))

@@ -47,7 +47,7 @@ class ApprovalShape(CamelSerializer):
     )
     block_id = serializers.CharField()
     block_name = serializers.CharField()
-    block_execution_id = serializers.SerializerMethodField()
+    block_execution_id = serializers.SerializerMethodField("get_block_execution_id")
     type = serializers.ChoiceField([step.value for step in HumanStepType])
     level = serializers.CharField()
     status = serializers.ChoiceField([status.value for status in ApprovalStatus])
@@ -56,7 +56,9 @@ class ApprovalShape(CamelSerializer):
         child=serializers.CharField(), help_text="Who is asked; empty: every approver."
     )
     four_eyes = serializers.BooleanField(help_text="The starter of the execution may not answer.")
-    can_respond = serializers.SerializerMethodField(help_text="Whether you may answer now.")
+    can_respond = serializers.SerializerMethodField(
+        "get_can_respond", help_text="Whether you may answer now."
+    )
     input = serializers.JSONField(allow_null=True, help_text="The block's resolved configuration.")
     response_schema = serializers.JSONField(allow_null=True)
     requested_at = serializers.DateTimeField()
@@ -89,10 +91,9 @@ class RunBlockShape(CamelSerializer):
     status = serializers.ChoiceField([status.value for status in BlockStatus])
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(source="finished_at", allow_null=True)
-    output = serializers.SerializerMethodField(help_text="Null while there is none, and where it is large.")
-
-    def get_output(self, line: Any) -> serializers.JSONField:
-        return line.output.value if line.output else None  # type: ignore[no-any-return]
+    output = serializers.JSONField(
+        source="output.value", allow_null=True, help_text="Null while there is none, and where it is large."
+    )
 
 
 class RunShape(CamelSerializer):
@@ -108,7 +109,9 @@ class ApprovalDetail(ApprovalShape):
 
 
 class ResponseAccepted(CamelSerializer):
-    success = serializers.BooleanField(help_text="The decision that stands is the one you sent.")
+    success = serializers.BooleanField(
+        default=True, help_text="The decision that stands is the one you sent."
+    )
     approval_id = serializers.CharField(source="public_id")
     execution_id = serializers.CharField(source="execution.public_id")
     status = serializers.ChoiceField([status.value for status in ApprovalStatus])

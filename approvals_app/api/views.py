@@ -96,7 +96,7 @@ class RespondView(APIView):
             comments=body["comments"],
             source="api",
         )
-        return Response({"success": True} | ResponseAccepted(approval).data)
+        return Response(ResponseAccepted(approval).data)
 
 
 def _named(request: Request, approval_id: str, *, body: dict[str, Any] | None = None) -> Approval:

@@ -10,75 +10,171 @@ import workflow_service.engine.states
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('executions_app', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("executions_app", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Approval',
+            name="Approval",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=approvals_app.models.new_approval_id, editable=False, max_length=40, unique=True)),
-                ('block_id', models.CharField(max_length=100)),
-                ('block_name', models.CharField(blank=True, max_length=255)),
-                ('type', models.CharField(choices=[('APPROVAL', 'APPROVAL'), ('REVIEW', 'REVIEW'), ('INPUT', 'INPUT'), ('INTERVENTION', 'INTERVENTION')], max_length=16)),
-                ('level', models.CharField(blank=True, max_length=100)),
-                ('assignees', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=150), blank=True, default=list, size=None)),
-                ('four_eyes', models.BooleanField(default=False)),
-                ('message', models.TextField(blank=True)),
-                ('input', models.JSONField(null=True)),
-                ('input_sha256', models.CharField(max_length=64)),
-                ('response_schema', models.JSONField(null=True)),
-                ('status', models.CharField(choices=[('PENDING', 'PENDING'), ('APPROVED', 'APPROVED'), ('REJECTED', 'REJECTED'), ('CANCELLED', 'CANCELLED'), ('EXPIRED', 'EXPIRED')], default=workflow_service.engine.states.ApprovalStatus['PENDING'], max_length=12)),
-                ('requested_at', models.DateTimeField()),
-                ('due_at', models.DateTimeField(null=True)),
-                ('responded_at', models.DateTimeField(null=True)),
-                ('response', models.JSONField(null=True)),
-                ('comments', models.TextField(blank=True)),
-                ('source', models.CharField(blank=True, max_length=16)),
-                ('block_execution', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='approvals', to='executions_app.blockexecution')),
-                ('execution', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='approvals', to='executions_app.execution')),
-                ('responded_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to='accounts.workspace')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "public_id",
+                    models.CharField(
+                        default=approvals_app.models.new_approval_id,
+                        editable=False,
+                        max_length=40,
+                        unique=True,
+                    ),
+                ),
+                ("block_id", models.CharField(max_length=100)),
+                ("block_name", models.CharField(blank=True, max_length=255)),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[
+                            ("APPROVAL", "APPROVAL"),
+                            ("REVIEW", "REVIEW"),
+                            ("INPUT", "INPUT"),
+                            ("INTERVENTION", "INTERVENTION"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("level", models.CharField(blank=True, max_length=100)),
+                (
+                    "assignees",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=150), blank=True, default=list, size=None
+                    ),
+                ),
+                ("four_eyes", models.BooleanField(default=False)),
+                ("message", models.TextField(blank=True)),
+                ("input", models.JSONField(null=True)),
+                ("input_sha256", models.CharField(max_length=64)),
+                ("response_schema", models.JSONField(null=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "PENDING"),
+                            ("APPROVED", "APPROVED"),
+                            ("REJECTED", "REJECTED"),
+                            ("CANCELLED", "CANCELLED"),
+                            ("EXPIRED", "EXPIRED"),
+                        ],
+                        default=workflow_service.engine.states.ApprovalStatus["PENDING"],
+                        max_length=12,
+                    ),
+                ),
+                ("requested_at", models.DateTimeField()),
+                ("due_at", models.DateTimeField(null=True)),
+                ("responded_at", models.DateTimeField(null=True)),
+                ("response", models.JSONField(null=True)),
+                ("comments", models.TextField(blank=True)),
+                ("source", models.CharField(blank=True, max_length=16)),
+                (
+                    "block_execution",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="approvals",
+                        to="executions_app.blockexecution",
+                    ),
+                ),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="approvals",
+                        to="executions_app.execution",
+                    ),
+                ),
+                (
+                    "responded_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="approvals",
+                        to="accounts.workspace",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-id',),
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='ApprovalEvent',
+            name="ApprovalEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('workspace_id', models.BigIntegerField()),
-                ('type', models.CharField(max_length=32)),
-                ('data', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField()),
-                ('approval', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='approvals_app.approval')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("workspace_id", models.BigIntegerField()),
+                ("type", models.CharField(max_length=32)),
+                ("data", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "approval",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="approvals_app.approval",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('id',),
+                "ordering": ("id",),
             },
         ),
         migrations.AddIndex(
-            model_name='approval',
-            index=models.Index(condition=models.Q(('status', 'PENDING')), fields=['workspace', '-id'], name='approval_pending'),
+            model_name="approval",
+            index=models.Index(
+                condition=models.Q(("status", "PENDING")),
+                fields=["workspace", "-id"],
+                name="approval_pending",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='approval',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['PENDING', 'APPROVED', 'REJECTED', 'CANCELLED', 'EXPIRED'])), name='approval_status_known'),
+            model_name="approval",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["PENDING", "APPROVED", "REJECTED", "CANCELLED", "EXPIRED"])
+                ),
+                name="approval_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='approval',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'PENDING')), fields=('block_execution',), name='approval_pending_once'),
+            model_name="approval",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "PENDING")),
+                fields=("block_execution",),
+                name="approval_pending_once",
+            ),
         ),
         migrations.AddIndex(
-            model_name='approvalevent',
-            index=models.Index(fields=['workspace_id', 'id'], name='approval_event_order'),
+            model_name="approvalevent",
+            index=models.Index(fields=["workspace_id", "id"], name="approval_event_order"),
         ),
     ]

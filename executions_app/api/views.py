@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -57,6 +57,15 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="Up to 255 printable characters. The same key and body start one run and get the same answer.",
 )
+START_EXAMPLE = OpenApiExample(
+    "Start",
+    value={
+        "templateId": "tpl_12345",
+        "input": {"who": "Ada"},
+        "options": {"priority": "high", "notifications": {"onComplete": True, "channels": ["email"]}},
+    },
+    request_only=True,
+)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _LOOK_AGAIN_S = 0.1
 
@@ -89,6 +98,7 @@ class ExecutionsView(APIView):
         tags=TAGS,
         parameters=[StartQuery, IDEMPOTENCY_KEY],
         request=StartBody,
+        examples=[START_EXAMPLE],
         responses={202: StartedShape},
     )
     def post(self, request: Request) -> Response:

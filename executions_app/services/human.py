@@ -11,8 +11,8 @@ from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction
 from templates_app.plans import compiled_version
+from workflow_service.engine.approval import reads_approved
 from workflow_service.engine.definition import JsonObject
-from workflow_service.engine.plan import reads_approved
 from workflow_service.engine.states import ErrorType
 
 WAITING_ROW = """

@@ -5,6 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from templates_app.api.examples import TEMPLATE_EXAMPLES
 from templates_app.api.serializers import (
     DslShape,
     SavedTemplate,
@@ -80,7 +81,11 @@ class TemplatesView(APIView):
         return Response(TemplateList(page).data)
 
     @extend_schema(
-        summary="Create a template", tags=TAGS, request=TemplateBody, responses={201: SavedTemplate}
+        summary="Create a template",
+        tags=TAGS,
+        request=TemplateBody,
+        examples=TEMPLATE_EXAMPLES,
+        responses={201: SavedTemplate},
     )
     def post(self, request: Request) -> Response:
         """Create a template from `blocks`, or from `dsl` with `states`.
@@ -120,6 +125,7 @@ class TemplateView(APIView):
         tags=TAGS,
         parameters=[QuerySerializer, IF_MATCH],
         request=TemplateBody,
+        examples=TEMPLATE_EXAMPLES,
         responses=SavedTemplate,
     )
     def put(self, request: Request, template_id: str) -> Response:
@@ -194,6 +200,7 @@ class ValidateBodyView(APIView):
         tags=TAGS,
         parameters=[QuerySerializer],
         request=TemplateBody,
+        examples=TEMPLATE_EXAMPLES,
         responses=Validation,
         operation_id="templates_validate_body",
     )

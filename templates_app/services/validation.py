@@ -1,20 +1,17 @@
 """Whether a definition may run here: what the engine says of its graph, and what the tools say of their blocks."""
 
 from collections.abc import Iterator
-from functools import cache
 
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
 from workflow_service.agents.configuration import configuration_errors
-from workflow_service.agents.use_cases import load_use_cases
 from workflow_service.engine.definition import Definition, JsonObject
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import compile_plan, unsupported_features
 from workflow_service.engine.validation import validate
-from workflow_service.settings.config import get_config
 
 
 def validate_definition(definition: Definition) -> tuple[Finding, ...]:
@@ -28,7 +25,6 @@ def validate_definition(definition: Definition) -> tuple[Finding, ...]:
 
 
 def _configurations(definition: Definition) -> Iterator[Finding]:
-    _load_use_cases()
     for index, block in enumerate(definition.blocks):
         if block.tool_type is not None:
             for one in configuration_errors(block.tool_type, block.configuration):
@@ -83,8 +79,3 @@ def _finding(one: Problem, pointer: str, *blocks: str) -> Finding:
         blocks=one.blocks or blocks,
         severity=Severity.ERROR,
     )
-
-
-@cache
-def _load_use_cases() -> None:
-    load_use_cases(get_config().use_case_modules or ())

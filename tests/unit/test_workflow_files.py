@@ -29,7 +29,12 @@ def refusal(path: Path) -> str:
 
 
 def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
-    body = {"name": "n", "blocks": [BLOCK], "tags": ["on", "2025-01-01"], "metadata": {"estimatedDuration": 60}}
+    body = {
+        "name": "n",
+        "blocks": [BLOCK],
+        "tags": ["on", "2025-01-01"],
+        "metadata": {"estimatedDuration": 60},
+    }
     spelt = "name: n\nblocks: [{blockId: a, toolType: NOOP}]\ntags: [on, 2025-01-01]\nmetadata: {estimatedDuration: 60}\n"
     assert load_workflow_file(keep(tmp_path / "n.json", json.dumps(body))) == body
     assert load_workflow_file(keep(tmp_path / "n.yaml", spelt)) == body
@@ -37,13 +42,20 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
 
 def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
     assert load_workflow_file(keep(tmp_path / "orders.yaml", "blocks: []"))["name"] == "orders"
-    assert load_workflow_file(keep(tmp_path / "tickets.wf", "start->a;")) == {"name": "tickets", "dsl": "start->a;"}
+    assert load_workflow_file(keep(tmp_path / "tickets.wf", "start->a;")) == {
+        "name": "tickets",
+        "dsl": "start->a;",
+    }
 
 
 def test_a_dsl_file_takes_its_states_from_beside_it(tmp_path: Path) -> None:
     path = keep(tmp_path / "n.wf", "start->a;\n")
     keep(tmp_path / "n.states.yaml", "name: Named\nstates:\n  a: {toolType: NOOP}\n")
-    assert load_workflow_file(path) == {"name": "Named", "dsl": "start->a;\n", "states": {"a": {"toolType": "NOOP"}}}
+    assert load_workflow_file(path) == {
+        "name": "Named",
+        "dsl": "start->a;\n",
+        "states": {"a": {"toolType": "NOOP"}},
+    }
     keep(tmp_path / "n.states.json", "{}")
     assert refusal(path) == "n.wf: it has states in n.states.yaml and n.states.json (keep one of them)"
 
@@ -70,12 +82,20 @@ def test_a_script_beside_the_file_goes_with_it(tmp_path: Path, suffix: str) -> N
     assert configuration == {"code": "print('ä')\n", "input": 1}
 
 
-@pytest.mark.parametrize("script", ["../secret.py", "/etc/hostname", "leads_out.py", "missing.py", "a\\0b", ""])
+@pytest.mark.parametrize(
+    "script", ["../secret.py", "/etc/hostname", "leads_out.py", "missing.py", "a\\0b", ""]
+)
 def test_no_script_is_taken_from_elsewhere(tmp_path: Path, script: str) -> None:
     (tmp_path / "scripts").mkdir()
     keep(tmp_path / "secret.py", "secret")
     (tmp_path / "scripts" / "leads_out.py").symlink_to(tmp_path / "secret.py")
-    document = {"blocks": [{"toolType": "SCRIPT", "configuration": {"script": script}}, "no block", {"toolType": None}]}
+    document = {
+        "blocks": [
+            {"toolType": "SCRIPT", "configuration": {"script": script}},
+            "no block",
+            {"toolType": None},
+        ]
+    }
     assert load_workflow_file(keep(tmp_path / "n.json", json.dumps(document))) == {"name": "n", **document}
 
 
@@ -84,7 +104,11 @@ def test_no_script_is_taken_from_elsewhere(tmp_path: Path, script: str) -> None:
     [
         ("n.yaml", "a: 1\n b: 2\n", "n.yaml:2:3: mapping values are not allowed here"),
         ("n.yaml", "name: x\nname: y\n", "n.yaml:2:1: the key 'name' is given twice"),
-        ("n.yaml", "a: !!python/object:os.system x", "n.yaml:1:4: the tag tag:yaml.org,2002:python/object:os.system"),
+        (
+            "n.yaml",
+            "a: !!python/object:os.system x",
+            "n.yaml:1:4: the tag tag:yaml.org,2002:python/object:os.system",
+        ),
         ("n.yaml", "a: &a [*a]\n", "n.yaml:1:4: is nested deeper than 100 levels, or holds itself"),
         ("n.yaml", "? [1]\n: 2\n", "n.yaml:1:3: a key must be a text"),
         ("n.yaml", "a: {<<: {b: 1}}", "n.yaml:1:5: '<<' is not read"),
@@ -116,7 +140,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_anchors_do_not_grow_into_a_huge_value(tmp_path: Path) -> None:
     lines = ["a0: &a0 [1,1,1,1,1,1,1,1,1,1]"]
     lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    assert "the document says more than 200,000 values" in refusal(keep(tmp_path / "n.yaml", "\n".join(lines)))
+    assert "the document says more than 200,000 values" in refusal(
+        keep(tmp_path / "n.yaml", "\n".join(lines))
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,7 +174,9 @@ def test_a_problem_is_placed_in_json_with_tabs(tmp_path: Path) -> None:
 def test_the_examples_of_appendix_c_can_be_read_rendered_and_read_again(name: str) -> None:
     body: Any = load_workflow_file(EXAMPLES / "appendix_c" / f"{name}.wf")
     definition = parse_dsl(body["dsl"], body["states"], None, body["inputSchema"])
-    again = parse_dsl(render_dsl(definition), states_of(definition), definition.global_settings, definition.input_schema)
+    again = parse_dsl(
+        render_dsl(definition), states_of(definition), definition.global_settings, definition.input_schema
+    )
     assert again == definition
     assert errors_in(validate(definition)) == ()
     assert {block.block_id for block in definition.blocks if block.tool_type is None} == set()

@@ -1,6 +1,15 @@
+"""The tools, as an app: what use cases there are is known once the service is loaded, in every process alike."""
+
 from django.apps import AppConfig
+from django.conf import settings
+
+from workflow_service.agents.use_cases import load_use_cases
 
 
 class AgentsConfig(AppConfig):
     name = "workflow_service.agents"
     label = "agents"
+
+    def ready(self) -> None:
+        """Register the use cases; raises ``UseCaseUnusable``: a module that is missing is found here, not in a run."""
+        load_use_cases(settings.USE_CASE_MODULES)

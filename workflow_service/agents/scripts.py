@@ -25,7 +25,7 @@ from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Invocation, LogLevel, LogLine
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.script_process import launched
-from workflow_service.agents.workspace_files import workspace_dir, workspace_file
+from workflow_service.agents.workspace_files import open_workspace_file, workspace_dir
 from workflow_service.engine.json_values import JsonUnfit, load_json
 from workflow_service.engine.states import ErrorType
 
@@ -79,9 +79,9 @@ def _read_source(
     if configuration.script is None:
         name, source = INLINE_NAME, (configuration.code or "").encode("utf-8", "replace")
     else:
-        path = workspace_file(limits.scripts_dir, workspace_id, configuration.script)
-        with path.open("rb") as file:
-            name, source = path.name, file.read(MAX_SCRIPT_BYTES + 1)
+        name = Path(configuration.script).name
+        with open_workspace_file(limits.scripts_dir, workspace_id, configuration.script) as file:
+            source = file.read(MAX_SCRIPT_BYTES + 1)
     if len(source) > MAX_SCRIPT_BYTES:
         message = f"the script {name} is larger than {MAX_SCRIPT_BYTES} bytes"
         raise ToolError(ErrorType.CONFIGURATION_ERROR, message)

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from workflow_service.agents.errors import ToolError, invalid
 from workflow_service.agents.invocation import Invocation, LogLevel, LogLine
 from workflow_service.agents.limits import ToolLimits
-from workflow_service.agents.workspace_files import workspace_file
+from workflow_service.agents.workspace_files import open_workspace_file
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ErrorType
 
@@ -61,9 +61,9 @@ class RunContext:
         """Return the seconds that are left before the block's timeout, never less than 0."""
         return max(0.0, self._deadline - time.monotonic())
 
-    def file(self, name: str) -> Path:
-        """Return a file of the run's workspace; raises ``ToolError`` where there is none of that name."""
-        return workspace_file(self._files_dir, self.workspace_id, name)
+    def open_file(self, name: str) -> BinaryIO:
+        """Open a file of the run's workspace to be read; raises ``ToolError`` where there is none."""
+        return open_workspace_file(self._files_dir, self.workspace_id, name)
 
 
 @dataclass(frozen=True, slots=True)

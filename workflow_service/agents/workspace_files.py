@@ -1,7 +1,10 @@
 """Files of a workspace: each has a directory of its own, and no name leads out of it."""
 
+import os
 import re
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from workflow_service.agents.errors import ToolError
 from workflow_service.engine.states import ErrorType
@@ -17,17 +20,24 @@ def workspace_dir(root: Path, workspace_id: str) -> Path:
     return (root / workspace_id).resolve()
 
 
-def workspace_file(root: Path, workspace_id: str, name: str) -> Path:
-    """Return a file of the workspace below ``root``; raises ``ToolError`` where there is none.
+def open_workspace_file(root: Path, workspace_id: str, name: str) -> BinaryIO:
+    """Open a file of the workspace below ``root`` to be read; raises ``ToolError`` where there is none.
 
     A name that leads out of the directory, by ``..`` or by a link, is not there.
     """
     home = workspace_dir(root, workspace_id)
     try:
-        path = (home / name).resolve(strict=True)
-    except (OSError, ValueError, RuntimeError):
-        path = None
-    if path is None or not path.is_relative_to(home) or not path.is_file():
-        message = f"this workspace has no file '{name}' among its {root.name}"
-        raise ToolError(ErrorType.RESOURCE_NOT_FOUND, message, details={"name": name})
-    return path
+        descriptor = os.open(home / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        raise _not_there(root, name) from None
+    # Asked of the open file, not of its name: a script of the workspace may turn a link at any moment.
+    opened = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+    if not opened.is_relative_to(home) or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_there(root, name)
+    return open(descriptor, "rb")
+
+
+def _not_there(root: Path, name: str) -> ToolError:
+    message = f"this workspace has no file '{name}' among its {root.name}"
+    return ToolError(ErrorType.RESOURCE_NOT_FOUND, message, details={"name": name})

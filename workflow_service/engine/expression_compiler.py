@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from workflow_service.engine import operators, syntax_hints
-from workflow_service.engine.errors import ExpressionError, Problem
+from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.operators import FUNCTIONS, Refused, kind_of
 from workflow_service.engine.scope import MissingValue, References, Scope
+from workflow_service.engine.syntax_hints import error_at, one_line, shown
 
 Run = Callable[[Scope], Any]
 
@@ -28,47 +29,6 @@ _ROOT_FORMS = {
     "secrets": "secrets.<NAME>",
     "execution": "execution.id",
 }
-
-
-def one_line(source: str) -> str:
-    """Return ``source`` with its line breaks as blanks, every character in its place."""
-    return source.replace("\n", " ")
-
-
-def shown(source: str) -> str:
-    """Return ``source`` cut to what fits into a message."""
-    source = one_line(source)
-    return source if len(source) <= 200 else source[:197] + "..."
-
-
-def place_of(source: str, node: ast.expr) -> tuple[int, int]:
-    """Return line and column of ``node``, counted from 1 in characters.
-
-    The parser saw ``source`` as one line and counted in bytes.
-    """
-    return syntax_hints.line_and_column(source, len(source.encode()[: node.col_offset].decode()))
-
-
-def error_at(
-    code: str,
-    message: str,
-    source: str,
-    node: ast.expr | None = None,
-    suggestion: str = "",
-    kind: type[ExpressionError] = ExpressionError,
-) -> ExpressionError:
-    """Return an error that names the place of ``node`` (the whole source without one)."""
-    line, column = place_of(source, node) if node is not None else (1, 1)
-    return error_of(Problem(code, message, suggestion=suggestion, line=line, column=column), source, kind)
-
-
-def error_of(problem: Problem, source: str, kind: type[ExpressionError] = ExpressionError) -> ExpressionError:
-    """Return the error of one problem, its message naming place and mend."""
-    where = (
-        f"column {problem.column}" if problem.line == 1 else f"line {problem.line}, column {problem.column}"
-    )
-    hint = f" ({problem.suggestion})" if problem.suggestion else ""
-    return kind(f"{problem.message}{hint}, at {where} of: {shown(source)}", [problem])
 
 
 _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {

@@ -14,16 +14,9 @@ from pydantic import JsonValue
 
 from workflow_service.engine import operators, syntax_hints
 from workflow_service.engine.errors import ExpressionError, Problem
-from workflow_service.engine.expression_compiler import (
-    Compiler,
-    Run,
-    error_at,
-    error_of,
-    never_boolean,
-    one_line,
-    shown,
-)
+from workflow_service.engine.expression_compiler import Compiler, Run, never_boolean
 from workflow_service.engine.scope import MissingValue, References, Scope, ValuesScope
+from workflow_service.engine.syntax_hints import error_at, error_of, one_line, shown
 
 __all__ = [
     "Expression",
@@ -69,7 +62,7 @@ def evaluate_condition(expression: Expression, scope: Scope) -> bool:
     if value is True or value is False:
         return value
     found = operators.kind_of(value)
-    if operators.is_number(value) and not expression.references.secrets:
+    if isinstance(value, int | float) and abs(value) < 10**15 and not expression.references.secrets:
         found = repr(value)
     message = f"the condition is {found}, not true or false: {shown(expression.source)}"
     raise ExpressionError(

@@ -244,8 +244,9 @@ class _TemplateCompiler:
         def render(scope: Scope, budget: _Budget, secrets: bool) -> JsonValue:
             try:
                 return _render_text(parts, scope, budget, secrets)
-            except RecursionError:
-                raise _error("EXPRESSION_TOO_LARGE", "the value is nested too deep", path) from None
+            except (RecursionError, ValueError):
+                message = "the value cannot be written out: too deep, or a number too large"
+                raise _error("EXPRESSION_TOO_LARGE", message, path) from None
             except ExpressionError as error:
                 raise _located_error(error, path) from None
 

@@ -1,7 +1,7 @@
-"""Words for expressions that cannot be read: what is wrong, where, and what to write instead.
+"""Words for expressions that are wrong: what it is, where, and what to write instead.
 
-Only called once something is known to be wrong; it decides nothing but the text of the error. The exception
-is ``forbidden_text``, which refuses what Python's parser would accept and conditions must not hold.
+It decides nothing but the text of the error. The exception is ``forbidden_text``, which refuses what Python's
+parser would accept and conditions must not hold.
 """
 
 import ast
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from workflow_service.engine.errors import Problem
+from workflow_service.engine.errors import ExpressionError, Problem
 
 TEXT_LITERAL = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 _BAD_ESCAPE = re.compile(
@@ -163,3 +163,44 @@ def explain(source: str, error: Exception) -> Problem:
             return _problem(source, outside.rfind(odd), f"'{odd}' has no counterpart", "balance the brackets")
     offset = max(error.offset or 1, 1) - 1 if isinstance(error, SyntaxError) else 0
     return _problem(source, offset, "this cannot be read as an expression")
+
+
+def one_line(source: str) -> str:
+    """Return ``source`` with its line breaks as blanks, every character in its place."""
+    return source.replace("\n", " ")
+
+
+def shown(source: str) -> str:
+    """Return ``source`` cut to what fits into a message."""
+    source = one_line(source)
+    return source if len(source) <= 200 else source[:197] + "..."
+
+
+def place_of(source: str, node: ast.expr) -> tuple[int, int]:
+    """Return line and column of ``node``, counted from 1 in characters.
+
+    The parser saw ``source`` as one line and counted in bytes.
+    """
+    return line_and_column(source, len(source.encode()[: node.col_offset].decode()))
+
+
+def error_at(
+    code: str,
+    message: str,
+    source: str,
+    node: ast.expr | None = None,
+    suggestion: str = "",
+    kind: type[ExpressionError] = ExpressionError,
+) -> ExpressionError:
+    """Return an error that names the place of ``node`` (the whole source without one)."""
+    line, column = place_of(source, node) if node is not None else (1, 1)
+    return error_of(Problem(code, message, suggestion=suggestion, line=line, column=column), source, kind)
+
+
+def error_of(problem: Problem, source: str, kind: type[ExpressionError] = ExpressionError) -> ExpressionError:
+    """Return the error of one problem, its message naming place and mend."""
+    where = (
+        f"column {problem.column}" if problem.line == 1 else f"line {problem.line}, column {problem.column}"
+    )
+    hint = f" ({problem.suggestion})" if problem.suggestion else ""
+    return kind(f"{problem.message}{hint}, at {where} of: {shown(source)}", [problem])

@@ -35,6 +35,7 @@ from workflow_service.operations.health import (
     check_services,
 )
 from workflow_service.operations.metrics import render_metrics
+from workflow_service.settings.config import get_config
 
 TAGS = ["operations"]
 
@@ -145,7 +146,7 @@ class MetricsView(APIView):
 
 def landing(request: HttpRequest) -> HttpResponse:
     """Show where everything is."""
-    return render(request, "landing.html")
+    return render(request, "landing.html", {"flower_url": f"http://127.0.0.1:{get_config().flower_port}/"})
 
 
 def _health(checks: tuple[Check, ...], good: str, bad: str, shape: type[Health]) -> Response:

@@ -170,6 +170,10 @@ CELERY_BEAT_SCHEDULE = {
     }
 }
 
+# Modules whose import registers use cases; development and test add the examples where none are named.
+USE_CASE_MODULES: tuple[str, ...] = CONFIG.use_case_modules or ()
+EXAMPLE_USE_CASES = ("examples.sales_etl.use_cases", "examples.appendix_c.use_cases")
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "workflow_service.accounts.authentication.JwtAuthentication",
@@ -249,7 +253,6 @@ AUTH_PASSWORD_VALIDATORS = [
 
 STATIC_URL = "/static/"
 STATIC_ROOT = CONFIG.data_dir / "static"
-STATICFILES_DIRS = [PROJECT_ROOT / "workflow_service" / "static"]
 
 LOGGING = {
     "version": 1,

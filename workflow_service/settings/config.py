@@ -114,7 +114,7 @@ class Config(BaseSettings):
 
     use_case_modules: CommaList | None = Field(
         None,
-        description="Modules whose import registers use cases. Not set: the examples in development, none in production.",
+        description="Modules whose import registers use cases. Not set: in development the examples.",
     )
     analytics_database_url: SecretStr | None = Field(
         None, description="Where the examples load their tables. Not set: DATABASE_URL."

@@ -19,9 +19,11 @@ import pytest
 
 from tests.invocations import make_limits
 from tests.script_runner import ScriptRunner
+from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import LogLine
 from workflow_service.agents.limits import ScriptLimits
 from workflow_service.agents.script_process import launched
+from workflow_service.agents.workspace_files import open_workspace_file
 from workflow_service.engine.states import ErrorType
 
 
@@ -197,9 +199,8 @@ def test_the_death_of_the_worker_ends_the_script(run: ScriptRunner, marker: str)
         ScriptRunner(Path({str(run.directory)!r}), namespaces={run.namespaces})({code!r}, timeout_s=600.0)
     """
     root = Path(__file__).parents[3]
-    process = subprocess.Popen(
-        [sys.executable, "-c", dedent(worker)], cwd=root, env={"PYTHONPATH": str(root)}
-    )
+    path = os.pathsep.join([str(root), *sys.path])
+    process = subprocess.Popen([sys.executable, "-c", dedent(worker)], cwd=root, env={"PYTHONPATH": path})
     try:
         # The worker bears the marker too, in its source; what is waited for is the program that was exec'ed.
         def sleeping() -> bool:
@@ -332,6 +333,39 @@ def test_files_of_its_own_workspace_only(run: ScriptRunner, needs: Callable[[str
         path.write_text(path.parent.name)
     answer = run(attempt_to_read(own, other), limits={"hidden_paths": (run.directory,)})
     assert answer == ["ws_1", "PermissionError"]
+
+
+def test_files_of_its_workspace_can_be_made(run: ScriptRunner, needs: Callable[[str], None]) -> None:
+    needs("files")
+    code = """
+        import json, os, sys
+        files = json.load(sys.stdin)['context']['filesDir']
+        def attempt(path):
+            try: open(path, 'w').write('made'); return 'done'
+            except OSError as error: return type(error).__name__
+        os.makedirs(files + '/runs')
+        print(json.dumps([attempt(files + '/runs/a.txt'), attempt(files + '/../ws_2.txt')]))
+    """
+    assert run(dedent(code), limits={"hidden_paths": (run.directory,)}) == ["done", "PermissionError"]
+    assert (run.directory / "files" / "ws_1" / "runs" / "a.txt").read_text() == "made"
+
+
+def test_a_link_that_a_script_makes_opens_nothing_to_the_worker(run: ScriptRunner) -> None:
+    secret = run.directory / "secret.txt"
+    secret.write_text("secret")
+    code = f"""
+        import json, os, sys
+        files = json.load(sys.stdin)['context']['filesDir']
+        os.symlink({str(secret)!r}, files + '/link')
+        os.symlink({str(run.directory)!r}, files + '/directory')
+        os.mkfifo(files + '/pipe')
+        print(1)
+    """
+    assert run(dedent(code)) == 1
+    for name in ("link", "directory/secret.txt", "pipe"):
+        with pytest.raises(ToolError) as caught:
+            open_workspace_file(run.directory / "files", "ws_1", name)
+        assert caught.value.error_type == ErrorType.RESOURCE_NOT_FOUND
 
 
 def test_other_scripts_at_work_are_hidden(run: ScriptRunner, needs: Callable[[str], None]) -> None:

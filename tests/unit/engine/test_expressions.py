@@ -413,6 +413,8 @@ def test_a_condition_must_be_true_or_false() -> None:
     assert evaluate_condition(compile_expression("approved"), SCOPE) is False
     with pytest.raises(ExpressionError, match="the condition is 3, not true or false"):
         evaluate_condition(compile_expression("count"), SCOPE)
+    with pytest.raises(ExpressionError, match="the condition is a number, not"):
+        evaluate_condition(compile_expression("n"), ValuesScope({"n": 10**5_000}))
     with pytest.raises(ExpressionError, match="the condition is a text, not"):
         evaluate_condition(compile_expression("name"), SCOPE)
     with pytest.raises(ExpressionError, match="the condition is a number, not"):

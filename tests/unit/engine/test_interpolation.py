@@ -137,6 +137,25 @@ def test_edited_input_reads_no_secret_that_its_place_does_not_name() -> None:
             template.fill_secrets({"key": text}, SCOPE)
 
 
+def test_edited_input_need_not_have_its_secrets_any_more() -> None:
+    template = compile_template({"list": [{"key": "${secrets.A}"}], "key": "${secrets.A}"})
+    inputs: list[Any] = [{}, {"list": []}, {"list": "x", "key": 3}, {"list": [{}]}, {"list": {"0": 1}}, 7]
+    for edited in inputs:
+        assert template.fill_secrets(edited, SCOPE) == edited
+    with pytest.raises(ExpressionError, match=r"in /key: .* never closed"):
+        template.fill_secrets({"key": "${secrets.A"}, SCOPE)
+
+
+@pytest.mark.parametrize("depth", [0, 100_000])
+def test_what_cannot_be_written_out_is_an_error(depth: int) -> None:
+    value: Any = 10**5_000
+    for _ in range(depth):
+        value = [value]
+    template = compile_template({"a": "n=${n}"})
+    with pytest.raises(ExpressionError, match="cannot be written out"):
+        template.render(ValuesScope({"n": value}))
+
+
 def test_a_small_template_cannot_make_a_huge_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpolation, "MAX_RENDERED_SIZE", 10_000)
     scope = ValuesScope({"big": "a" * 600, "rows": [{"k": 1}] * 600})

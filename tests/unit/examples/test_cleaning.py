@@ -77,7 +77,10 @@ def test_what_has_one_certain_meaning_is_mended(cells: dict[str, str]) -> None:
         ({"amount": "-1299.00"}, ["negative_amount"]),
         ({"amount": "1300.00"}, ["wrong_amount"]),
         ({"product": "x" * 201}, ["text_too_long"]),
-        ({"date": "?", "customer_id": "", "amount": "?"}, ["foreign_date_format", "missing_customer_id", "unreadable_amount"]),
+        (
+            {"date": "?", "customer_id": "", "amount": "?"},
+            ["foreign_date_format", "missing_customer_id", "unreadable_amount"],
+        ),
     ],
 )
 def test_what_would_need_a_guess_is_refused(cells: dict[str, str], codes: list[str]) -> None:
@@ -89,7 +92,11 @@ def test_rules_choose_the_date_format_and_further_columns() -> None:
     row = {**ROW, "date": "04.03.2025", "channel": "shop"}
     assert reader.read(row)[0] is not None
     _, faults = reader.read({**row, "date": "2025-03-04", "channel": " ", "region": "-"})
-    assert sorted(fault.code for fault in faults) == ["foreign_date_format", "missing_channel", "missing_region"]
+    assert sorted(fault.code for fault in faults) == [
+        "foreign_date_format",
+        "missing_channel",
+        "missing_region",
+    ]
 
 
 @pytest.mark.parametrize("date_format", ["", "YYYY-MM", "YYYY-MM-DD-DD", "%Y"])

@@ -26,7 +26,10 @@ class Extraction:
 def extract(files: Path, content: bytes | None, csv_path: str = "sales.csv") -> Extraction:
     if content is not None:
         (files / csv_path).write_bytes(content)
-    request = {"input": {"csvPath": csv_path, "outputDirectory": "runs/one"}, "context": {"filesDir": str(files)}}
+    request = {
+        "input": {"csvPath": csv_path, "outputDirectory": "runs/one"},
+        "context": {"filesDir": str(files)},
+    }
     done = subprocess.run(
         [sys.executable, "-I", str(SCRIPT)], input=json.dumps(request), capture_output=True, text=True, env={}
     )
@@ -54,7 +57,11 @@ def test_every_row_of_a_dirty_file_is_kept(tmp_path: Path) -> None:
         ("byte order mark", b"\xef\xbb\xbfa,b\n1,2\n", [{"a": "1", "b": "2"}]),
         ("header tidied", b" A , B\n1,2\n", [{"a": "1", "b": "2"}]),
         ("Windows line ends", b"a,b\r\n1,2\r\n", [{"a": "1", "b": "2"}]),
-        ("latin-1 bytes in UTF-8", "a,b\nü,2\n".encode() + b"\xfc,3\n", [{"a": "ü", "b": "2"}, {"a": "ü", "b": "3"}]),
+        (
+            "latin-1 bytes in UTF-8",
+            "a,b\nü,2\n".encode() + b"\xfc,3\n",
+            [{"a": "ü", "b": "2"}, {"a": "ü", "b": "3"}],
+        ),
         ("quoted line break", b'a,b\n"1\n2",3\n4,5\n', [{"a": "1\n2", "b": "3"}, {"a": "4", "b": "5"}]),
         ("blank lines", b"a,b\n\n1,2\n\n", [{"a": "1", "b": "2"}]),
         ("only commas", b"a,b\n,\n", [{"a": "", "b": ""}]),

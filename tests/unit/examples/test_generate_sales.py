@@ -26,7 +26,16 @@ def write(path: Path, **options: str) -> dict[str, object]:
 def test_the_same_seed_gives_the_same_file_in_any_process(tmp_path: Path) -> None:
     write(tmp_path / "here.csv", rows="500", seed="7")
     there = tmp_path / "there.csv"
-    command = [sys.executable, generate_sales.__file__, "--rows", "500", "--seed", "7", "--output", str(there)]
+    command = [
+        sys.executable,
+        generate_sales.__file__,
+        "--rows",
+        "500",
+        "--seed",
+        "7",
+        "--output",
+        str(there),
+    ]
     # Another hash seed: the order of sets must not show.
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": "4"})
     write(tmp_path / "other.csv", rows="500", seed="8")
@@ -36,9 +45,16 @@ def test_the_same_seed_gives_the_same_file_in_any_process(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("rows", "dirt", "untidy", "bad"),
-    [("2000", "0.03", "0.05", 60), ("2000", "0.01", "0", 20), ("300", "0", "0", 0), ("1000", "0.4", "0.4", 400)],
+    [
+        ("2000", "0.03", "0.05", 60),
+        ("2000", "0.01", "0", 20),
+        ("300", "0", "0", 0),
+        ("1000", "0.4", "0.4", 400),
+    ],
 )
-def test_the_truth_is_what_a_sceptic_counts(tmp_path: Path, rows: str, dirt: str, untidy: str, bad: int) -> None:
+def test_the_truth_is_what_a_sceptic_counts(
+    tmp_path: Path, rows: str, dirt: str, untidy: str, bad: int
+) -> None:
     path = tmp_path / "sales.csv"
     truth = write(path, rows=rows, dirt=dirt, untidy=untidy)
     valid, cents = count_valid_sales(path)

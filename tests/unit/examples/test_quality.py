@@ -15,7 +15,12 @@ def row(line: int, problem: str | None = None, **cells: str) -> RawRow:
 
 
 def test_rows_of_one_order_are_a_group_however_they_are_written() -> None:
-    rows = [row(2), row(3, order_id="s-2 ", amount="$1,299.00"), row(4), row(5, order_id="S-4", region="South")]
+    rows = [
+        row(2),
+        row(3, order_id="s-2 ", amount="$1,299.00"),
+        row(4),
+        row(5, order_id="S-4", region="South"),
+    ]
     groups = {group.order_id: (group.lines, group.conflicting) for group in find_duplicates(rows).groups}
     assert groups == {"S-2": ((2, 3), False), "S-4": ((4, 5), True)}
 
@@ -27,7 +32,11 @@ def test_unreadable_and_nameless_rows_repeat_nothing() -> None:
 
 
 def test_like_rows_under_different_numbers_are_suspected_only() -> None:
-    rows = [row(2, customer_name="Müller"), row(3, customer_name="MULLER"), row(4, customer_id="C9", region="South")]
+    rows = [
+        row(2, customer_name="Müller"),
+        row(3, customer_name="MULLER"),
+        row(4, customer_id="C9", region="South"),
+    ]
     found = find_duplicates(rows)
     assert (found.suspected_pairs, found.groups) == (((2, 3),), ())
 
@@ -59,7 +68,12 @@ def test_the_share_is_not_rounded_past_a_limit() -> None:
 
 
 def test_a_profile_describes_each_column() -> None:
-    rows = [row(2, quantity="0"), row(3, quantity="2"), row(4, quantity=" 4", region=""), row(5, quantity="x")]
+    rows = [
+        row(2, quantity="0"),
+        row(3, quantity="2"),
+        row(4, quantity=" 4", region=""),
+        row(5, quantity="x"),
+    ]
     profile = profile_rows(rows)
     assert profile["rows"] == 4
     assert set(profile["columns"]) == set(COLUMNS)

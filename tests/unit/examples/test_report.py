@@ -37,12 +37,23 @@ def test_a_chart_has_a_bar_for_every_day_and_readable_axes() -> None:
     points = days(100)
     del points[50]
     svg = draw_daily_revenue(points)
-    bars = [element for element in ElementTree.fromstring(svg).iter(f"{SVG}rect") if element.find(f"{SVG}title") is not None]
+    bars = [
+        element
+        for element in ElementTree.fromstring(svg).iter(f"{SVG}rect")
+        if element.find(f"{SVG}title") is not None
+    ]
     assert len(bars) == 100
     assert bars[50].get("height") == "0.0"
     assert bars[99].findtext(f"{SVG}title") == "10 Apr: 10,000.00"
     shown = texts(svg)
-    assert [label for label in shown if re.fullmatch(r"[\d,]+", label)] == ["0", "2,000", "4,000", "6,000", "8,000", "10,000"]
+    assert [label for label in shown if re.fullmatch(r"[\d,]+", label)] == [
+        "0",
+        "2,000",
+        "4,000",
+        "6,000",
+        "8,000",
+        "10,000",
+    ]
     assert [label for label in shown if re.fullmatch(r"1 \w+", label)] == ["1 Jan", "1 Feb", "1 Mar", "1 Apr"]
     assert "7-day mean" in shown
 
@@ -69,7 +80,9 @@ def test_years_are_shown_by_month() -> None:
 
 def test_a_report_says_the_figures() -> None:
     part = (("Desk | <b>", 2, Decimal("12.50")),)
-    text = write_report("exec_1", QUALITY, Figures(988, Decimal("1234567.8"), tuple(days(3)), part, part), "c.svg")
+    text = write_report(
+        "exec_1", QUALITY, Figures(988, Decimal("1234567.8"), tuple(days(3)), part, part), "c.svg"
+    )
     assert "| Revenue | $1,234,567.80 |" in text
     assert "| Days | 2025-01-01 to 2025-01-03 |" in text
     assert "![Revenue by day](c.svg)" in text

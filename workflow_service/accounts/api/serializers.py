@@ -85,5 +85,7 @@ class ApiKeyList(CamelSerializer):
 
 
 class TicketShape(CamelSerializer):
-    ticket = serializers.CharField(help_text="Offer it as the WebSocket subprotocol `ticket.VALUE`; once only.")
+    ticket = serializers.CharField(
+        help_text="Offer it as the WebSocket subprotocol `ticket.VALUE`; once only."
+    )
     expires_in = serializers.IntegerField(help_text="Its life, in seconds.")

@@ -74,7 +74,7 @@ def read_csv(params: CsvInput, run: RunContext) -> CsvOutput:
     if params.text is not None:
         return _read_table(io.StringIO(params.text, newline=""), params)
     encoding = "utf-8-sig" if params.encoding == "utf-8" else params.encoding
-    with run.file(params.file or "").open(encoding=encoding, newline="") as source:
+    with run.open_file(params.file or "") as file, io.TextIOWrapper(file, encoding, newline="") as source:
         return _read_table(source, params)
 
 

@@ -22,7 +22,6 @@ class HashOutput(BaseModel):
 @use_case("file.hash")
 def hash_file(params: HashInput, run: RunContext) -> HashOutput:
     """Compute the digest of a file, in hexadecimal, and its size."""
-    path = run.file(params.file)
-    with path.open("rb") as source:
+    with run.open_file(params.file) as source:
         digest = hashlib.file_digest(source, params.algorithm).hexdigest()
         return HashOutput(algorithm=params.algorithm, digest=digest, bytes=source.tell())

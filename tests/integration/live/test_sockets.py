@@ -1,0 +1,323 @@
+"""WebSockets on real Redis: who may open one, what is replayed, what follows live, what a slow client gets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from django.db import connections
+from django.test import Client
+
+from approvals_app.models import ApprovalEvent
+from approvals_app.services.approvals import respond_to_approval
+from executions_app.models import Execution, ExecutionEvent
+from tests.driver import run_until_quiet
+from tests.factories import make_template, make_user, make_workspace, noop, start
+from tests.people import People, asking, make_people, question_of, run_asking
+from tests.sockets import SocketClient
+from workflow_service.accounts.models import Membership, Role, User
+from workflow_service.accounts.tickets import issue_ticket
+from workflow_service.live import FollowingConsumer
+from workflow_service.routing import websocket_application
+
+ORIGIN = (b"origin", b"http://localhost")
+HOST = (b"host", b"localhost")
+
+
+@pytest.fixture
+def people(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> People:
+    # As in the web process: a thread gives its connection back after each read.
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
+    return make_people()
+
+
+@pytest.fixture
+async def sockets() -> AsyncIterator[Callable[..., SocketClient]]:
+    """Make sockets; those left open are closed after the test."""
+    made: list[SocketClient] = []
+
+    def make(path: str, user: User | None = None, **options: Any) -> SocketClient:
+        headers = options.pop("headers", [ORIGIN, HOST])
+        if user is not None:
+            headers = [*headers, (b"cookie", f"sessionid={session_of(user)}".encode())]
+        socket = SocketClient(websocket_application, path, headers=headers, **options)
+        made.append(socket)
+        return socket
+
+    yield make
+    for socket in made:
+        await socket.disconnect()
+
+
+_sessions: dict[int, str] = {}
+
+
+def session_of(user: User) -> str:
+    return _sessions[user.pk]
+
+
+def sign_in(*users: User) -> None:
+    for user in users:
+        client = Client()
+        client.force_login(user)
+        _sessions[user.pk] = client.cookies["sessionid"].value
+
+
+async def in_database(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    return await database_sync_to_async(function)(*arguments, **named)
+
+
+async def refusal_of(socket: SocketClient) -> int:
+    """Return the code with which a socket is closed at once: only an accepted socket can carry one."""
+    assert await socket.connect() is not None
+    return await socket.close_code()
+
+
+@pytest.fixture
+def execution(people: People) -> Execution:
+    sign_in(people.alice, people.developer, people.stranger)
+    return run_asking(people)
+
+
+async def test_a_run_is_replayed_and_then_followed(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
+    assert await socket.connect() is not None
+    replayed = await socket.messages(4)
+    assert [message["type"] for message in replayed] == [
+        "execution_started",
+        "block_started",
+        "approval_requested",
+        "execution_waiting",
+    ]
+    assert [message["seq"] for message in replayed] == [1, 2, 3, 4]
+    assert replayed[1]["blockId"] == "load"
+    assert replayed[1]["executionId"] == execution.public_id
+
+    approval = await in_database(question_of, execution)
+    await in_database(
+        respond_to_approval,
+        approval_id=approval.public_id,
+        actor=people.alice,
+        approved=False,
+        source="test",
+    )
+    live = await socket.messages(3)
+    assert [message["type"] for message in live] == [
+        "approval_responded",
+        "block_rejected",
+        "execution_failed",
+    ]
+    assert await socket.receive_nothing(timeout=0.1)
+
+
+async def test_a_client_that_comes_back_gets_what_it_missed(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    socket = sockets(f"/ws/executions/{execution.public_id}?after=3", people.developer)
+    await socket.connect()
+    (only,) = await socket.messages(1)
+    assert (only["seq"], only["type"]) == (4, "execution_waiting")
+
+
+async def test_more_events_than_a_page_all_come_in_order(
+    people: People,
+    sockets: Callable[..., SocketClient],
+    monkeypatch: pytest.MonkeyPatch,
+    execution: Execution,
+) -> None:
+    monkeypatch.setattr(FollowingConsumer, "page_size", 2)
+    socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
+    await socket.connect()
+    assert [message["seq"] for message in await socket.messages(4)] == [1, 2, 3, 4]
+
+
+async def test_a_lost_hint_costs_time_and_no_event(
+    people: People,
+    execution: Execution,
+    sockets: Callable[..., SocketClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FollowingConsumer, "poll_s", 0.05)
+    socket = sockets(f"/ws/executions/{execution.public_id}?after=4", people.developer)
+    await socket.connect()
+    assert await socket.receive_nothing(timeout=0.2)
+    # An event without any hint.
+    await in_database(
+        ExecutionEvent.objects.create,
+        execution_id=execution.pk,
+        seq=5,
+        type="block_lost",
+        created_at=execution.started_at,
+    )
+    (event,) = await socket.messages(1)
+    assert (event["seq"], event["type"]) == (5, "block_lost")
+
+
+async def test_who_may_not_follow_a_run_is_told_by_the_close_code(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    path = f"/ws/executions/{execution.public_id}"
+    assert await refusal_of(sockets(path)) == 4401
+    assert await refusal_of(sockets(path, people.stranger)) == 4404
+    assert await refusal_of(sockets("/ws/executions/exec_unknown", people.developer)) == 4404
+    for after in ("-1", "x", "1e3", "9" * 30, "\u00b2"):
+        assert await refusal_of(sockets(f"{path}?after={after}", people.developer)) == 4400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [HOST, (b"origin", b"http://evil.example")],
+        [HOST, (b"origin", b"http://localhost:3000")],
+        [HOST, (b"origin", b"http://localhost.evil.example")],
+        [HOST, (b"origin", b"null")],
+        [(b"host", b"evil.example"), (b"origin", b"http://evil.example")],
+        [HOST],
+        [ORIGIN],
+    ],
+    ids=["foreign", "other port", "look-alike", "null", "rebound host", "no origin", "no host"],
+)
+async def test_a_session_counts_only_from_our_own_pages(
+    people: People,
+    execution: Execution,
+    sockets: Callable[..., SocketClient],
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    socket = sockets(f"/ws/executions/{execution.public_id}", people.developer, headers=headers)
+    assert await socket.connect() is None
+
+
+async def test_a_ticket_opens_one_socket_once_and_needs_no_origin(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    path = f"/ws/executions/{execution.public_id}"
+    ticket = await in_database(issue_ticket, people.developer)
+    offered = ["events.v1", f"ticket.{ticket}"]
+    first = sockets(path, headers=[HOST], subprotocols=offered)
+    accepted = await first.connect()
+    assert accepted is not None
+    assert accepted["subprotocol"] == "events.v1"
+    assert len(await first.messages(4)) == 4
+    assert await refusal_of(sockets(path, headers=[HOST], subprotocols=offered)) == 4401
+    assert await refusal_of(sockets(path, headers=[HOST], subprotocols=["ticket.made-up"])) == 4401
+    # A ticket that does not hold is not made good by a session.
+    assert await refusal_of(sockets(path, people.developer, subprotocols=["ticket.made-up"])) == 4401
+
+
+async def test_a_ticket_by_api_has_the_limits_of_who_asked(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    def ask_for_ticket(user: User) -> str:
+        client = Client()
+        client.force_login(user)
+        response = client.post("/api/v1/ws-tickets")
+        assert response.status_code == 201
+        assert response["Cache-Control"] == "no-store"
+        ticket: str = response.json()["ticket"]
+        return ticket
+
+    ticket = await in_database(ask_for_ticket, people.stranger)
+    path = f"/ws/executions/{execution.public_id}"
+    assert await refusal_of(sockets(path, headers=[HOST], subprotocols=[f"ticket.{ticket}"])) == 4404
+    assert (await in_database(Client().post, "/api/v1/ws-tickets")).status_code == 401
+
+
+async def test_who_loses_the_right_loses_the_socket(
+    people: People,
+    execution: Execution,
+    sockets: Callable[..., SocketClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FollowingConsumer, "poll_s", 0.05)
+    monkeypatch.setattr(FollowingConsumer, "admit_every_s", 0.0)
+    socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
+    await socket.connect()
+    await socket.messages(4)
+    await in_database(Membership.objects.filter(user=people.developer).delete)
+    assert await socket.close_code() == 4404
+
+
+async def test_a_client_that_takes_nothing_is_told_to_come_back(
+    people: People, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FollowingConsumer, "send_timeout_s", 0.05)
+    sent: list[dict[str, Any]] = []
+    received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    closed = asyncio.Event()
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.send" and len(sent) == 2:
+            sent.append({"stuck": True})
+            await asyncio.Event().wait()
+        sent.append(message)
+        if message["type"] == "websocket.close":
+            closed.set()
+
+    scope = {
+        "type": "websocket",
+        "path": f"/ws/executions/{execution.public_id}",
+        "query_string": b"",
+        "headers": [HOST, ORIGIN, (b"cookie", f"sessionid={session_of(people.developer)}".encode())],
+        "subprotocols": [],
+    }
+    received.put_nowait({"type": "websocket.connect"})
+    running = asyncio.create_task(websocket_application(scope, received.get, send))
+    await asyncio.wait_for(closed.wait(), timeout=5)
+    assert [message["type"] for message in sent[:2]] == ["websocket.accept", "websocket.send"]
+    assert json.loads(sent[-2]["text"]) == {"type": "resync"}
+    assert sent[-1]["code"] == 4408
+    received.put_nowait({"type": "websocket.disconnect", "code": 4408})
+    await asyncio.wait_for(running, timeout=5)
+
+
+async def test_approvals_are_told_to_who_may_read_them(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    approval = await in_database(question_of, execution)
+    alice, developer, stranger = (
+        sockets("/ws/approvals", user) for user in (people.alice, people.developer, people.stranger)
+    )
+    for socket in (alice, developer, stranger):
+        assert await socket.connect() is not None
+    (asked,) = await alice.messages(1)
+    assert (asked["type"], asked["approvalId"]) == ("approval_requested", approval.public_id)
+    assert (asked["executionId"], asked["blockId"]) == (execution.public_id, "load")
+    assert asked["canRespond"] is True
+    (seen,) = await developer.messages(1)
+    assert seen["canRespond"] is False
+    await in_database(
+        respond_to_approval,
+        approval_id=approval.public_id,
+        actor=people.alice,
+        approved=True,
+        comments="fine",
+        source="test",
+    )
+    (answered,) = await alice.messages(1)
+    assert (answered["type"], answered["data"]["status"]) == ("approval_responded", "APPROVED")
+    assert (answered["data"]["respondedBy"], answered["canRespond"]) == ("alice", False)
+    assert await stranger.receive_nothing(timeout=0.1)
+
+
+async def test_approvals_are_replayed_after_an_event(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    await in_database(run_asking, people)
+    first, second = await in_database(lambda: list(ApprovalEvent.objects.order_by("id")))
+    socket = sockets(f"/ws/approvals?after={first.pk}", people.alice)
+    await socket.connect()
+    (only,) = await socket.messages(1)
+    assert only["id"] == second.pk
+
+
+async def test_approvals_are_not_for_who_is_in_no_workspace(
+    people: People, sockets: Callable[..., SocketClient]
+) -> None:
+    outsider = await in_database(make_user)
+    await in_database(sign_in, outsider)
+    assert await refusal_of(sockets("/ws/approvals", outsider)) == 4403
+    assert await refusal_of(sockets("/ws/approvals")) == 4401

@@ -1,0 +1,48 @@
+"""A WebSocket client that talks to an ASGI application in the test's own event loop."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from asgiref.testing import ApplicationCommunicator
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class SocketClient(ApplicationCommunicator):
+    """One WebSocket: ``connect``, then ``messages``; ``close_code`` where the server is to end it."""
+
+    def __init__(
+        self, application: Any, address: str, *, headers: Headers = (), subprotocols: Sequence[str] = ()
+    ) -> None:
+        parts = urlsplit(address)
+        scope = {
+            "type": "websocket",
+            "path": parts.path,
+            "query_string": quote(parts.query, safe="=&").encode(),
+            "headers": list(headers),
+            "subprotocols": list(subprotocols),
+        }
+        super().__init__(application, scope)
+
+    async def connect(self) -> dict[str, Any] | None:
+        """Open the socket and return the server's ``accept``; None where it refused."""
+        await self.send_input({"type": "websocket.connect"})
+        answer: dict[str, Any] = await self.receive_output(timeout=5)
+        return answer if answer["type"] == "websocket.accept" else None
+
+    async def messages(self, count: int) -> list[dict[str, Any]]:
+        """Return the next messages, each read from JSON."""
+        return [json.loads((await self.receive_output(timeout=5))["text"]) for _ in range(count)]
+
+    async def close_code(self) -> int:
+        """Return the code with which the server ends the open socket."""
+        answer = await self.receive_output(timeout=5)
+        assert answer["type"] == "websocket.close", answer
+        return int(answer["code"])
+
+    async def disconnect(self) -> None:
+        """Go away, as a client does, and wait until the server has noticed."""
+        await self.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.wait(timeout=5)
