@@ -27,8 +27,9 @@ class Done(BaseModel):
     pid: int
 
 
-@use_case("held.work", summary="Write down that the work began, and wait to be let go.")
+@use_case("held.work")
 def hold(params: Nothing, run: RunContext) -> Done:
+    """Write down that the work began, and wait to be let go."""
     with psycopg.connect(get_config().postgres_url(), autocommit=True) as database:
         database.execute(
             "INSERT INTO held_begun (execution, block, pid) VALUES (%s, %s, %s)",
