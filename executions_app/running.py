@@ -25,7 +25,7 @@ from django.db import connection
 from django.utils import timezone
 from pydantic import JsonValue
 
-from executions_app.claiming import claim_block
+from executions_app.claiming import claim_block, find_orphans
 from executions_app.dispatch import send_aftermath, send_settle_hint
 from executions_app.finishing import Aftermath, Logs, Result, finish_block, settle_execution
 from executions_app.handlers import Ask, BlockWork, human_gate
@@ -35,7 +35,7 @@ from executions_app.transaction import DATABASE_GONE
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
-from workflow_service.agents.errors import ToolError
+from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Invocation, LogLine
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
@@ -77,19 +77,31 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
         hand_back(answer.orphans)
-    claim: Claim | None = answer.claim
-    done = 0
+    done, clean = 0, False
+    try:
+        done, clean = _run_in_place(answer.claim, worker, queue)
+    finally:
+        # What this process is not working on must not wait for it.
+        if not clean:
+            hand_back(persistently(lambda: find_orphans(worker)))
+    return done
+
+
+def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, bool]:
+    """Run a claimed block and what follows; returns how many, and whether every result was accepted."""
+    done, clean = 0, True
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
         outcome = persistently(partial(work_on, claim))
         continue_as = (worker, queue) if time.monotonic() < slice_ends else None
         aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
-        send_aftermath(aftermath, execution_id)
+        clean = clean and aftermath.accepted
+        send_aftermath(aftermath, claim.execution_id)
         if aftermath.unsettled:
-            settle_again(execution_id, aftermath.execution_public_id)
+            settle_again(claim.execution_id, claim.execution_public_id)
         claim = aftermath.claim
-    return done
+    return done, clean
 
 
 def settle_again(execution_id: int, execution_public_id: str) -> None:
@@ -164,8 +176,8 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
         output = _invoke(claim, block, logs)
-    except ToolError as error:
-        return _failure(claim, block, compiled, error, logs)
+    except (ToolError, BlockTimeout) as error:
+        return _failure(claim, block, compiled, tool_error_from(error), logs)
     if extra and isinstance(output, dict):
         output = {**extra, **output}
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
