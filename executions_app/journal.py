@@ -59,7 +59,7 @@ WRITE_COUNTERS = """
 """
 WRITE_CONTEXT = """
     INSERT INTO executions_app_contextvalue (execution_id, key, seq, value, block_execution_id)
-    SELECT %s, c.key, c.seq, c.value, c.block_execution_id
+    SELECT %s, c.key, c.seq, coalesce(c.value, 'null'), c.block_execution_id
     FROM jsonb_to_recordset(%s) AS c(key text, seq bigint, value jsonb, block_execution_id bigint)
 """
 WRITE_EVENTS = """

@@ -1,4 +1,4 @@
-"""The examples' tables lie in the test's own database, never in one that DATABASE_URL names."""
+"""The examples' tables lie in the test's own database, never in one that DATABASE_URL names, and begin anew."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,9 @@ import pytest
 from django.db import connection
 from psycopg.conninfo import make_conninfo
 
+from examples.appendix_c import store
+from examples.connection import transaction
+from examples.sales_etl import loading
 from workflow_service.agents.limits import tool_limits
 from workflow_service.settings.config import get_config
 
@@ -23,6 +26,10 @@ def analytics(
     get_config.cache_clear()
     tool_limits.cache_clear()
     with psycopg.connect(url, autocommit=True) as analytics:
+        analytics.execute("DROP SCHEMA IF EXISTS sales_etl, appendix_c CASCADE")
+        for module in (loading, store):
+            with transaction(module.SCHEMA, module.TABLES):
+                pass
         yield analytics
     get_config.cache_clear()
     tool_limits.cache_clear()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from approvals_app.models import Approval
+from approvals_app.services.approvals import respond_to_approval
 from examples.sales_etl import generate_sales
 from executions_app.models import BlockOutput, Execution
 from executions_app.services.executions import start_execution
@@ -30,7 +31,9 @@ class SalesRun:
 
     def output(self, block_id: str) -> dict[str, Any]:
         """Return what a block answered."""
-        value: dict[str, Any] = BlockOutput.objects.get(execution=self.execution, block_id=block_id).value
+        value: dict[str, Any] = BlockOutput.objects.get(
+            execution_id=self.execution.pk, block_id=block_id
+        ).value
         return value
 
     @property
@@ -41,11 +44,9 @@ class SalesRun:
 def make_sales_template(**changes: dict[str, Any]) -> Template:
     """Make a template of the pipeline; ``changes`` are fields of blocks, by block id."""
     body: Any = load_workflow_file(WORKFLOW)
-    blocks = [{**block, **changes.get(block["blockId"], {})} for block in body["blocks"]]
+    body["blocks"] = [{**block, **changes.get(block["blockId"], {})} for block in body["blocks"]]
     workspace = make_workspace()
-    return create_template(
-        workspace=workspace, actor=make_user(workspace, Role.DEVELOPER), body={**body, "blocks": blocks}
-    )
+    return create_template(workspace=workspace, actor=make_user(workspace, Role.DEVELOPER), body=body)
 
 
 def start_sales(template: Template, *, rows: int = 400, dirt: float = 0.03, **given: Any) -> SalesRun:
@@ -72,3 +73,16 @@ def go_on(run: SalesRun) -> SalesRun:
 def pending_approval(run: SalesRun) -> Approval:
     """Return the one question that is open."""
     return Approval.objects.get(execution=run.execution, status="PENDING")
+
+
+def answer(run: SalesRun, *, approved: bool, comments: str = "") -> SalesRun:
+    """Answer the open question as an approver, and let the run go on."""
+    workspace = run.execution.workspace
+    respond_to_approval(
+        approval_id=pending_approval(run).public_id,
+        actor=make_user(workspace, Role.APPROVER),
+        approved=approved,
+        comments=comments,
+        source="api",
+    )
+    return go_on(run)

@@ -254,3 +254,21 @@ def test_an_execution_ends_no_earlier_than_its_last_block(ends: str) -> None:
     execution.refresh_from_db()
     assert execution.status == "RUNNING"
     assert second in queued_blocks(execution)
+
+
+def test_a_null_in_an_output_is_a_null_in_the_context() -> None:
+    template = make_template(
+        [
+            noop("none", {"problem": None, "parts": {"inner": None}}),
+            noop(
+                "reads",
+                {"was": "${problem}"},
+                dependencies=["none"],
+                conditions={"expression": "problem == None"},
+            ),
+        ]
+    )
+    execution = run_until_quiet(start(template))
+    assert execution.status == "COMPLETED"
+    assert BlockOutput.objects.get(block_id="reads").value == {"was": None}
+    assert ContextValue.objects.get(execution_id=execution.pk, key="problem").value is None
