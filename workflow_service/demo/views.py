@@ -71,12 +71,12 @@ class LiveView:
         """Draw the table anew."""
         if "blockExecutions" not in execution:
             return
-        progress = execution["progress"]
-        bar = ProgressBar(total=100, completed=progress["percentage"], width=60)
-        title = Text(
-            f"{execution['status']}  {progress['percentage']} %", STYLE_OF_STATUS.get(execution["status"], "")
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            ProgressBar(total=100, completed=execution["progress"]["percentage"], width=60),
+            Text(execution["status"], STYLE_OF_STATUS.get(execution["status"], "")),
         )
-        self._live.update(Group(title, bar, block_table(execution, self._template)))
+        self._live.update(Group(head, block_table(execution, self._template)))
 
 
 @contextmanager
