@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
@@ -90,6 +91,13 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         unfit_input=unfit,
     )
     return ClaimAnswer(claim, orphans)
+
+
+def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:
+    """Return (execution id, row id, fence) of the RUNNING blocks that bear a worker's id."""
+    with connection.cursor() as cursor:
+        cursor.execute(ORPHANS, [worker])
+        return list(cursor.fetchall())
 
 
 def _input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:

@@ -3,12 +3,14 @@
 A message that cannot be sent is forgotten: the sweeper sends queued blocks again, and clients poll.
 """
 
+import asyncio
 import logging
+import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from asgiref.sync import async_to_sync
 from celery import chord, group
 from celery.canvas import Signature
 from channels.layers import get_channel_layer
@@ -94,16 +96,18 @@ class _HintSender:
             self._changed.notify()
 
     def _run(self) -> None:
+        # One loop for the thread's life: the channel layer keeps its connection by loop.
+        loop = asyncio.new_event_loop()
         while True:
             with self._changed:
                 while not self._newest:
                     self._changed.wait()
                 newest, self._newest = self._newest, {}
             try:
-                async_to_sync(self._send)(newest)
+                loop.run_until_complete(self._send(newest))
             except (RedisError, OSError) as error:
                 logger.warning("listeners could not be told, they will poll: %s", error)
-            threading.Event().wait(HINT_INTERVAL_S)
+            time.sleep(HINT_INTERVAL_S)
 
     @staticmethod
     async def _send(newest: dict[str, int]) -> None:
@@ -113,6 +117,15 @@ class _HintSender:
 
 
 _hints = _HintSender()
+
+
+def _forget_inherited_thread() -> None:
+    """Begin anew in a forked process: the thread is not there, and its lock may have been held."""
+    global _hints
+    _hints = _HintSender()
+
+
+os.register_at_fork(after_in_child=_forget_inherited_thread)
 
 
 def tell_execution(execution_public_id: str, seq: int) -> None:

@@ -17,7 +17,7 @@ from django.db import Error as DjangoDatabaseError
 from django.db import connection
 
 from executions_app import worker_identity
-from executions_app.sweeper import GAP_S, sweep, take_back_lost_blocks
+from executions_app.sweeper import GAP_S, sweep, take_back_blocks_of
 from executions_app.worker_identity import LEASE_S
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class LeaseKeeper(threading.Thread):
             cursor.execute(DROP, [dead])
         for identity in dead:
             logger.warning("worker process %s died", self._children.pop(identity))
-        take_back_lost_blocks()
+        take_back_blocks_of(dead)
 
     def _renew(self) -> None:
         with connection.cursor() as cursor:

@@ -25,7 +25,7 @@ from django.db import connection
 from django.utils import timezone
 from pydantic import JsonValue
 
-from executions_app.claiming import claim_block
+from executions_app.claiming import claim_block, find_orphans
 from executions_app.dispatch import send_aftermath, send_settle_hint
 from executions_app.finishing import Aftermath, Logs, Result, finish_block, settle_execution
 from executions_app.handlers import Ask, BlockWork, human_gate
@@ -35,13 +35,13 @@ from executions_app.transaction import DATABASE_GONE
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
-from workflow_service.agents.errors import ToolError
+from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Invocation, LogLine
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block, RetryPolicy
 from workflow_service.engine.retry import decide_retry
-from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
+from workflow_service.engine.states import BlockStatus, ErrorType
 from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ logger = logging.getLogger(__name__)
 TIME_SLICE_S = 5.0
 RECHECKS = 3
 DATABASE_RETRY_MAX_S = 2.0
-# Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
-TIMEOUT_GRACE_S = 5.0
+# Tools keep their own time; the alarm ends what does not.
+TIMEOUT_GRACE_S = 0.5
 
 T = TypeVar("T")
 
@@ -77,19 +77,31 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
         hand_back(answer.orphans)
-    claim: Claim | None = answer.claim
-    done = 0
+    done, clean = 0, False
+    try:
+        done, clean = _run_in_place(answer.claim, worker, queue)
+    finally:
+        # What this process is not working on must not wait for it.
+        if not clean:
+            hand_back(persistently(lambda: find_orphans(worker)))
+    return done
+
+
+def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, bool]:
+    """Run a claimed block and what follows; returns how many, and whether every result was accepted."""
+    done, clean = 0, True
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
         outcome = persistently(partial(work_on, claim))
         continue_as = (worker, queue) if time.monotonic() < slice_ends else None
         aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
-        send_aftermath(aftermath, execution_id)
+        clean = clean and aftermath.accepted
+        send_aftermath(aftermath, claim.execution_id)
         if aftermath.unsettled:
-            settle_again(execution_id, aftermath.execution_public_id)
+            settle_again(claim.execution_id, claim.execution_public_id)
         claim = aftermath.claim
-    return done
+    return done, clean
 
 
 def settle_again(execution_id: int, execution_public_id: str) -> None:
@@ -164,8 +176,8 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
         output = _invoke(claim, block, logs)
-    except ToolError as error:
-        return _failure(claim, block, compiled, error, logs)
+    except (ToolError, BlockTimeout) as error:
+        return _failure(claim, block, compiled, tool_error_from(error), logs)
     if extra and isinstance(output, dict):
         output = {**extra, **output}
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
@@ -197,8 +209,7 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         workspace_id=workspace_public_id(claim.workspace_id),
         log=lambda line: logs.append((timezone.now(), line)),
     )
-    grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
-    with time_limit(timeout_s, grace_s):
+    with time_limit(timeout_s + TIMEOUT_GRACE_S):
         return invoke(invocation, tool_limits())
 
 
@@ -208,17 +219,17 @@ def idempotency_key(claim: Claim, block: Block) -> str:
 
 
 @contextmanager
-def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
-    """Raise ``BlockTimeout`` in this thread after ``seconds`` and the grace; only the main one can be stopped."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise ``BlockTimeout`` in this thread after so many seconds; only the main thread can be interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(signum: int, frame: object) -> None:
-        raise BlockTimeout(f"no result within {seconds:g} s")
+        raise BlockTimeout(f"no result within {seconds - TIMEOUT_GRACE_S:g} s")
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds + grace_s)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:

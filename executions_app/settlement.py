@@ -138,6 +138,8 @@ class Settler:
 
     def _record(self, row: Any) -> None:
         status = BlockStatus(row.status)
+        # What follows a block did not begin before it ended.
+        self.run.now = max(self.run.now, row.finished_at or self.run.now)
         freed = row.holds_slot and status not in (BlockStatus.QUEUED, BlockStatus.RUNNING)
         self.run.slots -= freed
         if row.unrecorded_start:

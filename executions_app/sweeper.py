@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from celery import current_app
 from django.db import connection, transaction
@@ -55,10 +56,14 @@ LOST_MESSAGES = """
     FROM late, executions_app_execution e WHERE b.id = late.id AND e.id = b.execution_id
     RETURNING b.id, b.execution_id, e.public_id, b.block_id, b.queue
 """
-DEAD_WORKERS = """
+BLOCKS_OF_DEAD_WORKERS = """
     SELECT b.execution_id, b.id, b.fence FROM executions_app_blockexecution b
     LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
     WHERE b.status = 'RUNNING' AND l.id IS NULL LIMIT 1000
+"""
+BLOCKS_OF = """
+    SELECT execution_id, id, fence FROM executions_app_blockexecution
+    WHERE status = 'RUNNING' AND worker_id = ANY(%s)
 """
 DROP_EXPIRED = (
     "DELETE FROM executions_app_workerlease WHERE expires_at < clock_timestamp() - interval '1 hour'"
@@ -83,7 +88,7 @@ def sweep() -> bool:
     for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers, *sweep_steps()):
         _guarded(step)
     if leases_expire:
-        _guarded(take_back_lost_blocks)
+        _guarded(_take_back_lost_blocks)
     return True
 
 
@@ -117,18 +122,26 @@ def _settle_leftovers() -> None:
         settle_again(execution_id, public_id)
 
 
-def take_back_lost_blocks() -> None:
-    """Give the blocks of workers without a live lease to others."""
-    lost: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for execution_id, row_id, fence in _rows(DEAD_WORKERS):
-        lost[execution_id].append((row_id, fence))
-    for execution_id, blocks in lost.items():
-        send_aftermath(take_back(execution_id, blocks), execution_id)
+def _take_back_lost_blocks() -> None:
+    _take_back(_rows(BLOCKS_OF_DEAD_WORKERS))
     with connection.cursor() as cursor:
         cursor.execute(DROP_EXPIRED)
 
 
-def _rows(statement: str, *parameters: int) -> list[Any]:
+def take_back_blocks_of(workers: list[UUID]) -> None:
+    """Give the blocks of workers that are known to be dead to others."""
+    _take_back(_rows(BLOCKS_OF, workers))
+
+
+def _take_back(rows: list[Any]) -> None:
+    lost: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for execution_id, row_id, fence in rows:
+        lost[execution_id].append((row_id, fence))
+    for execution_id, blocks in lost.items():
+        send_aftermath(take_back(execution_id, blocks), execution_id)
+
+
+def _rows(statement: str, *parameters: int | list[UUID]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, list(parameters) or None)
         return list(cursor.fetchall())

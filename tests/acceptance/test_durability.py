@@ -59,11 +59,15 @@ class RunningStack:
 
     def began(self, execution_id: str) -> list[int]:
         """Return the pids that began the held work of a run, in order."""
-        rows = self.database.execute("SELECT pid FROM held_begun WHERE execution = %s ORDER BY id", [execution_id])
+        rows = self.database.execute(
+            "SELECT pid FROM held_begun WHERE execution = %s ORDER BY id", [execution_id]
+        )
         return [pid for (pid,) in rows]
 
     def wait_begun(self, execution_id: str, times: int, timeout_s: float = RUN_TIMEOUT_S) -> list[int]:
-        await_true(lambda: len(self.began(execution_id)) >= times, timeout_s, f"the work did not begin {times} times")
+        await_true(
+            lambda: len(self.began(execution_id)) >= times, timeout_s, f"the work did not begin {times} times"
+        )
         return self.began(execution_id)
 
     def release(self, execution_id: str) -> None:
@@ -71,7 +75,9 @@ class RunningStack:
 
     def wait_ended(self, execution_id: str) -> dict[str, Any]:
         ended = ("COMPLETED", "FAILED", "CANCELLED")
-        await_true(lambda: self.execution(execution_id)["status"] in ended, RUN_TIMEOUT_S, "the run did not end")
+        await_true(
+            lambda: self.execution(execution_id)["status"] in ended, RUN_TIMEOUT_S, "the run did not end"
+        )
         return self.execution(execution_id)
 
 
@@ -99,7 +105,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         )
     try:
         await_true(
-            lambda: "Ready." in output.read_text() or up.poll() is not None, READY_TIMEOUT_S, "`up` is not ready"
+            lambda: "Ready." in output.read_text() or up.poll() is not None,
+            READY_TIMEOUT_S,
+            "`up` is not ready",
         )
         assert up.poll() is None, output.read_text()
         yield from connect(data_dir)
@@ -126,7 +134,12 @@ def connect(data_dir: Path) -> Iterator[RunningStack]:
 
 HELD_IN_THE_MIDDLE = [
     {"blockId": "before", "toolType": "NOOP"},
-    {"blockId": "held", "toolType": "USE_CASE", "configuration": {"useCase": "held.work"}, "dependencies": ["before"]},
+    {
+        "blockId": "held",
+        "toolType": "USE_CASE",
+        "configuration": {"useCase": "held.work"},
+        "dependencies": ["before"],
+    },
     {"blockId": "after", "toolType": "NOOP", "dependencies": ["held"]},
 ]
 
@@ -164,9 +177,7 @@ def test_a_worker_killed_in_a_block_costs_seconds_and_nothing_else(
 
 
 def test_redis_wiped_in_the_middle_of_a_run_loses_nothing(stack: RunningStack) -> None:
-    parts = [
-        {**HELD_IN_THE_MIDDLE[1], "blockId": f"held{n}", "dependencies": ["before"]} for n in range(4)
-    ]
+    parts = [{**HELD_IN_THE_MIDDLE[1], "blockId": f"held{n}", "dependencies": ["before"]} for n in range(4)]
     after = {"blockId": "after", "toolType": "NOOP", "dependencies": [part["blockId"] for part in parts]}
     execution_id = stack.start(stack.create_template([HELD_IN_THE_MIDDLE[0], *parts, after]))
     # Two are at work, the messages of the other two are in Redis or reserved by a worker.
@@ -179,7 +190,9 @@ def test_redis_wiped_in_the_middle_of_a_run_loses_nothing(stack: RunningStack) -
     assert len(stack.began(execution_id)) == 4
 
 
-def test_a_run_started_while_redis_is_empty_and_one_started_just_before_both_complete(stack: RunningStack) -> None:
+def test_a_run_started_while_redis_is_empty_and_one_started_just_before_both_complete(
+    stack: RunningStack,
+) -> None:
     template_id = stack.create_template([{"blockId": "only", "toolType": "NOOP"}])
     before = stack.start(template_id)
     stack.broker.flushall()

@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Path:
 
 def set_up(project: Path, kind: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", "scripts/setup_environment.sh", kind],
+        ["/bin/sh", "scripts/setup_environment.sh", kind],
         cwd=project,
         env={"PATH": os.defpath, "HOME": str(project / "no-such-home"), "PYTHON": python},
         capture_output=True,

@@ -63,10 +63,7 @@ FAILING = frozenset({Verdict.FAILED, Verdict.REJECTED})
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """How a node's in-edges were resolved so far; ``origins`` are the nodes that its losses come from.
-
-    The start of the run, where it is one more in-edge, is not counted here.
-    """
+    """How a node's in-edges were resolved so far; ``origins`` are the nodes that its losses come from."""
 
     taken: int = 0
     dead: int = 0
@@ -174,14 +171,16 @@ class _Fate(Enum):
 
 def _fate(node: Node, arrivals: Arrivals) -> _Fate | None:
     """Return what ``arrivals`` make of ``node``, None while that is open. Later arrivals never change it."""
-    taken = arrivals.taken + node.starts
-    complete = arrivals.resolved == len(node.in_edges)
+    expected = node.arrivals_expected
+    complete = arrivals.resolved == expected
     if node.join == "all":
-        ready = taken > 0 and not arrivals.lost
-    elif arrivals.dead > node.arrivals_expected - node.needed:
+        if not complete:
+            return None
+        ready = arrivals.taken > 0 and not arrivals.lost
+    elif arrivals.dead > expected - node.needed:
         return _Fate.SKIPPED
     else:
-        ready = taken >= node.needed
+        ready = arrivals.taken >= node.needed
         complete = complete or ready
     if not complete:
         return None
@@ -271,7 +270,7 @@ class _Walk:
             target = self.plan.edges[edge].target
             if target == END_NODE:
                 self.reached_end |= result is EdgeOutcome.TAKEN
-            elif target in self.counters or len(self.plan.nodes[target].in_edges) == 1:
+            elif target in self.counters or self.plan.nodes[target].arrivals_expected == 1:
                 self._arrive(self.plan.nodes[target], result, left)
             else:
                 waiting.append((edge, result, left))
@@ -284,7 +283,8 @@ class _Walk:
         wanted = frozenset(targets if self.loads == 1 else self._and_below(targets))
         known = self.arrivals_of(wanted)
         for node in wanted:
-            self.counters[node] = known.get(node, Arrivals())
+            begun = Arrivals(taken=int(self.plan.nodes[node].starts))
+            self.counters[node] = known.get(node, begun)
 
     def _and_below(self, targets: set[int]) -> set[int]:
         """Return ``targets`` and the nodes with several in-edges below them: a cascade may meet those
@@ -298,7 +298,9 @@ class _Walk:
                 if target != END_NODE and target not in seen:
                     seen.add(target)
                     below.append(target)
-        return {node for node in seen - self.counters.keys() if len(self.plan.nodes[node].in_edges) > 1}
+        return {
+            node for node in seen if node not in self.counters and self.plan.nodes[node].arrivals_expected > 1
+        }
 
     def _arrive(self, node: Node, result: EdgeOutcome, origins: frozenset[int]) -> None:
         before = self.counters.get(node.index, Arrivals())
@@ -332,4 +334,4 @@ class _Walk:
         return frozenset({min(hopeless)}) if hopeless else together
 
     def _is_open(self, node: int) -> bool:
-        return self.counters[node].resolved < len(self.plan.nodes[node].in_edges)
+        return self.counters[node].resolved < self.plan.nodes[node].arrivals_expected

@@ -50,6 +50,8 @@ class DslGraph:
         self._blocks: dict[str, _Exits] = {}
         self._gates: dict[tuple[str, ...], _Exits] = {}
         self._starts: dict[str, None] = {}
+        self._first_words: dict[str, Word] = {}
+        self._led_to: set[str] = set()
         self._ends: list[str] = []
         self._dependencies: dict[str, list[str]] = {}
         self._problems: list[Problem] = []
@@ -60,6 +62,7 @@ class DslGraph:
             raise invalid_definition(self._problems)
         targets = self._named(transition.targets, START, "no transition leads to 'start'")
         sources = self._named(transition.sources, END, "no transition leaves 'end'")
+        self._led_to.update(targets)
         branch = self._branch(transition.condition, targets) if transition.condition else None
         if not targets or not sources:
             return
@@ -83,6 +86,7 @@ class DslGraph:
         check_document({"states": states})
         if not self._blocks and not self._problems:
             raise syntax_error("the workflow has no states", "write start->work; work->end;", 1, 1)
+        self._find_unreachable()
         block_states, gate_states = self._states_by_owner(states)
         names = [name for name in states if name in self._blocks]
         if len(names) < len(self._blocks):
@@ -102,6 +106,13 @@ class DslGraph:
             raise invalid_definition(self._problems)
         return {"blocks": blocks, "gates": gates, "endDependencies": self._ends}
 
+    def _find_unreachable(self) -> None:
+        """Note the states that nothing leads to, where the text says itself where the workflow starts."""
+        for name, word in self._first_words.items() if self._starts else ():
+            if name not in self._led_to:
+                message = f"nothing leads to '{name}'"
+                self._problem("UNREACHABLE_BLOCK", message, word, f"write start->{name}; or lead to it")
+
     def _problem(self, code: str, message: str, word: Word, suggestion: str = "") -> None:
         self._problems.append(
             Problem(code, message, suggestion=suggestion, line=word.line, column=word.column)
@@ -119,6 +130,7 @@ class DslGraph:
             if word.text not in self._blocks and word.text not in (START, END):
                 try:
                     self._blocks[check_block_id(word.text)] = _Exits()
+                    self._first_words[word.text] = word
                 except ValueError as error:
                     self._problem("BAD_NAME", f"the name '{word.text[:40]}...' {error}", word)
                     continue

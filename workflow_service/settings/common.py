@@ -1,6 +1,7 @@
 """Django's settings, derived from the typed ``Config``; the three modules beside this one say what differs."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from csp.constants import NONCE, SELF
@@ -252,7 +253,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = CONFIG.data_dir / "static"
+STATIC_ROOT: Path | None = CONFIG.data_dir / "static"
 
 LOGGING = {
     "version": 1,

@@ -3,7 +3,7 @@
 from django.core.exceptions import ImproperlyConfigured
 
 from workflow_service.settings.common import *  # noqa: F403
-from workflow_service.settings.common import CONFIG
+from workflow_service.settings.common import BASE_DIR, CONFIG
 
 for name in ("secret_key", "database_url", "redis_url"):
     if getattr(CONFIG, name) is None:
@@ -13,6 +13,8 @@ SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000
+# Part of the release, not of the data: a new image brings its own files, whatever volume it is given.
+STATIC_ROOT = BASE_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

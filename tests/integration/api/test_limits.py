@@ -76,7 +76,7 @@ def test_without_redis_nothing_is_counted_and_nothing_stops(
     def refuse(*args: object, **kwargs: object) -> None:
         raise RedisConnectionError
 
-    monkeypatch.setattr(throttles.cache, "add", refuse)
+    monkeypatch.setattr("django.core.cache.backends.redis.RedisCache.add", refuse)
     assert [start(house.caller()) for _ in range(4)] == [404] * 4
 
 

@@ -44,11 +44,9 @@ class SalesRun:
 def make_sales_template(**changes: dict[str, Any]) -> Template:
     """Make a template of the pipeline; ``changes`` are fields of blocks, by block id."""
     body: Any = load_workflow_file(WORKFLOW)
-    blocks = [{**block, **changes.get(block["blockId"], {})} for block in body["blocks"]]
+    body["blocks"] = [{**block, **changes.get(block["blockId"], {})} for block in body["blocks"]]
     workspace = make_workspace()
-    return create_template(
-        workspace=workspace, actor=make_user(workspace, Role.DEVELOPER), body={**body, "blocks": blocks}
-    )
+    return create_template(workspace=workspace, actor=make_user(workspace, Role.DEVELOPER), body=body)
 
 
 def start_sales(template: Template, *, rows: int = 400, dirt: float = 0.03, **given: Any) -> SalesRun:

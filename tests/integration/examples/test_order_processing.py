@@ -25,7 +25,7 @@ def order(
 
 
 def stock(run: AppendixRun) -> dict[str, int]:
-    return dict(run.rows("SELECT sku, on_hand FROM stock"))  # type: ignore[arg-type]
+    return dict(run.rows("SELECT sku, on_hand FROM stock"))
 
 
 def ledger(run: AppendixRun) -> list[tuple[Any, ...]]:

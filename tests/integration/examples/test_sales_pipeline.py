@@ -1,5 +1,7 @@
 """The sales pipeline from file to report, by the worker's real code on real Postgres."""
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -63,12 +65,14 @@ def test_the_report_lies_beside_the_runs_files(analytics: Analytics) -> None:
     ],
 )
 def test_a_file_that_cannot_be_used_fails_the_block_that_finds_it(
-    analytics: Analytics, given: dict[str, object], blocks: dict[str, str | None]
+    analytics: Analytics, given: dict[str, Any], blocks: dict[str, str | None]
 ) -> None:
     run = go_on(start_sales(make_sales_template(), rows=20, **given))
     assert run.execution.status == "FAILED"
     failed = {row.block_id: row.error for row in run.execution.block_executions.filter(status="FAILED")}
     assert set(failed) == set(blocks)
     for block_id, error_type in blocks.items():
-        assert error_type in (None, failed[block_id]["type"])
+        error = failed[block_id]
+        assert error is not None
+        assert error_type in (None, error["type"])
     assert not (run.directory / "transformed.jsonl").exists()

@@ -449,3 +449,16 @@ def test_a_long_text_parses_fast() -> None:
     assert time.process_time() - started < 2
     assert len(definition.blocks) == count + 1
     assert render_dsl(definition) == text
+
+
+def test_a_state_that_nothing_leads_to_is_named_with_its_place() -> None:
+    with pytest.raises(InvalidDefinition) as raised:
+        parse_dsl("start->work;\nwork->end;\nlost->end;")
+    (problem,) = raised.value.problems
+    assert (problem.code, problem.line, problem.column) == ("UNREACHABLE_BLOCK", 3, 1)
+    assert "'lost'" in problem.message
+    assert "start->lost;" in problem.suggestion
+
+
+def test_where_no_line_leaves_start_every_first_state_starts() -> None:
+    assert {block.block_id for block in parse_dsl("a->b; c->b;").blocks} == {"a", "b", "c"}
