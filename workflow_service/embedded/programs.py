@@ -38,6 +38,8 @@ def stack_programs(options: StackOptions, port: int, flower_port: int) -> list[P
                 *(sys.executable, "-m", "uvicorn", "workflow_service.asgi:application"),
                 *("--host", options.host, "--port", str(port), "--no-access-log"),
                 *("--ws-per-message-deflate", "false", "--timeout-graceful-shutdown", "5"),
+                # Nothing stands in front of this stack: who calls is who connects.
+                "--no-proxy-headers",
             ),
         ),
         Program(
