@@ -4,6 +4,7 @@ Whoever may read approvals in a workspace sees all of them; ``awaiting`` narrows
 answer.
 """
 
+from collections import defaultdict
 from functools import reduce
 from operator import or_
 
@@ -12,6 +13,7 @@ from django.db.models import Q, QuerySet
 from approvals_app.assignment import responders_of
 from approvals_app.errors import ApprovalNotFound
 from approvals_app.models import Approval, ApprovalEvent
+from executions_app.interactions import HumanInteraction
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action
 from workflow_service.accounts.selectors import list_workspaces_allowing
@@ -82,3 +84,20 @@ def list_feed(workspace_ids: frozenset[int], after: int, limit: int) -> list[App
     """Return what happened to approvals of these workspaces after event ``after``, oldest first."""
     events = ApprovalEvent.objects.filter(workspace_id__in=workspace_ids, id__gt=after)
     return list(events.select_related("approval__execution").order_by("id")[:limit])
+
+
+def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]]:
+    """Return what was asked in a run and answered, by block execution, oldest first."""
+    found: dict[int, list[HumanInteraction]] = defaultdict(list)
+    approvals = Approval.objects.filter(execution=execution_id).select_related("responded_by").defer("input")
+    for approval in approvals.order_by("id"):
+        found[approval.block_execution_id].append(
+            HumanInteraction(
+                type=approval.type,
+                requested_at=approval.requested_at,
+                responded_at=approval.responded_at,
+                response=approval.response,
+                approver=approval.responded_by.get_username() if approval.responded_by else None,
+            )
+        )
+    return found

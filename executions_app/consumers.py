@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from executions_app.models import Execution, ExecutionEvent
+from executions_app.models import Execution
+from executions_app.selectors import event_message, events_after
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, allows
 from workflow_service.accounts.selectors import list_workspaces
@@ -20,26 +21,13 @@ class ExecutionConsumer(FollowingConsumer):
             raise Refused(NOT_FOUND)
         if not allows(user, execution.workspace, Action.EXECUTION_READ):
             raise Refused(FORBIDDEN)
-        self.execution_id = execution.pk
+        self.execution = execution
         return [f"execution.{self.public_id}"]
 
     def read(self, user: User, after: int, limit: int) -> Sequence[Numbered]:
         """Return the run's events after ``seq``."""
-        events = ExecutionEvent.objects.filter(execution_id=self.execution_id, seq__gt=after)
-        return [
-            (
-                event.seq,
-                {
-                    "type": event.type,
-                    "seq": event.seq,
-                    "executionId": self.public_id,
-                    "timestamp": event.created_at.isoformat(),
-                    "blockId": event.block_id or None,
-                    "data": event.data,
-                },
-            )
-            for event in events.order_by("seq")[:limit]
-        ]
+        events = events_after(self.execution, after, limit)
+        return [(event.seq, event_message(event, self.public_id)) for event in events]
 
     @property
     def public_id(self) -> str:

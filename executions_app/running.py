@@ -41,7 +41,7 @@ from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block, RetryPolicy
 from workflow_service.engine.retry import decide_retry
-from workflow_service.engine.states import BlockStatus, ErrorType
+from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
 from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ logger = logging.getLogger(__name__)
 TIME_SLICE_S = 5.0
 RECHECKS = 3
 DATABASE_RETRY_MAX_S = 2.0
-# Tools keep their own time; the alarm ends what does not.
-TIMEOUT_GRACE_S = 0.5
+# Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
+TIMEOUT_GRACE_S = 5.0
 
 T = TypeVar("T")
 
@@ -209,7 +209,8 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         workspace_id=workspace_public_id(claim.workspace_id),
         log=lambda line: logs.append((timezone.now(), line)),
     )
-    with time_limit(timeout_s + TIMEOUT_GRACE_S):
+    grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
+    with time_limit(timeout_s, grace_s):
         return invoke(invocation, tool_limits())
 
 
@@ -219,17 +220,17 @@ def idempotency_key(claim: Claim, block: Block) -> str:
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise ``BlockTimeout`` in this thread after so many seconds; only the main thread can be interrupted."""
+def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
+    """Raise ``BlockTimeout`` in this thread after ``seconds`` and the grace; only the main one can be stopped."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(signum: int, frame: object) -> None:
-        raise BlockTimeout(f"no result within {seconds - TIMEOUT_GRACE_S:g} s")
+        raise BlockTimeout(f"no result within {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds + grace_s)
     try:
         yield
     finally:

@@ -17,6 +17,7 @@ from django.conf import settings
 from workflow_service.embedded import RunningServices, start_services
 
 TESTS = Path(__file__).parent
+KINDS = ("unit", "integration", "acceptance", "conformance", "chaos")
 SERVICES = pytest.StashKey[RunningServices]()
 DATA_DIR = pytest.StashKey[Path]()
 
@@ -46,4 +47,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         kind = item.path.relative_to(TESTS).parts[0]
-        item.add_marker(kind)
+        if kind in KINDS:
+            item.add_marker(kind)

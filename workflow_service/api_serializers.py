@@ -43,7 +43,9 @@ class CamelSerializer(serializers.Serializer[Any]):
         fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {}
         for name, declared in self._declared_fields.items():
             field = copy.deepcopy(declared)
-            if field.source is None and to_camel(name) != name:
+            if isinstance(field, serializers.SerializerMethodField):
+                field.method_name = field.method_name or f"get_{name}"
+            elif field.source is None and to_camel(name) != name:
                 field.source = name
             fields[to_camel(name)] = field
         return fields

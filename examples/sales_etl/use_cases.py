@@ -118,6 +118,7 @@ def deduplicate(params: ExtractedInput, run: RunContext) -> DeduplicateOutput:
 @use_case("sales.assess")
 def assess(params: AssessInput, run: RunContext) -> AssessOutput:
     """Decide which rows to keep, and write all others with their reasons to ``rejected.jsonl``."""
+    watch = Stopwatch()
     invalid = {
         entry["line"]: FAULTS.validate_python(entry["faults"]) for entry in read_objects(params.invalid_path)
     }
@@ -135,6 +136,7 @@ def assess(params: AssessInput, run: RunContext) -> AssessOutput:
         bad_percent=found.bad_percent,
         reasons=found.reasons(),
         quality_summary=found.summary(),
+        assess_work=watch.read(),
     )
 
 
@@ -149,6 +151,7 @@ def rejections(extracted_path: Path, found: assessment.Assessment) -> Iterator[d
 @use_case("sales.transform")
 def transform(params: TransformInput) -> TransformOutput:
     """Turn every row that was not rejected into a clean sale, and write them to ``transformed.jsonl``."""
+    watch = Stopwatch()
     reader = RowReader(params.rules or Rules())
     rejected = {entry["line"] for entry in read_objects(params.rejected_path)}
     mended = 0
@@ -167,12 +170,15 @@ def transform(params: TransformInput) -> TransformOutput:
 
     path = params.extracted_path.with_name("transformed.jsonl")
     rows = write_objects(path, sales())
-    return TransformOutput(transformed_path=path, transformed_rows=rows, mended_rows=mended)
+    return TransformOutput(
+        transformed_path=path, transformed_rows=rows, mended_rows=mended, transform_work=watch.read()
+    )
 
 
 @use_case("sales.load")
 def load(params: LoadInput, run: RunContext) -> LoadOutput:
     """Load the clean sales into Postgres, replacing whatever this run loaded before."""
+    watch = Stopwatch()
     loaded = loading.load_sales(
         (SALE.validate_python(entry) for entry in read_objects(params.transformed_path)),
         execution_id=run.execution_id,
@@ -183,24 +189,27 @@ def load(params: LoadInput, run: RunContext) -> LoadOutput:
         loaded_days=loaded.days,
         loaded_revenue=loaded.revenue,
         times_loaded=loaded.times_loaded,
+        load_work=watch.read(),
     )
 
 
 @use_case("sales.report")
 def report(params: ReportInput, run: RunContext) -> ReportOutput:
     """Write ``report.md`` and ``daily_revenue.svg`` from the tables, beside the run's other files."""
+    watch = Stopwatch()
     figures = loading.read_figures(run.execution_id)
     chart_path = params.rejected_path.with_name("daily_revenue.svg")
     write_text(chart_path, [chart.draw_daily_revenue(figures.days)])
     path = params.rejected_path.with_name("report.md")
     write_text(path, [reporting.write_report(run.execution_id, params.quality(), figures, chart_path.name)])
-    return ReportOutput(report_path=path, chart_path=chart_path)
+    return ReportOutput(report_path=path, chart_path=chart_path, report_work=watch.read())
 
 
 @use_case("sales.report_stopped")
 def report_stopped(params: ReportInput, run: RunContext) -> ReportOutput:
     """Write a ``report.md`` that says why nothing was loaded."""
+    watch = Stopwatch()
     path = params.rejected_path.with_name("report.md")
     text = reporting.write_stopped_report(run.execution_id, params.quality(), params.comments or "")
     write_text(path, [text])
-    return ReportOutput(report_path=path)
+    return ReportOutput(report_path=path, report_work=watch.read())

@@ -81,6 +81,7 @@ class AssessOutput(Values):
     bad_percent: float
     reasons: dict[str, int]
     quality_summary: str
+    assess_work: Work
 
 
 class TransformInput(ExtractedInput):
@@ -92,6 +93,7 @@ class TransformOutput(Values):
     transformed_path: Path
     transformed_rows: int
     mended_rows: int
+    transform_work: Work
 
 
 class LoadInput(Values):
@@ -105,6 +107,7 @@ class LoadOutput(Values):
     loaded_days: int
     loaded_revenue: Decimal
     times_loaded: int
+    load_work: Work
 
 
 class ReportInput(Values):
@@ -135,3 +138,4 @@ class ReportInput(Values):
 class ReportOutput(Values):
     report_path: Path
     chart_path: Path | None = None
+    report_work: Work

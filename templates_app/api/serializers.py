@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import JsonValue
 from rest_framework import serializers
 
 from templates_app.models import Template, TemplateVersion
@@ -15,7 +16,7 @@ from workflow_service.api_serializers import (
     list_of,
     reference_to,
 )
-from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.definition import JsonObject, RetryPolicy
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity
 from workflow_service.engine.states import TemplateStatus
@@ -33,6 +34,9 @@ _BLOCK_FIELDS: JsonObject = {
     "humanInLoop": {"required": False},
     "retryPolicy": None,
 }
+_RETRY_FIELDS: JsonObject = RetryPolicy().model_dump(
+    by_alias=True, include={"max_retries", "backoff_strategy"}
+)
 _SETTINGS_FIELDS: JsonObject = {"timeout": None, "maxParallelBlocks": None, "defaultRetryPolicy": None}
 
 
@@ -182,12 +186,32 @@ def template_document(template: Template, version: TemplateVersion) -> dict[str,
     return template_entry(template) | {
         "version": version.label,
         "workspace_id": template.workspace.public_id,
-        "blocks": [_BLOCK_FIELDS | block for block in definition["blocks"]],
+        "blocks": [_block_document(block) for block in definition["blocks"]],
         "gates": definition.get("gates", []),
         "end_dependencies": definition.get("endDependencies", []),
         "input_schema": definition.get("inputSchema"),
-        "global_settings": _SETTINGS_FIELDS | definition.get("globalSettings", {}),
+        "global_settings": settings_document(definition.get("globalSettings", {})),
     }
+
+
+def settings_document(settings: JsonObject) -> JsonObject:
+    """Return the settings of a definition with document A's fields filled in."""
+    shown = _SETTINGS_FIELDS | settings
+    shown["defaultRetryPolicy"] = _policy(shown["defaultRetryPolicy"])
+    return shown
+
+
+def _block_document(block: JsonObject) -> JsonObject:
+    shown = _BLOCK_FIELDS | block
+    shown["retryPolicy"] = _policy(shown["retryPolicy"])
+    if isinstance(shown["humanInLoop"], dict):
+        shown["humanInLoop"] = {"required": False} | shown["humanInLoop"]
+    return shown
+
+
+def _policy(policy: JsonValue) -> JsonValue:
+    """Fill in a policy that is given; one that is not stays null: the template's default counts."""
+    return _RETRY_FIELDS | policy if isinstance(policy, dict) else None
 
 
 def validation_document(findings: Iterable[Problem]) -> dict[str, Any]:

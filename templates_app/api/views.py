@@ -16,6 +16,7 @@ from templates_app.api.serializers import (
     VersionList,
     VersionQuery,
     issue_document,
+    settings_document,
     template_document,
     template_entry,
     validation_document,
@@ -258,7 +259,7 @@ class DslView(APIView):
             "dsl": render_dsl(definition),
             "states": states_of(definition),
             "input_schema": definition.input_schema,
-            "global_settings": version.definition.get("globalSettings", {}),
+            "global_settings": settings_document(version.definition.get("globalSettings", {})),
         }
         return Response(DslShape(shape).data)
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
@@ -61,7 +62,7 @@ class RunContext:
         """Return the seconds that are left before the block's timeout, never less than 0."""
         return max(0.0, self._deadline - time.monotonic())
 
-    def open_file(self, name: str) -> BinaryIO:
+    def open_file(self, name: str) -> BufferedReader:
         """Open a file of the run's workspace to be read; raises ``ToolError`` where there is none."""
         return open_workspace_file(self._files_dir, self.workspace_id, name)
 

@@ -3,8 +3,8 @@
 import os
 import re
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from workflow_service.agents.errors import ToolError
 from workflow_service.engine.states import ErrorType
@@ -20,7 +20,7 @@ def workspace_dir(root: Path, workspace_id: str) -> Path:
     return (root / workspace_id).resolve()
 
 
-def open_workspace_file(root: Path, workspace_id: str, name: str) -> BinaryIO:
+def open_workspace_file(root: Path, workspace_id: str, name: str) -> BufferedReader:
     """Open a file of the workspace below ``root`` to be read; raises ``ToolError`` where there is none.
 
     A name that leads out of the directory, by ``..`` or by a link, is not there.

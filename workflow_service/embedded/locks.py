@@ -4,10 +4,14 @@ import fcntl
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 
 from workflow_service.embedded.errors import DataDirectoryInUse, DataDirectoryUnusable
+
+PATIENCE_S = 1.0
+"""A holder that was just killed holds on for a moment, until the kernel has cleared it away."""
 
 
 class DirectoryLock:
@@ -19,23 +23,33 @@ class DirectoryLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock or raise `DataDirectoryInUse` at once."""
+        """Take the lock, or raise `DataDirectoryInUse` if its holder lives."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise DataDirectoryUnusable(self._directory, error.strerror or str(error)) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            self._lock(descriptor)
+        except BaseException:
             os.close(descriptor)
-            pid, holder = self.holder()
-            raise DataDirectoryInUse(self._directory, pid, holder) from error
-        except OSError as error:
-            os.close(descriptor)
-            raise DataDirectoryUnusable(self._directory, f"it cannot be locked ({error.strerror})") from error
+            raise
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "command": _own_command()}).encode(), 0)
         self._descriptor = descriptor
+
+    def _lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise DataDirectoryInUse(self._directory, *self.holder()) from error
+            except OSError as error:
+                reason = f"it cannot be locked ({error.strerror})"
+                raise DataDirectoryUnusable(self._directory, reason) from error
+            time.sleep(0.05)
 
     def release(self) -> None:
         if self._descriptor is not None:

@@ -63,7 +63,10 @@ FAILING = frozenset({Verdict.FAILED, Verdict.REJECTED})
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """How a node's in-edges were resolved so far; ``origins`` are the nodes that its losses come from."""
+    """How a node's in-edges were resolved so far; ``origins`` are the nodes that its losses come from.
+
+    The start of the run, where it is one more in-edge, is not counted here.
+    """
 
     taken: int = 0
     dead: int = 0
@@ -171,16 +174,14 @@ class _Fate(Enum):
 
 def _fate(node: Node, arrivals: Arrivals) -> _Fate | None:
     """Return what ``arrivals`` make of ``node``, None while that is open. Later arrivals never change it."""
-    expected = node.arrivals_expected
-    complete = arrivals.resolved == expected
+    taken = arrivals.taken + node.starts
+    complete = arrivals.resolved == len(node.in_edges)
     if node.join == "all":
-        if not complete:
-            return None
-        ready = arrivals.taken > 0 and not arrivals.lost
-    elif arrivals.dead > expected - node.needed:
+        ready = taken > 0 and not arrivals.lost
+    elif arrivals.dead > node.arrivals_expected - node.needed:
         return _Fate.SKIPPED
     else:
-        ready = arrivals.taken >= node.needed
+        ready = taken >= node.needed
         complete = complete or ready
     if not complete:
         return None
@@ -270,7 +271,7 @@ class _Walk:
             target = self.plan.edges[edge].target
             if target == END_NODE:
                 self.reached_end |= result is EdgeOutcome.TAKEN
-            elif target in self.counters or self.plan.nodes[target].arrivals_expected == 1:
+            elif target in self.counters or len(self.plan.nodes[target].in_edges) == 1:
                 self._arrive(self.plan.nodes[target], result, left)
             else:
                 waiting.append((edge, result, left))
@@ -283,8 +284,7 @@ class _Walk:
         wanted = frozenset(targets if self.loads == 1 else self._and_below(targets))
         known = self.arrivals_of(wanted)
         for node in wanted:
-            begun = Arrivals(taken=int(self.plan.nodes[node].starts))
-            self.counters[node] = known.get(node, begun)
+            self.counters[node] = known.get(node, Arrivals())
 
     def _and_below(self, targets: set[int]) -> set[int]:
         """Return ``targets`` and the nodes with several in-edges below them: a cascade may meet those
@@ -298,9 +298,7 @@ class _Walk:
                 if target != END_NODE and target not in seen:
                     seen.add(target)
                     below.append(target)
-        return {
-            node for node in seen if node not in self.counters and self.plan.nodes[node].arrivals_expected > 1
-        }
+        return {node for node in seen - self.counters.keys() if len(self.plan.nodes[node].in_edges) > 1}
 
     def _arrive(self, node: Node, result: EdgeOutcome, origins: frozenset[int]) -> None:
         before = self.counters.get(node.index, Arrivals())
@@ -334,4 +332,4 @@ class _Walk:
         return frozenset({min(hopeless)}) if hopeless else together
 
     def _is_open(self, node: int) -> bool:
-        return self.counters[node].resolved < self.plan.nodes[node].arrivals_expected
+        return self.counters[node].resolved < len(self.plan.nodes[node].in_edges)

@@ -188,11 +188,13 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
     what = _NOT_RUN_YET.get(block.tool_type) if block.tool_type else None
     if what is None and block.for_each is not None:
         what = "maps"
+    if what is None and not block.has_tool and not block.asks_people:
+        what = "blocks that name an agent but no tool"
     if what is not None:
         yield Problem(
             "TOOL_NOT_SUPPORTED",
-            f"This version cannot run {what} yet",
+            f"'{node.id}' cannot run: this version cannot run {what} yet",
             pointer=f"{node.pointer}/toolType",
-            suggestion="Use another tool type",
+            suggestion="Give it another toolType",
             blocks=(block.block_id,),
         )

@@ -9,7 +9,7 @@ stops at the first mistake: what cannot be wired is left out and becomes a findi
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 from workflow_service.engine.definition import END, START, Block, Branch, Definition, Gate
 from workflow_service.engine.expressions import Expression, References
@@ -26,7 +26,7 @@ from workflow_service.engine.graph import (
 )
 from workflow_service.engine.sources import SourceCompiler, join_references
 
-NEAREST_NAMES_SOUGHT = 20
+NAMES_COMPARED = 10_000
 
 
 def build_graph(definition: Definition) -> Graph:
@@ -58,7 +58,7 @@ class _Builder:
         self.sources = SourceCompiler(self.findings)
         self.block_nodes: list[tuple[int, Block]] = []
         self.gate_nodes: list[tuple[int, Gate]] = []
-        self.nearest_names_left = NEAREST_NAMES_SOUGHT
+        self.comparisons_left = NAMES_COMPARED
 
     def build(self) -> Graph:
         for position, block in enumerate(self.definition.blocks):
@@ -75,16 +75,14 @@ class _Builder:
 
     # Nodes
 
-    def _add_node(self, node_id: str, kind: NodeKind, pointer: str) -> int:
+    def _add_node(self, node_id: str, kind: NodeKind, pointer: str, **fields: Any) -> int:
         index = len(self.nodes)
-        self.nodes.append(Node(index, node_id, kind, pointer))
+        self.nodes.append(Node(index, node_id, kind, pointer, **fields))
         self.wiring.append(_Wiring())
         self.node_by_id[node_id] = index
         return index
 
     def _add_block(self, block: Block, pointer: str) -> None:
-        index = self._add_node(block.block_id, NodeKind.BLOCK, pointer)
-        self.block_nodes.append((index, block))
         guard, for_each = block.conditions.expression, block.for_each
         at = f"{pointer}/conditions/expression"
         guarded = None if guard is None else self.sources.condition(guard, at, block.block_id)
@@ -94,8 +92,10 @@ class _Builder:
         )
         mapping = self.sources.named(block.output_mapping or {}, f"{pointer}/outputMapping", block.block_id)
         reads = [part.references for part in (guarded, template, items) if part is not None]
-        self.nodes[index] = replace(
-            self.nodes[index],
+        index = self._add_node(
+            block.block_id,
+            NodeKind.BLOCK,
+            pointer,
             block=block,
             join=block.join,
             starts=START in block.dependencies,
@@ -105,11 +105,10 @@ class _Builder:
             output_mapping=mapping,
             references=join_references(reads),
         )
+        self.block_nodes.append((index, block))
 
     def _add_gate(self, gate: Gate, pointer: str) -> None:
-        index = self._add_node(gate.name, NodeKind.GATE, pointer)
-        self.nodes[index] = replace(self.nodes[index], join="every")
-        self.gate_nodes.append((index, gate))
+        self.gate_nodes.append((self._add_node(gate.name, NodeKind.GATE, pointer, join="every"), gate))
 
     # Edges
 
@@ -143,10 +142,11 @@ class _Builder:
         pointer = self.nodes[index].pointer
         branches = block.conditions.branches
         self._wire_branches(index, branches, plain, f"{pointer}/conditions", block.conditions.type)
-        routing = self.wiring[index].routing
-        # A gate asks whether its sources completed; which branch they chose is not its business.
-        to_gates = tuple(self._edge(index, gate) for gate in gates)
-        self.wiring[index].routing = replace(routing, always=routing.always + to_gates)
+        if gates:
+            # A gate asks whether its sources completed; which branch they chose is not its business.
+            routing = self.wiring[index].routing
+            to_gates = tuple(self._edge(index, gate) for gate in gates)
+            self.wiring[index].routing = replace(routing, always=routing.always + to_gates)
         for position, name in enumerate(block.on_error):
             target = self._resolve(name, f"{pointer}/onError/{position}", block.block_id)
             if target is not None:
@@ -236,8 +236,8 @@ class _Builder:
         index = self.node_by_id.get(name)
         if index is None:
             hint = ""
-            if self.nearest_names_left:  # comparing names is slow, and a hostile definition has many
-                self.nearest_names_left -= 1
+            self.comparisons_left -= len(self.block_nodes)
+            if self.comparisons_left >= 0:  # comparing names is slow, and a hostile definition has many
                 hint = nearest_name_hint(name, [block.block_id for _, block in self.block_nodes])
             verb = "depends on" if code == "MISSING_DEPENDENCY" else "names"
             message = f"'{owner}' {verb} '{name}', which is not defined"

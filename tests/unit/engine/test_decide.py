@@ -165,6 +165,11 @@ class TestJoinAll:
 
 
 class TestJoinAny:
+    def test_begun_by_the_start_it_does_not_begin_again(self) -> None:
+        run = MemoryRun(planned("start->a; b->a", a={"join": "any"}), {})
+        assert not run.finish_block("b").ready
+        assert run.active == [run.plan.node_by_id["a"]]
+
     def test_ready_at_the_first_taken_and_only_once(self) -> None:
         run = MemoryRun(planned("a->c; b->c; d->c", c={"join": "any"}), {})
         first = run.finish_block("b")

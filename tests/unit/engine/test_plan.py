@@ -171,6 +171,7 @@ class TestUnsupported:
             ("a->b", {"a": {"for_each": "items"}}, "TOOL_NOT_SUPPORTED"),
             ("a->b", {"a": {"tool_type": "SUBWORKFLOW"}}, "TOOL_NOT_SUPPORTED"),
             ("a->b", {"a": {"tool_type": "WAIT"}}, "TOOL_NOT_SUPPORTED"),
+            ("a->b", {"a": {"tool_type": None, "agent_id": "agent1"}}, "TOOL_NOT_SUPPORTED"),
         ],
     )
     def test_is_planned_and_named(self, edges: str, options: dict[str, Any], code: str) -> None:
@@ -180,7 +181,8 @@ class TestUnsupported:
         assert problem.pointer.startswith("/blocks/")
 
     def test_nothing_in_a_plan_that_runs(self) -> None:
-        plan = planned("a->b:x == 1; a->c:else; [b,c]->d; d!->e", a={"tool_type": "USE_CASE"})
+        person = {"tool_type": None, "human_in_loop": {"required": True}}
+        plan = planned("a->b:x == 1; a->c:else; [b,c]->d; d!->e", a={"tool_type": "USE_CASE"}, b=person)
         assert unsupported_features(plan) == ()
 
 

@@ -29,19 +29,19 @@ def days(count: int) -> list[tuple[date, Decimal]]:
     return [(first + timedelta(days=number), Decimal(100 * (number + 1))) for number in range(count)]
 
 
-def read(svg: str) -> ElementTree.Element:
-    return ElementTree.fromstring(svg)
-
-
 def texts(svg: str) -> list[str]:
-    return [element.text or "" for element in read(svg).iter(f"{SVG}text")]
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
 def test_a_chart_has_a_bar_for_every_day_and_readable_axes() -> None:
     points = days(100)
     del points[50]
     svg = draw_daily_revenue(points)
-    bars = [element for element in read(svg).iter(f"{SVG}rect") if element.find(f"{SVG}title") is not None]
+    bars = [
+        element
+        for element in ElementTree.fromstring(svg).iter(f"{SVG}rect")
+        if element.find(f"{SVG}title") is not None
+    ]
     assert len(bars) == 100
     assert bars[50].get("height") == "0.0"
     assert bars[99].findtext(f"{SVG}title") == "10 Apr: 10,000.00"
@@ -67,7 +67,7 @@ def test_nothing_in_a_chart_leads_elsewhere_and_it_never_changes() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 6, 7, 400])
 def test_a_chart_can_be_drawn_of_any_number_of_days(count: int) -> None:
-    assert read(draw_daily_revenue(days(count))).tag == f"{SVG}svg"
+    assert ElementTree.fromstring(draw_daily_revenue(days(count))).tag == f"{SVG}svg"
     assert ("No sales" in texts(draw_daily_revenue(days(count)))) == (count == 0)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from django.core.management import BaseCommand, call_command
 
+from workflow_service.accounts.models import User
+from workflow_service.accounts.services.bootstrap import ensure_initial_users, generate_passwords
 from workflow_service.embedded.directories import write_private_file
 from workflow_service.settings.config import get_config
 
@@ -25,9 +27,22 @@ class Command(BaseCommand):
 
 
 def keep_credentials(data_dir: Path) -> None:
-    """Make the first users where they are missing, and add the passwords to those kept before."""
-    from workflow_service.accounts.services.bootstrap import ensure_initial_users
+    """Make the first users where they are missing, and add their passwords to those kept before.
 
+    Users who existed keep theirs, which is not known here: the database may be another installation's too.
+    """
     path = data_dir / CREDENTIALS_FILE
     kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_private_file(path, json.dumps(kept | ensure_initial_users(), indent=2) + "\n")
+    missing = {name: word for name, word in generate_passwords().items() if name not in kept}
+    if not missing:
+        ensure_initial_users(kept)
+        return
+    write_credentials(path, kept | missing)  # before the users exist: a kill in between locks nobody out
+    ensure_initial_users(kept | missing)
+    users = User.objects.in_bulk(list(missing), field_name="username")
+    made = {name: word for name, word in missing.items() if users[name].check_password(word)}
+    write_credentials(path, kept | made)
+
+
+def write_credentials(path: Path, credentials: dict[str, str]) -> None:
+    write_private_file(path, json.dumps(credentials, indent=2) + "\n")

@@ -1,0 +1,36 @@
+"""Templates from files: a file that is imported again is the next version of the same template."""
+
+from dataclasses import dataclass
+
+from templates_app.bodies import read_template
+from templates_app.models import Template
+from templates_app.selectors import list_templates
+from templates_app.services.templates import add_version, create_template
+from templates_app.services.validation import validate_definition
+from workflow_service.accounts.models import User, Workspace
+from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedWorkflow:
+    """The template that a body became, and what there is to say of its definition."""
+
+    template: Template
+    findings: tuple[Finding, ...]
+
+
+def import_workflow(*, workspace: Workspace, actor: User, body: JsonObject) -> ImportedWorkflow:
+    """Create a template, or a version of the actor's own template of that name if the definition is another.
+
+    Raises as ``create_template`` and ``add_version`` do. With errors among the findings a new template is a draft.
+    """
+    draft = read_template(body)
+    findings = validate_definition(draft.definition)
+    template = list_templates(workspace).filter(name=draft.name, owner=actor).first()
+    if template is None:
+        template = create_template(workspace=workspace, actor=actor, body=draft, findings=findings)
+    else:
+        add_version(template=template, actor=actor, body=draft, findings=findings)
+        template.refresh_from_db()
+    return ImportedWorkflow(template, findings)
