@@ -8,6 +8,7 @@ opposite one is refused. Nothing here waits for anything but those locks.
 from collections.abc import Mapping
 
 from django.utils import timezone
+from pydantic import JsonValue
 
 from approvals_app import dispatch, transitions
 from approvals_app.assignment import responder_of
@@ -77,7 +78,7 @@ def respond_to_approval(
     return _standing(approval, approved)
 
 
-def answer_of(approval: Approval) -> Mapping[str, object]:
+def answer_of(approval: Approval) -> Mapping[str, JsonValue]:
     """Return what a decided approval adds to its block's output."""
     responder = approval.responded_by.get_username() if approval.responded_by else ""
     return {

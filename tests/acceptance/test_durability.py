@@ -132,7 +132,7 @@ def connect(data_dir: Path) -> Iterator[RunningStack]:
     broker.close()
 
 
-HELD_IN_THE_MIDDLE = [
+HELD_IN_THE_MIDDLE: list[dict[str, Any]] = [
     {"blockId": "before", "toolType": "NOOP"},
     {
         "blockId": "held",

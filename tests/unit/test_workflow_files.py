@@ -35,7 +35,10 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
         "tags": ["on", "2025-01-01"],
         "metadata": {"estimatedDuration": 60},
     }
-    spelt = "name: n\nblocks: [{blockId: a, toolType: NOOP}]\ntags: [on, 2025-01-01]\nmetadata: {estimatedDuration: 60}\n"
+    spelt = (
+        "name: n\nblocks: [{blockId: a, toolType: NOOP}]\ntags: [on, 2025-01-01]\n"
+        "metadata: {estimatedDuration: 60}\n"
+    )
     assert load_workflow_file(keep(tmp_path / "n.json", json.dumps(body))) == body
     assert load_workflow_file(keep(tmp_path / "n.yaml", spelt)) == body
 

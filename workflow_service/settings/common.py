@@ -201,8 +201,8 @@ SIMPLE_JWT = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Workflow Service",
-    "DESCRIPTION": "Templates, executions and approvals. Sign in at `POST /api/v1/auth/token` and send the access token as "
-    "`Authorization: Bearer …`, or make an API key and send it as `X-Api-Key`.",
+    "DESCRIPTION": "Templates, executions and approvals. Sign in at `POST /api/v1/auth/token` and send the access "
+    "token as `Authorization: Bearer …`, or make an API key and send it as `X-Api-Key`.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
