@@ -190,6 +190,15 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
         what = "maps"
     if what is None and not block.has_tool and not block.asks_people:
         what = "blocks that name an agent but no tool"
+    if node.references.secrets:
+        names = ", ".join(sorted(node.references.secrets))
+        yield Problem(
+            "SECRETS_NOT_SUPPORTED",
+            f"'{node.id}' reads the secrets {names}, which this version does not keep yet",
+            pointer=f"{node.pointer}/configuration",
+            suggestion="Let the agent hold its own credentials",
+            blocks=(block.block_id,),
+        )
     if what is not None:
         yield Problem(
             "TOOL_NOT_SUPPORTED",

@@ -180,6 +180,13 @@ class TestUnsupported:
         assert problem.blocks
         assert problem.pointer.startswith("/blocks/")
 
+    def test_secrets_are_refused_by_name(self) -> None:
+        block = {"tool_type": "API", "configuration": {"headers": {"Authorization": "${secrets.TOKEN}"}}}
+        [problem] = unsupported_features(planned("a->b", a=block))
+        assert problem.code == "SECRETS_NOT_SUPPORTED"
+        assert "TOKEN" in problem.message
+        assert problem.pointer == "/blocks/0/configuration"
+
     def test_nothing_in_a_plan_that_runs(self) -> None:
         person = {"tool_type": None, "human_in_loop": {"required": True}}
         plan = planned("a->b:x == 1; a->c:else; [b,c]->d; d!->e", a={"tool_type": "USE_CASE"}, b=person)
