@@ -13,11 +13,10 @@ from django.test import Client
 from approvals_app.models import ApprovalEvent
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.models import Execution, ExecutionEvent
-from tests.driver import run_until_quiet
-from tests.factories import make_template, make_user, make_workspace, noop, start
-from tests.people import People, asking, make_people, question_of, run_asking
+from tests.factories import make_user
+from tests.people import People, make_people, question_of, run_asking
 from tests.sockets import SocketClient
-from workflow_service.accounts.models import Membership, Role, User
+from workflow_service.accounts.models import Membership, User
 from workflow_service.accounts.tickets import issue_ticket
 from workflow_service.live import FollowingConsumer
 from workflow_service.routing import websocket_application
