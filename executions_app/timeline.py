@@ -15,7 +15,7 @@ from django.db.models import F, QuerySet, TextField
 from django.db.models.functions import Cast, Left, Length
 from pydantic import JsonValue
 
-from executions_app.models import BlockExecution, Execution, WorkerLease
+from executions_app.models import BlockExecution, Execution, ExecutionInput, WorkerLease
 from templates_app.graph_layout import Pair
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.engine.definition import END, Block, JsonObject
@@ -105,6 +105,17 @@ def timeline_of(execution: Execution) -> Timeline:
     return Timeline(
         lines[:MAX_LINES], max(0, len(lines) - MAX_LINES), statuses, dict(_outcomes(rows, compiled))
     )
+
+
+def given_input(execution: Execution) -> Preview:
+    """Return what a run was started with."""
+    text = Cast("input", TextField())
+    start, characters = (
+        ExecutionInput.objects.filter(execution=execution)
+        .values_list(Left(text, PREVIEW_CHARACTERS), Length(text))
+        .get()
+    )
+    return Preview(start, characters)
 
 
 def _rows(execution: Execution) -> QuerySet[BlockExecution]:

@@ -70,10 +70,8 @@ def graph_of(definition: Definition) -> Graph:
 
 
 def _block_node(block: Block) -> GraphNode:
-    tool = str(block.tool_type or "")
-    return GraphNode(
-        block.block_id, block.name or block.block_id, tool or "no tool", asks_people=block.asks_people
-    )
+    tool = str(block.tool_type) if block.has_tool else ""
+    return GraphNode(block.block_id, block.name or block.block_id, tool, asks_people=block.asks_people)
 
 
 def _edges(definition: Definition) -> Iterator[GraphEdge]:

@@ -12,26 +12,14 @@ from django.utils.safestring import SafeString, mark_safe
 
 from templates_app.graph import EdgeStyle, Graph, GraphEdge, GraphNode, NodeShape
 from templates_app.graph_layout import Layout, Pair, lay_out
-from workflow_service.engine.states import BlockStatus
+from workflow_service.badges import GLYPHS, tone_of
 
 NODE_WIDTH, NODE_HEIGHT = 184, 54
-ROW_GAP, COLUMN_GAP, LABELLED_GAP = 26, 56, 132
+ROW_GAP, COLUMN_GAP, LABELLED_GAP = 26, 46, 128
+SMALL_HALF_WIDTH, WAYPOINT_WIDTH = 15.0, 20.0
 MARGIN = 28
 NAME_CHARACTERS, LABEL_CHARACTERS = 24, 20
 
-GLYPHS: Mapping[str, str] = {
-    BlockStatus.PENDING: "·",
-    BlockStatus.READY: "○",
-    BlockStatus.QUEUED: "○",
-    BlockStatus.RUNNING: "▶",
-    BlockStatus.WAITING: "?",
-    BlockStatus.RETRYING: "↻",
-    BlockStatus.COMPLETED: "✓",
-    BlockStatus.FAILED: "✕",
-    BlockStatus.REJECTED: "⊘",
-    BlockStatus.SKIPPED: "»",
-    BlockStatus.CANCELLED: "■",
-}
 MARKERS = ("plain", "taken", "dead", "lost", "error")
 
 Point = tuple[float, float]
@@ -64,12 +52,30 @@ class _Picture:
         self.statuses = statuses
         self.outcomes = outcomes
         self.nodes = {node.id: node for node in graph.nodes}
-        labelled = any(edge.label for edge in graph.edges)
-        self.column = NODE_WIDTH + (LABELLED_GAP if labelled else COLUMN_GAP)
         self.row = NODE_HEIGHT + ROW_GAP
+        self.centres, self.width = self._columns()
+
+    def _columns(self) -> tuple[list[float], float]:
+        """Return the middle of each column and the width of all of them.
+
+        A column is as wide as its widest node, and the gap after it has room for conditions if there are any.
+        """
+        widths = [WAYPOINT_WIDTH] * self.layout.columns
+        gaps = [COLUMN_GAP] * self.layout.columns
+        for node in self.graph.nodes:
+            column = int(self.layout.positions[node.id][0])
+            widths[column] = max(widths[column], 2 * self._half_width(node.id))
+        for edge in self.graph.edges:
+            if edge.label and not self._runs_back(edge):
+                gaps[int(self.layout.positions[edge.source][0])] = LABELLED_GAP
+        centres, left, right = [], float(MARGIN), 0.0
+        for width, gap in zip(widths, gaps, strict=True):
+            centres.append(left + width / 2)
+            right, left = left + width, left + width + gap
+        return centres, right + MARGIN
 
     def draw(self, title: str) -> str:
-        width = (self.layout.columns - 1) * self.column + NODE_WIDTH + 2 * MARGIN
+        width = self.width
         height = (self.layout.rows - 1) * self.row + NODE_HEIGHT + 2 * MARGIN
         if self.layout.back_edges:
             height += ROW_GAP + MARGIN
@@ -96,19 +102,18 @@ class _Picture:
         )
 
     def _centre(self, place: Point) -> Point:
-        return MARGIN + NODE_WIDTH / 2 + place[0] * self.column, MARGIN + NODE_HEIGHT / 2 + place[
-            1
-        ] * self.row
+        column, row = place
+        return self.centres[int(column)], MARGIN + NODE_HEIGHT / 2 + row * self.row
 
     def _half_width(self, node_id: str) -> float:
-        return NODE_WIDTH / 2 if self.nodes[node_id].shape is NodeShape.BLOCK else 15
+        return NODE_WIDTH / 2 if self.nodes[node_id].shape is NodeShape.BLOCK else SMALL_HALF_WIDTH
 
     def _node(self, node: GraphNode) -> str:
         x, y = self._centre(self.layout.positions[node.id])
         status = self.statuses.get(node.id, "")
         words = f"{node.label}: {status or node.detail}" if status or node.detail else node.label
         body = f"<title>{escape(words)}</title>{self._shape(node, x, y, status)}"
-        kind = f"wf-node wf-{node.shape} {f'wf-status-{status}' if status else ''}".strip()
+        kind = f"wf-node wf-{node.shape} {f'wf-tone-{tone_of(status)}' if status else ''}".strip()
         if status and node.shape is NodeShape.BLOCK:
             return (
                 f'<a href="#block-{escape(node.id)}" class="{kind}" aria-label="{escape(words)}">{body}</a>'
@@ -128,7 +133,8 @@ class _Picture:
                 f'<polygon points="{points}"/><text x="{x:g}" y="{y + 4:g}" text-anchor="middle">&amp;</text>'
             )
         left, top = x - NODE_WIDTH / 2, y - NODE_HEIGHT / 2
-        person = '<tspan class="wf-person"> · asks a person</tspan>' if node.asks_people else ""
+        person = '<tspan class="wf-person">asks a person</tspan>' if node.asks_people else ""
+        detail = f"{node.detail} · " if person and node.detail else node.detail
         glyph = GLYPHS.get(status, "")
         badge = (
             f'<circle class="wf-dot" cx="{left + 20:g}" cy="{y:g}" r="10"/>'
@@ -141,7 +147,7 @@ class _Picture:
         return (
             f'<rect x="{left:g}" y="{top:g}" width="{NODE_WIDTH}" height="{NODE_HEIGHT}" rx="7"/>{badge}'
             f'<text class="wf-name" x="{start:g}" y="{y - 3:g}">{escape(_cut(node.label, limit))}</text>'
-            f'<text class="wf-small" x="{start:g}" y="{y + 14:g}">{escape(node.detail)}{person}</text>'
+            f'<text class="wf-small" x="{start:g}" y="{y + 14:g}">{escape(detail)}{person}</text>'
         )
 
     def _points(self, edge: GraphEdge) -> list[Point]:
@@ -193,8 +199,9 @@ class _Picture:
             x, y = (x1 + x2) / 2, max(y1, y2) + NODE_HEIGHT / 2 + ROW_GAP + 10
         else:
             (x1, y1), (x2, y2) = self._points(edge)[:2]
-            # Beside the target, where the edges of several branches are furthest apart.
-            x, y = x1 + (self.column - NODE_WIDTH) / 2, y1 + (y2 - y1) * 0.5 - 5
+            # In the middle of the gap after the source, where the curve is by then.
+            share = min(LABELLED_GAP / 2 / (x2 - x1), 1.0)
+            x, y = x1 + LABELLED_GAP / 2, y1 + (y2 - y1) * share * share * (3 - 2 * share) - 8
         text = escape(_cut(edge.label, LABEL_CHARACTERS))
         return (
             f'<text class="wf-label" x="{x:g}" y="{y:g}" text-anchor="middle">'

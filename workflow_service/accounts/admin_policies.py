@@ -2,17 +2,18 @@
 
 Every list is narrowed to the workspaces in which the user may look; every permission question about one row
 is asked of that row's workspace. A page names the action behind each of its doors; a door without one stays
-shut.
+shut. A superuser may look into every workspace, and act in those of their own.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from workflow_service.accounts.models import Membership, User, Workspace
-from workflow_service.accounts.policies import ROLE_ACTIONS, Action, allows
+from workflow_service.accounts.models import Membership, Role, User, Workspace
+from workflow_service.accounts.policies import READ, Action, permits
 
 
 class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -24,21 +25,21 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     delete_action: ClassVar[Action | None] = None
 
     def workspaces(self, request: HttpRequest, action: Action | None) -> "QuerySet[Workspace]":
-        """Return the workspaces in which the user's role allows ``action``."""
-        user = request.user
-        if action is None or not isinstance(user, User) or not user.is_active or not user.is_staff:
-            return Workspace.objects.none()
-        roles = [role for role, actions in ROLE_ACTIONS.items() if action in actions]
-        memberships = Membership.objects.filter(user=user, role__in=roles)
-        return Workspace.objects.filter(pk__in=memberships.values("workspace_id"))
+        """Return the workspaces in which the user's role allows ``action``; a superuser may read in all."""
+        if _reads_everywhere(request, action):
+            return Workspace.objects.all()
+        held = _roles_by_workspace(request) if action is not None else {}
+        return Workspace.objects.filter(pk__in=[pk for pk, roles in held.items() if permits(roles, action)])
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Narrow every list, and every look-up by key, to what the user may see."""
         found: QuerySet[Any] = super().get_queryset(request)
+        if _reads_everywhere(request, self.view_action):
+            return found
         return found.filter(workspace__in=self.workspaces(request, self.view_action))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.workspaces(request, self.view_action).exists()
+        return self._may(request, self.view_action, None)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self._may(request, self.view_action, obj)
@@ -53,13 +54,29 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self._may(request, self.delete_action, obj)
 
     def _may(self, request: HttpRequest, action: Action | None, row: Model | None) -> bool:
-        if row is None:
-            return self.workspaces(request, action).exists()
+        if action is None:
+            return False
+        if _reads_everywhere(request, action):
+            return True
+        held = _roles_by_workspace(request)
+        if row is not None:
+            return permits(held.get(row.workspace_id, ()), action)  # type: ignore[attr-defined]
+        return any(permits(roles, action) for roles in held.values())
+
+
+def _reads_everywhere(request: HttpRequest, action: Action | None) -> bool:
+    user = request.user
+    return user.is_active and user.is_superuser and action in READ
+
+
+def _roles_by_workspace(request: HttpRequest) -> Mapping[int, Sequence[Role]]:
+    """Return the user's roles by key of the workspace, read once for a request: pages ask dozens of times."""
+    found: dict[int, list[Role]] | None = getattr(request, "_roles_by_workspace", None)
+    if found is None:
+        found = {}
         user = request.user
-        workspace: Workspace = row.workspace  # type: ignore[attr-defined]
-        return (
-            action is not None
-            and isinstance(user, User)
-            and user.is_staff
-            and allows(user, workspace, action)
-        )
+        if isinstance(user, User) and user.is_active and user.is_staff:
+            for pk, role in Membership.objects.filter(user=user).values_list("workspace_id", "role"):
+                found.setdefault(pk, []).append(Role(role))
+        request._roles_by_workspace = found  # type: ignore[attr-defined]
+    return found

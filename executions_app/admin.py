@@ -1,0 +1,170 @@
+"""Admin pages of executions: the list, and one run with its graph, its timeline and its blocks, as it goes
+on.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from executions_app.gantt import gantt_of
+from executions_app.models import Execution, ExecutionEvent, ExecutionLog
+from executions_app.selectors import progress_of
+from executions_app.timeline import Timeline, given_input, timeline_of
+from templates_app.graph import graph_of
+from templates_app.graph_layout import GraphTooLarge
+from templates_app.graph_svg import render_graph
+from templates_app.models import Template
+from templates_app.plans import compiled_version
+from workflow_service.accounts.policies import Action
+from workflow_service.admin_pages import PageAdmin, WordsFilter
+from workflow_service.badges import badge
+from workflow_service.engine.definition import START
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
+from workflow_service.templatetags.workflow_service import duration, moment
+
+EVENTS_SHOWN = 100
+LOGS_SHOWN = 200
+TEMPLATES_OFFERED = 100
+
+
+class TemplateFilter(admin.SimpleListFilter):
+    """Runs of one template; offers the templates that the user may see."""
+
+    title = "template"
+    parameter_name = "template"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        workspaces = model_admin.workspaces(request, Action.EXECUTION_READ)
+        templates = Template.objects.filter(workspace__in=workspaces).order_by("name", "pk")
+        return [(str(pk), name) for pk, name in templates.values_list("pk", "name")[:TEMPLATES_OFFERED]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(template=int(value)) if value and value.isdigit() else queryset
+
+
+@admin.register(Execution)
+class ExecutionAdmin(PageAdmin):
+    view_action = Action.EXECUTION_READ
+    page_template = "admin/execution.html"
+    list_display = ("run", "state", "progress", "began", "took")
+    list_display_links = ("run",)
+    list_filter = (("status", WordsFilter), TemplateFilter, ("priority", WordsFilter), "started_at")
+    list_select_related = ("template", "version", "created_by", "workspace")
+    list_per_page = 50
+    search_fields = ("public_id", "template__name")
+    search_help_text = "Execution id or template name"
+    show_full_result_count = False
+    ordering = ("-id",)
+
+    @admin.display(description="Execution", ordering="id")
+    def run(self, execution: Execution) -> SafeString:
+        return format_html(
+            '{} {}<span class="wf-id wf-snippet">{}</span>',
+            execution.template.name,
+            execution.version.label,
+            execution.public_id,
+        )
+
+    @admin.display(description="Status", ordering="status")
+    def state(self, execution: Execution) -> SafeString:
+        return badge(execution.status)
+
+    @admin.display(description="Progress")
+    def progress(self, execution: Execution) -> SafeString:
+        done = execution.completed_blocks + execution.skipped_blocks
+        return format_html(
+            '<progress class="wf-progress" max="{}" value="{}" aria-label="{} of {} blocks done"></progress> '
+            '<span class="wf-quiet wf-nowrap">{} / {}</span>',
+            execution.total_blocks,
+            done,
+            done,
+            execution.total_blocks,
+            done,
+            execution.total_blocks,
+        )
+
+    @admin.display(description="Started", ordering="started_at")
+    def began(self, execution: Execution) -> SafeString:
+        starter = execution.created_by.get_username()
+        return format_html('{}<span class="wf-snippet">by {}</span>', moment(execution.started_at), starter)
+
+    @admin.display(description="Duration")
+    def took(self, execution: Execution) -> SafeString:
+        took = (execution.completed_at or timezone.now()) - execution.started_at
+        return format_html('<span class="wf-nowrap">{}</span>', duration(took))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related(*self.list_select_related)
+
+    def get_urls(self) -> list[URLPattern]:
+        live = path(
+            "<int:execution_id>/live/",
+            self.admin_site.admin_view(self.live_view),
+            name="executions_app_execution_live",
+        )
+        return [live, *super().get_urls()]
+
+    def live_view(self, request: HttpRequest, execution_id: int) -> HttpResponse:
+        """Return the part of a run's page that changes while it goes on."""
+        execution = self.get_object(request, str(execution_id))
+        if execution is None:
+            raise Http404
+        return render(request, "admin/execution_live.html", self.page_context(request, execution))
+
+    def page_context(self, request: HttpRequest, row: Execution) -> dict[str, Any]:
+        timeline = timeline_of(row)
+        now = timezone.now()
+        ended = row.status in ENDED_EXECUTION_STATUSES
+        current = sum(line.started_at is not None and line.finished_at is None for line in timeline.lines)
+        return {
+            "title": f"Execution {row.public_id}",
+            "execution": row,
+            "ended": ended,
+            "progress": progress_of(row, current),
+            "took": (row.completed_at or now) - row.started_at,
+            "timeline": timeline,
+            "lines": [(line, line.duration(now)) for line in timeline.lines],
+            "gantt": gantt_of(
+                timeline.lines, row.started_at, row.completed_at or now + timedelta(seconds=0.5)
+            ),
+            "graph": picture_of(row, timeline),
+            "events": _newest_events(row),
+            "logs": _newest_logs(row),
+            "given": given_input(row),
+            "live_url": reverse("admin:executions_app_execution_live", args=[row.pk]),
+            "socket_path": f"/ws/executions/{row.public_id}",
+        }
+
+
+def picture_of(execution: Execution, timeline: Timeline) -> SafeString | None:
+    """Return a run's graph with the states of its blocks; None where it is too large to draw."""
+    graph = graph_of(compiled_version(execution.version_id).definition)
+    begun = {
+        (START, name): "taken" for name, status in timeline.statuses.items() if status != BlockStatus.PENDING
+    }
+    try:
+        return render_graph(
+            graph,
+            title=f"Blocks of execution {execution.public_id}",
+            statuses=timeline.statuses,
+            outcomes={**timeline.outcomes, **begun},
+        )
+    except GraphTooLarge:
+        return None
+
+
+def _newest_events(execution: Execution) -> list[ExecutionEvent]:
+    return list(ExecutionEvent.objects.filter(execution_id=execution.pk).order_by("-seq")[:EVENTS_SHOWN])
+
+
+def _newest_logs(execution: Execution) -> list[ExecutionLog]:
+    return list(ExecutionLog.objects.filter(execution_id=execution.pk).order_by("-id")[:LOGS_SHOWN])

@@ -1,0 +1,85 @@
+"""How pages show statuses, durations and JSON."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from workflow_service.badges import badge, tone_of
+
+register = template.Library()
+
+
+@register.filter
+def status_badge(status: str) -> SafeString:
+    """Show a status as a badge."""
+    return badge(str(status))
+
+
+@register.filter
+def tone(status: str) -> str:
+    """Return the tone of a status, for a class name."""
+    return tone_of(str(status))
+
+
+@register.filter
+def words(value: str) -> str:
+    """Show a constant as people write it."""
+    return str(value).replace("_", " ").capitalize()
+
+
+@register.filter
+def duration(value: timedelta | None) -> str:
+    """Show how long something took, in the two largest units that matter; nothing for None."""
+    if value is None:
+        return ""
+    seconds = value.total_seconds()
+    if seconds < 1:
+        return f"{max(0, round(seconds * 1_000))} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{number} {unit}" for number, unit in parts if number]
+    return " ".join(shown[:2])
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """Show a time of day with its date, to the second, in UTC; the machine's form is beside it."""
+    if value is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        value.isoformat(),
+        value.strftime("%Y-%m-%d %H:%M:%S"),
+        value.strftime("%d %b %H:%M:%S") if value.year == timezone.now().year else value.strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    """Show a JSON value with its structure."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@register.filter
+def is_nested(value: Any) -> bool:
+    """Say whether a JSON value is an object or a list with something in it."""
+    return isinstance(value, dict | list) and bool(value)
+
+
+@register.filter
+def plain(value: Any) -> str:
+    """Show a simple JSON value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}".replace(",", "\u202f")
+    return "—" if value in (None, "", [], {}) else str(value)
