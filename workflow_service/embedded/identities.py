@@ -2,16 +2,15 @@
 
 An ordinary user runs it as itself. Root runs it as `nobody` inside a user namespace of its own, which leaves
 the files root's and needs no system user; where the kernel forbids user namespaces, as the real user
-`nobody`, who must then be able to reach the program and the data.
+`nobody`, who is given the cluster's files.
 """
 
 import os
 import pwd
-import stat
 import subprocess
 from pathlib import Path
 
-from workflow_service.embedded.errors import DataDirectoryUnusable, EmbeddedServiceError
+from workflow_service.embedded.errors import DataDirectoryUnusable
 from workflow_service.embedded.processes import Identity, launch_command
 
 PROBE_TIMEOUT_S = 20
@@ -28,13 +27,13 @@ def choose_postgres_identity(cluster: Path, postgres: Path) -> Identity:
             raise DataDirectoryUnusable(cluster, f"it belongs to {_user_name(owner)}")
         return Identity()
     if owner != 0:  # made by an ordinary user, or by root where namespaces were forbidden
-        return _as_user(owner, cluster, postgres)
+        return _as_user(owner)
     namespace = Identity(user_namespace=True)
     if _runs_as(namespace, postgres):
         return namespace
     if cluster.exists():
         raise DataDirectoryUnusable(cluster, "root made it in a user namespace, which the system now forbids")
-    return _as_user(pwd.getpwnam("nobody").pw_uid, cluster, postgres)
+    return _as_user(pwd.getpwnam("nobody").pw_uid)
 
 
 def hand_over(path: Path, identity: Identity) -> None:
@@ -43,32 +42,11 @@ def hand_over(path: Path, identity: Identity) -> None:
         os.chown(path, identity.uid, identity.gid)
 
 
-def _as_user(uid: int, cluster: Path, postgres: Path) -> Identity:
+def _as_user(uid: int) -> Identity:
     try:
-        gid = pwd.getpwuid(uid).pw_gid
+        return Identity(uid=uid, gid=pwd.getpwuid(uid).pw_gid)
     except KeyError:
-        gid = uid
-    _open_for_passage(cluster.parent)
-    for path in (postgres, cluster):
-        for directory in path.parents:
-            if not _may_pass(directory, uid):
-                raise EmbeddedServiceError(
-                    f"Postgres must not run as root, and {_user_name(uid)} cannot reach {path}: {directory} "
-                    "is closed to others. Run as an ordinary user, work in another directory, "
-                    "or set DATABASE_URL."
-                )
-    return Identity(uid=uid, gid=gid)
-
-
-def _open_for_passage(directory: Path) -> None:
-    """Let others pass through our own directory; what is in it stays closed to them."""
-    directory.chmod(directory.stat().st_mode | stat.S_IXGRP | stat.S_IXOTH)
-
-
-def _may_pass(directory: Path, uid: int) -> bool:
-    status = directory.stat()
-    bit = stat.S_IXUSR if status.st_uid == uid else stat.S_IXOTH
-    return bool(status.st_mode & bit)
+        return Identity(uid=uid, gid=uid)
 
 
 def _runs_as(identity: Identity, postgres: Path) -> bool:

@@ -8,12 +8,21 @@ environment.
 """
 
 import argparse
+import contextlib
 import ctypes
 import os
 import sys
 from typing import NoReturn
 
+# <linux/prctl.h>, <linux/capability.h>, <linux/sched.h>
 PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+CAP_DAC_OVERRIDE = 1
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
 CLONE_NEWUSER = 0x10000000
 CANNOT_LAUNCH = 125
 """Exit status when the program was not started, as env(1) and its like use it."""
@@ -46,9 +55,27 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _become_user(uid: int, gid: int) -> None:
+    """Give up root, but keep the right to pass directories that are root's alone, such as /root.
+
+    Without it neither the program nor its data could be reached there. A container may have taken that right from
+    root itself; then only open directories will do.
+    """
+    _checked(_libc().prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl")
+    with contextlib.suppress(
+        OSError
+    ):  # else access(2), which Postgres asks about its programs, ignores the right
+        _checked(_libc().prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0), "prctl")
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
+    header = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
+    kept = (
+        1 << CAP_DAC_OVERRIDE
+    )  # effective, permitted and inheritable, then the same for capabilities from 32
+    sets = (ctypes.c_uint32 * 6)(kept, kept, kept, 0, 0, 0)
+    with contextlib.suppress(OSError):
+        _checked(_libc().capset(header, sets), "capset")
+        _checked(_libc().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0), "prctl")
 
 
 def _enter_user_namespace() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from workflow_service.embedded.errors import DataDirectoryInUse, DataDirectoryUnusable, EmbeddedServiceError
 from workflow_service.embedded.ports import PortUnavailable
@@ -95,7 +96,7 @@ def show_addresses(console: Console, stack: Stack) -> None:
         return
     table = Table(title="Workflow Service", show_header=False, title_style="bold green")
     for name, value in rows:
-        table.add_row(f"[bold]{name}[/bold]", value)
+        table.add_row(Text(name, style="bold"), Text(value))
     console.print(table)
     console.print("Ctrl-C stops everything.", style="dim")
 
