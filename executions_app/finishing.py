@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
@@ -169,7 +170,12 @@ def settle_locked(
 
 
 def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
-    """Start what may start after a settlement, set the run's status, and write; the caller commits."""
+    """Start what may start, or nothing more in a failing run, set the run's status, and write.
+
+    The caller commits.
+    """
+    if settler.run.failing:
+        settler.cancel_open_blocks()
     worker, queue = continue_as or (None, None)
     claim = settler.promote(worker, queue)
     settler.conclude()
@@ -211,6 +217,13 @@ def _fail_poison_row(execution_id: int, error: Exception) -> Aftermath | None:
         aftermath = conclude_locked(settler)
         aftermath.unsettled = bool(tx.one(ANY_UNSETTLED, (execution_id,)).found)
     return aftermath
+
+
+def any_unsettled(execution_id: int) -> bool:
+    """Tell whether a run has finished rows that nobody settled yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(ANY_UNSETTLED, [execution_id])
+        return bool(cursor.fetchone()[0])
 
 
 def log_rows(lines: Logs) -> Jsonb:

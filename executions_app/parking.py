@@ -1,25 +1,30 @@
 """Blocks that stop without finishing: waiting for someone, waiting for another try, or taken back from a dead worker.
 
 These are rare beside finishes, so they wait for the execution row's lock instead of trying it, and may mix engine
-statements with Django's ORM.
+statements with Django's ORM. They settle nothing: a row that cannot be settled must not keep another block from being
+put aside. Where ``unsettled`` says so, ``aftermath.follow_up`` does it after the commit.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
-from executions_app.finishing import Aftermath, Logs, conclude_locked, log_rows
+from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
 from executions_app.run_state import RunState, lock_run
-from executions_app.settlement import BATCH, UNSETTLED, Claim, Error, Settler
+from executions_app.settlement import Claim, Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType
 
 MAX_LOSSES = 5
 
+RECORD_START = """
+    UPDATE executions_app_blockexecution SET unrecorded_start = false
+    WHERE id = %s AND fence = %s AND status = 'RUNNING' AND unrecorded_start
+    RETURNING id, block_id, agent_id, started_at
+"""
 WAIT = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
@@ -48,25 +53,27 @@ def wait_for_person(claim: Claim, record: Callable[[], Mapping[str, JsonValue] |
     """
     with command_transaction() as tx:
         run, settler = _lock(tx, claim.execution_id)
-        settler.settle_rows(unsettled_rows(tx, run))
+        _record_start(tx, settler, claim.block_execution_id, claim.fence)
         row = tx.run(WAIT, (claim.block_execution_id, claim.fence)).fetchone()
         if row is None:
             return _zombie(settler)
         run.slots -= 1
         run.waiting_for_people += 1
-        data = record() or {}
-        settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
-        settler.journal.log(
-            "WARNING", f"Human approval required for block {row.block_id} (Execution: {run.public_id})", row
-        )
-        return conclude_locked(settler)
+        if not run.failing:
+            data = record() or {}
+            settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
+            settler.journal.log(
+                "WARNING", f"Human approval required for block {row.block_id} (Execution: {run.public_id})", row
+            )
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, claim.execution_id)
 
 
 def retry_later(claim: Claim, error: Error, logs: Logs, delay_s: float) -> Aftermath:
     """Put a failed block aside for ``delay_s`` seconds; the sweeper wakes it."""
     with command_transaction() as tx:
         run, settler = _lock(tx, claim.execution_id)
-        settler.settle_rows(unsettled_rows(tx, run))
+        _record_start(tx, settler, claim.block_execution_id, claim.fence)
         row = tx.run(RETRY, (Jsonb(error), delay_s, claim.block_execution_id, claim.fence)).fetchone()
         if row is None:
             return _zombie(settler)
@@ -80,7 +87,8 @@ def retry_later(claim: Claim, error: Error, logs: Logs, delay_s: float) -> After
             {"error": shown, "retryCount": row.retries, "delayMs": round(delay_s * 1_000)},
             row_id=row.id,
         )
-        return conclude_locked(settler)
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, claim.execution_id)
 
 
 def wake_retries(execution_id: int) -> Aftermath:
@@ -90,7 +98,8 @@ def wake_retries(execution_id: int) -> Aftermath:
         if run.status in ENDED_EXECUTION_STATUSES or run.status == "PAUSED":
             return Aftermath()
         settler.add_ready(len(tx.run(WAKE_RETRIES, (execution_id,)).fetchall()))
-        return conclude_locked(settler)
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, execution_id)
 
 
 def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
@@ -101,14 +110,14 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
     """
     with command_transaction() as tx:
         run, settler = _lock(tx, execution_id)
-        settler.settle_rows(unsettled_rows(tx, run))
         for row_id, fence in sorted(lost):
             _take_back_one(tx, run, settler, row_id, fence)
-        settler.settle_rows(unsettled_rows(tx, run))
-        return conclude_locked(settler)
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, execution_id)
 
 
 def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_id: int, fence: int) -> None:
+    _record_start(tx, settler, row_id, fence)
     found = tx.one(LOST_ROW, (row_id,))
     block = settler.plan.nodes[found.node].block
     losses = found.losses + 1
@@ -140,12 +149,20 @@ def _lock(tx: EngineTransaction, execution_id: int) -> tuple[RunState, Settler]:
     return run, Settler(tx, run, compiled_version(run.version_id))
 
 
+def _record_start(tx: EngineTransaction, settler: Settler, row_id: int, fence: int) -> None:
+    """Append the start of a block that was claimed without the lock, before what became of it."""
+    row = tx.run(RECORD_START, (row_id, fence)).fetchone()
+    if row is not None:
+        settler.journal.block_event("block_started", row, row.started_at, {"agentId": row.agent_id})
+
+
+def _looked_again(aftermath: Aftermath, execution_id: int) -> Aftermath:
+    """Say, after the commit, whether somebody finished a block meanwhile who could not lock the run."""
+    aftermath.unsettled = any_unsettled(execution_id)
+    return aftermath
+
+
 def _zombie(settler: Settler) -> Aftermath:
     aftermath = conclude_locked(settler)
     aftermath.accepted = False
     return aftermath
-
-
-def unsettled_rows(tx: EngineTransaction, run: RunState) -> list[Any]:
-    """Return the run's finished rows that nobody settled yet, at most a batch."""
-    return tx.run(UNSETTLED, (run.id, BATCH)).fetchall()

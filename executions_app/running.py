@@ -25,9 +25,9 @@ from django.db import connection
 from django.utils import timezone
 from pydantic import JsonValue
 
+from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block, find_orphans
-from executions_app.dispatch import send_aftermath, send_settle_hint
-from executions_app.finishing import Aftermath, Logs, Result, finish_block, settle_execution
+from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
 from executions_app.parking import retry_later, take_back, wait_for_person
 from executions_app.settlement import Claim, Error
@@ -47,7 +47,6 @@ from workflow_service.settings.config import get_config
 logger = logging.getLogger(__name__)
 
 TIME_SLICE_S = 5.0
-RECHECKS = 3
 DATABASE_RETRY_MAX_S = 2.0
 # Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
 TIMEOUT_GRACE_S = 5.0
@@ -97,30 +96,16 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
         aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
-        send_aftermath(aftermath, claim.execution_id)
-        if aftermath.unsettled:
-            settle_again(claim.execution_id, claim.execution_public_id)
+        follow_up(aftermath, claim.execution_id)
         claim = aftermath.claim
     return done, clean
-
-
-def settle_again(execution_id: int, execution_public_id: str) -> None:
-    """Settle what a concurrent finisher left; after ``RECHECKS`` tries ask for it by message."""
-    for _ in range(RECHECKS):
-        aftermath = persistently(lambda: settle_execution(execution_id))
-        if aftermath is None:
-            continue
-        send_aftermath(aftermath, execution_id)
-        if not aftermath.unsettled:
-            return
-    send_settle_hint(execution_id, execution_public_id)
 
 
 def hand_back(orphans: list[tuple[int, int, int]]) -> None:
     """Give back blocks that were claimed for this worker although it never learned of it."""
     for execution_id, row_id, fence in orphans:
         aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)]))
-        send_aftermath(aftermath, execution_id)
+        follow_up(aftermath, execution_id)
 
 
 def persistently(operation: Callable[[], T]) -> T:

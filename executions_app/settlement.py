@@ -126,8 +126,6 @@ class Settler:
         """Settle unsettled rows (the columns of ``UNSETTLED``) in the order given."""
         for row in rows:
             self._record(row)
-        if self.run.failing:
-            self.cancel_open_blocks()
 
     def begin(self, roots: Iterable[int]) -> None:
         """Make the blocks ready that begin the run."""
@@ -361,7 +359,6 @@ class Settler:
         self.run.error = self.run.error or json.dumps({**error, "blockId": row.block_id})
         self.journal.settled(row.id, BlockStatus.FAILED, None, error)
         self.journal.block_event("block_failed", row, row.finished_at, {"error": error})
-        self.cancel_open_blocks()
 
     # -- what decide asks for
 

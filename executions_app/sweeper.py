@@ -17,11 +17,11 @@ from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from executions_app.dispatch import send_aftermath, send_blocks
+from executions_app.aftermath import follow_up, settle_again
+from executions_app.dispatch import send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.parking import take_back, wake_retries
-from executions_app.running import settle_again
 from executions_app.worker_identity import LEASE_S
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def _guarded(step: Callable[[], object]) -> None:
 
 def _wake_due_retries() -> None:
     for (execution_id,) in _rows(DUE_RETRIES):
-        send_aftermath(wake_retries(execution_id), execution_id)
+        follow_up(wake_retries(execution_id), execution_id)
 
 
 def _send_lost_messages() -> None:
@@ -138,7 +138,7 @@ def _take_back(rows: list[Any]) -> None:
     for execution_id, row_id, fence in rows:
         lost[execution_id].append((row_id, fence))
     for execution_id, blocks in lost.items():
-        send_aftermath(take_back(execution_id, blocks), execution_id)
+        follow_up(take_back(execution_id, blocks), execution_id)
 
 
 def _rows(statement: str, *parameters: int | list[UUID]) -> list[Any]:

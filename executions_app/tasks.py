@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from executions_app import running, sweeper
+from executions_app import aftermath, running, sweeper
 
 
 @shared_task(bind=True)
@@ -19,7 +19,7 @@ def run_block(
 @shared_task
 def settle(*, execution_id: int, execution: str) -> None:
     """Settle what is finished and unsettled in a run."""
-    running.settle_again(execution_id, execution)
+    aftermath.settle_again(execution_id, execution)
 
 
 @shared_task

@@ -6,7 +6,6 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.finishing import WRITE_OUTPUT, Aftermath, conclude_locked
-from executions_app.parking import unsettled_rows
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction
@@ -42,7 +41,8 @@ def complete_waiting(
 
     Locks the execution row, then the block row. An approved block that has a tool becomes ready to run; one without
     is completed with the response. A rejected block is completed with ``approved: false`` where a condition behind it
-    reads ``approved``, else REJECTED. After the commit the caller hands the answer to ``dispatch.send_aftermath``.
+    reads ``approved``, else REJECTED. After the commit the caller hands the answer to ``aftermath.follow_up``, which
+    settles what was finished here.
     """
     run = lock_run(tx, execution_id)
     if run is None:
@@ -74,8 +74,9 @@ def complete_waiting(
             "retryable": False,
         }
         tx.run(FINISH_WAITING, ("REJECTED", Jsonb(error), row.id))
-    settler.settle_rows(unsettled_rows(tx, run))
-    return conclude_locked(settler)
+    aftermath = conclude_locked(settler)
+    aftermath.unsettled = True
+    return aftermath
 
 
 def _output(decision: HumanDecision) -> JsonObject:

@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from django.db import connection
 
+from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block, settle_execution
 from executions_app.models import BlockExecution, BlockOutput, ContextValue, ExecutionEvent, ExecutionLog
@@ -214,7 +215,7 @@ def test_a_block_that_loses_worker_after_worker_fails() -> None:
     for _ in range(5):
         claim = claim_block(execution.pk, block, worker_id()).claim
         assert claim is not None
-        take_back(execution.pk, [(block, claim.fence)])
+        follow_up(take_back(execution.pk, [(block, claim.fence)]), execution.pk)
     execution.refresh_from_db()
     assert execution.status == "FAILED"
     assert execution.error is not None

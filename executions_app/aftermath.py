@@ -1,0 +1,41 @@
+"""What is done after a commit: hints are sent, and whoever held a run's lock looks again.
+
+A finisher that could not lock the run left its row to the holder, who may have read before. So both look again, and
+what they miss the sweeper settles: nothing here must succeed.
+"""
+
+import logging
+
+from django.db import connection
+
+from executions_app.dispatch import send_aftermath, send_settle_hint
+from executions_app.finishing import Aftermath, settle_execution
+from executions_app.transaction import DATABASE_GONE
+
+logger = logging.getLogger(__name__)
+
+RECHECKS = 3
+
+
+def follow_up(aftermath: Aftermath, execution_id: int) -> None:
+    """Send what a transaction left to be sent, and settle what it left unsettled."""
+    send_aftermath(aftermath, execution_id)
+    if aftermath.unsettled:
+        settle_again(execution_id, aftermath.execution_public_id)
+
+
+def settle_again(execution_id: int, execution_public_id: str) -> None:
+    """Settle what a concurrent finisher left; after ``RECHECKS`` tries ask for it by message."""
+    try:
+        for _ in range(RECHECKS):
+            aftermath = settle_execution(execution_id)
+            if aftermath is None:
+                continue
+            send_aftermath(aftermath, execution_id)
+            if not aftermath.unsettled:
+                return
+    except DATABASE_GONE as error:
+        logger.warning("execution %s is left to the sweeper: %s", execution_public_id, error)
+        connection.close()
+        return
+    send_settle_hint(execution_id, execution_public_id)

@@ -1,0 +1,74 @@
+"""What must hold of every run at every moment between transactions, recomputed from its rows."""
+
+from collections import Counter
+
+from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionEvent
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, FINISHED_BLOCK_STATUSES, BlockStatus
+
+ENDS = {f"execution_{status.value.lower()}" for status in ENDED_EXECUTION_STATUSES}
+# Event types of which a block row may have one only.
+ONCE = {"block_completed", "block_failed", "block_rejected"}
+
+
+def assert_consistent(execution: Execution) -> Execution:
+    """Check an execution's counters and numbers against its rows; return it as it stands.
+
+    Call it while nobody works on the execution: it reads several tables, one after the other.
+    """
+    execution = Execution.objects.get(pk=execution.pk)
+    rows = list(BlockExecution.objects.filter(execution=execution))
+    finished = [row for row in rows if row.status in FINISHED_BLOCK_STATUSES]
+    settled = [row for row in rows if row.settled]
+    by_status = Counter(row.status for row in rows)
+    counted = {
+        "active": sum(row.status != BlockStatus.PENDING and not row.settled for row in rows),
+        "slots": sum(row.holds_slot for row in rows),
+        "ready": by_status[BlockStatus.READY],
+        "waiting_for_people": by_status[BlockStatus.WAITING],
+        "completed_blocks": _settled_as(settled, BlockStatus.COMPLETED),
+        "failed_blocks": _settled_as(settled, BlockStatus.FAILED, BlockStatus.REJECTED),
+        "skipped_blocks": _settled_as(settled, BlockStatus.SKIPPED),
+    }
+    assert {name: getattr(execution, name) for name in counted} == counted
+    for row in rows:
+        if row.status in (BlockStatus.QUEUED, BlockStatus.RUNNING):
+            assert row.holds_slot, f"{row} is {row.status} without a slot"
+        assert row in finished or not row.settled, f"{row} is {row.status} and settled"
+        assert not (row.settled and row.unrecorded_start), f"the start of {row} was never recorded"
+    _assert_history(execution, rows)
+    if execution.status in ENDED_EXECUTION_STATUSES:
+        assert execution.active == 0
+        assert execution.completed_at is not None
+    else:
+        assert execution.active > 0, "nothing is left to do and the run has not ended"
+        assert execution.completed_at is None
+    return execution
+
+
+def _settled_as(settled: list[BlockExecution], *statuses: BlockStatus) -> int:
+    """Count blocks as the progress of a run does: gates count where they fail, and only there."""
+    counts_gates = BlockStatus.FAILED in statuses
+    return sum(row.status in statuses and (row.kind == "block" or counts_gates) for row in settled)
+
+
+def _assert_history(execution: Execution, rows: list[BlockExecution]) -> None:
+    events = list(ExecutionEvent.objects.filter(execution_id=execution.pk).order_by("seq"))
+    assert [event.seq for event in events] == list(range(1, execution.event_seq + 1))
+    context = ContextValue.objects.filter(execution_id=execution.pk).order_by("seq")
+    assert list(context.values_list("seq", flat=True)) == list(range(1, execution.context_seq + 1))
+    repeated = Counter((event.type, event.block_execution_id) for event in events if event.type in ONCE)
+    assert not [what for what, times in repeated.items() if times > 1]
+    ends = [event.seq for event in events if event.type in ENDS]
+    expected = [execution.event_seq] if execution.status in ENDED_EXECUTION_STATUSES else []
+    assert ends == expected, "a run ends once, with its last event"
+    order: dict[int, list[str]] = {row.pk: [] for row in rows}
+    for event in events:
+        if event.block_execution_id in order:
+            order[event.block_execution_id].append(event.type)
+    outputs = set(BlockOutput.objects.filter(execution_id=execution.pk).values_list("pk", flat=True))
+    for row in rows:
+        if row.settled and row.status == BlockStatus.COMPLETED and row.kind == "block":
+            assert row.pk in outputs, f"{row} completed and its output is gone"
+            told = order[row.pk]
+            assert told[-1] == "block_completed", f"{row}: {told}"
+            assert "block_started" in told or "approval_responded" in told, f"{row}: {told}"

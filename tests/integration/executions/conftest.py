@@ -1,0 +1,25 @@
+"""A database that a whole module shares: each test looks at runs of its own, and emptying it costs a second."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from pytest_django import DjangoDbBlocker
+
+pytest.register_assert_rewrite("tests.consistency")
+
+
+@pytest.fixture(scope="module")
+def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Let a module's tests write to the real database, committed; empty it when the module is done.
+
+    It has the name of pytest-django's fixture, which thereby knows that a database is wanted.
+    """
+    with django_db_blocker.unblock():
+        try:
+            yield
+        finally:
+            # Ids go on: what is cached by id in this process must not be found again for another row.
+            call_command("flush", verbosity=0, interactive=False, reset_sequences=False)
+            connection.close()
