@@ -5,8 +5,6 @@ and the other is told what stands. A second click is inert: the same answer retu
 opposite one is refused. Nothing here waits for anything but those locks.
 """
 
-from collections.abc import Mapping
-
 from django.utils import timezone
 
 from approvals_app import dispatch, transitions
@@ -77,7 +75,7 @@ def respond_to_approval(
     return _standing(approval, approved)
 
 
-def answer_of(approval: Approval) -> Mapping[str, object]:
+def answer_of(approval: Approval) -> JsonObject:
     """Return what a decided approval adds to its block's output."""
     responder = approval.responded_by.get_username() if approval.responded_by else ""
     return {

@@ -47,5 +47,5 @@ def _name(ticket: str) -> str:
 
 
 @cache
-def _redis() -> "Redis[bytes]":
+def _redis() -> Redis:
     return Redis.from_url(get_config().broker_url(), socket_timeout=5, socket_connect_timeout=5)
