@@ -7,6 +7,7 @@ decides.
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Case, IntegerField, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -94,12 +95,11 @@ class ApprovalAdmin(PageAdmin):
 
     @admin.display(description="Due", ordering="due_at")
     def due(self, approval: Approval) -> SafeString:
-        waits = approval.status == ApprovalStatus.PENDING and approval.due_at is not None
-        overdue = waits and approval.due_at <= timezone.now()
+        overdue = is_overdue(approval)
         return format_html(
             '<span class="{}">{}{}</span><span class="wf-snippet">asked {}</span>',
             "wf-overdue" if overdue else "",
-            moment(approval.due_at) if waits else "—",
+            moment(approval.due_at) if approval.status == ApprovalStatus.PENDING else "—",
             ", overdue" if overdue else "",
             moment(approval.requested_at),
         )
@@ -137,7 +137,7 @@ class ApprovalAdmin(PageAdmin):
         events = ApprovalEvent.objects.filter(workspace_id__in=workspaces.values("pk"))
         newest = events.order_by("-id").values_list("id", flat=True).first()
         context = {"newest_event": newest or 0, **(extra_context or {})}
-        return super().changelist_view(request, context)  # type: ignore[return-value]
+        return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
         respond = path(
@@ -193,9 +193,10 @@ class ApprovalAdmin(PageAdmin):
                 "approvals": queryset.order_by("-id"),
                 "approved": approved,
                 "action": request.POST["action"],
-                "action_checkbox_name": admin.helpers.ACTION_CHECKBOX_NAME,
+                "action_checkbox_name": ACTION_CHECKBOX_NAME,
             }
             return TemplateResponse(request, "admin/approvals_confirm.html", context)
+        chosen = list(queryset.order_by("id"))
         chosen = list(queryset.order_by("id"))
         done = 0
         for approval in chosen:
@@ -209,11 +210,13 @@ class ApprovalAdmin(PageAdmin):
                 )
                 done += 1
             except WorkflowError as error:
-                messages.error(request, f"{approval.block_name or approval.block_id}: {error.message}")
+                name = approval.block_name or approval.block_id
+                messages.error(request, f"{name} of {approval.execution.template.name}: {error.message}")
+        gone = len(request.POST.getlist(ACTION_CHECKBOX_NAME)) - len(chosen)
+        if gone > 0:
+            messages.warning(request, f"{gone} of the selected no longer wait for you.")
         if done:
-            messages.success(
-                request, f"{'Approved' if approved else 'Rejected'} {done} of {queryset.count()}."
-            )
+            messages.success(request, f"{'Approved' if approved else 'Rejected'} {done} of {len(chosen)}.")
         return None
 
     def _page_again(
@@ -235,7 +238,7 @@ class ApprovalAdmin(PageAdmin):
             "execution": row.execution,
             "pending": pending,
             "state": approval_badge(row),
-            "overdue": pending and row.due_at is not None and row.due_at <= now,
+            "overdue": is_overdue(row),
             "objection": responder.objection(row) if pending else None,
             "fields": response_fields(row.response_schema, typed, problems) if pending else [],
             "general_problem": problems.get("", ""),
@@ -250,6 +253,12 @@ def approval_badge(approval: Approval) -> SafeString:
     if approval.status == ApprovalStatus.PENDING:
         return badge("WAITING", tone=WAIT, words="Waiting")
     return badge(approval.status, words="Closed" if approval.status == ApprovalStatus.CANCELLED else None)
+
+
+def is_overdue(approval: Approval) -> bool:
+    """Say whether an approval still waits although its time is over."""
+    due_at = approval.due_at
+    return approval.status == ApprovalStatus.PENDING and due_at is not None and due_at <= timezone.now()
 
 
 def figures_of(given: Any) -> Any:

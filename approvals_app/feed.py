@@ -29,7 +29,7 @@ def append_events(kind: str, approvals: Iterable[Approval], *, now: datetime) ->
             workspace_id=approval.workspace_id,
             approval=approval,
             type=kind,
-            data=_data(approval),
+            data=summary_of(approval),
             created_at=now,
         )
         for approval in approvals
@@ -41,7 +41,7 @@ def append_events(kind: str, approvals: Iterable[Approval], *, now: datetime) ->
     return ApprovalEvent.objects.bulk_create(rows)
 
 
-def _data(approval: Approval) -> JsonObject:
+def summary_of(approval: Approval) -> JsonObject:
     """Return what a notification shows; the question's input stays behind the API."""
     responder = approval.responded_by
     found: dict[str, JsonValue] = {

@@ -60,8 +60,9 @@ class TemplateAdmin(PageAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Count the runs too; the definitions are left where they are."""
-        found = super().get_queryset(request).select_related(*self.list_select_related)
-        return found.defer("current_version__definition").annotate(run_count=Count("executions"))
+        found: QuerySet[Any] = super().get_queryset(request).select_related(*self.list_select_related)
+        counted: QuerySet[Any] = found.annotate(run_count=Count("executions"))
+        return counted.defer("current_version__definition")
 
     def page_context(self, request: HttpRequest, row: Template) -> dict[str, Any]:
         shown = _version_of(row, request.GET.get("version"))
@@ -78,7 +79,7 @@ class TemplateAdmin(PageAdmin):
 def _version_of(template: Template, ordinal: str | None) -> TemplateVersion | None:
     """Return the version that is asked for by number, else the current one; raises ``Http404``."""
     if ordinal is None:
-        return template.versions.filter(pk=template.current_version_id).first()
+        return template.current_version
     number = int(ordinal) if ordinal.isascii() and ordinal.isdigit() and len(ordinal) < 9 else 0
     version = template.versions.filter(ordinal=number).first()
     if version is None:

@@ -137,22 +137,13 @@ def _neighbours(chains: Mapping[Pair, list[Slot]]) -> tuple[dict[Slot, list[Slot
 def _order(
     layers: list[list[Slot]], neighbours: tuple[dict[Slot, list[Slot]], dict[Slot, list[Slot]]]
 ) -> None:
+    """Sort each layer by where its neighbours in the layer before, then in the layer after, stand."""
     left, right = neighbours
     for sweep in range(SWEEPS):
         forward = sweep % 2 == 0
-        side = left if forward else right
-        for layer in layers if forward else reversed(layers):
-            place = (
-                {slot: index for others in layers for index, slot in enumerate(others)}
-                if len(layers) < 3
-                else None
-            )
-            _sort_by_barycentre(layer, side, place or _places(layers, layer, side))
-
-
-def _places(layers: list[list[Slot]], layer: list[Slot], side: Mapping[Slot, list[Slot]]) -> dict[Slot, int]:
-    wanted = {slot for member in layer for slot in side.get(member, ())}
-    return {slot: index for others in layers for index, slot in enumerate(others) if slot in wanted}
+        ordered, side = (layers, left) if forward else (layers[::-1], right)
+        for before, layer in pairwise(ordered):
+            _sort_by_barycentre(layer, side, {slot: index for index, slot in enumerate(before)})
 
 
 def _sort_by_barycentre(

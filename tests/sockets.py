@@ -10,7 +10,11 @@ from asgiref.testing import ApplicationCommunicator
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class SocketClient(ApplicationCommunicator):
+# asgiref has no types for it.
+Communicator: Any = ApplicationCommunicator
+
+
+class SocketClient:
     """One WebSocket: ``connect``, then ``messages``; ``close_code`` where the server is to end it."""
 
     def __init__(
@@ -24,25 +28,29 @@ class SocketClient(ApplicationCommunicator):
             "headers": list(headers),
             "subprotocols": list(subprotocols),
         }
-        super().__init__(application, scope)
+        self._application = Communicator(application, scope)
 
     async def connect(self) -> dict[str, Any] | None:
         """Open the socket and return the server's ``accept``; None where it refused."""
-        await self.send_input({"type": "websocket.connect"})
-        answer: dict[str, Any] = await self.receive_output(timeout=5)
+        await self._application.send_input({"type": "websocket.connect"})
+        answer: dict[str, Any] = await self._application.receive_output(timeout=5)
         return answer if answer["type"] == "websocket.accept" else None
 
     async def messages(self, count: int) -> list[dict[str, Any]]:
         """Return the next messages, each read from JSON."""
-        return [json.loads((await self.receive_output(timeout=5))["text"]) for _ in range(count)]
+        return [json.loads((await self._application.receive_output(timeout=5))["text"]) for _ in range(count)]
 
     async def close_code(self) -> int:
         """Return the code with which the server ends the open socket."""
-        answer = await self.receive_output(timeout=5)
+        answer = await self._application.receive_output(timeout=5)
         assert answer["type"] == "websocket.close", answer
         return int(answer["code"])
 
+    async def hears_nothing(self, *, seconds: float) -> bool:
+        """Return whether the server is silent for so long."""
+        return bool(await self._application.receive_nothing(timeout=seconds))
+
     async def disconnect(self) -> None:
         """Go away, as a client does, and wait until the server has noticed."""
-        await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait(timeout=5)
+        await self._application.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self._application.wait(timeout=5)

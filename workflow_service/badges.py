@@ -39,7 +39,7 @@ GLYPHS: Mapping[str, str] = {
     "RETRYING": "↻",
     "WAITING": "?",
     "WAITING_FOR_APPROVAL": "?",
-    "PAUSED": "‖",  # noqa: RUF001
+    "PAUSED": "‖",
     "READY": "○",
     "QUEUED": "○",
     "PENDING": "·",

@@ -5,10 +5,7 @@ and the other is told what stands. A second click is inert: the same answer retu
 opposite one is refused. Nothing here waits for anything but those locks.
 """
 
-from collections.abc import Mapping
-
 from django.utils import timezone
-from pydantic import JsonValue
 
 from approvals_app import dispatch, transitions
 from approvals_app.assignment import responder_of
@@ -16,7 +13,7 @@ from approvals_app.errors import AlreadyAnswered, ApprovalClosed, NotYourApprova
 from approvals_app.models import Approval
 from approvals_app.response_schema import find_problems
 from approvals_app.selectors import get_approval
-from executions_app.aftermath import follow_up
+from executions_app.dispatch import send_aftermath
 from executions_app.models import BlockExecution, Execution
 from executions_app.services.human import HumanDecision, complete_waiting
 from executions_app.transaction import command_transaction
@@ -74,11 +71,11 @@ def respond_to_approval(
                 )
             dispatch.tell_after_commit([event])
     if aftermath is not None:
-        follow_up(aftermath, approval.execution_id)
+        send_aftermath(aftermath, approval.execution_id)
     return _standing(approval, approved)
 
 
-def answer_of(approval: Approval) -> Mapping[str, JsonValue]:
+def answer_of(approval: Approval) -> JsonObject:
     """Return what a decided approval adds to its block's output."""
     responder = approval.responded_by.get_username() if approval.responded_by else ""
     return {

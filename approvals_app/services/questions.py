@@ -57,8 +57,7 @@ def record_question(question: Question) -> JsonObject:
     )
     events = feed.append_events(feed.REQUESTED, [approval], now=now)
     dispatch.tell_after_commit(events)
-    data: dict[str, JsonValue] = events[0].data
-    return data
+    return feed.summary_of(approval)
 
 
 def close_unneeded(*, limit: int = 200) -> int:

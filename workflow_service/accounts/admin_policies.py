@@ -28,7 +28,9 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Return the workspaces in which the user's role allows ``action``; a superuser may read in all."""
         if _reads_everywhere(request, action):
             return Workspace.objects.all()
-        held = _roles_by_workspace(request) if action is not None else {}
+        if action is None:
+            return Workspace.objects.none()
+        held = _roles_by_workspace(request)
         return Workspace.objects.filter(pk__in=[pk for pk, roles in held.items() if permits(roles, action)])
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":

@@ -59,7 +59,9 @@ def moment(value: datetime | None) -> SafeString | str:
         '<time datetime="{}" title="{} UTC">{}</time>',
         value.isoformat(),
         value.strftime("%Y-%m-%d %H:%M:%S"),
-        value.strftime("%d %b %H:%M:%S") if value.year == timezone.now().year else value.strftime("%Y-%m-%d %H:%M"),
+        value.strftime("%d %b %H:%M:%S")
+        if value.year == timezone.now().year
+        else value.strftime("%Y-%m-%d %H:%M"),
     )
 
 

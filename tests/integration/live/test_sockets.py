@@ -110,7 +110,7 @@ async def test_a_run_is_replayed_and_then_followed(
         "block_rejected",
         "execution_failed",
     ]
-    assert await socket.receive_nothing(timeout=0.1)
+    assert await socket.hears_nothing(seconds=0.1)
 
 
 async def test_a_client_that_comes_back_gets_what_it_missed(
@@ -143,7 +143,7 @@ async def test_a_lost_hint_costs_time_and_no_event(
     monkeypatch.setattr(FollowingConsumer, "poll_s", 0.05)
     socket = sockets(f"/ws/executions/{execution.public_id}?after=4", people.developer)
     await socket.connect()
-    assert await socket.receive_nothing(timeout=0.2)
+    assert await socket.hears_nothing(seconds=0.2)
     # An event without any hint.
     await in_database(
         ExecutionEvent.objects.create,
@@ -299,7 +299,7 @@ async def test_approvals_are_told_to_who_may_read_them(
     (answered,) = await alice.messages(1)
     assert (answered["type"], answered["data"]["status"]) == ("approval_responded", "APPROVED")
     assert (answered["data"]["respondedBy"], answered["canRespond"]) == ("alice", False)
-    assert await stranger.receive_nothing(timeout=0.1)
+    assert await stranger.hears_nothing(seconds=0.1)
 
 
 async def test_approvals_are_replayed_after_an_event(

@@ -1,0 +1,262 @@
+"""Deciding in admin: by POST alone, with the CSRF token, one by one or many at once."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from approvals_app.models import Approval
+from tests.driver import run_until_quiet
+from tests.factories import make_workspace
+from tests.people import People, asking, make_people, question_of, run_asking
+from workflow_service.accounts.models import User
+
+INBOX = "/admin/approvals_app/approval/"
+
+
+@pytest.fixture
+def people(transactional_db: None) -> People:
+    return make_people()
+
+
+def signed_in(user: User, *, csrf: bool = False) -> Client:
+    client = Client(enforce_csrf_checks=csrf)
+    client.force_login(user)
+    return client
+
+
+def respond_path(approval: Approval) -> str:
+    return f"{INBOX}{approval.pk}/respond/"
+
+
+def decide(user: User, approval: Approval, **form: str) -> Any:
+    return signed_in(user).post(respond_path(approval), form, follow=True)
+
+
+def messages_of(response: Any) -> list[str]:
+    return [str(message) for message in response.context["messages"]]
+
+
+def status_of(approval: Approval) -> str:
+    approval.refresh_from_db()
+    return str(approval.status)
+
+
+def test_approving_lets_the_run_go_on(people: People) -> None:
+    execution = run_asking(people)
+    approval = question_of(execution)
+    response = decide(people.alice, approval, decision="approve", comments="go on")
+    assert messages_of(response) == ["Approved: Load rows."]
+    approval.refresh_from_db()
+    assert (approval.status, approval.responded_by, approval.comments, approval.source) == (
+        "APPROVED",
+        people.alice,
+        "go on",
+        "admin",
+    )
+    assert run_until_quiet(execution).status == "COMPLETED"
+
+
+def test_rejecting_ends_it(people: People) -> None:
+    execution = run_asking(people)
+    response = decide(people.alice, question_of(execution), decision="reject")
+    assert messages_of(response) == ["Rejected: Load rows."]
+    assert run_until_quiet(execution).status == "FAILED"
+
+
+def test_looking_decides_nothing(people: People) -> None:
+    approval = question_of(run_asking(people))
+    client = signed_in(people.alice)
+    for path in (
+        respond_path(approval),
+        f"{respond_path(approval)}?decision=approve",
+        f"{INBOX}{approval.pk}/change/?decision=approve",
+        f"{INBOX}?action=approve_selected&_selected_action={approval.pk}&confirmed=yes",
+    ):
+        assert client.get(path).status_code in (200, 302, 405)
+        assert status_of(approval) == "PENDING"
+    assert client.get(respond_path(approval)).status_code == 405
+    assert client.head(respond_path(approval)).status_code == 405
+
+
+def test_an_answer_needs_the_csrf_token(people: People) -> None:
+    approval = question_of(run_asking(people))
+    client = signed_in(people.alice, csrf=True)
+    assert client.post(respond_path(approval), {"decision": "approve"}).status_code == 403
+    form = {"action": "approve_selected", "_selected_action": str(approval.pk), "confirmed": "yes"}
+    assert client.post(INBOX, form).status_code == 403
+    assert status_of(approval) == "PENDING"
+    token = client.get(f"{INBOX}{approval.pk}/change/").context["csrf_token"]
+    answered = client.post(respond_path(approval), {"decision": "approve", "csrfmiddlewaretoken": str(token)})
+    assert answered.status_code == 302
+    assert status_of(approval) == "APPROVED"
+
+
+@pytest.mark.parametrize("decision", ["", "maybe", "APPROVE"])
+def test_an_answer_that_is_none_changes_nothing(people: People, decision: str) -> None:
+    approval = question_of(run_asking(people))
+    response = decide(people.alice, approval, decision=decision)
+    assert messages_of(response) == ["The answer must be to approve or to reject."]
+    assert status_of(approval) == "PENDING"
+
+
+def test_a_second_answer_is_told_what_stands(people: People) -> None:
+    approval = question_of(run_asking(people))
+    decide(people.alice, approval, decision="approve")
+    response = decide(people.bob, approval, decision="reject")
+    assert "already approved by alice" in messages_of(response)[0]
+
+
+def test_who_may_not_answer_is_refused(people: People) -> None:
+    approval = question_of(run_asking(people, asking(assignees=["user:bob"])))
+    assert "assigned to user:bob" in messages_of(decide(people.alice, approval, decision="approve"))[0]
+    assert "approval:respond" in messages_of(decide(people.developer, approval, decision="approve"))[0]
+    refused = signed_in(people.stranger).post(respond_path(approval), {"decision": "approve"})
+    assert refused.status_code == 404
+    anonymous = Client().post(respond_path(approval), {"decision": "approve"})
+    assert anonymous["Location"].startswith("/admin/login/")
+    assert status_of(approval) == "PENDING"
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["limit", "mode"],
+    "properties": {
+        "limit": {"type": "integer", "minimum": 1},
+        "mode": {"enum": ["strict", "lenient"]},
+        "notify": {"type": "boolean"},
+        "until": {"type": "string", "format": "date"},
+        "more": {"type": "object"},
+    },
+}
+
+
+def test_a_form_asks_for_what_the_schema_names(people: People) -> None:
+    approval = question_of(run_asking(people, asking(type="INPUT", inputSchema=SCHEMA)))
+    html = signed_in(people.alice).get(f"{INBOX}{approval.pk}/change/").content.decode()
+    for control in (
+        '<input id="id_response.limit" name="response.limit" type="number"',
+        '<select id="id_response.mode" name="response.mode" required',
+        '<select id="id_response.notify"',
+        'name="response.until" type="date"',
+        '<textarea id="id_response.more"',
+    ):
+        assert control in html
+    form = {
+        "response.limit": "500",
+        "response.mode": "strict",
+        "response.notify": "true",
+        "response.until": "",
+        "response.more": '{"a": [1]}',
+    }
+    decide(people.alice, approval, decision="approve", **form)
+    approval.refresh_from_db()
+    assert approval.response == {"limit": 500, "mode": "strict", "notify": True, "more": {"a": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ({"response.limit": "0", "response.mode": "strict"}, "less than the minimum of 1"),
+        ({"response.limit": "many", "response.mode": "strict"}, "is not JSON"),
+        ({"response.limit": "NaN", "response.mode": "strict"}, "NaN is not a JSON number"),
+        ({"response.limit": "1", "response.mode": "<b>odd</b>"}, "is not one of"),
+        ({"response.limit": "1"}, "mode&#x27; is a required property"),
+        ({"response.limit": "1", "response.mode": "strict", "response.more": "{" * 300}, "nested deeper"),
+        ({"response.limit": "1", "response.mode": "strict", "response.until": "soon"}, "is not a &#x27;date"),
+    ],
+)
+def test_a_response_that_does_not_fit_is_shown_again_with_its_place(
+    people: People, form: dict[str, str], problem: str
+) -> None:
+    approval = question_of(run_asking(people, asking(type="INPUT", inputSchema=SCHEMA)))
+    response = decide(people.alice, approval, decision="approve", comments="kept", **form)
+    html = response.content.decode()
+    assert response.status_code == 422
+    assert problem in html
+    assert 'role="alert"' in html
+    assert ">kept</textarea>" in html
+    assert "<b>odd" not in html
+    assert status_of(approval) == "PENDING"
+
+
+def test_a_schema_of_no_plain_fields_takes_json(people: People) -> None:
+    schema = {"type": "object", "minProperties": 1}
+    approval = question_of(run_asking(people, asking(type="INPUT", inputSchema=schema)))
+    for text, words in (
+        ("[1]", "must be a JSON object"),
+        ("{", "is not JSON"),
+        ("{}", "should be non-empty"),
+    ):
+        response = decide(people.alice, approval, decision="approve", response=text)
+        assert response.status_code == 422
+        assert words in response.content.decode()
+    decide(people.alice, approval, decision="approve", response='{"a": 1}')
+    assert status_of(approval) == "APPROVED"
+
+
+def test_many_are_answered_at_once_after_asking_again(people: People) -> None:
+    plain = [question_of(run_asking(people)) for _ in range(2)]
+    form = question_of(run_asking(people, asking("ask", type="INPUT", inputSchema=SCHEMA)))
+    elsewhere = replace(people, workspace=make_workspace())
+    foreign = question_of(run_asking(elsewhere))
+    client = signed_in(people.alice)
+    selected = [str(approval.pk) for approval in (*plain, form, foreign)]
+    asked = client.post(INBOX, {"action": "approve_selected", "_selected_action": selected})
+    assert asked.status_code == 200
+    assert "Approve the selected?" in asked.content.decode()
+    assert [status_of(approval) for approval in plain] == ["PENDING", "PENDING"]
+    done = client.post(
+        INBOX,
+        {
+            "action": "approve_selected",
+            "_selected_action": selected,
+            "confirmed": "yes",
+            "comments": "all fine",
+        },
+        follow=True,
+    )
+    told = messages_of(done)
+    assert any("limit" in text and "required" in text for text in told)
+    assert "Approved 2 of 3." in told
+    assert "1 of the selected no longer wait for you." in told
+    assert [status_of(approval) for approval in (*plain, form, foreign)] == [
+        "APPROVED",
+        "APPROVED",
+        "PENDING",
+        "PENDING",
+    ]
+    assert plain[0].comments == "all fine"
+
+
+def test_many_are_rejected_at_once(people: People) -> None:
+    approvals = [question_of(run_asking(people)) for _ in range(2)]
+    form = {
+        "action": "reject_selected",
+        "_selected_action": [str(approval.pk) for approval in approvals],
+        "confirmed": "yes",
+    }
+    assert "Rejected 2 of 2." in messages_of(signed_in(people.alice).post(INBOX, form, follow=True))
+    assert [status_of(approval) for approval in approvals] == ["REJECTED", "REJECTED"]
+
+
+def test_who_only_reads_is_offered_no_answers(people: People) -> None:
+    run_asking(people)
+    html = signed_in(people.developer).get(INBOX).content.decode()
+    assert "approve_selected" not in html
+
+
+def test_the_inbox_shows_first_what_waits_and_can_show_only_mine(people: People) -> None:
+    first = question_of(run_asking(people, asking(message="first")))
+    answered = question_of(run_asking(people, asking(message="second")))
+    decide(people.alice, answered, decision="approve")
+    run_asking(people, asking(message="third", assignees=["user:bob"]))
+    client = signed_in(people.alice)
+    html = client.get(INBOX).content.decode()
+    assert html.index("third") < html.index("first") < html.index("second")
+    mine = client.get(INBOX, {"inbox": "mine"}).content.decode()
+    assert "first" in mine
+    assert "third" not in mine
+    assert "second" not in mine
+    assert status_of(first) == "PENDING"
