@@ -6,7 +6,7 @@ from workflow_service.settings.common import CONFIG, EXAMPLE_USE_CASES
 USE_CASE_MODULES = EXAMPLE_USE_CASES if CONFIG.use_case_modules is None else CONFIG.use_case_modules
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-STATIC_ROOT = None  # type: ignore[assignment]
+STATIC_ROOT = None
 # Static files are looked up when they are asked for: most tests ask for none.
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True

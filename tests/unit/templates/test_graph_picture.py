@@ -17,7 +17,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def picture(blocks: list[dict[str, object]], **fields: object) -> Graph:
-    return graph_of(load_definition({"blocks": blocks, **fields}))  # type: ignore[dict-item]
+    return graph_of(load_definition({"blocks": blocks, **fields}))
 
 
 def test_a_graph_has_start_blocks_gates_and_end() -> None:
