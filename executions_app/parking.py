@@ -63,7 +63,9 @@ def wait_for_person(claim: Claim, record: Callable[[], Mapping[str, JsonValue] |
             data = record() or {}
             settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
             settler.journal.log(
-                "WARNING", f"Human approval required for block {row.block_id} (Execution: {run.public_id})", row
+                "WARNING",
+                f"Human approval required for block {row.block_id} (Execution: {run.public_id})",
+                row,
             )
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, claim.execution_id)
