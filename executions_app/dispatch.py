@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from celery import chord, group
+from celery import chord, current_app, group
 from celery.canvas import Signature
 from channels.layers import get_channel_layer
 from kombu.exceptions import OperationalError
@@ -22,6 +22,14 @@ from executions_app.journal import Queued
 
 logger = logging.getLogger(__name__)
 HINT_INTERVAL_S = 0.02
+QUEUES = ("high", "default", "low")
+# While more messages than this wait in a queue its blocks are not lost but late, and are not sent again.
+LONG_QUEUE = 2_000
+# RuntimeError is what a chord raises where Redis does not answer.
+BROKER_GONE = (OperationalError, RedisError, OSError, RuntimeError)
+# After a failure nothing is tried for so long: who has many blocks to send must not wait for each.
+BROKER_PAUSE_S = 1.0
+_broker_rests_until = 0.0
 
 
 def send_aftermath(aftermath: Aftermath, execution_id: int) -> None:
@@ -69,11 +77,38 @@ def send_settle_hint(execution_id: int, execution_public_id: str) -> None:
     _publish(settle.si(execution_id=execution_id, execution=execution_public_id))
 
 
+def find_long_queues() -> list[str] | None:
+    """Return the queues in which messages are late rather than lost; None while the broker does not answer."""
+    if _broker_rests():
+        return None
+    try:
+        with current_app.connection_for_read() as broker:
+            client = broker.default_channel.client
+            return [queue for queue in QUEUES if client.llen(queue) > LONG_QUEUE]
+    except AttributeError:
+        return []  # a broker other than Redis: sending again is harmless
+    except BROKER_GONE as error:
+        _let_broker_rest(error)
+        return None
+
+
 def _publish(signature: Signature) -> None:
+    if _broker_rests():
+        return
     try:
         signature.apply_async(retry=False)
-    except (OperationalError, RedisError, OSError) as error:
-        logger.warning("a hint could not be sent, the sweeper will repeat it: %s", error)
+    except BROKER_GONE as error:
+        _let_broker_rest(error)
+
+
+def _broker_rests() -> bool:
+    return time.monotonic() < _broker_rests_until
+
+
+def _let_broker_rest(error: Exception) -> None:
+    global _broker_rests_until
+    _broker_rests_until = time.monotonic() + BROKER_PAUSE_S
+    logger.warning("the broker does not answer, the sweeper will repeat what is not sent: %s", error)
 
 
 class _HintSender:

@@ -2,12 +2,16 @@
 
 A thread in the Celery worker's parent renews the leases of its living children every two seconds and drops those of
 dead ones at once; so a busy child cannot starve its own lease, and a killed one is noticed without waiting for it to
-run out. Database time alone decides what has expired.
+run out. Database time alone decides what has expired. What takes longer, giving the blocks of the dead to others and
+sweeping where nobody else does, is done by a second thread: it may wait for locks, and a lease must not.
 """
 
 import logging
 import os
+import queue
+import socket
 import threading
+import time
 from typing import Any
 from uuid import UUID
 
@@ -17,18 +21,25 @@ from django.db import Error as DjangoDatabaseError
 from django.db import connection
 
 from executions_app import worker_identity
-from executions_app.sweeper import GAP_S, sweep, take_back_blocks_of
+from executions_app.sweeper import sweep, take_back_blocks_of
+from executions_app.transaction import forget_broken_connection
 from executions_app.worker_identity import LEASE_S
 
 logger = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 0.25
 RENEW_INTERVAL_S = 2.0
+REPAIR_INTERVAL_S = 0.5
+# With the interval it stays below the sweeper's GAP_S: after a longer gap no lease expires, so a stand-in that came
+# later would never take a block back.
+SWEEP_OVERDUE_S = 2
 
 CHILDREN = "SELECT id, pid FROM executions_app_workerlease WHERE boot_id = %s"
 RENEW = """
-    UPDATE executions_app_workerlease SET expires_at = clock_timestamp() + make_interval(secs => %s)
-    WHERE id = ANY(%s)
+    INSERT INTO executions_app_workerlease (id, pid, boot_id, hostname, started_at, expires_at)
+    SELECT l.id, l.pid, %s, %s, clock_timestamp(), clock_timestamp() + make_interval(secs => %s)
+    FROM unnest(%s::uuid[], %s::int[]) AS l(id, pid)
+    ON CONFLICT (id) DO UPDATE SET expires_at = EXCLUDED.expires_at
 """
 DROP = "DELETE FROM executions_app_workerlease WHERE id = ANY(%s)"
 SWEEP_OVERDUE = """
@@ -37,31 +48,48 @@ SWEEP_OVERDUE = """
 """
 
 
-class LeaseKeeper(threading.Thread):
-    """Renews the leases of this process's living children; sweeps where nobody else does."""
+class _Watch(threading.Thread):
+    """Does ``look`` every ``interval_s`` seconds until it is stopped, whatever becomes of the database."""
 
-    def __init__(self) -> None:
-        super().__init__(name="lease-keeper", daemon=True)
+    def __init__(self, name: str, interval_s: float) -> None:
+        super().__init__(name=name, daemon=True)
+        self._interval_s = interval_s
         self._stopped = threading.Event()
-        self._children: dict[UUID, int] = {}
 
     def stop(self) -> None:
         self._stopped.set()
 
     def run(self) -> None:
-        since_renewal_s = RENEW_INTERVAL_S
-        while not self._stopped.wait(WATCH_INTERVAL_S):
-            since_renewal_s += WATCH_INTERVAL_S
+        while not self._stopped.wait(self._interval_s):
             try:
-                self._drop_dead()
-                if since_renewal_s >= RENEW_INTERVAL_S:
-                    self._renew()
-                    since_renewal_s = 0.0
-                    self._sweep_if_overdue()
+                forget_broken_connection()
+                self.look()
             except (DjangoDatabaseError, psycopg.Error) as error:
-                logger.warning("leases could not be kept, trying again: %s", error)
+                logger.warning("%s could not look, trying again: %s", self.name, error)
                 connection.close()
+            except Exception:
+                # Without this thread the leases of a healthy worker would run out.
+                logger.exception("%s failed, trying again", self.name)
         connection.close()
+
+    def look(self) -> None:
+        raise NotImplementedError
+
+
+class LeaseKeeper(_Watch):
+    """Renews the leases of this process's living children and drops those of dead ones."""
+
+    def __init__(self, repairer: "Repairer") -> None:
+        super().__init__("lease-keeper", WATCH_INTERVAL_S)
+        self._repairer = repairer
+        self._children: dict[UUID, int] = {}
+        self._renewed_at = -RENEW_INTERVAL_S
+
+    def look(self) -> None:
+        self._drop_dead()
+        if time.monotonic() - self._renewed_at >= RENEW_INTERVAL_S:
+            self._renew()
+            self._renewed_at = time.monotonic()
 
     def _drop_dead(self) -> None:
         dead = [identity for identity, pid in self._children.items() if not is_running(pid)]
@@ -71,32 +99,52 @@ class LeaseKeeper(threading.Thread):
             cursor.execute(DROP, [dead])
         for identity in dead:
             logger.warning("worker process %s died", self._children.pop(identity))
-        take_back_blocks_of(dead)
+        self._repairer.take_back(dead)
 
     def _renew(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(CHILDREN, [worker_identity.BOOT_ID])
-            self._children = dict(cursor.fetchall())
-            living = [identity for identity, pid in self._children.items() if is_running(pid)]
-            cursor.execute(RENEW, [LEASE_S, living])
+            self._children |= dict(cursor.fetchall())
+            living = {identity: pid for identity, pid in self._children.items() if is_running(pid)}
+            # A lease that is gone, as after hours without a renewal, is written anew.
+            cursor.execute(
+                RENEW,
+                [worker_identity.BOOT_ID, socket.gethostname(), LEASE_S, list(living), list(living.values())],
+            )
 
-    def _sweep_if_overdue(self) -> None:
+
+class Repairer(_Watch):
+    """Gives the blocks of dead children to others, and sweeps where nobody else does."""
+
+    def __init__(self) -> None:
+        super().__init__("repairer", REPAIR_INTERVAL_S)
+        self._dead: queue.SimpleQueue[list[UUID]] = queue.SimpleQueue()
+
+    def take_back(self, dead: list[UUID]) -> None:
+        """Have the blocks of these worker processes given to others, soon."""
+        self._dead.put(dead)
+
+    def look(self) -> None:
+        while not self._dead.empty():
+            take_back_blocks_of(self._dead.get())
         with connection.cursor() as cursor:
-            cursor.execute(SWEEP_OVERDUE, [GAP_S])
+            cursor.execute(SWEEP_OVERDUE, [SWEEP_OVERDUE_S])
             (overdue,) = cursor.fetchone()
         if overdue:
             sweep()
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a child of this process runs, without reaping it."""
+    """Tell whether a child of this process runs, without reaping it. The process itself does."""
+    if pid == os.getpid():
+        return True
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     except ChildProcessError:
         return False
 
 
-_keepers: list[LeaseKeeper] = []
+_watches: list[_Watch] = []
 
 
 @signals.worker_process_init.connect
@@ -106,15 +154,16 @@ def register_child(**_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def start_keeper(**_: Any) -> None:
+def start_watches(**_: Any) -> None:
     """Start keeping leases in a worker's parent."""
-    keeper = LeaseKeeper()
-    _keepers.append(keeper)
-    keeper.start()
+    repairer = Repairer()
+    _watches.extend([LeaseKeeper(repairer), repairer])
+    for watch in _watches:
+        watch.start()
 
 
 @signals.worker_shutdown.connect
-def stop_keepers(**_: Any) -> None:
+def stop_watches(**_: Any) -> None:
     """Stop keeping leases; those of processes that still finish their block run out on their own."""
-    for keeper in _keepers:
-        keeper.stop()
+    for watch in _watches:
+        watch.stop()

@@ -72,7 +72,7 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
 
     Nothing to claim is no error: a duplicate or late message does nothing.
     """
-    worker = worker_id()
+    worker = persistently(worker_id)
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
         hand_back(answer.orphans)

@@ -9,19 +9,18 @@ transaction.
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from django.db import connection, transaction
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from executions_app.aftermath import follow_up, settle_again
-from executions_app.dispatch import send_blocks
+from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.parking import take_back, wake_retries
+from executions_app.transaction import forget_broken_connection
 from executions_app.worker_identity import LEASE_S
 
 logger = logging.getLogger(__name__)
@@ -31,8 +30,6 @@ GAP_S = 3
 UNSETTLED_AGE_S = 1
 RESENDS_PER_TICK = 500
 RESEND_MAX_S = 300
-# While more messages than this wait in a queue its blocks are not lost but late, and are not sent again.
-LONG_QUEUE = 2_000
 
 BEGIN_SWEEP = "SELECT pg_try_advisory_xact_lock(%s)"
 READ_CLOCK = """
@@ -49,10 +46,10 @@ DUE_RETRIES = """
 LOST_MESSAGES = """
     WITH late AS (
         SELECT id FROM executions_app_blockexecution
-        WHERE status = 'QUEUED' AND next_send_at <= clock_timestamp()
+        WHERE status = 'QUEUED' AND next_send_at <= clock_timestamp() AND NOT queue = ANY(%s)
         ORDER BY next_send_at LIMIT %s FOR UPDATE SKIP LOCKED)
     UPDATE executions_app_blockexecution b SET sends = sends + 1,
-        next_send_at = clock_timestamp() + make_interval(secs => least(%s, 5 * power(2, sends + 1)))
+        next_send_at = clock_timestamp() + make_interval(secs => least(%s, 5 * power(2, least(sends, 10) + 1)))
     FROM late, executions_app_execution e WHERE b.id = late.id AND e.id = b.execution_id
     RETURNING b.id, b.execution_id, e.public_id, b.block_id, b.queue
 """
@@ -79,6 +76,7 @@ UNSETTLED_RUNS = """
 
 def sweep() -> bool:
     """Repair what can be repaired now; returns False if another sweeper is at it."""
+    forget_broken_connection()
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(BEGIN_SWEEP, [SWEEP_LOCK])
         if not cursor.fetchone()[0]:
@@ -102,15 +100,20 @@ def _guarded(step: Callable[[], object]) -> None:
 
 def _wake_due_retries() -> None:
     for (execution_id,) in _rows(DUE_RETRIES):
-        follow_up(wake_retries(execution_id), execution_id)
+        _guarded(partial(_wake_retries_of, execution_id))
+
+
+def _wake_retries_of(execution_id: int) -> None:
+    follow_up(wake_retries(execution_id), execution_id)
 
 
 def _send_lost_messages() -> None:
-    if _queue_is_long():
+    long = find_long_queues()
+    if long is None:
         return
     late: dict[tuple[int, str], list[Queued]] = defaultdict(list)
     for row_id, execution_id, public_id, block_id, queue in _rows(
-        LOST_MESSAGES, RESENDS_PER_TICK, RESEND_MAX_S
+        LOST_MESSAGES, long, RESENDS_PER_TICK, RESEND_MAX_S
     ):
         late[execution_id, public_id].append(Queued(row_id, block_id, queue, None))
     for (execution_id, public_id), blocks in late.items():
@@ -119,7 +122,7 @@ def _send_lost_messages() -> None:
 
 def _settle_leftovers() -> None:
     for execution_id, public_id in _rows(UNSETTLED_RUNS, UNSETTLED_AGE_S):
-        settle_again(execution_id, public_id)
+        _guarded(partial(settle_again, execution_id, public_id))
 
 
 def _take_back_lost_blocks() -> None:
@@ -138,19 +141,15 @@ def _take_back(rows: list[Any]) -> None:
     for execution_id, row_id, fence in rows:
         lost[execution_id].append((row_id, fence))
     for execution_id, blocks in lost.items():
-        follow_up(take_back(execution_id, blocks), execution_id)
+        _guarded(partial(_take_back_of, execution_id, blocks))
 
 
-def _rows(statement: str, *parameters: int | list[UUID]) -> list[Any]:
+def _take_back_of(execution_id: int, blocks: list[tuple[int, int]]) -> None:
+    follow_up(take_back(execution_id, blocks), execution_id)
+
+
+def _rows(statement: str, *parameters: int | list[UUID] | list[str]) -> list[Any]:
+    forget_broken_connection()
     with connection.cursor() as cursor:
         cursor.execute(statement, list(parameters) or None)
         return list(cursor.fetchall())
-
-
-def _queue_is_long() -> bool:
-    try:
-        with current_app.connection_for_read() as broker:
-            client = broker.default_channel.client
-            return any(client.llen(queue) > LONG_QUEUE for queue in ("high", "default", "low"))
-    except (AttributeError, OperationalError, RedisError, OSError):
-        return False  # another broker, or none at the moment: sending again is harmless

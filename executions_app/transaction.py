@@ -14,7 +14,14 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg.rows import namedtuple_row
 
 # The server is gone or would not wait: what was asked is to be asked again, unlike a statement that is wrong.
-DATABASE_GONE = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+DATABASE_GONE = (
+    OperationalError,
+    InterfaceError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    # For psycopg an internal error: the server closed the connection of a process that was stopped.
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 
 
 class EngineTransaction:
@@ -47,6 +54,7 @@ def pipelined_transaction() -> Iterator[EngineTransaction]:
     """
     if connection.in_atomic_block:
         raise RuntimeError("an engine transaction must be the outermost one")
+    forget_broken_connection()
     connection.ensure_connection()
     raw = connection.connection
     opened = EngineTransaction(raw)
@@ -62,5 +70,16 @@ def pipelined_transaction() -> Iterator[EngineTransaction]:
 @contextmanager
 def command_transaction() -> Iterator[EngineTransaction]:
     """Open a durable transaction in which engine statements and Django's ORM may be mixed."""
+    forget_broken_connection()
     with transaction.atomic(durable=True):
         yield EngineTransaction(connection.connection)
+
+
+def forget_broken_connection() -> None:
+    """Close Django's connection where it is known to be lost, so that the next statement opens another.
+
+    Django itself keeps it until the end of a request, and a worker has none; a transaction cannot even begin on it.
+    """
+    raw = connection.connection
+    if raw is not None and raw.closed and not connection.in_atomic_block:
+        connection.close()

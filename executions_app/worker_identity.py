@@ -27,8 +27,10 @@ def worker_id() -> UUID:
     """Return this process's id, registering its lease on the first call in it."""
     global _identity
     if _identity is None or _identity[0] != os.getpid():
-        _identity = (os.getpid(), uuid4())
-        register_lease(_identity[1])
+        identity = uuid4()
+        register_lease(identity)
+        # Not before the lease is written: without one every block of this process would be taken back.
+        _identity = (os.getpid(), identity)
     return _identity[1]
 
 

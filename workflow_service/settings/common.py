@@ -133,11 +133,16 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # The visibility timeout is above every block's own timeout within one time slice; a late redelivery is harmless.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3_600,
-    "socket_timeout": 5,
-    "socket_connect_timeout": 5,
+    "socket_timeout": 2,
+    "socket_connect_timeout": 1,
     "socket_keepalive": True,
     "health_check_interval": 10,
+    # A message is a hint: who sends it gives up at once, and the sweeper repeats it.
+    "max_retries": 0,
 }
+CELERY_REDIS_SOCKET_TIMEOUT = 2
+CELERY_REDIS_SOCKET_CONNECT_TIMEOUT = 1
+CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS = {"retry_policy": {"max_retries": 0}}
 CELERY_RESULT_EXPIRES = 3_600
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"

@@ -1,0 +1,190 @@
+"""What the sweeper repairs, and that nothing which is broken keeps it from repairing the rest."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from executions_app import dispatch, leases, sweeper
+from executions_app.claiming import claim_block
+from executions_app.finishing import Result, finish_block
+from executions_app.models import BlockExecution, Execution, SweeperState, WorkerLease
+from executions_app.parking import retry_later
+from executions_app.settlement import Claim
+from executions_app.sweeper import sweep
+from executions_app.worker_identity import worker_id
+from tests.consistency import assert_consistent
+from tests.driver import queued_blocks, run_until_quiet
+from tests.factories import event_types, make_template, noop, start, statuses
+from tests.locks import connect_elsewhere, locked_elsewhere
+from workflow_service.engine.states import BlockStatus
+
+pytestmark = pytest.mark.usefixtures("db", "leases_expire")
+
+ERROR = {"type": "NETWORK_ERROR", "message": "again", "retryable": True}
+
+
+@pytest.fixture
+def leases_expire(db: None) -> None:
+    """Say that the last tick was a moment ago: after a gap no lease expires."""
+    SweeperState.objects.update_or_create(
+        id=1, defaults={"last_tick_at": timezone.now(), "grace_until": None}
+    )
+
+
+def claim_one(execution: Execution, worker: object = None) -> Claim:
+    claim = claim_block(execution.pk, queued_blocks(execution)[0], worker or worker_id()).claim
+    assert claim is not None
+    return claim
+
+
+def due_retry() -> Execution:
+    execution = start(make_template([noop("once")]))
+    retry_later(claim_one(execution), ERROR, (), 0.0)
+    return execution
+
+
+def make_late(execution: Execution, sends: int) -> None:
+    BlockExecution.objects.filter(execution=execution, status="QUEUED").update(
+        next_send_at=timezone.now() - timedelta(seconds=1), sends=sends
+    )
+
+
+def sends_of(execution: Execution) -> int:
+    return BlockExecution.objects.get(execution=execution, status="QUEUED").sends
+
+
+def test_a_due_retry_is_queued_again() -> None:
+    execution = due_retry()
+    assert statuses(execution) == {"once": "RETRYING"}
+    assert sweep()
+    assert statuses(execution) == {"once": "QUEUED"}
+    assert_consistent(execution)
+    assert run_until_quiet(execution).status == "COMPLETED"
+    assert event_types(execution).count("block_retrying") == 1
+
+
+def test_what_a_finisher_could_not_settle_is_settled() -> None:
+    execution = start(make_template([noop("one"), noop("two", dependencies=["one"])]))
+    claim = claim_one(execution)
+    with locked_elsewhere(execution.pk):
+        finish_block(claim, Result(BlockStatus.COMPLETED, output={}))
+    BlockExecution.objects.filter(pk=claim.block_execution_id).update(
+        finished_at=timezone.now() - timedelta(seconds=2)
+    )
+    sweep()
+    assert statuses(execution) == {"one": "COMPLETED", "two": "QUEUED"}
+    assert_consistent(execution)
+
+
+def test_a_block_of_a_worker_without_a_lease_is_given_to_others() -> None:
+    execution = start(make_template([noop("once")]))
+    claim_one(execution, uuid4())
+    sweep()
+    assert statuses(execution) == {"once": "QUEUED"}
+    assert_consistent(execution)
+    assert run_until_quiet(execution).status == "COMPLETED"
+
+
+def test_an_execution_that_is_locked_does_not_keep_others_from_being_swept() -> None:
+    stuck, other = due_retry(), due_retry()
+    lost_stuck, lost = start(make_template([noop("once")])), start(make_template([noop("once")]))
+    claim_one(lost_stuck, uuid4())
+    claim_one(lost, uuid4())
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+    try:
+        with locked_elsewhere(stuck.pk), locked_elsewhere(lost_stuck.pk):
+            sweep()
+            assert statuses(other) == {"once": "QUEUED"}
+            assert statuses(lost) == {"once": "QUEUED"}
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+    sweep()
+    assert statuses(stuck) == {"once": "QUEUED"}
+    assert statuses(lost_stuck) == {"once": "QUEUED"}
+
+
+def test_after_a_gap_between_ticks_no_lease_expires_at_once() -> None:
+    SweeperState.objects.update(last_tick_at=timezone.now() - timedelta(seconds=10))
+    execution = start(make_template([noop("once")]))
+    claim_one(execution, uuid4())
+    sweep()
+    assert statuses(execution) == {"once": "RUNNING"}
+
+
+def test_leases_expire_where_a_workers_parent_stands_in_for_beat() -> None:
+    """The stand-in comes soon enough not to take its own rhythm for an outage of the database."""
+    slowest_s = leases.SWEEP_OVERDUE_S + leases.REPAIR_INTERVAL_S
+    assert slowest_s < sweeper.GAP_S
+    execution = start(make_template([noop("once")]))
+    claim_one(execution, uuid4())
+    SweeperState.objects.update(last_tick_at=timezone.now() - timedelta(seconds=slowest_s))
+    leases.Repairer().look()
+    assert statuses(execution) == {"once": "QUEUED"}
+
+
+def test_the_stand_in_leaves_the_work_to_a_sweeper_that_is_there() -> None:
+    execution = due_retry()
+    leases.Repairer().look()
+    assert statuses(execution) == {"once": "RETRYING"}
+
+
+def test_a_message_that_was_lost_long_ago_does_not_stop_the_others_from_being_sent() -> None:
+    oldest, other = start(make_template([noop("once")])), start(make_template([noop("once")]))
+    make_late(oldest, sends=5_000)
+    make_late(other, sends=0)
+    sweep()
+    assert (sends_of(oldest), sends_of(other)) == (5_001, 1)
+
+
+@pytest.fixture
+def long_low_queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(dispatch, "LONG_QUEUE", 2)
+    for _ in range(3):
+        start(make_template([noop("once")]), priority="low")
+    yield
+    with dispatch.current_app.connection_for_write() as broker:
+        broker.default_channel.queue_purge("low")
+
+
+@pytest.mark.usefixtures("long_low_queue")
+def test_a_long_queue_holds_back_its_own_messages_only() -> None:
+    low = start(make_template([noop("once")]), priority="low")
+    high = start(make_template([noop("once")]), priority="high")
+    make_late(low, sends=0)
+    make_late(high, sends=0)
+    sweep()
+    assert (sends_of(low), sends_of(high)) == (0, 1)
+
+
+def test_only_one_sweeper_sweeps_at_a_time() -> None:
+    with connect_elsewhere() as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [sweeper.SWEEP_LOCK])
+        assert not sweep()
+    assert sweep()
+
+
+def test_a_sweeper_recovers_from_a_connection_that_was_closed_under_it() -> None:
+    """As when Postgres restarts in the middle of a sweep: the step fails, the next tick must not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    with connect_elsewhere(autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with pytest.raises(OperationalError), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert sweep()
+
+
+def test_a_lease_that_is_gone_is_written_anew() -> None:
+    mine = worker_id()
+    keeper = leases.LeaseKeeper(leases.Repairer())
+    keeper.look()
+    WorkerLease.objects.filter(pk=mine).delete()
+    keeper._renew()
+    assert WorkerLease.objects.get(pk=mine).expires_at > timezone.now()
