@@ -21,6 +21,10 @@ from executions_app.finishing import Aftermath
 from executions_app.journal import Queued
 
 logger = logging.getLogger(__name__)
+# By name: the tasks stand above this module, and call what calls it.
+RUN_BLOCK = "executions_app.tasks.run_block"
+SETTLE = "executions_app.tasks.settle"
+CONTROL_QUEUE = "control"
 HINT_INTERVAL_S = 0.02
 QUEUES = ("high", "default", "low")
 # While more messages than this wait in a queue its blocks are not lost but late, and are not sent again.
@@ -45,11 +49,10 @@ def send_blocks(execution_id: int, execution_public_id: str, blocks: Sequence[Qu
 
     A chord's body is a settle hint and no more: the last header settles the join itself.
     """
-    from executions_app.tasks import run_block, settle
-
     by_join: dict[int | None, list[Signature]] = defaultdict(list)
     for block in blocks:
-        signature = run_block.signature(
+        signature = current_app.signature(
+            RUN_BLOCK,
             kwargs={
                 "execution_id": execution_id,
                 "block_execution_id": block.id,
@@ -58,6 +61,7 @@ def send_blocks(execution_id: int, execution_public_id: str, blocks: Sequence[Qu
             },
             immutable=True,
             queue=block.queue,
+            ignore_result=True,
         )
         by_join[block.join].append(signature)
     for join, signatures in by_join.items():
@@ -67,14 +71,22 @@ def send_blocks(execution_id: int, execution_public_id: str, blocks: Sequence[Qu
             _publish(group(signatures))
         else:
             header = [signature.set(ignore_result=False) for signature in signatures]
-            _publish(chord(header, settle.si(execution_id=execution_id, execution=execution_public_id)))
+            _publish(chord(header, _settle_signature(execution_id, execution_public_id)))
 
 
 def send_settle_hint(execution_id: int, execution_public_id: str) -> None:
     """Ask a worker to settle a run that this process could not lock."""
-    from executions_app.tasks import settle
+    _publish(_settle_signature(execution_id, execution_public_id))
 
-    _publish(settle.si(execution_id=execution_id, execution=execution_public_id))
+
+def _settle_signature(execution_id: int, execution_public_id: str) -> Signature:
+    return current_app.signature(
+        SETTLE,
+        kwargs={"execution_id": execution_id, "execution": execution_public_id},
+        immutable=True,
+        queue=CONTROL_QUEUE,
+        ignore_result=True,
+    )
 
 
 def find_long_queues() -> list[str] | None:
