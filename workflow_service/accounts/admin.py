@@ -45,6 +45,13 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     filter_horizontal = ()
     autocomplete_fields = ("groups",)
 
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Say what a group is good for here."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None:
+            field.help_text = "Approvals may be assigned to a group by its name. Groups give no rights."
+        return field
+
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Membership
