@@ -4,6 +4,7 @@ The runner calls it before the block's work. An approval stands while the block'
 so a block that comes back, after its approval or a restart, asks nobody again for what was approved.
 """
 
+import json
 from functools import partial
 
 from approvals_app.selectors import find_standing_approval
@@ -18,7 +19,10 @@ from workflow_service.agents.errors import ToolError
 from workflow_service.engine.definition import Block, HumanInLoop
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.interpolation import compile_template
+from workflow_service.engine.json_values import storable_text
 from workflow_service.engine.states import ErrorType
+
+MAX_MESSAGE_CHARACTERS = 10_000
 
 
 def ask_people(work: BlockWork) -> Proceed | Ask:
@@ -60,6 +64,8 @@ def _message_of(work: BlockWork, step: HumanInLoop) -> str:
         with pipelined_transaction() as tx:
             values = RunValues(tx, work.execution_id, work.execution_public_id)
             values.prefetch([template.references])
-            return str(template.render(values.scope()))
+            text = template.render(values.scope())
     except ExpressionError as error:
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"humanInLoop.message: {error.message}") from error
+    shown = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    return storable_text(shown, MAX_MESSAGE_CHARACTERS)

@@ -14,7 +14,7 @@ from templates_app.graph import EdgeStyle, Graph, GraphEdge, GraphNode, NodeShap
 from templates_app.graph_layout import Layout, Pair, lay_out
 from workflow_service.badges import GLYPHS, tone_of
 
-NODE_WIDTH, NODE_HEIGHT = 184, 54
+NODE_WIDTH, NODE_HEIGHT = 198, 54
 ROW_GAP, COLUMN_GAP, LABELLED_GAP = 26, 46, 128
 SMALL_HALF_WIDTH, WAYPOINT_WIDTH = 15.0, 20.0
 MARGIN = 28

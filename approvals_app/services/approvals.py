@@ -13,7 +13,7 @@ from approvals_app.errors import AlreadyAnswered, ApprovalClosed, NotYourApprova
 from approvals_app.models import Approval
 from approvals_app.response_schema import find_problems
 from approvals_app.selectors import get_approval
-from executions_app.dispatch import send_aftermath
+from executions_app.aftermath import follow_up
 from executions_app.models import BlockExecution, Execution
 from executions_app.services.human import HumanDecision, complete_waiting
 from executions_app.transaction import command_transaction
@@ -71,7 +71,7 @@ def respond_to_approval(
                 )
             dispatch.tell_after_commit([event])
     if aftermath is not None:
-        send_aftermath(aftermath, approval.execution_id)
+        follow_up(aftermath, approval.execution_id)
     return _standing(approval, approved)
 
 

@@ -19,8 +19,16 @@ from workflow_service.accounts.api_keys import revoke_api_key
 from workflow_service.accounts.models import ApiKey, Membership, User, Workspace
 from workflow_service.accounts.policies import Action
 
-# Rights come from roles in workspaces; a group of Django permissions would promise what nothing reads.
+# Rights come from roles in workspaces: of Django's groups only their names mean anything.
 admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A name for several users, such as ``finance``, that approvals may be assigned to."""
+
+    fields = ("name",)
+    search_fields = ("name",)
 
 
 @admin.register(User)
@@ -30,11 +38,19 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     fieldsets = (
         (None, {"fields": ("username", "password", "public_id")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("Access", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Access", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     list_filter = ("is_active", "is_staff")
     filter_horizontal = ()
+    autocomplete_fields = ("groups",)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Say what a group is good for here."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None:
+            field.help_text = "Approvals may be assigned to a group by its name. Groups give no rights."
+        return field
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]

@@ -298,6 +298,14 @@ def test_the_index_says_how_much_waits_for_the_user(people: People) -> None:
     assert "for you" not in in_words(read(signed_in(people.developer), "/admin/"))
 
 
+def test_a_group_is_a_name_without_permissions(people: People) -> None:
+    client = signed_in(make_user(username="root", is_staff=True, is_superuser=True))
+    assert "permissions" not in read(client, "/admin/auth/group/add/")
+    client.post("/admin/auth/group/add/", {"name": "finance"})
+    assert "groups" in read(client, f"/admin/accounts/user/{people.alice.pk}/change/")
+    assert signed_in(people.admin).get("/admin/auth/group/").status_code == 403
+
+
 def test_other_workspaces_are_no_choice_of_a_filter(people: People) -> None:
     make_template([noop("a")], workspace=make_workspace()).__class__.objects.update(name="Secret plan")
     assert "Secret plan" not in read(signed_in(people.alice), "/admin/executions_app/execution/")

@@ -45,12 +45,12 @@ def flower_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start Flower with the stack's own command line, and wait until it answers."""
     port = find_free_port()
     directory: Path = tmp_path_factory.mktemp("flower")
-    (program,) = [
-        program for program in stack_programs(StackOptions(directory), 0, port) if program.name == "flower"
-    ]
+    programs = {program.name: program for program in stack_programs(StackOptions(directory), 0, port)}
     environment = {**os.environ, "FLOWER_BASIC_AUTH": LOGIN}
     with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(program.command, cwd=PROJECT_ROOT, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            programs["flower"].command, cwd=PROJECT_ROOT, env=environment, stdout=log, stderr=log
+        )
     url = f"http://{LOOPBACK}:{port}"
     try:
         deadline = time.monotonic() + 60
