@@ -70,7 +70,11 @@ def run_without_broker(template: Template, port: int) -> tuple[Execution, dict[s
         "REDIS_URL": f"redis://127.0.0.1:{port}/0",
     }
     answer = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(template.pk)], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", SCRIPT, str(template.pk)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout.splitlines()[-1])

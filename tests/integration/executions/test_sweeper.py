@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from celery import current_app
 from django.db import OperationalError, connection
 from django.utils import timezone
+from pydantic import JsonValue
 
 from executions_app import dispatch, leases, sweeper
 from executions_app.claiming import claim_block
@@ -24,7 +26,7 @@ from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db", "leases_expire")
 
-ERROR = {"type": "NETWORK_ERROR", "message": "again", "retryable": True}
+ERROR: dict[str, JsonValue] = {"type": "NETWORK_ERROR", "message": "again", "retryable": True}
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def leases_expire(db: None) -> None:
     )
 
 
-def claim_one(execution: Execution, worker: object = None) -> Claim:
+def claim_one(execution: Execution, worker: UUID | None = None) -> Claim:
     claim = claim_block(execution.pk, queued_blocks(execution)[0], worker or worker_id()).claim
     assert claim is not None
     return claim
@@ -148,7 +150,7 @@ def long_low_queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for _ in range(3):
         start(make_template([noop("once")]), priority="low")
     yield
-    with dispatch.current_app.connection_for_write() as broker:
+    with current_app.connection_for_write() as broker:
         broker.default_channel.queue_purge("low")
 
 
