@@ -20,7 +20,7 @@ from tests.consistency import assert_consistent
 from tests.factories import make_template, noop
 from workflow_service.settings.config import get_config
 
-pytestmark = pytest.mark.usefixtures("db")
+pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
 # A process of its own: in this one Celery's connections to the broker are open already.
 SCRIPT = """
