@@ -38,6 +38,7 @@ from workflow_service.settings.config import get_config
 
 BATCH = 200
 CONTEXT_VALUE_MAX_BYTES = 65_536
+CONTEXT_KEY_MAX_CHARACTERS = 255
 FIRST_RESEND_S = 5
 RUN_SCOPE = 0
 
@@ -209,18 +210,21 @@ class Settler:
             except ExpressionError as error:
                 message = f"outputMapping: {error.message}"
                 return {"type": ErrorType.ROUTING_ERROR, "message": message, "retryable": False}
-        for key, value in merged.items():
-            if len(json.dumps(value)) > CONTEXT_VALUE_MAX_BYTES:
+        self._put_context(row.block_id, merged, row)
+        return None
+
+    def _put_context(self, block_id: str, values: Mapping[str, JsonValue], row: Any = None) -> None:
+        for key, value in values.items():
+            if len(key) > CONTEXT_KEY_MAX_CHARACTERS or len(json.dumps(value)) > CONTEXT_VALUE_MAX_BYTES:
                 self.journal.log(
                     "WARNING",
-                    f"'{key}' of block {row.block_id} is too large for the context; "
-                    f"read it as blocks.{row.block_id}.output.{key}",
+                    f"'{key:.100}' of block {block_id} is too large for the context; "
+                    f"read it as blocks.{block_id}.output.{key:.100}",
                     row,
                 )
                 continue
             self.values.put_context(key, value)
-            self.journal.context_value(key, value, row.id)
-        return None
+            self.journal.context_value(key, value, row.id if row else 0)
 
     def _write_finish_event(
         self, row: Any, status: BlockStatus, error: Error | None, settlement: Settlement
@@ -283,9 +287,7 @@ class Settler:
             self.run.skipped_blocks += node.kind is NodeKind.BLOCK
         elif failure is not None:
             self.journal.event("block_failed", node.id, {"error": failure})
-        for key, value in settled.computed.items():
-            self.values.put_context(key, value)
-            self.journal.context_value(key, value, 0)
+        self._put_context(node.id, settled.computed)
 
     def _fail_unhandled(self, block_id: str, error: Error | None) -> None:
         self.run.unhandled_failures += 1

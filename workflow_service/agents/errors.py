@@ -16,7 +16,7 @@ import httpx
 from pydantic import JsonValue, ValidationError
 
 from workflow_service.engine.errors import Problem, WorkflowError
-from workflow_service.engine.json_values import JsonUnfit, json_pointer, storable_text
+from workflow_service.engine.json_values import JsonUnfit, json_pointer, storable_json, storable_text
 from workflow_service.engine.states import ErrorType
 
 MAX_MESSAGE_CHARACTERS = 2_000
@@ -66,7 +66,9 @@ class ToolError(WorkflowError):
     ) -> None:
         super().__init__(storable_text(message, MAX_MESSAGE_CHARACTERS), problems)
         self.error_type = error_type
-        self.details: dict[str, JsonValue] = dict(details or {})
+        self.details: dict[str, JsonValue] = {
+            name: storable_json(value, MAX_TRACE_CHARACTERS) for name, value in (details or {}).items()
+        }
         if problems and "errors" not in self.details:
             self.details["errors"] = [
                 {"pointer": problem.pointer, "message": problem.message} for problem in problems

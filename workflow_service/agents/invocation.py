@@ -6,21 +6,26 @@ same piece of work again, after a retry or the loss of a worker.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import JsonValue
 
-from workflow_service.engine.json_values import storable_text
+from workflow_service.engine.json_values import storable_json, storable_text
 from workflow_service.engine.states import ToolType
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
+LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 MAX_LOG_CHARACTERS = 8_000
+MAX_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line for the execution's log; its texts are made storable."""
+    """One line for the execution's log; its texts and its context are made storable.
+
+    Raises ``ValueError`` for an unknown level: the tool is told, not the one who writes the line down.
+    """
 
     level: LogLevel
     message: str
@@ -28,6 +33,13 @@ class LogLine:
     stack_trace: str = ""
 
     def __post_init__(self) -> None:
+        if self.level not in LOG_LEVELS:
+            raise ValueError(f"'{self.level}' is no log level; use one of {', '.join(LOG_LEVELS)}")
+        context = {
+            storable_text(name, MAX_NAME_CHARACTERS): storable_json(value, MAX_LOG_CHARACTERS)
+            for name, value in self.context.items()
+        }
+        object.__setattr__(self, "context", context)
         object.__setattr__(self, "message", storable_text(self.message, MAX_LOG_CHARACTERS))
         object.__setattr__(self, "stack_trace", storable_text(self.stack_trace, MAX_LOG_CHARACTERS))
 

@@ -12,6 +12,7 @@ import re
 import time
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
@@ -155,7 +156,8 @@ def run_use_case(
     deadline = time.monotonic() + invocation.timeout_s
     use_case = registry.get(name)
     try:
-        params = use_case.params.validate_python(tool_input)
+        # A copy: what the function does to it must not reach the definition and the input that other blocks read.
+        params = use_case.params.validate_python(deepcopy(tool_input))
     except ValidationError as error:
         raise invalid(f"the input does not fit the use case '{use_case.name}'", error) from None
     arguments = [params]

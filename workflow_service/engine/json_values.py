@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from math import isfinite
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import JsonValue
 
@@ -83,6 +83,15 @@ def storable_text(text: str, max_characters: int) -> str:
     """Return ``text`` cut to ``max_characters`` and as Postgres can hold it: for messages and logs only."""
     cut = text if len(text) <= max_characters else text[: max_characters - 1] + "…"
     return cut.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def storable_json(value: object, max_characters: int) -> JsonValue:
+    """Return ``value``, or its description as a storable text where it is no JSON that can be kept: for logs only."""
+    try:
+        check_json(value, max_bytes=max_characters)
+    except (JsonUnfit, ValueError):  # a number of thousands of digits cannot be written out
+        return storable_text(f"{value!r:.{max_characters}}", max_characters)
+    return cast(JsonValue, value)
 
 
 def _decode(document: str | bytes, max_bytes: int) -> str:

@@ -20,7 +20,7 @@ from tests.consistency import assert_consistent
 from tests.factories import make_template, noop
 from workflow_service.settings.config import get_config
 
-pytestmark = pytest.mark.usefixtures("db")
+pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
 # A process of its own: in this one Celery's connections to the broker are open already.
 SCRIPT = """
@@ -70,7 +70,11 @@ def run_without_broker(template: Template, port: int) -> tuple[Execution, dict[s
         "REDIS_URL": f"redis://127.0.0.1:{port}/0",
     }
     answer = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(template.pk)], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", SCRIPT, str(template.pk)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout.splitlines()[-1])

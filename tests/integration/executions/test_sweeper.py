@@ -1,12 +1,12 @@
 """What the sweeper repairs, and that nothing which is broken keeps it from repairing the rest."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
+from pydantic import JsonValue
 
 from executions_app import dispatch, leases, sweeper
 from executions_app.claiming import claim_block
@@ -15,16 +15,16 @@ from executions_app.models import BlockExecution, Execution, SweeperState, Worke
 from executions_app.parking import retry_later
 from executions_app.settlement import Claim
 from executions_app.sweeper import sweep
-from executions_app.worker_identity import worker_id
+from executions_app.worker_identity import register_lease, worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.locks import connect_elsewhere, locked_elsewhere
 from workflow_service.engine.states import BlockStatus
 
-pytestmark = pytest.mark.usefixtures("db", "leases_expire")
+pytestmark = pytest.mark.usefixtures("db", "leases_expire", "empty_queues")
 
-ERROR = {"type": "NETWORK_ERROR", "message": "again", "retryable": True}
+ERROR: dict[str, JsonValue] = {"type": "NETWORK_ERROR", "message": "again", "retryable": True}
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def leases_expire(db: None) -> None:
     )
 
 
-def claim_one(execution: Execution, worker: object = None) -> Claim:
+def claim_one(execution: Execution, worker: UUID | None = None) -> Claim:
     claim = claim_block(execution.pk, queued_blocks(execution)[0], worker or worker_id()).claim
     assert claim is not None
     return claim
@@ -143,13 +143,10 @@ def test_a_message_that_was_lost_long_ago_does_not_stop_the_others_from_being_se
 
 
 @pytest.fixture
-def long_low_queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def long_low_queue(empty_queues: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "LONG_QUEUE", 2)
     for _ in range(3):
         start(make_template([noop("once")]), priority="low")
-    yield
-    with dispatch.current_app.connection_for_write() as broker:
-        broker.default_channel.queue_purge("low")
 
 
 @pytest.mark.usefixtures("long_low_queue")
@@ -183,6 +180,7 @@ def test_a_sweeper_recovers_from_a_connection_that_was_closed_under_it() -> None
 
 def test_a_lease_that_is_gone_is_written_anew() -> None:
     mine = worker_id()
+    register_lease(mine)
     keeper = leases.LeaseKeeper(leases.Repairer())
     keeper.look()
     WorkerLease.objects.filter(pk=mine).delete()
