@@ -15,6 +15,14 @@ def queued_blocks(execution: Execution) -> list[int]:
     return list(rows.values_list("id", flat=True))
 
 
+def run_all_until_quiet() -> None:
+    """Run queued blocks of every execution until none is left, as the workers of a stack would."""
+    for execution in Execution.objects.filter(
+        pk__in=BlockExecution.objects.filter(status="QUEUED").values("execution")
+    ):
+        run_until_quiet(execution)
+
+
 def run_until_quiet(execution: Execution) -> Execution:
     """Run queued blocks until none is left, and return the execution as it then stands."""
     done = 0

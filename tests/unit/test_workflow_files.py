@@ -156,6 +156,7 @@ def test_anchors_do_not_grow_into_a_huge_value(tmp_path: Path) -> None:
         ("/states/a/timeout", (), None, "n.states.yaml:3:3"),
         ("/inputSchema/type", (), None, "n.states.yaml:1:1"),
         ("/dsl", (), 3, "n.wf:3:7"),
+        ("/gates/0", ("a",), None, "n.wf"),
         ("", (), 3, "n.wf:3:7"),
     ],
 )

@@ -34,14 +34,21 @@ def _line(error: Mapping[str, Any]) -> str:
 
 
 class ServiceClient:
-    """One user of the service. Every method raises ``ServiceRefused`` and ``ServiceUnreachable``."""
+    """One user of the service. Every method raises ``ServiceRefused`` and ``ServiceUnreachable``.
 
-    def __init__(self, base_url: str, username: str, password: str) -> None:
+    ``transport`` leads elsewhere than the network, such as to an application in this process.
+    """
+
+    def __init__(
+        self, base_url: str, username: str, password: str, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self.username = username
         self._password = password
-        transport = httpx.HTTPTransport(retries=CONNECT_RETRIES)
         self._http = httpx.Client(
-            base_url=f"{base_url}/api/v1", transport=transport, timeout=TIMEOUT_S, trust_env=False
+            base_url=f"{base_url}/api/v1",
+            transport=transport or httpx.HTTPTransport(retries=CONNECT_RETRIES),
+            timeout=TIMEOUT_S,
+            trust_env=False,
         )
 
     def __enter__(self) -> "ServiceClient":

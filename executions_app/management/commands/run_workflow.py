@@ -3,6 +3,7 @@
 import json
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ exit status:
 class Command(BaseCommand):
     help = "Run a workflow file."
     requires_system_checks = ()
+    pause: Callable[[float], None] = staticmethod(time.sleep)
+    """Lets time pass between two looks at the run; in seconds."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         return super().create_parser(
@@ -78,7 +81,7 @@ class Command(BaseCommand):
             if not WorkerLease.objects.filter(expires_at__gt=timezone.now()).exists():
                 self.stderr.write("No worker is running, so nothing happens yet: start them with `make up`.")
             if options["wait"]:
-                wait_for(execution, options["timeout"])
+                wait_for(execution, options["timeout"], self.pause)
             self._show(execution, as_json=options["json"])
         except OperationalError as error:
             raise CommandError(f"The database cannot be reached: {error}", returncode=NO_SERVICE) from error
@@ -183,7 +186,7 @@ def say_problem(problem: Problem, file: WorkflowFile | None) -> str:
     return f"  {place}: {problem.message}{mend}"
 
 
-def wait_for(execution: Execution, timeout_s: float) -> None:
+def wait_for(execution: Execution, timeout_s: float, pause: Callable[[float], None]) -> None:
     """Return once the run has ended, waits for a person, or the time is over."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -195,4 +198,4 @@ def wait_for(execution: Execution, timeout_s: float) -> None:
             or time.monotonic() >= deadline
         ):
             return
-        time.sleep(POLL_INTERVAL_S)
+        pause(POLL_INTERVAL_S)
