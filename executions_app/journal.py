@@ -24,10 +24,8 @@ SETTLE_ROWS = """
         status = r.status, outcomes = r.outcomes, error = r.error
     FROM jsonb_to_recordset(%s) AS r(id bigint, status text, outcomes jsonb, error jsonb) WHERE b.id = r.id
 """
-RECORD_ROWS = """
-    UPDATE executions_app_blockexecution SET unrecorded_start = false,
-        holds_slot = holds_slot AND status IN ('QUEUED', 'RUNNING') WHERE id = ANY(%s)
-"""
+# A block whose start is recorded may be finished meanwhile: its slot is given back when that is settled.
+RECORD_ROWS = "UPDATE executions_app_blockexecution SET unrecorded_start = false WHERE id = ANY(%s)"
 WRITE_NODES = """
     INSERT INTO executions_app_blockexecution (
         execution_id, scope_id, item_index, generation, retries, losses, sends, unrecorded_start, taken, dead, lost,

@@ -139,14 +139,13 @@ class Settler:
         status = BlockStatus(row.status)
         # What follows a block did not begin before it ended.
         self.run.now = max(self.run.now, row.finished_at or self.run.now)
-        freed = row.holds_slot and status not in (BlockStatus.QUEUED, BlockStatus.RUNNING)
-        self.run.slots -= freed
         if row.unrecorded_start:
             self.journal.block_event("block_started", row, row.started_at, {"agentId": row.agent_id})
         if row.settled or status not in FINISHED_BLOCK_STATUSES:
             self.journal.recorded(row.id)
             return
         self.run.active -= 1
+        self.run.slots -= row.holds_slot
         error: Error | None = json.loads(row.error) if row.error else None
         output = json.loads(row.output) if row.output is not None else None
         if status is BlockStatus.CANCELLED:
