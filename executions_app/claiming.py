@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.journal import Journal
+from executions_app.progress import Claim, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
-from executions_app.settlement import Claim, resolve_input
 from executions_app.transaction import pipelined_transaction
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version

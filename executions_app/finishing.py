@@ -18,8 +18,9 @@ from pydantic import JsonValue
 
 from executions_app.journal import Queued
 from executions_app.models import ExecutionLog
+from executions_app.progress import Claim
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
-from executions_app.settlement import BATCH, UNSETTLED, Claim, Error, Settler
+from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
 from executions_app.transaction import (
     DATABASE_GONE,
     EngineTransaction,
@@ -175,14 +176,14 @@ def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = Non
     The caller commits.
     """
     if settler.run.failing:
-        settler.cancel_open_blocks()
+        settler.progress.cancel_open_blocks()
     worker, queue = continue_as or (None, None)
-    claim = settler.promote(worker, queue)
-    settler.conclude()
+    claim = settler.progress.promote(worker, queue)
+    settler.progress.conclude()
     settler.flush()
     return Aftermath(
         queued=settler.journal.queued,
-        claim=settler.claim_written(claim) if claim else None,
+        claim=settler.progress.claim_written(claim) if claim else None,
         event_seq=settler.run.event_seq,
         execution_public_id=settler.run.public_id,
     )

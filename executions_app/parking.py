@@ -12,8 +12,9 @@ from pydantic import JsonValue
 
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
+from executions_app.progress import Claim
 from executions_app.run_state import RunState, lock_run
-from executions_app.settlement import Claim, Error, Settler
+from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType
@@ -99,7 +100,7 @@ def wake_retries(execution_id: int) -> Aftermath:
         run, settler = _lock(tx, execution_id)
         if run.status in ENDED_EXECUTION_STATUSES or run.status == "PAUSED":
             return Aftermath()
-        settler.add_ready(len(tx.run(WAKE_RETRIES, (execution_id,)).fetchall()))
+        settler.progress.add_ready(len(tx.run(WAKE_RETRIES, (execution_id,)).fetchall()))
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, execution_id)
 
@@ -141,7 +142,7 @@ def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_i
     )
     settler.journal.log("WARNING", f"The worker of block {row.block_id} died", row)
     if status == "READY":
-        settler.add_ready(1)
+        settler.progress.add_ready(1)
 
 
 def _lock(tx: EngineTransaction, execution_id: int) -> tuple[RunState, Settler]:

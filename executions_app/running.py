@@ -30,7 +30,8 @@ from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
 from executions_app.parking import retry_later, take_back, wait_for_person
-from executions_app.settlement import Claim, Error
+from executions_app.progress import Claim
+from executions_app.settlement import Error
 from executions_app.transaction import DATABASE_GONE
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version

@@ -62,7 +62,7 @@ def complete_waiting(
     )
     if decision.approved and has_tool:
         tx.run(MAKE_READY, (row.id,))
-        settler.add_ready(1)
+        settler.progress.add_ready(1)
     elif decision.approved or reads_approved(settler.plan, row.node):
         tx.run(FINISH_WAITING, ("COMPLETED", None, row.id))
         tx.run(WRITE_OUTPUT, (Jsonb(_output(decision)), row.id, row.fence))

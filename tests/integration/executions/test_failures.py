@@ -12,7 +12,7 @@ from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionLog
 from executions_app.parking import retry_later, take_back, wait_for_person, wake_retries
-from executions_app.settlement import Claim
+from executions_app.progress import Claim
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet

@@ -13,7 +13,7 @@ from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, SweeperState, WorkerLease
 from executions_app.parking import retry_later
-from executions_app.settlement import Claim
+from executions_app.progress import Claim
 from executions_app.sweeper import sweep
 from executions_app.worker_identity import register_lease, worker_id
 from tests.consistency import assert_consistent
