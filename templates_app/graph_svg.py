@@ -14,11 +14,11 @@ from templates_app.graph import EdgeStyle, Graph, GraphEdge, GraphNode, NodeShap
 from templates_app.graph_layout import Layout, Pair, lay_out
 from workflow_service.badges import GLYPHS, tone_of
 
-NODE_WIDTH, NODE_HEIGHT = 198, 54
+NODE_WIDTH, NODE_HEIGHT = 204, 54
 ROW_GAP, COLUMN_GAP, LABELLED_GAP = 26, 46, 128
 SMALL_HALF_WIDTH, WAYPOINT_WIDTH = 15.0, 20.0
 MARGIN = 28
-NAME_CHARACTERS, LABEL_CHARACTERS = 24, 20
+NAME_CHARACTERS, LABEL_CHARACTERS = 23, 18
 
 MARKERS = ("plain", "taken", "dead", "lost", "error")
 
@@ -143,7 +143,7 @@ class _Picture:
             else ""
         )
         start = left + (38 if glyph else 14)
-        limit = NAME_CHARACTERS - (4 if glyph else 0)
+        limit = NAME_CHARACTERS - (3 if glyph else 0)
         return (
             f'<rect x="{left:g}" y="{top:g}" width="{NODE_WIDTH}" height="{NODE_HEIGHT}" rx="7"/>{badge}'
             f'<text class="wf-name" x="{start:g}" y="{y - 3:g}">{escape(_cut(node.label, limit))}</text>'

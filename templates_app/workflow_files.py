@@ -88,6 +88,9 @@ def _read_dsl_file(path: Path, text: str) -> WorkflowFile:
         problem = Problem("BOTH_SPELLINGS", f"'{graph[0]}' does not belong here", f"/{graph[0]}")
         mend = f"the graph is said by {path.name}"
         raise _invalid(found[0], problem.message, mend, *document.place_of(problem.pointer))
+    if fields and "states" not in fields:
+        mend = "put what each block does under 'states:', beside name, inputSchema and other fields of the template"
+        raise _invalid(found[0], "has no 'states'", mend, 1, 1)
     return WorkflowFile(path, {"name": path.stem, "dsl": text, **fields}, found[0], document)
 
 

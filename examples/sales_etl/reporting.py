@@ -67,7 +67,8 @@ def quality_section(quality: Quality) -> Iterable[str]:
         f"Of {quality.rows:,} rows, {quality.bad_rows:,} ({percent:.2f} %) were rejected{approved}. "
         f"Each is kept with its reasons in {code(quality.rejected_path)}."
     )
-    reasons = [(reason.replace("_", " "), f"{rows:,}") for reason, rows in quality.reasons.items()]
+    ranked = sorted(quality.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    reasons = [(reason.replace("_", " "), f"{rows:,}") for reason, rows in ranked]
     yield table(("Reason", "Rows"), reasons)
 
 

@@ -69,6 +69,14 @@ def test_states_may_not_bring_a_graph_of_their_own(tmp_path: Path) -> None:
     assert refusal(path) == "n.states.yaml:2:1: 'blocks' does not belong here (the graph is said by n.wf)"
 
 
+def test_what_blocks_do_lies_under_states(tmp_path: Path) -> None:
+    path = keep(tmp_path / "n.wf", "start->a;")
+    keep(tmp_path / "n.states.yaml", "a: {toolType: NOOP}\n")
+    assert refusal(path).startswith(
+        "n.states.yaml:1:1: has no 'states' (put what each block does under 'states:'"
+    )
+
+
 @pytest.mark.parametrize("suffix", ["yaml", "wf"])
 def test_a_script_beside_the_file_goes_with_it(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "scripts").mkdir()

@@ -51,7 +51,7 @@ class ToolConfiguration(BaseModel):
 
 
 class UseCaseConfiguration(ToolConfiguration):
-    """``{"useCase": "csv.extract", "input": …}``"""
+    """``{"useCase": "csv.read", "input": …}``"""
 
     use_case: str = Field(min_length=1, max_length=200)
 

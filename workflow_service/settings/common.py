@@ -62,7 +62,6 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [PROJECT_ROOT / "workflow_service" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

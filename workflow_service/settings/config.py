@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from django.core.exceptions import ImproperlyConfigured
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
@@ -175,5 +176,12 @@ class Config(BaseSettings):
 
 @cache
 def get_config() -> Config:
-    """Return the settings of this process, read once."""
-    return Config()
+    """Return the settings of this process, read once. Raises ``ImproperlyConfigured`` by name."""
+    try:
+        return Config()
+    except ValidationError as error:
+        # Without the values: a setting may be a secret.
+        wrong = [f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+        raise ImproperlyConfigured(
+            "\n".join(["These settings of the environment do not fit:", *wrong])
+        ) from None

@@ -140,8 +140,10 @@ def read_input(text: str) -> JsonObject:
         where = text[1:]
         try:
             source = Path(where).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{where} cannot be read: {error}", returncode=WRONG_INPUT) from error
+        except OSError as error:
+            raise CommandError(f"{where} cannot be read: {error.strerror}", returncode=WRONG_INPUT) from error
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{where} is not UTF-8: save it as UTF-8", returncode=WRONG_INPUT) from error
     try:
         value = load_json(source, max_bytes=get_config().max_input_bytes)
     except JsonUnfit as error:

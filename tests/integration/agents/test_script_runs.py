@@ -63,7 +63,8 @@ def test_no_name_leads_out_of_the_workspace(run: ScriptRunner, write_script: Wri
     (run.directory / "scripts" / "ws_1" / "link.py").symlink_to(outside)
     error = run.failure(configuration={"script": name})
     assert error.error_type == ErrorType.RESOURCE_NOT_FOUND
-    assert error.details == {"name": name}
+    # What Postgres cannot keep is shown as Python writes it.
+    assert error.details == {"name": name if name.isprintable() else repr(name)}
 
 
 def test_a_workspace_id_is_no_path(run: ScriptRunner) -> None:

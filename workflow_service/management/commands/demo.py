@@ -40,16 +40,19 @@ exit status:
 
 
 def whole_number(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isdecimal() else 0
     if not 1 <= value <= 1_000_000:
-        raise ArgumentTypeError("must lie between 1 and 1,000,000")
+        raise ArgumentTypeError("must be a whole number between 1 and 1,000,000")
     return value
 
 
 def share(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise ArgumentTypeError("must be a number between 0 and 0.4") from None
     if not 0 <= value <= 0.4:
-        raise ArgumentTypeError("must lie between 0 and 0.4")
+        raise ArgumentTypeError("must be a number between 0 and 0.4")
     return value
 
 
