@@ -27,6 +27,8 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 INSTALLED_APPS = [
+    # Before our own admin, which takes its pages away again.
+    "django_celery_beat",
     "workflow_service",
     "workflow_service.accounts",
     "workflow_service.agents",
@@ -41,7 +43,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "csp",
-    "django_celery_beat",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
