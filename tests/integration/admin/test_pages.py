@@ -145,7 +145,9 @@ def test_lists_render_empty_and_full(people: People, path: str) -> None:
 def test_a_page_is_found_by_its_public_id_too(people: People) -> None:
     execution = run_asking(people)
     client = signed_in(people.alice)
-    read(client, f"/admin/executions_app/execution/{execution.public_id}/change/")
+    # Digits after the underscore are what Django's own pages would read as a quoted character.
+    Execution.objects.filter(pk=execution.pk).update(public_id="exec_22ab3f")
+    read(client, "/admin/executions_app/execution/exec_22ab3f/change/")
     read(client, f"/admin/approvals_app/approval/{question_of(execution).public_id}/change/")
 
 
