@@ -37,7 +37,7 @@ WRITE_NODES = """
     FROM jsonb_to_recordset(%s) AS n(node int, kind text, block_id text, status text, fence bigint, settled bool,
         holds_slot bool, origins int[], outcomes jsonb, agent_id text, worker_id uuid, input jsonb, error jsonb,
         queued_at timestamptz, started_at timestamptz, finished_at timestamptz, next_send_at timestamptz)
-    ON CONFLICT (execution_id, scope_id, node, item_index, generation) DO UPDATE SET
+    ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
         holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
         agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
@@ -52,7 +52,7 @@ WRITE_COUNTERS = """
     SELECT %s, 0, 0, 1, 0, 0, 0, false, 0, false, false, '', 'PENDING', %s, %s,
         n.node, n.kind, n.block_id, n.taken, n.dead, n.lost, n.origins
     FROM jsonb_to_recordset(%s) AS n(node int, kind text, block_id text, taken int, dead int, lost int, origins int[])
-    ON CONFLICT (execution_id, scope_id, node, item_index, generation) DO UPDATE SET
+    ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         taken = EXCLUDED.taken, dead = EXCLUDED.dead, lost = EXCLUDED.lost, origins = EXCLUDED.origins
 """
 WRITE_CONTEXT = """

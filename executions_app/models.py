@@ -24,7 +24,10 @@ class Execution(models.Model):
     """One run of one template version. Narrow on purpose: it is updated with every settlement.
 
     ``active`` counts block rows that are neither pending nor settled; the run ends when it reaches zero.
-    ``slots`` counts QUEUED and RUNNING rows. Both change only under this row's lock.
+    ``slots`` counts QUEUED and RUNNING rows. Both change only under this row's lock. ``generation`` counts restarts.
+    ``active_ms`` is the time that the run was active before ``active_since``; its clock stops while it waits for
+    people or is paused, and ``deadline_at`` is where it would reach ``timeout_ms``. A sub-workflow's run has a
+    ``parent`` and the block execution there that it works for.
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=new_execution_id, editable=False)
@@ -38,6 +41,17 @@ class Execution(models.Model):
         max_length=8, choices=[(p.value, p.value) for p in Priority], default=Priority.NORMAL
     )
     door = models.CharField(max_length=1, choices=Template.Door.choices, default=Template.Door.A)
+    parent = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="children",
+        db_constraint=False,
+        db_index=False,
+    )
+    parent_block_execution_id = models.BigIntegerField(null=True)
+    depth = models.SmallIntegerField(default=0)
+    generation = models.IntegerField(default=1)
     event_seq = models.PositiveBigIntegerField(default=0)
     context_seq = models.PositiveBigIntegerField(default=0)
     active = models.IntegerField(default=0)
@@ -51,6 +65,10 @@ class Execution(models.Model):
     failing = models.BooleanField(default=False)
     unhandled_failures = models.IntegerField(default=0)
     reached_end = models.BooleanField(default=False)
+    timeout_ms = models.BigIntegerField(null=True)
+    active_ms = models.BigIntegerField(default=0)
+    active_since = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="executions", db_index=False
     )
@@ -69,6 +87,14 @@ class Execution(models.Model):
         indexes = (
             models.Index(fields=("workspace", "-id"), name="execution_by_workspace"),
             models.Index(fields=("workspace", "status", "-id"), name="execution_by_status"),
+            models.Index(
+                fields=("parent",), condition=models.Q(parent__isnull=False), name="execution_by_parent"
+            ),
+            models.Index(
+                fields=("deadline_at",),
+                condition=models.Q(deadline_at__isnull=False),
+                name="execution_by_deadline",
+            ),
         )
 
     def __str__(self) -> str:
@@ -104,14 +130,89 @@ class StartRequest(models.Model):
         return self.key
 
 
-class BlockExecution(models.Model):
-    """One node of the plan in one scope, for one item, in one generation (restarts count it up).
+class Scope(models.Model):
+    """One live or ended instance of a loop or a map: the place in which its rounds or items have their rows.
 
-    Rows appear when a node's first in-edge resolves. ``fence`` grows with every claim and every reset and decides
+    A loop's row appears with the first edge that leads to it; its ``round`` is -1 until it begins, and the block rows of
+    a round bear it as ``item_index``. ``open`` counts the round's nodes and inner loops that are ready and not settled,
+    ``back`` lists the entries to which back edges were taken, ``exits`` holds the outcomes of the round's exits by edge
+    index, ``arrivals`` the in-edges of entries that have resolved. ``parent_scope_id`` and ``parent_index`` are the
+    place it stands in; 0 and 0 are the run itself. Of a map, ``block_execution_id`` is the block's row and ``total``
+    the number of items.
+    """
+
+    class Kind(models.TextChoices):
+        LOOP = "loop"
+        MAP = "map"
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="scopes", db_constraint=False, db_index=False
+    )
+    kind = models.CharField(max_length=4, choices=Kind.choices)
+    loop = models.IntegerField(null=True)
+    block_execution_id = models.BigIntegerField(null=True)
+    parent_scope_id = models.BigIntegerField(default=0)
+    parent_index = models.IntegerField(default=0)
+    generation = models.IntegerField(default=1)
+    superseded = models.BooleanField(default=False, db_default=False)
+    ended = models.BooleanField(default=False)
+    round = models.IntegerField(default=-1)
+    first_round = models.IntegerField(default=0)
+    open = models.IntegerField(default=0)
+    broken = models.BooleanField(default=False)
+    back = ArrayField(models.IntegerField(), default=list)
+    exits = models.JSONField(default=dict)
+    arrivals = models.JSONField(default=dict)
+    counts = models.JSONField(default=dict)
+    total = models.IntegerField(default=0)
+    completed_items = models.IntegerField(default=0)
+    failed_items = models.IntegerField(default=0)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (
+            models.Index(
+                fields=("execution",),
+                condition=models.Q(ended=False, superseded=False),
+                name="scope_live",
+            ),
+            models.Index(
+                fields=("block_execution_id",),
+                condition=models.Q(block_execution_id__isnull=False),
+                name="scope_of_map",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk} of execution {self.execution_id}"
+
+
+class BlockExecution(models.Model):
+    """One node of the plan in one scope, for one round or item; a restart supersedes it by a row of its generation.
+
+    ``scope_id`` 0 is the run itself; in a loop's scope ``item_index`` is the round, in a map's the item, whose value is
+    ``item``. Rows appear when a node's first in-edge resolves. ``fence`` grows with every claim and every reset and decides
     whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that its
     results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
-    says that it counts in the execution's ``slots``.
+    says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
+    which (a signal's name). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and when
+    a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has let go.
     """
+
+    class Kind(models.TextChoices):
+        BLOCK = NodeKind.BLOCK.value
+        GATE = NodeKind.GATE.value
+        DECIDE = NodeKind.DECIDE.value
+        ITEM = "item"
+
+    class WaitsFor(models.TextChoices):
+        PERSON = "person"
+        TIMER = "timer"
+        SIGNAL = "signal"
+        CALLBACK = "callback"
+        CHILD = "child"
+        ITEMS = "items"
 
     execution = models.ForeignKey(
         Execution,
@@ -122,12 +223,17 @@ class BlockExecution(models.Model):
     )
     scope_id = models.BigIntegerField(default=0)
     node = models.IntegerField()
-    kind = models.CharField(
-        max_length=8, choices=[(k.value, k.value) for k in NodeKind], default=NodeKind.BLOCK
-    )
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.BLOCK)
     block_id = models.CharField(max_length=1_000)
     item_index = models.IntegerField(default=0)
     generation = models.IntegerField(default=1)
+    superseded = models.BooleanField(default=False, db_default=False)
+    item = models.JSONField(null=True)
+    waits_for = models.CharField(
+        max_length=8, choices=WaitsFor.choices, blank=True, default="", db_default=""
+    )
+    wait_key = models.CharField(max_length=255, blank=True, default="", db_default="")
+    progress = models.JSONField(null=True)
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in BlockStatus])
     fence = models.BigIntegerField(default=0)
     retries = models.IntegerField(default=0)
@@ -157,7 +263,8 @@ class BlockExecution(models.Model):
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(
-                fields=("execution", "scope_id", "node", "item_index", "generation"),
+                fields=("execution", "scope_id", "node", "item_index"),
+                condition=models.Q(superseded=False),
                 name="block_execution_once",
             ),
             models.CheckConstraint(
@@ -175,7 +282,12 @@ class BlockExecution(models.Model):
             ),
             models.Index(fields=("execution", "id"), condition=models.Q(status="READY"), name="block_ready"),
             models.Index(fields=("next_send_at",), condition=models.Q(status="QUEUED"), name="block_queued"),
-            models.Index(fields=("worker_id",), condition=models.Q(status="RUNNING"), name="block_running"),
+            models.Index(
+                fields=("worker_id",),
+                condition=models.Q(status__in=["RUNNING", "CANCELLED"], worker_id__isnull=False),
+                name="block_at_worker",
+            ),
+            models.Index(fields=("execution",), condition=models.Q(superseded=True), name="block_superseded"),
             models.Index(
                 fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"
             ),
@@ -190,7 +302,7 @@ class BlockExecution(models.Model):
 
 
 class BlockOutput(models.Model):
-    """What a block execution gave; written once, with its completion."""
+    """What a block execution gave; written once, with its completion. A restart that drops it says ``superseded``."""
 
     block_execution = models.OneToOneField(
         BlockExecution, on_delete=models.CASCADE, primary_key=True, related_name="result", db_constraint=False
@@ -198,6 +310,7 @@ class BlockOutput(models.Model):
     execution_id = models.BigIntegerField()
     block_id = models.CharField(max_length=1_000)
     value = models.JSONField()
+    superseded = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -208,7 +321,7 @@ class BlockOutput(models.Model):
 
 
 class ContextValue(models.Model):
-    """One value of a run's context; the row with the highest ``seq`` for a key is the current one."""
+    """One value of a run's context; of those not superseded, the row with the highest ``seq`` for a key is current."""
 
     pk = models.CompositePrimaryKey("execution_id", "key", "seq")
     execution_id = models.BigIntegerField()
@@ -216,6 +329,7 @@ class ContextValue(models.Model):
     seq = models.BigIntegerField()
     value = models.JSONField()
     block_execution_id = models.BigIntegerField()
+    superseded = models.BooleanField(default=False, db_default=False)
 
     def __str__(self) -> str:
         return self.key
