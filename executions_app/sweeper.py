@@ -1,7 +1,7 @@
 """The sweeper repairs what hints cannot guarantee: once a second, from Postgres alone.
 
-Due retries wake, queued blocks whose message was lost are sent again, blocks of dead workers are taken back, and
-finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a worker's heartbeat sweeps.
+Due retries wake, runs past their timeout fail, queued blocks whose message was lost are sent again, blocks of dead
+workers are taken back, and finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a worker's heartbeat sweeps.
 A transaction-level advisory lock makes concurrent sweepers harmless, and every execution is swept in its own
 transaction.
 """
@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from executions_app.aftermath import follow_up, settle_again
+from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
@@ -83,7 +84,8 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers, *sweep_steps()):
+    steps = (_wake_due_retries, _time_out_runs, _send_lost_messages, _settle_leftovers, *sweep_steps())
+    for step in steps:
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
@@ -105,6 +107,11 @@ def _wake_due_retries() -> None:
 
 def _wake_retries_of(execution_id: int) -> None:
     follow_up(wake_retries(execution_id), execution_id)
+
+
+def _time_out_runs() -> None:
+    for execution_id in find_overdue_runs():
+        _guarded(partial(time_out_run, execution_id))
 
 
 def _send_lost_messages() -> None:
