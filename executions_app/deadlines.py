@@ -1,7 +1,7 @@
 """Deadlines: what the sweeper does where time is up.
 
-A run that reached its timeout fails: nothing of it starts any more, what waits is cancelled, and what is at work ends by
-itself before the run does.
+A run that reached its timeout fails: nothing of it starts any more, what waits is cancelled, and what is at work ends
+by itself before the run does.
 """
 
 import json

@@ -207,8 +207,9 @@ class BlockExecution(models.Model):
     whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that its
     results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
     says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
-    which (a signal's name, the key of an agent's limit). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and when
-    a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has let go.
+    which (a signal's name, an agent's limit). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's
+    timer fires, and when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until
+    that worker has let go.
     """
 
     class Kind(models.TextChoices):
@@ -352,8 +353,8 @@ class ConcurrencyLimit(models.Model):
 class AgentSlot(models.Model):
     """One of the ``max_concurrency`` places of an agent's limit, and which claim of which block holds it.
 
-    The holder is (``block_execution_id``, ``fence``), at work in the process ``worker_id``; it gives the slot back when its
-    work has really stopped, whatever became of the block meanwhile. A slot with a block and without a worker is
+    The holder is (``block_execution_id``, ``fence``), at work in the process ``worker_id``; it gives the slot back when
+    its work has really stopped, whatever became of the block meanwhile. A slot with a block and without a worker is
     kept for that block until ``reserved_until``.
     """
 

@@ -1,9 +1,9 @@
 """The sweeper repairs what hints cannot guarantee: once a second, from Postgres alone.
 
 Due retries wake, runs past their timeout fail, queued blocks whose message was lost are sent again, blocks of dead
-workers are taken back, and finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a worker's heartbeat sweeps.
-A transaction-level advisory lock makes concurrent sweepers harmless, and every execution is swept in its own
-transaction.
+workers are taken back, and finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a
+worker's heartbeat sweeps. A transaction-level advisory lock makes concurrent sweepers harmless, and every execution
+is swept in its own transaction.
 """
 
 import logging

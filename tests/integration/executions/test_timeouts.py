@@ -52,7 +52,7 @@ def test_a_run_past_its_timeout_drains_and_fails() -> None:
     assert execution.error["type"] == "TIMEOUT_ERROR"
     assert "60,000 ms" in execution.error["message"]
     assert statuses(execution)["a"] == "COMPLETED", "a finished block's result is kept"
-    assert statuses(execution)["after"] == "CANCELLED"
+    assert statuses(execution)["after"] == "PENDING"
     assert event_types(execution)[-1] == "execution_failed"
 
 
