@@ -13,6 +13,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app.block_rules import hard_end_s
 from executions_app.journal import Journal
 from executions_app.progress import Claim, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
@@ -31,7 +32,8 @@ CLAIM = """
 """
 IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
 RECORD_CLAIM = """
-    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s
+    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s,
+        due_at = started_at + make_interval(secs => %s)
     WHERE id = %s
 """
 ORPHANS = """
@@ -66,7 +68,8 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         node = compiled_version(identity.version_id).plan.nodes[row.node]
         given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
         agent_id = (node.block.agent_id if node.block else None) or ""
-        tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, lock_row is None, row.id))
+        written = Jsonb(given) if unfit is None else None
+        tx.run(RECORD_CLAIM, (written, agent_id, lock_row is None, hard_end_s(node.block), row.id))
         if lock_row is not None:
             run = RunState(*lock_row)
             journal = Journal(run)

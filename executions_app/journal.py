@@ -30,19 +30,20 @@ WRITE_NODES = """
     INSERT INTO executions_app_blockexecution (
         execution_id, scope_id, item_index, generation, retries, losses, sends, unrecorded_start, taken, dead, lost,
         queue, created_at, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes, agent_id,
-        worker_id, input, error, queued_at, started_at, finished_at, next_send_at)
+        worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at)
     SELECT %s, 0, 0, 1, 0, 0, 0, false, 0, 0, 0, %s, %s,
         n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot, n.origins, n.outcomes, n.agent_id,
-        n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at, n.next_send_at
+        n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at, n.due_at, n.next_send_at
     FROM jsonb_to_recordset(%s) AS n(node int, kind text, block_id text, status text, fence bigint, settled bool,
         holds_slot bool, origins int[], outcomes jsonb, agent_id text, worker_id uuid, input jsonb, error jsonb,
-        queued_at timestamptz, started_at timestamptz, finished_at timestamptz, next_send_at timestamptz)
+        queued_at timestamptz, started_at timestamptz, finished_at timestamptz, due_at timestamptz,
+        next_send_at timestamptz)
     ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
         holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
         agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
         error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
-        finished_at = EXCLUDED.finished_at, next_send_at = EXCLUDED.next_send_at
+        finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at
     RETURNING id, node
 """
 WRITE_COUNTERS = """

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from executions_app.block_rules import hard_end_s
 from executions_app.journal import Journal, Queued
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
@@ -164,6 +165,7 @@ class Progress:
         self.journal.node(
             node, BlockStatus.RUNNING, holds_slot=True, queued_at=self.run.now, started_at=self.run.now, fence=1,
             worker_id=worker_id, input=given, agent_id=agent_id,
+            due_at=self.run.now + timedelta(seconds=hard_end_s(node.block)),
         )  # fmt: skip
         self.journal.event("block_started", node.id, {"agentId": agent_id}, node=node.index)
         run = self.run

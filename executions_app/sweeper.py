@@ -20,6 +20,7 @@ from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
+from executions_app.overruns import find_abandoned
 from executions_app.parking import take_back, wake_retries
 from executions_app.transaction import forget_broken_connection
 from executions_app.worker_identity import LEASE_S
@@ -57,7 +58,7 @@ LOST_MESSAGES = """
 BLOCKS_OF_DEAD_WORKERS = """
     SELECT b.execution_id, b.id, b.fence FROM executions_app_blockexecution b
     LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
-    WHERE b.status = 'RUNNING' AND l.id IS NULL LIMIT 1000
+    WHERE b.status = 'RUNNING' AND b.worker_id IS NOT NULL AND l.id IS NULL LIMIT 1000
 """
 BLOCKS_OF = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
@@ -84,7 +85,14 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    steps = (_wake_due_retries, _time_out_runs, _send_lost_messages, _settle_leftovers, *sweep_steps())
+    steps = (
+        _wake_due_retries,
+        _time_out_runs,
+        _time_out_abandoned_blocks,
+        _send_lost_messages,
+        _settle_leftovers,
+        *sweep_steps(),
+    )
     for step in steps:
         _guarded(step)
     if leases_expire:
@@ -112,6 +120,10 @@ def _wake_retries_of(execution_id: int) -> None:
 def _time_out_runs() -> None:
     for execution_id in find_overdue_runs():
         _guarded(partial(time_out_run, execution_id))
+
+
+def _time_out_abandoned_blocks() -> None:
+    _take_back(find_abandoned())
 
 
 def _send_lost_messages() -> None:

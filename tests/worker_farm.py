@@ -41,6 +41,14 @@ def farm_work(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {"by": params.get("name")}
 
 
+@use_case("tests.farm_deaf")
+def deaf(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Work on and on, and be deaf to the timer that would end it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    while True:
+        time.sleep(1)
+
+
 def work(seed: int) -> None:
     """Run queued blocks until killed."""
     random.seed(seed)
@@ -74,6 +82,10 @@ def main(seed: int, children: int, kills_per_s: float) -> None:
         watch.start()
     while sys.stdin.readable() and os.getppid() != 1:
         time.sleep(1 / kills_per_s if kills_per_s else 0.2)
+        # The parent's lease keeper kills too.
+        for pid in [pid for pid in pids if os.waitpid(pid, os.WNOHANG)[0]]:
+            pids.remove(pid)
+            pids.append(fork_worker(chance.randrange(10**9)))
         if kills_per_s:
             pid = pids.pop(chance.randrange(len(pids)))
             os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,44 @@
+"""Worker processes on the tests' own database, gone when the test is."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from django.db import connection
+
+from workflow_service.settings.config import get_config
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def worker_farm(seed: int, *, children: int, kills_per_s: float) -> Iterator[None]:
+    """Have processes run queued blocks of the tests' database; they are gone afterwards."""
+    with processes(
+        sys.executable, "-m", "tests.worker_farm", str(seed), str(children), str(kills_per_s)
+    ) as farm:
+        yield
+        assert farm.poll() is None, "the worker's parent ended"
+
+
+@contextmanager
+def processes(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command with its children on the tests' database; all are killed afterwards."""
+    database = urlsplit(get_config().postgres_url())
+    url = urlunsplit(database._replace(path=f"/{connection.settings_dict['NAME']}"))
+    parent = subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env={**os.environ, "DATABASE_URL": url, "LOG_LEVEL": "CRITICAL"},
+        process_group=0,
+    )
+    try:
+        yield parent
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait()
