@@ -53,6 +53,7 @@ class Claim:
     """One block that a worker may run now, and the fence that its result must carry.
 
     ``unfit_input`` says why its configuration could not be resolved; the block then fails without any work.
+    ``agent_limit_id`` names the limit whose slot it holds; blocks on an agent with a limit never go on in place.
     """
 
     execution_id: int
@@ -65,6 +66,7 @@ class Claim:
     retries: int
     input: JsonValue
     unfit_input: str | None = None
+    agent_limit_id: int | None = None
 
 
 class Progress:
@@ -157,6 +159,8 @@ class Progress:
         return target if target >= 0 and len(self.plan.nodes[target].in_edges) > 1 else None
 
     def _claim(self, node: Node, worker_id: UUID) -> Claim | None:
+        if node.block and node.block.agent_id and self.run.agent_limit(node.block.agent_id) is not None:
+            return None  # a slot is taken by a claim from the queue
         try:
             given = resolve_input(node, self.values)
         except ExpressionError:
@@ -179,7 +183,7 @@ class Progress:
     def conclude(self) -> None:
         """Set the run's status from what is left to do, and end it if nothing is."""
         run = self.run
-        if run.status in ENDED_EXECUTION_STATUSES:
+        if run.status in ENDED_EXECUTION_STATUSES or run.held_back:
             return
         if run.active == 0:
             self._end()

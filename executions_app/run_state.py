@@ -88,16 +88,21 @@ class RunState:
 
     def agent_limit(self, agent_id: str) -> int | None:
         """Return how many blocks may work on an agent at once in this workspace; None: any number."""
-        return self._limit(f"agent:{agent_id}")
+        return self._limits().get(f"agent:{agent_id}")
+
+    @property
+    def template_limits(self) -> bool:
+        """Whether any template in this workspace has a limit."""
+        return any(name.startswith("template:") for name in self._limits())
 
     @property
     def clock(self) -> RunClock:
         """The run's clock as it was last wound."""
         return RunClock(self.timeout_ms, self.active_ms, self.active_since, self.deadline_at)
 
-    def _limit(self, name: str) -> int | None:
+    def _limits(self) -> dict[str, int]:
         limits: dict[str, int] = json.loads(self.limits) if self.limits else {}
-        return limits.get(name)
+        return limits
 
     def _wind_clock(self) -> None:
         if self.status in ENDED_EXECUTION_STATUSES:

@@ -25,6 +25,7 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app.aftermath import follow_up
+from executions_app.agent_slots import give_back, hand_on, wait_for_slot
 from executions_app.block_rules import retry_decision, timeout_s
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
@@ -75,6 +76,9 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
         hand_back(answer.orphans)
+    if answer.no_slot:
+        limit, agent_id = answer.no_slot
+        persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
     done, clean = 0, False
     try:
         done, clean = _run_in_place(answer.claim, worker, queue)
@@ -90,14 +94,27 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
     done, clean = 0, True
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
-        outcome = persistently(partial(work_on, claim))
-        continue_as = (worker, queue) if time.monotonic() < slice_ends else None
-        aftermath = persistently(partial(_write, claim, outcome, continue_as))
+        with agent_slot(claim):
+            outcome = persistently(partial(work_on, claim))
+            continue_as = (worker, queue) if time.monotonic() < slice_ends else None
+            aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
         follow_up(aftermath, claim.execution_id)
         claim = aftermath.claim
     return done, clean
+
+
+@contextmanager
+def agent_slot(claim: Claim) -> Iterator[None]:
+    """Give back the slot that a claim holds, if it holds one, when its work has stopped, whatever became of it."""
+    try:
+        yield
+    finally:
+        limit_id = claim.agent_limit_id
+        if limit_id is not None:
+            persistently(lambda: give_back(limit_id, claim.block_execution_id, claim.fence))
+            hand_on(limit_id)
 
 
 def hand_back(orphans: list[tuple[int, int, int]]) -> None:

@@ -15,7 +15,9 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
+from executions_app.agent_slots import find_awaited_limits, give_back_of_dead_workers, hand_on
 from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
@@ -91,12 +93,14 @@ def sweep() -> bool:
         _time_out_abandoned_blocks,
         _send_lost_messages,
         _settle_leftovers,
+        _keep_limits,
         *sweep_steps(),
     )
     for step in steps:
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
+        _guarded(give_back_of_dead_workers)
     return True
 
 
@@ -142,6 +146,13 @@ def _send_lost_messages() -> None:
 def _settle_leftovers() -> None:
     for execution_id, public_id in _rows(UNSETTLED_RUNS, UNSETTLED_AGE_S):
         _guarded(partial(settle_again, execution_id, public_id))
+
+
+def _keep_limits() -> None:
+    for limit_id in find_awaited_limits():
+        _guarded(partial(hand_on, limit_id))
+    for template_id in find_awaited_templates():
+        _guarded(partial(admit, template_id))
 
 
 def _take_back_lost_blocks() -> None:

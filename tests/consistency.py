@@ -24,7 +24,9 @@ def assert_consistent(execution: Execution) -> Execution:
         "active": sum(row.status != BlockStatus.PENDING and not row.settled for row in rows),
         "slots": sum(row.holds_slot for row in rows),
         "ready": by_status[BlockStatus.READY],
-        "waiting_for_people": by_status[BlockStatus.WAITING],
+        "waiting_for_people": sum(
+            row.status == BlockStatus.WAITING and row.waits_for in ("", "person") for row in rows
+        ),
         "completed_blocks": _settled_as(settled, BlockStatus.COMPLETED),
         "failed_blocks": _settled_as(settled, BlockStatus.FAILED, BlockStatus.REJECTED),
         "skipped_blocks": _settled_as(settled, BlockStatus.SKIPPED),
@@ -39,6 +41,8 @@ def assert_consistent(execution: Execution) -> Execution:
     if execution.status in ENDED_EXECUTION_STATUSES:
         assert execution.active == 0
         assert execution.completed_at is not None
+    elif execution.held_back:
+        assert not rows, "a run that is held back has no blocks yet"
     else:
         assert execution.active > 0, "nothing is left to do and the run has not ended"
         assert execution.completed_at is None

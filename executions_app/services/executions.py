@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
+from executions_app.admission import begin_or_hold_back
 from executions_app.dispatch import send_aftermath
 from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
 from executions_app.finishing import conclude_locked
@@ -83,7 +84,7 @@ def start_execution(
             settler.journal.event(
                 "execution_started", data={"templateId": template.public_id, "version": version.label}
             )
-            settler.begin(compiled.plan.roots)
+            begin_or_hold_back(tx, run, settler)
             aftermath = conclude_locked(settler)
     if aftermath is None:
         # Another request with this key was first; its answer is there now.

@@ -127,6 +127,7 @@ def test_what_overran_on_a_machine_that_is_gone_is_a_timeout_too() -> None:
 def test_the_sweeper_ends_what_no_parent_killed_and_its_late_result_is_thrown_away() -> None:
     execution, claim = claimed(retryPolicy={"maxRetries": 0})
     register_lease(worker_id())
+    WorkerLease.objects.filter(id=worker_id()).update(expires_at=timezone.now() + timedelta(seconds=60))
     pass_time(execution, 1)
     sweep()
     assert statuses(execution) == {"slow": "RUNNING"}, "its parent comes first"
