@@ -29,12 +29,12 @@ RECORD_ROWS = "UPDATE executions_app_blockexecution SET unrecorded_start = false
 WRITE_NODES = """
     INSERT INTO executions_app_blockexecution (
         execution_id, scope_id, item_index, generation, retries, losses, sends, unrecorded_start, taken, dead, lost,
-        queue, created_at, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes, agent_id,
+        created_at, queue, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes, agent_id,
         worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at)
-    SELECT %s, 0, 0, 1, 0, 0, 0, false, 0, 0, 0, %s, %s,
-        n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot, n.origins, n.outcomes, n.agent_id,
+    SELECT %s, 0, 0, 1, 0, 0, 0, false, 0, 0, 0, %s,
+        n.queue, n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot, n.origins, n.outcomes, n.agent_id,
         n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at, n.due_at, n.next_send_at
-    FROM jsonb_to_recordset(%s) AS n(node int, kind text, block_id text, status text, fence bigint, settled bool,
+    FROM jsonb_to_recordset(%s) AS n(queue text, node int, kind text, block_id text, status text, fence bigint, settled bool,
         holds_slot bool, origins int[], outcomes jsonb, agent_id text, worker_id uuid, input jsonb, error jsonb,
         queued_at timestamptz, started_at timestamptz, finished_at timestamptz, due_at timestamptz,
         next_send_at timestamptz)
@@ -49,10 +49,10 @@ WRITE_NODES = """
 WRITE_COUNTERS = """
     INSERT INTO executions_app_blockexecution (
         execution_id, scope_id, item_index, generation, retries, losses, sends, unrecorded_start, fence, settled,
-        holds_slot, agent_id, status, queue, created_at, node, kind, block_id, taken, dead, lost, origins)
-    SELECT %s, 0, 0, 1, 0, 0, 0, false, 0, false, false, '', 'PENDING', %s, %s,
-        n.node, n.kind, n.block_id, n.taken, n.dead, n.lost, n.origins
-    FROM jsonb_to_recordset(%s) AS n(node int, kind text, block_id text, taken int, dead int, lost int, origins int[])
+        holds_slot, agent_id, status, created_at, queue, node, kind, block_id, taken, dead, lost, origins)
+    SELECT %s, 0, 0, 1, 0, 0, 0, false, 0, false, false, '', 'PENDING', %s,
+        n.queue, n.node, n.kind, n.block_id, n.taken, n.dead, n.lost, n.origins
+    FROM jsonb_to_recordset(%s) AS n(queue text, node int, kind text, block_id text, taken int, dead int, lost int, origins int[])
     ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         taken = EXCLUDED.taken, dead = EXCLUDED.dead, lost = EXCLUDED.lost, origins = EXCLUDED.origins
 """
@@ -115,6 +115,7 @@ class Journal:
     ) -> None:
         """Say what a node's row becomes; the last word of a transaction is written."""
         self._nodes[node.index] = {
+            "queue": self._run.queue_of(node),
             "node": node.index,
             "kind": node.kind,
             "block_id": node.id,
@@ -131,6 +132,7 @@ class Journal:
     def counters(self, node: Node, arrivals: Arrivals) -> None:
         """Say how many in-edges of a node have resolved, and how."""
         self._counters[node.index] = {
+            "queue": self._run.queue_of(node),
             "node": node.index,
             "kind": node.kind,
             "block_id": node.id,
@@ -228,9 +230,9 @@ class Journal:
             tx.run(RECORD_ROWS, (self._recorded,))
         written = None
         if self._nodes:
-            written = tx.run(WRITE_NODES, (run.id, run.queue, run.now, _json(list(self._nodes.values()))))
+            written = tx.run(WRITE_NODES, (run.id, run.now, _json(list(self._nodes.values()))))
         if self._counters:
-            tx.run(WRITE_COUNTERS, (run.id, run.queue, run.now, _json(list(self._counters.values()))))
+            tx.run(WRITE_COUNTERS, (run.id, run.now, _json(list(self._counters.values()))))
         if self._context:
             tx.run(WRITE_CONTEXT, (run.id, _json(self._context)))
         if self._events:
@@ -240,7 +242,7 @@ class Journal:
         if written is not None:
             self.row_ids = {row.node: row.id for row in written}
             self.queued += [
-                Queued(self.row_ids[node], self._nodes[node]["block_id"], run.queue, join)
+                Queued(self.row_ids[node], self._nodes[node]["block_id"], self._nodes[node]["queue"], join)
                 for node, join in self.to_send.items()
             ]
 

@@ -136,7 +136,7 @@ class Progress:
         for index in starting:
             self._take_slot()
             node = self.plan.nodes[index]
-            if worker_id and not older and claimed is None and queue == self.run.queue:
+            if worker_id and not older and claimed is None and queue == self.run.queue_of(node):
                 claimed = self._claim(node, worker_id)
                 if claimed:
                     continue

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from executions_app.run_clock import RunClock, clock
 from executions_app.transaction import EngineTransaction
+from workflow_service.engine.plan import Node
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 
 COLUMNS = """
@@ -76,14 +77,9 @@ class RunState:
     def __post_init__(self) -> None:
         self.status = self._status_before = ExecutionStatus(self.status)
 
-    @property
-    def queue(self) -> str:
-        """The Celery queue of those of this run's blocks that have no priority of their own."""
-        return self.queue_for(None)
-
-    def queue_for(self, priority: str | None) -> str:
-        """Return the Celery queue of a block with a ``priority`` of its own; without one the run's."""
-        priority = priority or self.priority
+    def queue_of(self, node: Node) -> str:
+        """Return the Celery queue of a node: by its block's own priority, else by the run's."""
+        priority = (node.block.priority if node.block else None) or self.priority
         return "default" if priority == "normal" else priority
 
     def agent_limit(self, agent_id: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Limits of agents: at most so many blocks are at work on one at once, the oldest waiter is next, nothing is forgotten."""
+"""Limits of agents: at most so many blocks are at work on one at once; the oldest waiter is next, none forgotten."""
 
 import random
 from datetime import timedelta
@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from executions_app import agent_slots, running
-from executions_app.agent_slots import give_back, hand_on
 from executions_app.aftermath import follow_up
+from executions_app.agent_slots import give_back, hand_on
 from executions_app.claiming import ClaimAnswer, claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import (
