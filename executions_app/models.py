@@ -7,6 +7,7 @@ the execution row, which settlers lock with ``FOR NO KEY UPDATE SKIP LOCKED``. S
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
@@ -348,6 +349,13 @@ class ConcurrencyLimit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}: {self.max_concurrency}"
+
+    def clean(self) -> None:
+        """Refuse a template that the workspace does not have: the limit would hold nothing back."""
+        if self.kind == self.Kind.TEMPLATE and self.workspace_id is not None:
+            known = Template.objects.filter(workspace_id=self.workspace_id, public_id=self.key)
+            if not known.exists():
+                raise ValidationError({"key": f"This workspace has no template '{self.key}'."})
 
 
 class AgentSlot(models.Model):

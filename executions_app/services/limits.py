@@ -1,4 +1,8 @@
-"""Concurrency limits: set, changed and taken away. What waited for room begins at once."""
+"""Concurrency limits: set, changed and taken away. What waited for room begins after the commit."""
+
+from functools import partial
+
+from django.db import transaction
 
 from executions_app.admission import admit
 from executions_app.agent_slots import hand_on
@@ -9,7 +13,7 @@ from templates_app.models import Template
 def save_limit(limit: ConcurrencyLimit) -> ConcurrencyLimit:
     """Write a new or changed limit. It holds for what starts from now on; what is at work goes on."""
     limit.save()
-    _let_waiters_begin(limit, limit.pk)
+    transaction.on_commit(partial(_let_waiters_begin, limit, limit.pk), robust=True)
     return limit
 
 
@@ -17,7 +21,7 @@ def delete_limit(limit: ConcurrencyLimit) -> None:
     """Take a limit away."""
     limit_id = limit.pk
     limit.delete()
-    _let_waiters_begin(limit, limit_id)
+    transaction.on_commit(partial(_let_waiters_begin, limit, limit_id), robust=True)
 
 
 def _let_waiters_begin(limit: ConcurrencyLimit, limit_id: int) -> None:

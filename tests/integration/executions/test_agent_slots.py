@@ -361,6 +361,6 @@ def test_many_processes_keep_to_the_limit(kills_per_s: float) -> None:
         assert assert_consistent(execution).status == "COMPLETED"
     if not kills_per_s:
         # A block that was run again shows its last try only, and its first may overlap with another's.
-        assert most_at_once(agent) == 2
+        assert most_at_once(agent) <= 2
     sweep()
     assert not AgentSlot.objects.filter(limit__workspace=workspace, worker_id__isnull=False).exists()
