@@ -45,7 +45,7 @@ def begin_or_hold_back(tx: EngineTransaction, run: RunState, settler: Settler) -
             run.held_back = True
             settler.journal.event("execution_queued", data={"maxConcurrency": limit.max_concurrency})
             return
-    settler.begin(settler.plan.roots)
+    settler.begin()
 
 
 def admit(template_id: int) -> None:
@@ -77,5 +77,5 @@ def _admit_one(template_id: int) -> tuple[int, Aftermath] | None:
         settler = Settler(tx, run, compiled_version(run.version_id))
         run.held_back = False
         settler.journal.event("execution_admitted")
-        settler.begin(settler.plan.roots)
+        settler.begin()
         return run.id, conclude_locked(settler)

@@ -15,7 +15,8 @@ from pydantic import JsonValue
 
 from executions_app.agent_slots import AgentLimit, take_slot
 from executions_app.block_rules import hard_end_s
-from executions_app.journal import Journal
+from executions_app.journal import Journal, started_data
+from executions_app.models import BlockExecution
 from executions_app.progress import Claim, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
 from executions_app.transaction import pipelined_transaction
@@ -23,13 +24,15 @@ from executions_app.values import RunValues
 from templates_app.plans import compiled_version
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.plan import Node
+from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ExecutionStatus
 
 CLAIM = """
     UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
         started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL
     WHERE id = %s AND status = 'QUEUED'
-    RETURNING id, node, block_id, fence, retries, input::text AS input, started_at
+    RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
+        input::text AS input, started_at
 """
 IDENTIFY = """
     SELECT e.public_id, e.workspace_id, e.version_id,
@@ -77,7 +80,9 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         node = compiled_version(identity.version_id).plan.nodes[row.node]
         given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
         agent_id = (node.block.agent_id if node.block else None) or ""
-        limit = _limit_of(identity.agent_limits, agent_id)
+        # A map's own row hands out its items and collects them: the agent works on the items.
+        works = node.for_each is None or row.kind == BlockExecution.Kind.ITEM
+        limit = _limit_of(identity.agent_limits, agent_id) if works else None
         if limit and not take_slot(tx, limit, row_id=row.id, fence=row.fence, worker=worker):
             return ClaimAnswer(None, orphans, (limit, agent_id))
         written = Jsonb(given) if unfit is None else None
@@ -86,7 +91,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             run = RunState(*lock_row)
             journal = Journal(run)
             journal.event(
-                "block_started", row.block_id, {"agentId": agent_id}, row_id=row.id, at=row.started_at
+                "block_started", row.block_id, started_data(row, agent_id), row_id=row.id, at=row.started_at
             )
             if run.status is ExecutionStatus.STARTING:
                 run.status = ExecutionStatus.RUNNING
@@ -105,6 +110,9 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         input=given,
         unfit_input=unfit,
         agent_limit_id=limit.id if limit else None,
+        place=Place(row.scope_id, row.item_index),
+        generation=row.generation,
+        is_item=row.kind == BlockExecution.Kind.ITEM,
     )
     return ClaimAnswer(claim, orphans)
 
@@ -124,7 +132,10 @@ def _limit_of(limits: str | None, agent_id: str) -> AgentLimit | None:
 def _input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
     if row.input is not None:
         return json.loads(row.input), None
+    item = None
+    if row.kind == BlockExecution.Kind.ITEM:
+        item = {"item": json.loads(row.item), "index": row.item_index}
     try:
-        return resolve_input(node, values), None
+        return resolve_input(node, values, item), None
     except ExpressionError as error:
         return None, error.message

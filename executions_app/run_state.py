@@ -4,19 +4,19 @@ Its clock follows its status wherever that is changed: ``save`` winds or stops i
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from executions_app.run_clock import RunClock, clock
 from executions_app.transaction import EngineTransaction
-from workflow_service.engine.plan import Node
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 
 COLUMNS = """
-    e.id, e.public_id, e.workspace_id, e.template_id, e.version_id, e.status, e.priority, e.event_seq, e.context_seq,
-    e.active, e.slots, e.ready, e.waiting_for_people, e.completed_blocks, e.failed_blocks, e.skipped_blocks,
-    e.failing, e.unhandled_failures, e.reached_end, e.timeout_ms, e.active_ms, e.active_since, e.deadline_at,
-    e.held_back, e.started_at, e.completed_at, e.error::text AS error,
+    e.id, e.public_id, e.workspace_id, e.template_id, e.version_id, e.status, e.priority, e.generation, e.event_seq,
+    e.context_seq, e.active, e.slots, e.ready, e.waiting_for_people, e.completed_blocks, e.failed_blocks,
+    e.skipped_blocks, e.failing, e.unhandled_failures, e.reached_end, e.timeout_ms, e.active_ms, e.active_since,
+    e.deadline_at, e.held_back, e.started_at, e.completed_at, e.error::text AS error,
     (SELECT json_object_agg(l.kind || ':' || l.key, l.max_concurrency)::text
      FROM executions_app_concurrencylimit l WHERE l.workspace_id = e.workspace_id) AS limits,
     clock_timestamp() AS now
@@ -35,6 +35,9 @@ SAVE = """
 """
 
 
+QUEUE_OF_PRIORITY: Mapping[str, str] = {"high": "high", "normal": "default", "low": "low"}
+
+
 @dataclass(slots=True)
 class RunState:
     """One locked execution. ``now`` is the database's clock when the lock was given.
@@ -50,6 +53,7 @@ class RunState:
     version_id: int
     status: ExecutionStatus
     priority: str
+    generation: int
     event_seq: int
     context_seq: int
     active: int
@@ -77,14 +81,10 @@ class RunState:
     def __post_init__(self) -> None:
         self.status = self._status_before = ExecutionStatus(self.status)
 
-    def queue_of(self, node: Node) -> str:
-        """Return the Celery queue of a node: by its block's own priority, else by the run's."""
-        priority = (node.block.priority if node.block else None) or self.priority
-        return "default" if priority == "normal" else priority
-
-    def agent_limit(self, agent_id: str) -> int | None:
-        """Return how many blocks may work on an agent at once in this workspace; None: any number."""
-        return self._limits().get(f"agent:{agent_id}")
+    @property
+    def queue(self) -> str:
+        """The Celery queue of this run's blocks."""
+        return QUEUE_OF_PRIORITY[self.priority]
 
     @property
     def template_limits(self) -> bool:
@@ -96,6 +96,10 @@ class RunState:
         """The run's clock as it was last wound."""
         return RunClock(self.timeout_ms, self.active_ms, self.active_since, self.deadline_at)
 
+    def agent_limit(self, agent_id: str) -> int | None:
+        """Return how many blocks may work on an agent at once in this workspace; None: any number."""
+        return self._limits().get(f"agent:{agent_id}")
+
     def _limits(self) -> dict[str, int]:
         limits: dict[str, int] = json.loads(self.limits) if self.limits else {}
         return limits
@@ -104,11 +108,8 @@ class RunState:
         if self.status in ENDED_EXECUTION_STATUSES:
             self.held_back = False
         wound = clock(self.clock, self._status_before, self.status, self.now, held_back=self.held_back)
-        self.active_ms, self.active_since, self.deadline_at = (
-            wound.active_ms,
-            wound.active_since,
-            wound.deadline_at,
-        )
+        self.active_ms, self.active_since = wound.active_ms, wound.active_since
+        self.deadline_at = wound.deadline_at
         self._status_before = self.status
 
     def save(self, tx: EngineTransaction) -> None:

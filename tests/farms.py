@@ -6,11 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID, uuid4
 
 from django.db import connection
+from django.utils import timezone
 
+from executions_app.models import WorkerLease
+from executions_app.worker_identity import register_lease
 from workflow_service.settings.config import get_config
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -24,6 +29,14 @@ def worker_farm(seed: int, *, children: int, kills_per_s: float) -> Iterator[Non
     ) as farm:
         yield
         assert farm.poll() is None, "the worker's parent ended"
+
+
+def live_worker() -> UUID:
+    """Return the id of a worker process that nobody is, with a lease for a minute."""
+    worker = uuid4()
+    register_lease(worker)
+    WorkerLease.objects.filter(id=worker).update(expires_at=timezone.now() + timedelta(seconds=60))
+    return worker
 
 
 @contextmanager

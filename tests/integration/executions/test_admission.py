@@ -13,11 +13,11 @@ from executions_app.finishing import Result, finish_block
 from executions_app.models import ConcurrencyLimit, Execution
 from executions_app.services.limits import delete_limit, save_limit
 from executions_app.sweeper import sweep
-from executions_app.worker_identity import worker_id
 from templates_app.models import Template
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
+from tests.farms import live_worker
 from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
@@ -63,7 +63,7 @@ def test_a_run_that_is_held_back_has_no_deadline_before_it_begins() -> None:
 def test_an_admission_that_is_lost_is_made_up_for_by_the_sweeper() -> None:
     template, _limit = limited(1)
     first, second = start(template), start(template)
-    claim = claim_block(first.pk, queued_blocks(first)[0], worker_id()).claim
+    claim = claim_block(first.pk, queued_blocks(first)[0], live_worker()).claim
     assert claim is not None
     # The worker dies after its commit.
     finish_block(claim, Result(BlockStatus.COMPLETED, output={}))
@@ -76,7 +76,7 @@ def test_an_admission_that_is_lost_is_made_up_for_by_the_sweeper() -> None:
 def test_a_newcomer_does_not_overtake_who_is_held_back() -> None:
     template, _limit = limited(1)
     first, second = start(template), start(template)
-    claim = claim_block(first.pk, queued_blocks(first)[0], worker_id()).claim
+    claim = claim_block(first.pk, queued_blocks(first)[0], live_worker()).claim
     assert claim is not None
     finish_block(claim, Result(BlockStatus.COMPLETED, output={}))
     third = start(template)

@@ -12,10 +12,10 @@ from executions_app.errors import InputRejected
 from executions_app.finishing import Result, finish_block
 from executions_app.models import Execution, ExecutionEvent
 from executions_app.sweeper import sweep
-from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
+from tests.farms import live_worker
 from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
@@ -35,7 +35,7 @@ def pair(**settings: object) -> Execution:
 
 def test_a_run_past_its_timeout_drains_and_fails() -> None:
     execution = pair(timeout=60_000)
-    claim = claim_block(execution.pk, queued_blocks(execution)[0], worker_id()).claim
+    claim = claim_block(execution.pk, queued_blocks(execution)[0], live_worker()).claim
     assert claim is not None
     make_overdue(execution)
     sweep()
