@@ -31,6 +31,36 @@ def worker_farm(seed: int, *, children: int, kills_per_s: float) -> Iterator[Non
         assert farm.poll() is None, "the worker's parent ended"
 
 
+@contextmanager
+def diary() -> Iterator[None]:
+    """Keep the table in which the use case ``tests.farm_diary`` writes when it worked."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            CREATE TABLE farm_diary (id bigserial PRIMARY KEY, of text,
+                began_at timestamptz DEFAULT clock_timestamp(), ended_at timestamptz)
+            """
+        )
+        try:
+            yield
+        finally:
+            cursor.execute("DROP TABLE farm_diary")
+
+
+def most_at_once() -> int:
+    """Return how many were at work at once, at most, by what the diary says."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT max(n) FROM (
+                SELECT sum(step) OVER (ORDER BY at, step) AS n FROM (
+                    SELECT began_at AS at, 1 AS step FROM farm_diary WHERE ended_at IS NOT NULL
+                    UNION ALL SELECT ended_at, -1 FROM farm_diary WHERE ended_at IS NOT NULL) s) t
+            """
+        )
+        return int(cursor.fetchone()[0])
+
+
 def live_worker() -> UUID:
     """Return the id of a worker process that nobody is, with a lease for a minute."""
     worker = uuid4()

@@ -41,6 +41,17 @@ def farm_work(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {"by": params.get("name")}
 
 
+@use_case("tests.farm_diary")
+def diary(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Work for a moment, and write down from when to when."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO farm_diary (of) VALUES (%s) RETURNING id", [params["of"]])
+        (page,) = cursor.fetchone()
+        time.sleep(random.random() * 0.02)
+        cursor.execute("UPDATE farm_diary SET ended_at = clock_timestamp() WHERE id = %s", [page])
+    return {}
+
+
 @use_case("tests.farm_deaf")
 def deaf(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Work on and on, and be deaf to the timer that would end it."""
