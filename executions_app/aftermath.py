@@ -18,10 +18,16 @@ RECHECKS = 3
 
 
 def follow_up(aftermath: Aftermath, execution_id: int) -> None:
-    """Send what a transaction left to be sent, and settle what it left unsettled."""
-    send_aftermath(aftermath, execution_id)
+    """Send what a transaction left to be sent, and settle what it left unsettled, in other executions too."""
+    _send(aftermath, execution_id)
     if aftermath.unsettled:
         settle_again(execution_id, aftermath.execution_public_id)
+
+
+def _send(aftermath: Aftermath, execution_id: int) -> None:
+    send_aftermath(aftermath, execution_id)
+    for other_id, other in aftermath.others:
+        follow_up(other, other_id)
 
 
 def settle_again(execution_id: int, execution_public_id: str) -> None:
@@ -31,7 +37,7 @@ def settle_again(execution_id: int, execution_public_id: str) -> None:
             aftermath = settle_execution(execution_id)
             if aftermath is None:
                 continue
-            send_aftermath(aftermath, execution_id)
+            _send(aftermath, execution_id)
             if not aftermath.unsettled:
                 return
     except DATABASE_GONE as error:

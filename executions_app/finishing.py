@@ -73,7 +73,10 @@ class Result:
 
 @dataclass(slots=True)
 class Aftermath:
-    """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``."""
+    """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
+
+    ``others`` are the same for further executions, by their id, that the transaction changed too.
+    """
 
     accepted: bool = True
     queued: list[Queued] = field(default_factory=list)
@@ -81,6 +84,7 @@ class Aftermath:
     event_seq: int | None = None
     execution_public_id: str = ""
     unsettled: bool = False
+    others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:

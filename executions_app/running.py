@@ -28,8 +28,9 @@ from pydantic import JsonValue
 from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
-from executions_app.handlers import Ask, BlockWork, human_gate
-from executions_app.parking import retry_later, take_back, wait_for_person
+from executions_app.handlers import Ask, BlockWork, Park, human_gate
+from executions_app.models import BlockExecution
+from executions_app.parking import park, retry_later, take_back
 from executions_app.progress import Claim
 from executions_app.settlement import Error
 from executions_app.transaction import DATABASE_GONE
@@ -62,6 +63,9 @@ class RetryLater:
     error: Error
     delay_s: float
     logs: Logs
+
+
+Outcome = Result | RetryLater | Ask | Park
 
 
 class BlockTimeout(TimeoutError):
@@ -128,7 +132,7 @@ def persistently(operation: Callable[[], T]) -> T:
             delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
 
 
-def work_on(claim: Claim) -> Result | RetryLater | Ask:
+def work_on(claim: Claim) -> Outcome:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
@@ -141,7 +145,7 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
         return Result(BlockStatus.FAILED, error=described)
 
 
-def _work_on(claim: Claim) -> Result | RetryLater | Ask:
+def _work_on(claim: Claim) -> Outcome:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
     logs: list[tuple[datetime, LogLine]] = []
@@ -169,16 +173,24 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
 
 
-def _write(
-    claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[UUID, str] | None
-) -> Aftermath:
+def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None) -> Aftermath:
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
         case RetryLater():
             return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
         case Ask():
-            return wait_for_person(claim, outcome.record)
+            return park(claim, waits_for=BlockExecution.WaitsFor.PERSON, record=outcome.record)
+        case Park():
+            return park(
+                claim,
+                waits_for=outcome.waits_for,
+                wait_key=outcome.wait_key,
+                due_in_s=outcome.due_in_s,
+                due_at=outcome.due_at,
+                event_data=outcome.event_data,
+                then=outcome.then,
+            )
 
 
 def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:

@@ -24,7 +24,9 @@ def assert_consistent(execution: Execution) -> Execution:
         "active": sum(row.status != BlockStatus.PENDING and not row.settled for row in rows),
         "slots": sum(row.holds_slot for row in rows),
         "ready": by_status[BlockStatus.READY],
-        "waiting_for_people": by_status[BlockStatus.WAITING],
+        "waiting_for_people": sum(
+            row.status == BlockStatus.WAITING and row.waits_for == "person" for row in rows
+        ),
         "completed_blocks": _settled_as(settled, BlockStatus.COMPLETED),
         "failed_blocks": _settled_as(settled, BlockStatus.FAILED, BlockStatus.REJECTED),
         "skipped_blocks": _settled_as(settled, BlockStatus.SKIPPED),

@@ -16,7 +16,7 @@ from workflow_service.engine.states import ErrorType
 
 WAITING_ROW = """
     SELECT id, node, block_id, fence, agent_id FROM executions_app_blockexecution
-    WHERE id = %s AND execution_id = %s AND status = 'WAITING' FOR UPDATE
+    WHERE id = %s AND execution_id = %s AND status = 'WAITING' AND waits_for = 'person' FOR UPDATE
 """
 MAKE_READY = "UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL WHERE id = %s"
 FINISH_WAITING = """
