@@ -25,3 +25,21 @@ class IdempotencyConflict(WorkflowError):
     """The same Idempotency-Key was used before with another body."""
 
     code = "IDEMPOTENCY_CONFLICT"
+
+
+class ExecutionEnded(WorkflowError):
+    """The run has ended: it takes nothing any more."""
+
+    code = "EXECUTION_ENDED"
+
+
+class SignalRejected(WorkflowError):
+    """A signal's name or payload is not one that can be kept."""
+
+    code = "SIGNAL_REJECTED"
+
+
+class TooManySignals(WorkflowError):
+    """A run keeps as many signals that nobody waits for as it may."""
+
+    code = "TOO_MANY_SIGNALS"

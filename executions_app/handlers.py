@@ -52,7 +52,10 @@ AfterParking = Callable[[Settler, Any], Sequence[tuple[int, Aftermath]]]
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The block waits for something other than a person; the fields are those of ``parking.park``."""
+    """The block waits for something other than a person; the fields are those of ``parking.park``.
+
+    ``output_extra`` is added to the output that the block will have.
+    """
 
     waits_for: str
     wait_key: str = ""
@@ -60,6 +63,7 @@ class Park:
     due_at: datetime | None = None
     event_data: Mapping[str, JsonValue] = field(default_factory=dict)
     then: AfterParking | None = None
+    output_extra: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 class HumanGate(Protocol):

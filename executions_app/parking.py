@@ -32,7 +32,7 @@ RECORD_START = """
 """
 WAIT = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false, waits_for = %s, wait_key = %s,
-        due_at = coalesce(%s, clock_timestamp() + make_interval(secs => %s))
+        output_extra = %s, due_at = coalesce(%s, clock_timestamp() + make_interval(secs => %s))
     WHERE id = %s AND fence = %s AND status = 'RUNNING'
     RETURNING id, node, block_id, agent_id, fence, due_at, input::text AS input
 """
@@ -63,6 +63,7 @@ def park(
     record: Callable[[], Mapping[str, JsonValue] | None] | None = None,
     event_data: Mapping[str, JsonValue] | None = None,
     then: AfterParking | None = None,
+    output_extra: Mapping[str, JsonValue] | None = None,
 ) -> Aftermath:
     """Stop a block, and free its slot, until what it waits for comes; at most until it is due, if that is given.
 
@@ -76,9 +77,9 @@ def park(
     with command_transaction() as tx:
         run, settler = _lock(tx, claim.execution_id)
         _record_start(tx, settler, claim.block_execution_id, claim.fence)
-        row = tx.run(
-            WAIT, (waits_for, wait_key, due_at, due_in_s, claim.block_execution_id, claim.fence)
-        ).fetchone()
+        extra = Jsonb(output_extra) if output_extra else None
+        wait = (waits_for, wait_key, extra, due_at, due_in_s, claim.block_execution_id, claim.fence)
+        row = tx.run(WAIT, wait).fetchone()
         if row is None:
             return _zombie(settler)
         run.slots -= 1

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
@@ -34,6 +34,7 @@ from executions_app.parking import park, retry_later, take_back
 from executions_app.progress import Claim
 from executions_app.settlement import Error
 from executions_app.transaction import DATABASE_GONE
+from executions_app.waits import begin_wait
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
@@ -158,19 +159,29 @@ def _work_on(claim: Claim) -> Outcome:
     extra: dict[str, JsonValue] = {}
     try:
         if block.asks_people:
-            answer = human_gate()(_block_work(claim, block))
-            if isinstance(answer, Ask):
-                return answer
-            extra = dict(answer.output_extra)
+            gate = human_gate()(_block_work(claim, block))
+            if isinstance(gate, Ask):
+                return gate
+            extra = dict(gate.output_extra)
             if not block.has_tool:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
-        output = _invoke(claim, block, logs)
+        answer = _do_work(claim, block, logs)
     except (ToolError, BlockTimeout) as error:
         return _failure(claim, block, compiled, tool_error_from(error), logs)
-    if extra and isinstance(output, dict):
-        output = {**extra, **output}
-    return Result(BlockStatus.COMPLETED, output=output, logs=logs)
+    if isinstance(answer, Park):
+        return replace(answer, output_extra=extra)
+    if extra and isinstance(answer.output, dict):
+        return replace(answer, output={**extra, **answer.output})
+    return answer
+
+
+def _do_work(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> Result | Park:
+    match block.tool_type:
+        case ToolType.WAIT:
+            return begin_wait(_block_work(claim, block))
+        case _:
+            return Result(BlockStatus.COMPLETED, output=_invoke(claim, block, logs), logs=logs)
 
 
 def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None) -> Aftermath:
@@ -190,6 +201,7 @@ def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None)
                 due_at=outcome.due_at,
                 event_data=outcome.event_data,
                 then=outcome.then,
+                output_extra=outcome.output_extra,
             )
 
 

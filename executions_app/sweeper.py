@@ -21,6 +21,7 @@ from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.parking import take_back, wake_retries
 from executions_app.transaction import forget_broken_connection
+from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,11 @@ READ_CLOCK = """
 DUE_RETRIES = """
     SELECT DISTINCT execution_id FROM executions_app_blockexecution
     WHERE status = 'RETRYING' AND due_at <= clock_timestamp() LIMIT 500
+"""
+DUE_WAITS = """
+    SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
+    JOIN executions_app_execution e ON e.id = b.execution_id
+    WHERE b.status = 'WAITING' AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
 """
 LOST_MESSAGES = """
     WITH late AS (
@@ -83,7 +89,7 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers, *sweep_steps()):
+    for step in (_wake_due_retries, _fire_due_waits, _send_lost_messages, _settle_leftovers, *sweep_steps()):
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
@@ -105,6 +111,15 @@ def _wake_due_retries() -> None:
 
 def _wake_retries_of(execution_id: int) -> None:
     follow_up(wake_retries(execution_id), execution_id)
+
+
+def _fire_due_waits() -> None:
+    for (execution_id,) in _rows(DUE_WAITS):
+        _guarded(partial(_fire_due_waits_of, execution_id))
+
+
+def _fire_due_waits_of(execution_id: int) -> None:
+    follow_up(fire_due(execution_id), execution_id)
 
 
 def _send_lost_messages() -> None:

@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
 from workflow_service.agents.use_cases import REGISTRY, UseCaseRegistry
+from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import ErrorType, ToolType
@@ -115,6 +116,8 @@ MODELS: Mapping[ToolType, type[BaseModel]] = {
     ToolType.SCRIPT: ScriptConfiguration,
     ToolType.API: ApiConfiguration,
     ToolType.NOOP: NoopConfiguration,
+    ToolType.WAIT: WaitConfiguration,
+    ToolType.SUBWORKFLOW: SubworkflowConfiguration,
 }
 # Done by the service itself, not by a tool.
 _NOT_TOOLS = frozenset({ToolType.HUMAN})
@@ -163,6 +166,8 @@ def tool_input(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> J
     """Return what a tool is handed and its block shows as input: ``input``, else the keys left over."""
     if tool_type is ToolType.NOOP or tool_type not in MODELS:
         return {}
+    if tool_type is ToolType.WAIT:
+        return dict(configuration)
     if tool_type is not ToolType.API and "input" in configuration:
         return configuration["input"]
     known = _field_names(MODELS[tool_type])

@@ -168,8 +168,6 @@ def unsupported_features(plan: Plan) -> tuple[Problem, ...]:
 
 _NOT_RUN_YET: Mapping[ToolType, str] = {
     ToolType.MAP: "maps",
-    ToolType.SUBWORKFLOW: "sub-workflows",
-    ToolType.WAIT: "waits",
 }
 
 
