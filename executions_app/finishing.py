@@ -19,6 +19,7 @@ from pydantic import JsonValue
 from executions_app.journal import Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim
+from executions_app.results import WRITE_OUTPUT, report_to_parent
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
 from executions_app.transaction import (
@@ -36,12 +37,6 @@ logger = logging.getLogger(__name__)
 FINISH = """
     UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id
-"""
-WRITE_OUTPUT = """
-    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
-    SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution
-    WHERE id = %s AND fence = %s AND status = 'COMPLETED'
-    ON CONFLICT (block_execution_id) DO NOTHING
 """
 WRITE_LOGS = """
     INSERT INTO executions_app_executionlog (
@@ -177,7 +172,7 @@ def settle_locked(
 def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
     """Start what may start, or nothing more in a failing run, set the run's status, and write.
 
-    The caller commits.
+    Whoever waits for a run that has ended is told. The caller commits.
     """
     if settler.run.failing:
         settler.progress.cancel_open_blocks()
@@ -185,12 +180,16 @@ def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = Non
     claim = settler.progress.promote(worker, queue)
     settler.progress.conclude()
     settler.flush()
-    return Aftermath(
+    aftermath = Aftermath(
         queued=settler.journal.queued,
         claim=settler.progress.claim_written(claim) if claim else None,
         event_seq=settler.run.event_seq,
         execution_public_id=settler.run.public_id,
     )
+    if parent := report_to_parent(settler.tx, settler.run):
+        parent_id, public_id = parent
+        aftermath.others.append((parent_id, Aftermath(execution_public_id=public_id, unsettled=True)))
+    return aftermath
 
 
 def _settle_one_by_one(execution_id: int) -> Aftermath | None:
@@ -205,6 +204,7 @@ def _settle_one_by_one(execution_id: int) -> Aftermath | None:
         if step is None:
             return None
         total.queued += step.queued
+        total.others += step.others
         total.event_seq, total.execution_public_id = step.event_seq, step.execution_public_id
         if not step.unsettled:
             return total

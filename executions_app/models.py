@@ -96,6 +96,12 @@ class Execution(models.Model):
                 fields=("parent",), condition=models.Q(parent__isnull=False), name="execution_by_parent"
             ),
             models.Index(
+                fields=("parent",),
+                condition=models.Q(parent__isnull=False)
+                & ~models.Q(status__in=["COMPLETED", "FAILED", "CANCELLED"]),
+                name="execution_open_children",
+            ),
+            models.Index(
                 fields=("deadline_at",),
                 condition=models.Q(deadline_at__isnull=False),
                 name="execution_by_deadline",

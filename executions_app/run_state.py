@@ -9,7 +9,8 @@ from workflow_service.engine.states import ExecutionStatus
 COLUMNS = """
     id, public_id, workspace_id, template_id, version_id, status, priority, event_seq, context_seq, active, slots,
     ready, waiting_for_people, completed_blocks, failed_blocks, skipped_blocks, failing, unhandled_failures,
-    reached_end, started_at, completed_at, error::text AS error, clock_timestamp() AS now
+    reached_end, started_at, completed_at, error::text AS error, parent_block_execution_id,
+    clock_timestamp() AS now
 """
 TRY_LOCK = f"""
     SELECT {COLUMNS} FROM executions_app_execution WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED
@@ -50,6 +51,7 @@ class RunState:
     started_at: datetime
     completed_at: datetime | None
     error: str | None
+    parent_block_execution_id: int | None
     now: datetime
 
     def __post_init__(self) -> None:

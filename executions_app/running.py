@@ -32,6 +32,7 @@ from executions_app.handlers import Ask, BlockWork, Park, human_gate
 from executions_app.models import BlockExecution
 from executions_app.parking import park, retry_later, take_back
 from executions_app.progress import Claim
+from executions_app.services.children import begin_child
 from executions_app.settlement import Error
 from executions_app.transaction import DATABASE_GONE
 from executions_app.waits import begin_wait
@@ -180,6 +181,8 @@ def _do_work(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -
     match block.tool_type:
         case ToolType.WAIT:
             return begin_wait(_block_work(claim, block))
+        case ToolType.SUBWORKFLOW:
+            return begin_child(_block_work(claim, block))
         case _:
             return Result(BlockStatus.COMPLETED, output=_invoke(claim, block, logs), logs=logs)
 

@@ -20,6 +20,7 @@ from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.parking import take_back, wake_retries
+from executions_app.services.children import report_ended_children
 from executions_app.transaction import forget_broken_connection
 from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
@@ -89,7 +90,8 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (_wake_due_retries, _fire_due_waits, _send_lost_messages, _settle_leftovers, *sweep_steps()):
+    own = (_wake_due_retries, _fire_due_waits, report_ended_children, _send_lost_messages, _settle_leftovers)
+    for step in (*own, *sweep_steps()):
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)

@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any
 
 from django.utils import timezone
-from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from executions_app.finishing import WRITE_OUTPUT, Aftermath, Result, any_unsettled, conclude_locked
+from executions_app.finishing import Aftermath, Result, any_unsettled, conclude_locked
 from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution
+from executions_app.results import Error, complete_wait, fail_wait
 from executions_app.run_state import lock_run
-from executions_app.settlement import Error, Settler
-from executions_app.transaction import EngineTransaction, command_transaction
+from executions_app.settlement import Settler
+from executions_app.transaction import command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.agents.configuration import read_configuration
 from workflow_service.agents.waits import WaitConfiguration
@@ -33,10 +33,6 @@ from workflow_service.engine.states import (
 
 WaitsFor = BlockExecution.WaitsFor
 
-FINISH_WAIT = """
-    UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
-    WHERE id = %s AND status = 'WAITING' RETURNING output_extra::text AS extra
-"""
 DUE = """
     SELECT id, block_id, agent_id, fence, waits_for, wait_key, started_at, due_at, input::text AS input
     FROM executions_app_blockexecution
@@ -75,21 +71,6 @@ def begin_wait(work: BlockWork) -> Result | Park:
     return Park(WaitsFor.TIMER, due_at=due_at)
 
 
-def complete_wait(tx: EngineTransaction, row: Any, output: JsonValue) -> None:
-    """Complete a waiting row (``id`` and ``fence``) that the transaction holds; it is yet to be settled."""
-    finished = tx.one(FINISH_WAIT, (BlockStatus.COMPLETED, None, row.id))
-    if finished.extra is not None and isinstance(output, dict):
-        output = {**json.loads(finished.extra), **output}
-    tx.run(WRITE_OUTPUT, (Jsonb(output), row.id, row.fence))
-
-
-def fail_wait(
-    tx: EngineTransaction, row: Any, error: Error, status: BlockStatus = BlockStatus.FAILED
-) -> None:
-    """Fail (or reject) a waiting row that the transaction holds; it is yet to be settled."""
-    tx.run(FINISH_WAIT, (status, Jsonb(error), row.id))
-
-
 def deliver_signal(settler: Settler, name: str) -> bool:
     """Hand the oldest kept signal of that name to the oldest block that waits for it; False if none does."""
     row = settler.tx.run(WAITING_FOR_SIGNAL, (settler.run.id, name)).fetchone()
@@ -122,6 +103,8 @@ def _fire(settler: Settler, row: Any) -> None:
             fail_wait(tx, row, timed_out(f"the signal '{row.wait_key}' did not come {within}"))
         case WaitsFor.CALLBACK:
             fail_wait(tx, row, timed_out(f"the agent accepted the work and did not call back {within}"))
+        case WaitsFor.CHILD:
+            fail_wait(tx, row, timed_out(f"the sub-workflow {row.wait_key} did not end {within}"))
 
 
 def timed_out(message: str) -> Error:

@@ -31,6 +31,7 @@ def let_time_pass(execution: Execution) -> Execution:
 
 def go_on(execution: Execution) -> Execution:
     """Run whatever is queued, in this run and those around it."""
-    run_all_until_quiet()
+    while BlockExecution.objects.filter(status="QUEUED").exists():
+        run_all_until_quiet()
     execution.refresh_from_db()
     return execution

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.results import complete_wait, fail_wait
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction
-from executions_app.waits import complete_wait, fail_wait
 from templates_app.plans import compiled_version
 from workflow_service.engine.approval import reads_approved
 from workflow_service.engine.definition import JsonObject

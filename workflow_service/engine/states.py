@@ -96,6 +96,7 @@ class ErrorType(StrEnum):
     ROUTING_ERROR = "ROUTING_ERROR"
     SETTLEMENT_ERROR = "SETTLEMENT_ERROR"
     NO_PATH_TO_END = "NO_PATH_TO_END"
+    CHILD_CANCELLED = "CHILD_CANCELLED"
 
 
 class EdgeOutcome(StrEnum):
