@@ -19,6 +19,7 @@ from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
+from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem
@@ -195,6 +196,9 @@ def runnable_version(
     unsupported = unsupported_features(compiled.plan)
     if unsupported:
         raise TemplateNotRunnable("the template uses what this version cannot run yet", unsupported)
+    unknown = tuple(subworkflow_findings(compiled.definition, template.workspace, template))
+    if unknown:
+        raise TemplateNotRunnable("the template starts others that cannot be started", unknown)
     return version, compiled
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from executions_app import parking
 from executions_app.claiming import claim_block
+from executions_app.errors import TemplateNotRunnable
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent
 from executions_app.progress import Claim
@@ -112,18 +113,18 @@ def test_a_child_of_which_nothing_runs_ends_within_its_start() -> None:
 
 
 def test_children_may_have_children_and_no_end_of_them() -> None:
-    template = make_template([noop("a")])
-    version = template.current_version
+    first = make_template([noop("a")])
+    second = make_template([calls(first)], workspace=first.workspace)
+    version = first.current_version
     assert version is not None
-    version.definition["blocks"] = [calls(template)]
+    version.definition["blocks"] = [calls(second)]
     version.save()
-    execution = go_on(start(template))
+    execution = go_on(start(first))
     assert execution.status == "FAILED"
-    assert Execution.objects.filter(template=template).count() == 11
+    runs = Execution.objects.filter(workspace=first.workspace)
+    assert list(runs.order_by("depth").values_list("depth", flat=True)) == list(range(11))
     assert execution.error is not None
     assert "nested at most 10 deep" in execution.error["message"]
-    deepest = Execution.objects.filter(template=template).order_by("-depth")[0]
-    assert deepest.depth == 10
 
 
 def test_a_worker_that_dies_while_it_starts_a_child_leaves_none_behind() -> None:
@@ -247,12 +248,24 @@ def test_an_input_that_does_not_fit_the_child_fails_the_block() -> None:
     assert "'n'" in str(execution.error["details"])
 
 
-def test_a_version_may_be_named() -> None:
+@pytest.mark.parametrize("version", ["1.0.0", 1, "1", "${workflow.input.version}"])
+def test_a_version_may_be_named(version: Any) -> None:
     child = make_template([noop("a")])
-    execution = start(parent_of(child))
     block = calls(child)
-    block["configuration"]["version"] = "9.9.9"
-    execution = run_until_quiet(start(make_template([block], workspace=child.workspace)))
-    assert execution.status == "FAILED"
-    assert execution.error is not None
-    assert "9.9.9" in execution.error["message"]
+    block["configuration"]["version"] = version
+    template = make_template([block], workspace=child.workspace)
+    assert go_on(start(template, {"version": "1.0.0"})).status == "COMPLETED"
+    if "$" in str(version):
+        failed = run_until_quiet(start(template, {"version": "9.9.9"}))
+        assert failed.error is not None
+        assert failed.error["type"] == "RESOURCE_NOT_FOUND"
+
+
+def test_a_run_does_not_start_whose_sub_workflows_cannot() -> None:
+    child = make_template([noop("a")])
+    template = parent_of(child)
+    Template.objects.filter(pk=child.pk).update(status="archived")
+    with pytest.raises(TemplateNotRunnable) as refused:
+        start(template)
+    [problem] = refused.value.problems
+    assert (problem.code, problem.pointer) == ("TEMPLATE_NOT_ACTIVE", "/blocks/0/configuration/template")
