@@ -15,12 +15,14 @@ from pydantic import JsonValue
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
 from executions_app.handlers import AfterParking
+from executions_app.maps import expand_map
 from executions_app.models import BlockExecution
 from executions_app.progress import Claim
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.plans import compiled_version
+from workflow_service.engine.definition import Block
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType
 
 MAX_LOSSES = 5
@@ -35,6 +37,10 @@ WAIT = """
         output_extra = %s, due_at = coalesce(%s, clock_timestamp() + make_interval(secs => %s))
     WHERE id = %s AND fence = %s AND status = 'RUNNING'
     RETURNING id, node, block_id, agent_id, fence, due_at, input::text AS input
+"""
+WAIT_FOR_ITEMS = """
+    UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false
+    WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
 """
 RETRY = """
     UPDATE executions_app_blockexecution SET status = 'RETRYING', holds_slot = false, retries = retries + 1,
@@ -105,6 +111,22 @@ def _ask(settler: Settler, row: Any, data: Mapping[str, JsonValue]) -> None:
     settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
     message = f"Human approval required for block {row.block_id} (Execution: {settler.run.public_id})"
     settler.journal.log("WARNING", message, row)
+
+
+def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:
+    """Give every item of a map its row, and let its block wait for them."""
+    with command_transaction() as tx:
+        run, settler = _lock(tx, claim.execution_id)
+        _record_start(tx, settler, claim.block_execution_id, claim.fence)
+        row = tx.run(WAIT_FOR_ITEMS, (claim.block_execution_id, claim.fence)).fetchone()
+        if row is None:
+            return _zombie(settler)
+        run.slots -= 1
+        if not run.failing:
+            settler.progress.add_ready(expand_map(tx, run, block, row.id, items))
+            settler.journal.event("map_expanded", row.block_id, {"items": len(items)}, row_id=row.id)
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, claim.execution_id)
 
 
 def retry_later(claim: Claim, error: Error, logs: Logs, delay_s: float) -> Aftermath:

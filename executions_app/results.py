@@ -26,7 +26,8 @@ FINISH_WAIT = """
 """
 WRITE_OUTPUT = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
-    SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution
+    SELECT id, execution_id, CASE kind WHEN 'item' THEN block_id || '[' || item_index || ']' ELSE block_id END, %s,
+        clock_timestamp() FROM executions_app_blockexecution
     WHERE id = %s AND fence = %s AND status = 'COMPLETED'
     ON CONFLICT (block_execution_id) DO NOTHING
 """

@@ -29,8 +29,9 @@ from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, human_gate
+from executions_app.map_results import collect_map, map_output
 from executions_app.models import BlockExecution
-from executions_app.parking import park, retry_later, take_back
+from executions_app.parking import begin_map, park, retry_later, take_back
 from executions_app.progress import Claim
 from executions_app.services.children import begin_child
 from executions_app.settlement import Error
@@ -67,7 +68,15 @@ class RetryLater:
     logs: Logs
 
 
-Outcome = Result | RetryLater | Ask | Park
+@dataclass(frozen=True, slots=True)
+class BeginMap:
+    """The block is a map whose items are to run."""
+
+    block: Block
+    items: list[JsonValue]
+
+
+Outcome = Result | RetryLater | Ask | Park | BeginMap
 
 
 class BlockTimeout(TimeoutError):
@@ -157,6 +166,8 @@ def _work_on(claim: Claim) -> Outcome:
         return _failed(ErrorType.CONFIGURATION_ERROR, message, logs)
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
+    if block.for_each is not None and not claim.is_item:
+        return _work_on_map(claim, block)
     extra: dict[str, JsonValue] = {}
     try:
         if block.asks_people:
@@ -187,6 +198,15 @@ def _do_work(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -
             return Result(BlockStatus.COMPLETED, output=_invoke(claim, block, logs), logs=logs)
 
 
+def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
+    """Begin a map, or collect it once its items have ended."""
+    items = claim.input if isinstance(claim.input, list) else []
+    collected = collect_map(claim.execution_id, claim.block_execution_id, block)
+    if collected is not None:
+        return collected
+    return BeginMap(block, items) if items else Result(BlockStatus.COMPLETED, output=map_output([]))
+
+
 def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None) -> Aftermath:
     match outcome:
         case Result():
@@ -206,6 +226,8 @@ def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None)
                 then=outcome.then,
                 output_extra=outcome.output_extra,
             )
+        case BeginMap():
+            return begin_map(claim, outcome.block, outcome.items)
 
 
 def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
@@ -229,7 +251,8 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
 
 def idempotency_key(claim: Claim, block: Block) -> str:
     """Return the key that an agent sees: the same for every try of one generation of a block."""
-    return f"{claim.execution_public_id}:0:{block.block_id}:0:1"
+    scope, index = claim.place.scope, claim.place.index
+    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}"
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def begin_run(
     )
     if run.status is ExecutionStatus.PAUSED:
         settler.journal.event("execution_paused", data={"reason": "the run that it is a part of is paused"})
-    settler.begin(compiled.plan.roots)
+    settler.begin()
     return conclude_locked(settler)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Workspace
-from workflow_service.engine.definition import Block, Definition, JsonObject
+from workflow_service.engine.definition import Definition
 from workflow_service.engine.findings import Finding, nearest_name_hint
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import TemplateStatus, ToolType
@@ -84,19 +84,9 @@ def _versions_of(known: dict[str, Template]) -> dict[str, set[str]]:
 
 def _calls(definition: Definition) -> Iterator[_Call]:
     for index, block in enumerate(definition.blocks):
-        place = json_pointer("blocks", index, "configuration")
-        for pointer, configuration in _configurations(block, place):
-            template_id, version = configuration.get("template"), configuration.get("version")
-            if isinstance(template_id, str) and REFERENCE not in template_id:
-                literal = version is not None and REFERENCE not in str(version)
-                yield _Call(block.block_id, pointer, template_id, str(version) if literal else None)
-
-
-def _configurations(block: Block, place: str) -> Iterator[tuple[str, JsonObject]]:
-    """Yield the configuration of the block's sub-workflow, also where it is what a map does with each item."""
-    if block.tool_type is ToolType.SUBWORKFLOW:
-        yield place, block.configuration
-    inner = block.configuration.get("configuration")
-    maps = block.tool_type is ToolType.MAP and block.configuration.get("toolType") == ToolType.SUBWORKFLOW
-    if maps and isinstance(inner, dict):
-        yield f"{place}/configuration", inner
+        template_id, version = block.configuration.get("template"), block.configuration.get("version")
+        literal = isinstance(template_id, str) and REFERENCE not in template_id
+        if block.tool_type is ToolType.SUBWORKFLOW and literal:
+            named = version is not None and REFERENCE not in str(version)
+            pointer = json_pointer("blocks", index, "configuration")
+            yield _Call(block.block_id, pointer, str(template_id), str(version) if named else None)

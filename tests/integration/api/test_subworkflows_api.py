@@ -30,8 +30,9 @@ def findings_of(developer: Caller, body: dict[str, Any]) -> list[dict[str, Any]]
     answer = developer.post("templates/validate", body)
     assert answer.status_code == 200, answer.content
     document = answer.json()
-    assert document["valid"] is not any(found["severity"] == "ERROR" for found in document["findings"])
-    return [found for found in document["findings"] if found["severity"] == "ERROR"]
+    errors = [issue for issue in document["issues"] if issue["severity"] == "ERROR"]
+    assert document["valid"] is (not errors)
+    return errors
 
 
 def test_a_child_that_is_active_is_nothing_to_find(developer: Caller, child: Template) -> None:
@@ -45,13 +46,13 @@ def test_a_template_nobody_knows_is_found_and_the_nearest_suggested(
     foreign = make_template([noop("a")], workspace=other_house.workspace)
     for unknown in (child.public_id + "x", foreign.public_id):
         [found] = findings_of(developer, calling(unknown))
-        assert (found["code"], found["pointer"]) == ("UNKNOWN_TEMPLATE", "/blocks/1/configuration/template")
+        assert (found["type"], found["pointer"]) == ("UNKNOWN_TEMPLATE", "/blocks/1/configuration/template")
     assert child.public_id in findings_of(developer, calling(child.public_id + "x"))[0]["suggestion"]
 
 
 def test_a_version_nobody_knows_is_found(developer: Caller, child: Template) -> None:
     [found] = findings_of(developer, calling(child.public_id, version="2.0.0"))
-    assert (found["code"], found["pointer"]) == ("UNKNOWN_VERSION", "/blocks/1/configuration/version")
+    assert (found["type"], found["pointer"]) == ("UNKNOWN_VERSION", "/blocks/1/configuration/version")
 
 
 def test_a_child_that_is_a_draft_keeps_its_parent_one(developer: Caller, child: Template) -> None:
