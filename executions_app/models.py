@@ -396,24 +396,31 @@ class Signal(models.Model):
 
 
 class Callback(models.Model):
-    """What an agent called back about one block execution, once: its ``output``, or its ``error`` where it failed.
+    """What an agent called back about one try of a block's work: its ``output``, or its ``error`` where it failed.
 
-    One that came before its block waits is kept, and consumed when it does.
+    ``attempt`` is the number of retries before the try. One that came before its block waits is kept, and consumed
+    when it does.
     """
 
-    block_execution = models.OneToOneField(
+    block_execution = models.ForeignKey(
         BlockExecution,
         on_delete=models.CASCADE,
-        primary_key=True,
-        related_name="callback",
+        related_name="callbacks",
         db_constraint=False,
+        db_index=False,
     )
+    attempt = models.IntegerField()
     output = models.JSONField(null=True)
     error = models.JSONField(null=True)
     received_at = models.DateTimeField()
+    consumed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("block_execution", "attempt"), name="callback_once"),)
 
     def __str__(self) -> str:
-        return f"callback for block execution {self.pk}"
+        return f"callback for block execution {self.block_execution_id}"
 
 
 class ExecutionEvent(models.Model):

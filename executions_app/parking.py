@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
 from executions_app.handlers import AfterParking
+from executions_app.journal import place_data
 from executions_app.maps import expand_map
 from executions_app.models import BlockExecution
 from executions_app.progress import Claim
@@ -23,6 +24,7 @@ from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import Block
+from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType
 
 MAX_LOSSES = 5
@@ -36,7 +38,7 @@ WAIT = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false, waits_for = %s, wait_key = %s,
         output_extra = %s, due_at = coalesce(%s, clock_timestamp() + make_interval(secs => %s))
     WHERE id = %s AND fence = %s AND status = 'RUNNING'
-    RETURNING id, node, block_id, agent_id, fence, due_at, input::text AS input
+    RETURNING id, kind, block_id, scope_id, item_index, agent_id, fence, due_at
 """
 WAIT_FOR_ITEMS = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false
@@ -93,6 +95,7 @@ def park(
         others: Iterable[tuple[int, Aftermath]] = ()
         if not run.failing:
             data = {"waitsFor": waits_for, **_due(row.due_at), **(event_data or {})}
+            data |= place_data(row.kind, Place(row.scope_id, row.item_index))
             settler.journal.event("block_waiting", row.block_id, data, row_id=row.id)
             if record is not None:
                 _ask(settler, row, record() or {})

@@ -26,6 +26,7 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app.aftermath import follow_up
+from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, human_gate
@@ -33,6 +34,7 @@ from executions_app.map_results import collect_map, map_output
 from executions_app.models import BlockExecution
 from executions_app.parking import begin_map, park, retry_later, take_back
 from executions_app.progress import Claim
+from executions_app.services.callbacks import await_callback
 from executions_app.services.children import begin_child
 from executions_app.settlement import Error
 from executions_app.transaction import DATABASE_GONE
@@ -41,7 +43,7 @@ from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Invocation, LogLine
+from workflow_service.agents.invocation import Accepted, Invocation, LogLine
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block, RetryPolicy
@@ -195,7 +197,10 @@ def _do_work(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -
         case ToolType.SUBWORKFLOW:
             return begin_child(_block_work(claim, block))
         case _:
-            return Result(BlockStatus.COMPLETED, output=_invoke(claim, block, logs), logs=logs)
+            output = _invoke(claim, block, logs)
+    if isinstance(output, Accepted):
+        return await_callback(block)
+    return Result(BlockStatus.COMPLETED, output=output, logs=logs)
 
 
 def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
@@ -230,7 +235,7 @@ def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None)
             return begin_map(claim, outcome.block, outcome.items)
 
 
-def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
+def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue | Accepted:
     if block.tool_type is None or not isinstance(claim.input, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
     timeout_s = (block.timeout or get_config().workflow_default_timeout_ms) / 1_000
@@ -243,6 +248,7 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         block_id=block.block_id,
         workspace_id=workspace_public_id(claim.workspace_id),
         log=lambda line: logs.append((timezone.now(), line)),
+        callback_url=Try(claim.block_execution_id, claim.retries).url(claim.execution_public_id),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
     with time_limit(timeout_s, grace_s):

@@ -1,7 +1,11 @@
-"""What runs wait for, over HTTP: signals."""
+"""What runs wait for, over HTTP: signals of whoever may send them, and callbacks of agents."""
+
+from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from pydantic import JsonValue
 from rest_framework import serializers
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -9,16 +13,20 @@ from rest_framework.views import APIView
 from executions_app.api.views import IDEMPOTENCY_KEY, body_digest, idempotency_key
 from executions_app.models import Execution
 from executions_app.selectors import get_execution
+from executions_app.services.callbacks import CallbackAnswer, take_callback
 from executions_app.services.signals import send_signal
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
+from workflow_service.accounts.throttles import CallbackThrottle
 from workflow_service.api_serializers import (
     CamelSerializer,
     JsonField,
+    JsonObjectField,
     QuerySerializer,
     read_body,
     read_query,
 )
+from workflow_service.engine.states import ErrorType
 
 
 class SignalBody(CamelSerializer):
@@ -32,6 +40,78 @@ class SignalTaken(CamelSerializer):
     delivered = serializers.BooleanField(
         help_text="Whether a block waited for it already. If not, it is kept for the next one that does."
     )
+
+
+UNEXPLAINED: dict[str, JsonValue] = {
+    "type": ErrorType.SYSTEM_ERROR,
+    "message": "the agent says no reason",
+    "details": {},
+    "retryable": False,
+}
+
+
+class CallbackError(CamelSerializer):
+    type = serializers.ChoiceField(choices=[one.value for one in ErrorType], required=False)
+    message = serializers.CharField(max_length=2_000, required=False)
+    details = JsonObjectField(required=False)
+    retryable = serializers.BooleanField(required=False)
+
+
+class CallbackBody(CamelSerializer):
+    status = serializers.ChoiceField(choices=["completed", "failed"])
+    output = JsonField(
+        required=False, allow_null=True, help_text="The block's output, where it is completed."
+    )
+    error = CallbackError(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse an output of failed work and an error of completed work: one of them is a slip."""
+        unfit = "output" if attrs["status"] == "failed" else "error"
+        if unfit in attrs:
+            raise serializers.ValidationError({unfit: f"does not go with status '{attrs['status']}'"})
+        return attrs
+
+
+class CallbackTaken(CamelSerializer):
+    delivered = serializers.BooleanField(
+        help_text="Whether the block waited already. If not, the answer is kept until it does, in a moment."
+    )
+
+
+class CallbackView(APIView):
+    """Where agents say how their work ended."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = (CallbackThrottle,)
+
+    @extend_schema(
+        summary="Call back about work that was accepted",
+        operation_id="callbacks_create",
+        tags=["executions"],
+        auth=[],
+        request=CallbackBody,
+        examples=[
+            OpenApiExample("Done", value={"status": "completed", "output": {"pages": 12}}, request_only=True),
+            OpenApiExample(
+                "Failed",
+                value={"status": "failed", "error": {"type": "VALIDATION_ERROR", "message": "no pages"}},
+                request_only=True,
+            ),
+        ],
+        responses={202: CallbackTaken},
+    )
+    def post(self, request: Request, token: str) -> Response:
+        """Say how work ended that was answered with 202.
+
+        The address is the one that came with the request, in `Workflow-Callback-Url`; it is the right to use it, once.
+        """
+        body = read_body(CallbackBody, request)
+        if body["status"] == "failed":
+            answer = CallbackAnswer(error=UNEXPLAINED | body.get("error", {}))
+        else:
+            answer = CallbackAnswer(output=body.get("output"))
+        return Response(CallbackTaken({"delivered": take_callback(token, answer)}).data, status=202)
 
 
 class SignalView(APIView):

@@ -72,7 +72,10 @@ class ScriptConfiguration(ToolConfiguration):
 
 
 class ApiConfiguration(ToolConfiguration):
-    """``{"endpoint": "https://…", "method": "POST", "body": …}``; ``timeout`` is milliseconds."""
+    """``{"endpoint": "https://…", "method": "POST", "body": …}``; ``timeout`` is milliseconds.
+
+    With ``callback`` an answer of 202 means that the agent has accepted the work and will call back.
+    """
 
     endpoint: str = Field(min_length=1, max_length=8_000)
     base_url: str | None = Field(None, max_length=2_000)
@@ -84,6 +87,7 @@ class ApiConfiguration(ToolConfiguration):
     response_mapping: dict[str, str] | None = None
     timeout: int | None = Field(None, ge=1, le=7 * 86_400_000)
     max_redirects: int = Field(5, ge=0, le=20)
+    callback: bool = False
 
     def expects(self, status: int) -> bool:
         """Tell whether an answer with that status is a good one; by default 200 to 299."""
