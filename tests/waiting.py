@@ -20,6 +20,11 @@ def waiting_row(execution: Execution, block_id: str = "wait") -> BlockExecution:
     return BlockExecution.objects.get(execution=execution, block_id=block_id, status="WAITING")
 
 
+def assert_waits(execution: Execution, block_id: str = "wait") -> None:
+    """Fail unless the block waits."""
+    waiting_row(execution, block_id)
+
+
 def let_time_pass(execution: Execution) -> Execution:
     """Make everything due that an execution waits for, sweep, and let it go on."""
     BlockExecution.objects.filter(execution=execution, status="WAITING", due_at__isnull=False).update(

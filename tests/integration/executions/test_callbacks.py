@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from executions_app import parking, running
+from executions_app.aftermath import follow_up
 from executions_app.callback_tokens import PATH
 from executions_app.claiming import claim_block
 from executions_app.errors import CallbackExpired, CallbackNotFound, CallbackRejected, CallbackUsed
@@ -19,7 +20,7 @@ from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.misbehaving_server import MisbehavingServer, misbehaving_server
-from tests.waiting import go_on, let_time_pass, waiting_row
+from tests.waiting import assert_waits, go_on, let_time_pass, waiting_row
 from workflow_service.agents.limits import tool_limits
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
@@ -121,7 +122,7 @@ def test_a_callback_that_comes_before_the_block_waits_is_kept_for_it(agent: Misb
     outcome = work_on(claim)
     assert not take_callback(token_of(agent), DONE)
     assert statuses(execution) == {"wait": "RUNNING"}
-    running.follow_up(_write(claim, outcome, None), execution.pk)
+    follow_up(_write(claim, outcome, None), execution.pk)
     execution = go_on(execution)
     assert execution.status == "COMPLETED"
     assert_consistent(execution)
@@ -153,7 +154,7 @@ def test_each_try_is_called_back_about_once_and_an_earlier_one_s_result_counts(
     BlockExecution.objects.filter(execution=execution).update(status="QUEUED", holds_slot=True)
     Execution.objects.filter(pk=execution.pk).update(slots=1)
     run_until_quiet(execution)
-    assert waiting_row(execution), "the failure of the first try is what the second one is for"
+    assert_waits(execution)
     assert token_of(agent, 0) != token_of(agent, 1)
     with pytest.raises(CallbackUsed):
         take_callback(token_of(agent, 0), FAILED)

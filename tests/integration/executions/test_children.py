@@ -19,7 +19,7 @@ from templates_app.models import Template
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, make_workspace, noop, start, statuses
-from tests.waiting import go_on, let_time_pass, wait_block, waiting_row
+from tests.waiting import assert_waits, go_on, let_time_pass, wait_block, waiting_row
 from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
@@ -169,7 +169,7 @@ def test_an_end_that_nobody_told_the_parent_is_told_by_the_sweeper(monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr("executions_app.finishing.report_to_parent", lambda *_: None)
         run_until_quiet(inner)
-    assert waiting_row(execution, "call")
+    assert_waits(execution, "call")
     sweep()
     execution = go_on(execution)
     assert execution.status == "COMPLETED"

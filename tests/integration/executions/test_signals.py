@@ -12,7 +12,7 @@ from executions_app.services.signals import SentSignal, send_signal
 from tests.consistency import assert_consistent
 from tests.driver import run_until_quiet
 from tests.factories import branch, event_types, make_template, noop, start, statuses
-from tests.waiting import go_on, let_time_pass, wait_block, waiting_row
+from tests.waiting import assert_waits, go_on, let_time_pass, wait_block, waiting_row
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
@@ -72,7 +72,7 @@ def test_signals_of_one_name_are_taken_in_order_one_by_each_wait() -> None:
 def test_a_signal_of_another_name_ends_no_wait() -> None:
     execution = run_with(wait_block(signal="paid"))
     assert not signalled(execution, "shipped").delivered
-    assert waiting_row(execution)
+    assert_waits(execution)
 
 
 def test_the_same_key_and_body_are_one_signal_with_one_answer() -> None:
