@@ -30,7 +30,7 @@ from executions_app.transaction import (
 )
 from templates_app.plans import compiled_version
 from workflow_service.agents.invocation import LogLine
-from workflow_service.engine.states import BlockStatus, ErrorType
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ErrorType
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class Aftermath:
     """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
 
     ``others`` are the same for further executions, by their id, that the transaction changed too.
+    ``room_in_template`` is the template of a run that ended, where runs may be held back by a limit.
     """
 
     accepted: bool = True
@@ -80,6 +81,7 @@ class Aftermath:
     execution_public_id: str = ""
     unsettled: bool = False
     others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
+    room_in_template: int | None = None
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
@@ -176,12 +178,14 @@ class _Decided:
     def aftermath(self) -> Aftermath:
         journal, run = self.settler.journal, self.settler.run
         written = journal.written()
+        ended = run.status in ENDED_EXECUTION_STATUSES
         return Aftermath(
             queued=journal.queued(written),
             claim=claim_written(self.claim, written) if self.claim else None,
             event_seq=run.event_seq,
             execution_public_id=run.public_id,
             others=[_unsettled(*self.parent)] if self.parent else [],
+            room_in_template=run.template_id if ended and run.template_limits else None,
         )
 
 

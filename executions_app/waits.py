@@ -36,7 +36,8 @@ WaitsFor = BlockExecution.WaitsFor
 DUE = """
     SELECT id, block_id, agent_id, fence, waits_for, wait_key, started_at, due_at, input::text AS input
     FROM executions_app_blockexecution
-    WHERE execution_id = %s AND status = 'WAITING' AND due_at <= clock_timestamp() ORDER BY id FOR UPDATE
+    WHERE execution_id = %s AND status = 'WAITING' AND waits_for IN ('timer', 'signal', 'callback', 'child')
+        AND due_at <= clock_timestamp() ORDER BY id FOR UPDATE
 """
 WAITING_FOR_SIGNAL = """
     SELECT id, block_id, agent_id, fence FROM executions_app_blockexecution

@@ -105,7 +105,14 @@ def _prepare(parent: Execution, work: BlockWork) -> tuple[NewRun, CompiledVersio
     except InputRejected as error:
         raise ToolError(ErrorType.VALIDATION_ERROR, error.message, problems=error.problems) from None
     given = NewRun(
-        template, version, parent.created_by, configuration.input, {}, parent.priority, parent.door
+        template,
+        version,
+        parent.created_by,
+        configuration.input,
+        {},
+        parent.priority,
+        compiled.definition.global_settings.timeout,
+        parent.door,
     )
     return given, compiled
 

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
+from executions_app.admission import begin_or_hold_back
 from executions_app.aftermath import follow_up
 from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
 from executions_app.finishing import Aftermath, conclude_locked
@@ -21,7 +22,7 @@ from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import User, Workspace
-from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS, JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import NodeKind, unsupported_features
@@ -48,6 +49,7 @@ class NewRun:
     input: JsonObject
     options: JsonObject
     priority: str
+    timeout_ms: int | None
     door: str
 
 
@@ -74,7 +76,9 @@ def start_execution(
     version, compiled = runnable_version(template, version)
     check_input(compiled.definition.input_schema, input)
     options = options or {}
-    given = NewRun(template, version, actor, input, options, _priority(options), door)
+    given = NewRun(
+        template, version, actor, input, options, _priority(options), _timeout_ms(options, compiled), door
+    )
     with command_transaction() as tx:
         execution = create_run(given)
         if idempotency_key and not _claim_key(workspace, idempotency_key, body_sha256, execution):
@@ -99,6 +103,7 @@ def create_run(given: NewRun, **columns: Any) -> Execution:
         template=given.template,
         version=given.version,
         priority=given.priority,
+        timeout_ms=given.timeout_ms,
         door=given.door,
         created_by=given.actor,
         started_at=timezone.now(),
@@ -129,7 +134,11 @@ def begin_run(
     )
     if run.status is ExecutionStatus.PAUSED:
         settler.journal.event("execution_paused", data={"reason": "the run that it is a part of is paused"})
-    settler.begin()
+    if execution.parent_id is None:
+        begin_or_hold_back(tx, run, settler)
+    else:
+        # It is a part of a run that was admitted: were it held back, runs could wait for each other for ever.
+        settler.begin()
     return conclude_locked(settler)
 
 
@@ -217,6 +226,26 @@ def _priority(options: JsonObject) -> Priority:
                 )
             ],
         ) from error
+
+
+def _timeout_ms(options: JsonObject, compiled: CompiledVersion) -> int | None:
+    """Return the run's timeout in milliseconds: the start's, else the template's; None: it has none."""
+    given = options.get("timeout")
+    if given is None:
+        return compiled.definition.global_settings.timeout
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_RUN_TIMEOUT_MS:
+        raise InputRejected(
+            "options.timeout does not fit",
+            [
+                Problem(
+                    "INVALID_TIMEOUT",
+                    f"must be a whole number of milliseconds from 1 to {MAX_RUN_TIMEOUT_MS}",
+                    pointer="/options/timeout",
+                    suggestion="3600000 is an hour of active time",
+                )
+            ],
+        )
+    return given
 
 
 def _standing_start(workspace: Workspace, key: str | None, body_sha256: str) -> Execution | None:

@@ -18,7 +18,9 @@ WAITING_ROW = """
     SELECT id, node, block_id, fence, agent_id FROM executions_app_blockexecution
     WHERE id = %s AND execution_id = %s AND status = 'WAITING' AND waits_for = 'person' FOR UPDATE
 """
-MAKE_READY = "UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL WHERE id = %s"
+MAKE_READY = (
+    "UPDATE executions_app_blockexecution SET status = 'READY', waits_for = '', due_at = NULL WHERE id = %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
