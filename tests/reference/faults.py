@@ -88,7 +88,6 @@ FAULTS = (
         "fate = None if fate_of(node, before) else fate_of(node, after)",
         "fate = fate_of(node, after)",
     ),
-    Fault("a question forgets the gates", "decide", "frozenset(chosen) | frozenset(node.routing.always)", "frozenset(chosen)"),
     Fault("the end need not be reached", "decide", "plan.has_end_edges and not reached_end", "False"),
     Fault("a lost edge may be outvoted", "arrivals", "taken > 0 and not arrivals.lost", "taken > 0"),
     Fault("one dead edge less is needed", "arrivals", "arrivals.dead > node", "arrivals.dead >= node"),

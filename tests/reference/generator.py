@@ -29,12 +29,16 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Features:
-    """What may occur: ``questions`` to a language model and ``rejections`` by people need more than an engine."""
+    """What may occur.
+
+    ``questions`` to a language model and ``rejections`` by people need more than an engine. What conditions
+    read of other blocks (``reads_others``), and what a failure stops (``fails_fast``), depends on who was faster.
+    """
 
     questions: bool = True
     rejections: bool = True
-    maps: bool = True
-    loops: bool = True
+    reads_others: bool = True
+    fails_fast: bool = True
 
 
 @dataclass
@@ -74,14 +78,14 @@ class _Author:
         }
         self.gates: list[dict[str, Any]] = []
         self.ends: set[str] = set()
-        self.sections = self._sections(0, size - 1, 1) if features.loops and self._chance(0.85) else []
+        self.sections = self._sections(0, size - 1, 1) if self._chance(0.85) else []
 
     def write(self) -> Workflow:
         for position in range(len(self.names)):
             self._lead_on(position)
         for position in range(1, len(self.names)):
             self._lead_in(position)
-        for _ in range(self.rng.choice((0, 0, 0, 1, 1, 2))):
+        for _ in range(self.rng.choice((0, 0, 1, 1, 2))):
             self._add_gate()
         self._choose_starts()
         self._choose_joins()
@@ -90,7 +94,7 @@ class _Author:
             "blocks": list(self.blocks.values()),
             "gates": self.gates,
             "endDependencies": sorted(self.ends),
-            "globalSettings": {"onFailure": self.rng.choice(("continue", "continue", "fail"))},
+            "globalSettings": {"onFailure": "fail" if self.features.fails_fast and self._chance(0.35) else "continue"},
         }
         self._write_conditions(definition)
         names = [*self.names, *(name for name in Graph(definition).nodes if name.endswith("?"))]
@@ -276,12 +280,12 @@ class _Author:
 
     def _choose_work(self) -> None:
         for block in self.blocks.values():
-            if self.features.maps and self._chance(0.12):
+            if self._chance(0.12):
                 items = list(range(self.rng.randint(0, 4)))
                 block["forEach"] = str(items)
                 if self._chance(0.5):
                     block["toleratedFailurePercentage"] = self.rng.choice((25, 50, 100))
-            if self._chance(0.12):
+            if self.features.fails_fast and self._chance(0.12):
                 block["onFailure"] = self.rng.choice(("fail", "continue"))
 
     def _write_conditions(self, definition: dict[str, Any]) -> None:
@@ -301,12 +305,12 @@ class _Author:
 
     def _condition(self, before: list[str], own: str | None = None) -> str:
         """Return a condition on the block's own output, or on that of blocks that ran before it."""
-        if own is not None and self._chance(0.9):
+        if own is not None and (self._chance(0.9) or not self.features.reads_others):
             if "forEach" in self.blocks[own]:
                 return self.rng.choice(("failed == 0", "succeeded >= 2", "failed > 0"))
             return self.rng.choice((f"go_{own} == true", f"go_{own}", f"n_{own} == 1", f"n_{own} > 0"))
         plain = [name for name in before if "forEach" not in self.blocks[name]]
-        if not plain or self._chance(0.03):
+        if not plain or self._chance(0.03) or not self.features.reads_others:
             return self.rng.choice(("true", "false", "missing == 1"))
         name = self.rng.choice(plain)
         test = self.rng.choice((f"go_{name} == true", f"go_{name} != true", f"n_{name} <= 1"))
