@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.reference.graph import END, START, Graph, Wire, reachable
+from tests.reference.graph import END, START, Graph, reachable, targets_by_source
 from tests.reference.interpreter import COMPLETED, FAILED, REJECTED, Line
 
 MAX_DEPTH = 3
@@ -206,7 +206,7 @@ class _Author:
         """See to it that a block within a section is reached from its head: else the loop had a second entry."""
         name = self.names[position]
         sections = [section for section in self._around(position) if not section.ring and section.first < position]
-        if not sections or name in reachable(self._wires(), self.names[sections[-1].first]):
+        if not sections or name in reachable(self._targets(), self.names[sections[-1].first]):
             return
         head, sources = sections[-1].first, range(sections[-1].first, position)
         source = self.rng.choice(
@@ -223,8 +223,18 @@ class _Author:
         in_ring = any(section.ring for section in self._around(source))
         return not in_ring and self._landing(source, target) == target
 
-    def _wires(self) -> list[Wire]:
-        return Graph({"blocks": list(self.blocks.values())}).wires
+    def _targets(self) -> dict[str, set[str]]:
+        """Return where each block leads so far, through gates left out."""
+        found = {name: set(self._named_by(block)) for name, block in self.blocks.items()}
+        for name, block in self.blocks.items():
+            for source in block["dependencies"]:
+                found[source].add(name)
+        return found
+
+    @staticmethod
+    def _named_by(block: Mapping[str, Any]) -> list[str]:
+        branches = block.get("conditions", {}).get("branches", [])
+        return [*(target for branch in branches for target in branch["nextBlocks"]), *block.get("onError", [])]
 
     def _add_gate(self) -> None:
         """Add a join of blocks of one section, leading on to a later place in it."""
@@ -258,8 +268,9 @@ class _Author:
         """Let the run begin at what nothing else leads to but itself."""
         while True:
             graph = Graph({"blocks": list(self.blocks.values()), "gates": self.gates})
+            targets = targets_by_source(graph.wires)
             begun = [name for name in graph.nodes if graph.begins_with_the_run(name)]
-            reached = {*begun, *(name for first in begun for name in reachable(graph.wires, first))}
+            reached = {*begun, *(name for first in begun for name in reachable(targets, first))}
             left = [name for name in self.names if name not in reached]
             if not left:
                 return
@@ -289,9 +300,10 @@ class _Author:
                 block["onFailure"] = self.rng.choice(("fail", "continue"))
 
     def _write_conditions(self, definition: dict[str, Any]) -> None:
-        graph = Graph(definition)
+        targets = targets_by_source(Graph(definition).wires)
+        below = {name: reachable(targets, name) for name in self.names}
         for name, block in self.blocks.items():
-            before = [other for other in self.names if name in reachable(graph.wires, other)]
+            before = [other for other in self.names if name in below[other]]
             for branch in block.get("conditions", {}).get("branches", []):
                 if "condition" in branch:
                     branch["condition"] = self._condition(before, name)

@@ -77,6 +77,8 @@ class Graph:
         self.loops: list[Loop] = []
         self._find_loops(set(self.nodes), None)
         self.back_wires = {wire for loop in self.loops for wire in loop.back}
+        self._leaving = {name: [wire for wire in self.wires if wire.source == name] for name in self.nodes}
+        self._arriving = {name: [wire for wire in self.wires if wire.target == name] for name in self.nodes}
 
     def _plain_targets(self, definition: Mapping[str, Any], name: str) -> list[str]:
         """Return where edges without any condition lead from ``name``."""
@@ -113,7 +115,11 @@ class Graph:
     def _find_loops(self, members: set[str], parent: Loop | None) -> None:
         """Find the parts of ``members`` that lead back into themselves, and in each what is left of it."""
         known_back = {wire for loop in self.loops for wire in loop.back}
-        inside = [w for w in self.wires if {w.source, w.target} <= members and w not in known_back]
+        inside = targets_by_source(
+            wire
+            for wire in self.wires
+            if wire.source in members and wire.target in members and wire not in known_back
+        )
         below = {name: reachable(inside, name) for name in members}
         bodies = {
             frozenset(other for other in below[name] if name in below[other])
@@ -153,32 +159,39 @@ class Graph:
         return [other for other in self.loops if other.parent is loop]
 
     def wires_from(self, name: str) -> list[Wire]:
-        return [wire for wire in self.wires if wire.source == name]
+        return self._leaving[name]
 
     def forward_wires_to(self, name: str) -> list[Wire]:
-        return [wire for wire in self.wires if wire.target == name and wire not in self.back_wires]
+        return [wire for wire in self._arriving[name] if wire not in self.back_wires]
 
     def begins_with_the_run(self, name: str) -> bool:
         """Return whether the start of the run leads to ``name``, one more edge into it."""
-        return START in self.nodes[name].fields.get("dependencies", []) or not any(
-            wire.target == name for wire in self.wires
-        )
+        return START in self.nodes[name].fields.get("dependencies", []) or not self._arriving[name]
 
     def error_edges_reach(self, origin: str, target: str) -> bool:
         """Return whether a way that begins with an error edge of ``origin`` leads to ``target``."""
-        forward = [wire for wire in self.wires if wire not in self.back_wires]
+        forward = targets_by_source(wire for wire in self.wires if wire not in self.back_wires)
         first = {wire.target for wire in self.wires if wire.source == origin and wire.error}
         return target in first or any(target in reachable(forward, name) for name in first)
 
 
-def reachable(wires: Iterable[Wire], start: str) -> set[str]:
-    """Return what ``wires`` lead to from ``start``, itself only if they lead back to it."""
-    wires = list(wires)
+def targets_by_source(wires: Iterable[Wire]) -> dict[str, list[str]]:
+    """Return where ``wires`` lead, by where they begin."""
+    found: dict[str, list[str]] = {}
+    for wire in wires:
+        found.setdefault(wire.source, []).append(wire.target)
+    return found
+
+
+def reachable(targets: Mapping[str, Iterable[str]], start: str) -> set[str]:
+    """Return what is led to from ``start``, itself only if something leads back to it."""
     found: set[str] = set()
-    front = {wire.target for wire in wires if wire.source == start}
-    while front - found:
-        found |= front
-        front = {wire.target for wire in wires if wire.source in found}
+    pending = list(targets.get(start, ()))
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending.extend(targets.get(name, ()))
     return found
 
 
