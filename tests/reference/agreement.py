@@ -6,7 +6,8 @@ from types import ModuleType
 
 from tests.reference.engine_run import EngineRun
 from tests.reference.generator import Workflow
-from tests.reference.interpreter import Interpreter, result_of
+from tests.reference.interpreter import Interpreter
+from tests.reference.script import result_of
 from workflow_service.engine import decide as real_decide
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.plan import compile_plan

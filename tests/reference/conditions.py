@@ -23,7 +23,10 @@ class Unevaluable(Exception):
 
 
 def holds(
-    condition: str, own: Mapping[str, Any], context: Mapping[str, Any], outputs: Mapping[str, Mapping[str, Any]]
+    condition: str,
+    own: Mapping[str, Any],
+    context: Mapping[str, Any],
+    outputs: Mapping[str, Mapping[str, Any]],
 ) -> bool:
     """Evaluate ``condition``: bare names are the block's ``own``, else the context's; raises ``Unevaluable``."""
     match = CONDITION.fullmatch(condition)

@@ -10,8 +10,10 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from tests.reference.interpreter import CANCELLED, READY, Path
-from tests.reference.interpreter import Place as NamedPlace
+from tests.reference.areas import Path
+from tests.reference.areas import Place as NamedPlace
+from tests.reference.interpreter import READY
+from tests.reference.script import CANCELLED
 from workflow_service.engine import decide as real_decide
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.expressions import ValuesScope, evaluate_condition
@@ -49,7 +51,9 @@ class EngineRun:
         self.ready.remove(place)
         self.running.append(place)
 
-    def finish(self, place: NamedPlace, status: str, output: Mapping[str, Any], answers: Mapping[str, bool]) -> None:
+    def finish(
+        self, place: NamedPlace, status: str, output: Mapping[str, Any], answers: Mapping[str, bool]
+    ) -> None:
         """Settle a running block or question and all that follows from it."""
         self.running.remove(place)
         index = self.plan.node_by_id[place[0]]
@@ -110,7 +114,9 @@ class EngineRun:
         for each in settlement.settled:
             path = named(each.place)
             name = self.plan.nodes[each.node].id
-            assert self.statuses.get((name, path), READY) in (READY, "RUNNING"), f"{name} {path} settled twice"
+            assert self.statuses.get((name, path), READY) in (READY, "RUNNING"), (
+                f"{name} {path} settled twice"
+            )
             self.statuses[name, path] = each.verdict.value
             for index, result in each.outcomes.items():
                 edge = self.plan.edges[index]
@@ -154,7 +160,11 @@ class EngineRun:
         if loop is None:
             return self.decide.Place()
         state = self.loops.get(loop)
-        return None if state is None or state.round < 0 or state.ended else self.decide.Place(state.scope, state.round)
+        return (
+            None
+            if state is None or state.round < 0 or state.ended
+            else self.decide.Place(state.scope, state.round)
+        )
 
     def _place_name(self, node: int) -> NamedPlace:
         place = self._place(node)
@@ -212,7 +222,9 @@ class EngineRun:
 
     def _scope_of(self, index: int) -> ValuesScope:
         node = self.plan.nodes[index]
-        return self._scope({} if node.kind is NodeKind.GATE else self.outputs.get(node.id.removesuffix("?"), {}))
+        return self._scope(
+            {} if node.kind is NodeKind.GATE else self.outputs.get(node.id.removesuffix("?"), {})
+        )
 
     def _answer(self, index: int, answers: Mapping[str, bool]) -> tuple[int, ...] | None:
         """Return the edges that a question takes, None if it cannot choose."""

@@ -62,7 +62,10 @@ FAULTS = (
         "EdgeOutcome.TAKEN if verdict is Verdict.FAILED else EdgeOutcome.DEAD",
     ),
     Fault(
-        "a dead edge reaches the end", "decide", "self.reached_end |= result is EdgeOutcome.TAKEN", "self.reached_end = True"
+        "a dead edge reaches the end",
+        "decide",
+        "self.reached_end |= result is EdgeOutcome.TAKEN",
+        "self.reached_end = True",
     ),
     Fault(
         "a failure counts as handled by any edge",
@@ -94,7 +97,12 @@ FAULTS = (
     Fault("the start does not count", "arrivals", "arrivals.taken + node.starts", "arrivals.taken"),
     Fault("an unhandled failure repeats its loop", "decide", "walk.forbid_rounds(finished.loop)", "pass"),
     Fault("a gate's failure repeats its loop", "decide", "self.forbid_rounds(node.loop)", "pass"),
-    Fault("a failure breaks the innermost loop only", "decide", "loop = self.plan.loops[loop].parent", "loop = None"),
+    Fault(
+        "a failure breaks the innermost loop only",
+        "decide",
+        "loop = self.plan.loops[loop].parent",
+        "loop = None",
+    ),
     Fault(
         "a broken loop goes on", "decide", "if not instance.back or instance.broken:", "if not instance.back:"
     ),
@@ -104,8 +112,18 @@ FAULTS = (
         "if edge.kind is EdgeKind.ERROR and result is EdgeOutcome.TAKEN:",
         "if False:",
     ),
-    Fault("a round too many", "decide", "instance.first_round < loop.max_rounds", "instance.first_round <= loop.max_rounds"),
-    Fault("at its limit a loop leaves as it last did", "decide", "instance.exits = dict.fromkeys(loop.exits, lost)", "pass"),
+    Fault(
+        "a round too many",
+        "decide",
+        "instance.first_round < loop.max_rounds",
+        "instance.first_round <= loop.max_rounds",
+    ),
+    Fault(
+        "at its limit a loop leaves as it last did",
+        "decide",
+        "instance.exits = dict.fromkeys(loop.exits, lost)",
+        "pass",
+    ),
     Fault("a limit does not break the loops around", "decide", "self.forbid_rounds(loop.parent)", "pass"),
     Fault("a round begins at every entry", "decide", "if entry in starting:", "if True:"),
     Fault("a dead back edge repeats the loop", "decide", "if result is EdgeOutcome.TAKEN:\n", "if True:\n"),

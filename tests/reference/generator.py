@@ -6,16 +6,16 @@ at a time, and edges may lead anywhere: those loops have several entries. Nearly
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.reference.graph import END, START, Graph, reachable, targets_by_source
-from tests.reference.interpreter import COMPLETED, FAILED, REJECTED, Line
+from tests.reference.script import COMPLETED, FAILED, REJECTED, Line
+from tests.reference.sections import Row, random_sections
 
-MAX_DEPTH = 3
 QUESTIONS = ("is it urgent", "is it angry")
 
 
@@ -41,22 +41,11 @@ class Features:
     fails_fast: bool = True
 
 
-@dataclass
-class _Section:
-    """Blocks ``first`` to ``last`` of the row, in which edges may lead back."""
-
-    first: int
-    last: int
-    ring: bool = False
-    inner: list["_Section"] = field(default_factory=list)
-
-    def holds(self, position: int) -> bool:
-        return self.first <= position <= self.last
-
-
 def random_workflow(rng: Random, *, most_blocks: int = 10, features: Features | None = None) -> Workflow:
     """Return a random workflow of at most ``most_blocks`` blocks."""
-    return _Author(rng, max(rng.randint(2, most_blocks), rng.randint(2, most_blocks)), features or Features()).write()
+    return _Author(
+        rng, max(rng.randint(2, most_blocks), rng.randint(2, most_blocks)), features or Features()
+    ).write()
 
 
 def workflows(*, most_blocks: int = 10, features: Features | None = None) -> st.SearchStrategy[Workflow]:
@@ -78,7 +67,7 @@ class _Author:
         }
         self.gates: list[dict[str, Any]] = []
         self.ends: set[str] = set()
-        self.sections = self._sections(0, size - 1, 1) if self._chance(0.85) else []
+        self.row = Row(random_sections(rng, 0, size - 1) if self._chance(0.85) else [])
 
     def write(self) -> Workflow:
         for position in range(len(self.names)):
@@ -94,7 +83,9 @@ class _Author:
             "blocks": list(self.blocks.values()),
             "gates": self.gates,
             "endDependencies": sorted(self.ends),
-            "globalSettings": {"onFailure": "fail" if self.features.fails_fast and self._chance(0.35) else "continue"},
+            "globalSettings": {
+                "onFailure": "fail" if self.features.fails_fast and self._chance(0.35) else "continue"
+            },
         }
         self._write_conditions(definition)
         names = [*self.names, *(name for name in Graph(definition).nodes if name.endswith("?"))]
@@ -105,35 +96,6 @@ class _Author:
 
     # What leads where
 
-    def _sections(self, first: int, last: int, depth: int) -> list[_Section]:
-        found: list[_Section] = []
-        while first <= last and depth <= MAX_DEPTH:
-            first += self.rng.randint(0, 1)
-            end = first + self.rng.randint(0, 7)
-            if end > last:
-                end = last if depth == 1 else first
-            ring = end > first and self._chance(0.2)
-            inner = [] if ring or end == first else self._sections(first + 1, end, depth + 1)
-            found.append(_Section(first, end, ring, inner))
-            first = end + 1
-        return found
-
-    def _around(self, position: int) -> list[_Section]:
-        """Return the sections around ``position``, the outermost first."""
-        found: list[_Section] = []
-        level = self.sections
-        while around := [section for section in level if section.holds(position)]:
-            found += around
-            level = around[0].inner
-        return found
-
-    def _landing(self, source: int, target: int) -> int:
-        """Return where an edge that should lead to ``target`` may: sections are entered at their head."""
-        for section in self._around(target):
-            if not section.holds(source) and not section.ring:
-                return section.first
-        return target
-
     def _some_target(self, source: int) -> str:
         """Return where a way from ``source`` leads: forward, or to the end."""
         last = len(self.names) - 1
@@ -141,18 +103,18 @@ class _Author:
             return END
         near = min(last, source + 3)
         target = self.rng.randint(source + 1, near if self._chance(0.7) else last)
-        return self.names[self._landing(source, target)]
+        return self.names[self.row.landing(source, target)]
 
     def _some_targets(self, source: int, most: int) -> list[str]:
         return sorted({self._some_target(source) for _ in range(self.rng.randint(1, most))})
 
     def _back_target(self, position: int) -> str | None:
         """Return the head of a section around ``position``: leading there makes a loop."""
-        around = [section for section in self._around(position) if not section.ring]
+        around = [section for section in self.row.around(position) if not section.ring]
         return self.names[self.rng.choice(around).first] if around else None
 
     def _lead_on(self, position: int) -> None:
-        if any(section.ring for section in self._around(position)):
+        if any(section.ring for section in self.row.around(position)):
             self._lead_on_in_ring(position)
             return
         block = self.blocks[self.names[position]]
@@ -177,10 +139,10 @@ class _Author:
 
     def _lead_on_in_ring(self, position: int) -> None:
         """In a ring one way at a time is taken, so that it may be entered anywhere."""
-        ring = self._around(position)[-1]
+        ring = self.row.around(position)[-1]
         inside = [self.names[self.rng.randint(ring.first, ring.last)] for _ in range(self.rng.randint(1, 2))]
         leaving = self.rng.randint(ring.last, len(self.names) - 1)
-        outside = END if leaving == ring.last else self.names[self._landing(position, leaving)]
+        outside = END if leaving == ring.last else self.names[self.row.landing(position, leaving)]
         branches = [self._branch([target]) for target in dict.fromkeys(inside)]
         branches.insert(self.rng.randint(0, len(branches)), self._branch([outside]))
         if self._chance(0.8):
@@ -205,7 +167,9 @@ class _Author:
     def _lead_in(self, position: int) -> None:
         """See to it that a block within a section is reached from its head: else the loop had a second entry."""
         name = self.names[position]
-        sections = [section for section in self._around(position) if not section.ring and section.first < position]
+        sections = [
+            section for section in self.row.around(position) if not section.ring and section.first < position
+        ]
         if not sections or name in reachable(self._targets(), self.names[sections[-1].first]):
             return
         head, sources = sections[-1].first, range(sections[-1].first, position)
@@ -220,8 +184,8 @@ class _Author:
             self._connect(source, name)
 
     def _may_lead(self, source: int, target: int) -> bool:
-        in_ring = any(section.ring for section in self._around(source))
-        return not in_ring and self._landing(source, target) == target
+        in_ring = any(section.ring for section in self.row.around(source))
+        return not in_ring and self.row.landing(source, target) == target
 
     def _targets(self) -> dict[str, set[str]]:
         """Return where each block leads so far, through gates left out."""
@@ -234,15 +198,18 @@ class _Author:
     @staticmethod
     def _named_by(block: Mapping[str, Any]) -> list[str]:
         branches = block.get("conditions", {}).get("branches", [])
-        return [*(target for branch in branches for target in branch["nextBlocks"]), *block.get("onError", [])]
+        return [
+            *(target for branch in branches for target in branch["nextBlocks"]),
+            *block.get("onError", []),
+        ]
 
     def _add_gate(self) -> None:
         """Add a join of blocks of one section, leading on to a later place in it."""
         position = self.rng.randrange(len(self.names))
-        around = self._around(position)
+        around = self.row.around(position)
         if any(section.ring for section in around):
             return
-        alike = [at for at in range(len(self.names)) if self._around(at) == around]
+        alike = [at for at in range(len(self.names)) if self.row.around(at) == around]
         if len(alike) < 2:
             return
         sources = sorted(self.rng.sample(alike, min(len(alike), self.rng.randint(2, 3))))

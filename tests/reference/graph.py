@@ -95,7 +95,9 @@ class Graph:
         ]
         named = {target for way in ways for target in way.targets}
         rest = [target for target in plain if target not in named]
-        defaults = [target for way in ways if not way.condition and not way.question for target in way.targets]
+        defaults = [
+            target for way in ways if not way.condition and not way.question for target in way.targets
+        ]
         chooser = node
         if any(way.question for way in ways):
             chooser = self.nodes[f"{node.name}?"] = Node(f"{node.name}?", "question", {})
@@ -107,7 +109,9 @@ class Graph:
         else:
             chooser.always += defaults + rest
         node.always += [
-            gate.name for gate in self.nodes.values() if gate.kind == "gate" and node.name in gate.fields["sources"]
+            gate.name
+            for gate in self.nodes.values()
+            if gate.kind == "gate" and node.name in gate.fields["sources"]
         ]
 
     # Loops

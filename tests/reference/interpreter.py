@@ -4,64 +4,19 @@ A run is an area: nodes, and loops that are one block each. A round of a loop is
 wires: *taken*, *dead* or *lost*. Sweep after sweep over everything there is, whatever can be decided is decided,
 until nothing changes; then a block may start or finish, and the sweeps begin again. No counters, no order, no
 plan: only the tokens that lie there.
-
-What blocks do is scripted: the n-th time a block runs, its n-th line says how that ends.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
+from tests.reference.areas import Area, Path, Place, Token
 from tests.reference.conditions import Unevaluable, holds
 from tests.reference.graph import END, Graph, Loop, Node, Wire
+from tests.reference.script import CANCELLED, COMPLETED, FAILED, REJECTED, SKIPPED, Line, Script, result_of
 
-COMPLETED, FAILED, REJECTED, SKIPPED, CANCELLED = "COMPLETED", "FAILED", "REJECTED", "SKIPPED", "CANCELLED"
-READY, RUNNING = "READY", "RUNNING"
+READY = "READY"
 FINAL = (COMPLETED, FAILED, REJECTED, SKIPPED)
-
-Path = tuple[int, ...]
-Place = tuple[str, Path]  # a node, and the rounds (from 0) of the loops around it, the outermost first
-
-
-@dataclass(frozen=True)
-class Line:
-    """How one run of a block ends. ``items`` are those of a map: which of them succeed."""
-
-    status: str = COMPLETED
-    output: Mapping[str, Any] = field(default_factory=dict)
-    items: tuple[bool, ...] | None = None
-    answers: Mapping[str, bool] = field(default_factory=dict)
-
-
-Script = Mapping[str, Sequence[Line]]
-
-
-@dataclass(frozen=True)
-class Token:
-    """What lies on a wire: "taken", "dead" or "lost", and whose loss it is."""
-
-    kind: str
-    losers: frozenset[str] = frozenset()
-
-
-@dataclass(eq=False)
-class Area:
-    """The run, or one round of a loop: what lies on its wires, and how far its nodes and inner loops are."""
-
-    loop: Loop | None
-    parent: "Area | None" = None
-    path: Path = ()
-    tokens: dict[Wire, Token] = field(default_factory=dict)
-    leaving: dict[Wire, Token] = field(default_factory=dict)
-    statuses: dict[str, str] = field(default_factory=dict)
-    rounds: dict[Loop, "Area"] = field(default_factory=dict)
-    ended: set[Loop] = field(default_factory=set)
-    broken: bool = False
-
-    def around(self) -> list["Area"]:
-        """Return this area and all around it, from the inside out."""
-        return [self] if self.parent is None else [self, *self.parent.around()]
 
 
 class Interpreter:
@@ -194,13 +149,13 @@ class Interpreter:
         dead = sum(token.kind == "dead" for token in tokens)
         losers = frozenset().union(*(token.losers for token in tokens))
         node = self.graph.nodes[name]
-        join = "every" if node.kind == "gate" else node.fields.get("join", "all")
+        join = len(wires) if node.kind == "gate" else node.fields.get("join", "all")
         complete = len(tokens) == len(wires)
         if join == "all":
             if not complete:
                 return None, losers
             return (READY if taken and not losers else SKIPPED), losers
-        needed = {"any": 1, "every": len(wires)}.get(join, join)
+        needed = 1 if join == "any" else int(join)
         if taken >= needed:
             return READY, losers
         if dead > len(wires) - needed:
@@ -358,14 +313,3 @@ class Interpreter:
         area.ended.add(loop)
         for wire in loop.exits:
             self._put(area, wire, leaving[wire])
-
-
-def result_of(node: Node, line: Line) -> tuple[str, Mapping[str, Any]]:
-    """Return how a run ended: as its line says; a map fails where more items failed than it tolerates."""
-    if line.items is None:
-        return line.status, line.output
-    failed = line.items.count(False)
-    tolerated = node.fields.get("toleratedFailurePercentage", 0)
-    if failed * 100 > tolerated * len(line.items):
-        return FAILED, {}
-    return COMPLETED, {"succeeded": len(line.items) - failed, "failed": failed}

@@ -1,7 +1,7 @@
 """Random workflows on the real stack: rows, edges and outcome are what the reference interpreter says.
 
 The stack runs first, in a random order; the interpreter then follows the order in which its blocks ended.
-``RANDOM_WORKFLOWS`` says how many are run (``make chaos`` runs 200).
+``make chaos`` runs 200 of them.
 """
 
 import os
@@ -18,8 +18,10 @@ from executions_app.models import BlockExecution, Execution, ExecutionEvent, Sco
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks
 from tests.factories import make_template, start
+from tests.reference.areas import Path, Place
 from tests.reference.generator import Features, Workflow, random_workflow
-from tests.reference.interpreter import COMPLETED, Interpreter, Line, Path, Place, Script
+from tests.reference.interpreter import Interpreter
+from tests.reference.script import COMPLETED, Line, Script
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.use_cases import RunContext, use_case
 from workflow_service.engine.definition import Definition
@@ -28,7 +30,7 @@ from workflow_service.engine.states import ErrorType
 
 pytestmark = pytest.mark.usefixtures("db")
 
-WORKFLOWS = int(os.environ.get("RANDOM_WORKFLOWS", "40"))
+WORKFLOWS = 200 if os.environ.get("CHAOS") == "full" else 40
 FEATURES = Features(questions=False, rejections=False)
 MAX_STEPS = 1_000
 ENDS = ("block_completed", "block_failed")
@@ -81,7 +83,10 @@ def played() -> Iterator[dict[str, Playing]]:
 def test_ends_as_the_interpreter_says(seed: int, played: dict[str, Playing]) -> None:
     rng = Random(seed)
     workflow = random_workflow(rng, most_blocks=rng.choice((6, 10, 14)), features=FEATURES)
-    definition = {**workflow.definition, "blocks": [on_the_stack(each) for each in workflow.definition["blocks"]]}
+    definition = {
+        **workflow.definition,
+        "blocks": [on_the_stack(each) for each in workflow.definition["blocks"]],
+    }
     execution = start(make_template(**definition))
     played[execution.public_id] = Playing(workflow.script)
     run_in_random_order(execution, rng)

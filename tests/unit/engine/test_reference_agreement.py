@@ -1,14 +1,19 @@
 """Engine and reference interpreter agree on random workflows, step by step, in whatever order blocks finish."""
 
+import inspect
 from collections import Counter
 from random import Random
+from types import ModuleType
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.reference import areas, conditions, graph, interpreter, script
 from tests.reference.agreement import check_agreement
 from tests.reference.generator import Features, Workflow, random_workflow, workflows
-from tests.reference.interpreter import CANCELLED, Interpreter
+from tests.reference.interpreter import Interpreter
+from tests.reference.script import CANCELLED
 from workflow_service.engine.errors import InvalidDefinition
 
 EXAMPLES = 2_000
@@ -41,8 +46,8 @@ def test_agrees_on_two_thousand_workflows() -> None:
 
 
 WANTED = (
-    "rounds", "nested loops", "limits", "several entries", "skipped loops", "gates", "questions", "maps", "handled failures",
-    "cancelled", "guards", "COMPLETED", "FAILED", "no path to the end",
+    "rounds", "nested loops", "limits", "several entries", "skipped loops", "gates", "questions", "maps",
+    "handled failures", "cancelled", "guards", "COMPLETED", "FAILED", "no path to the end",
 )  # fmt: skip
 
 
@@ -70,7 +75,9 @@ def _features(workflow: Workflow, run: Interpreter) -> set[str]:
     return {name for name, is_met in met.items() if is_met}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(workflow=workflows(most_blocks=6), rng=st.randoms(use_true_random=False))
 def test_agrees_on_workflows_that_shrink(workflow: Workflow, rng: Random) -> None:
     """What fails here fails with a small workflow."""
@@ -92,6 +99,13 @@ def test_ends_alike_in_any_order(seed: int) -> None:
     assert first.statuses == second.statuses
     assert first.edges == second.edges
     assert first.outcome() == second.outcome()
+
+
+@pytest.mark.parametrize("module", [areas, conditions, graph, interpreter, script], ids=lambda module: module.__name__)
+def test_the_interpreter_stands_alone(module: ModuleType) -> None:
+    imported = [line for line in inspect.getsource(module).splitlines() if line.startswith(("import", "from"))]
+    assert imported
+    assert not [line for line in imported if "workflow_service" in line or "django" in line]
 
 
 def test_agrees_on_a_large_workflow() -> None:
