@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
-from executions_app.agent_slots import find_awaited_limits, give_back_of_dead_workers, hand_on
+from executions_app.agent_slots import find_awaited_limits, give_back_of_workers, hand_on
 from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
@@ -110,7 +110,7 @@ def sweep() -> bool:
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
-        _guarded(give_back_of_dead_workers)
+        _guarded(give_back_of_workers)
     return True
 
 
@@ -183,6 +183,7 @@ def _take_back_lost_blocks() -> None:
 def take_back_blocks_of(workers: list[UUID]) -> None:
     """Give the blocks of workers that are known to be dead to others."""
     _take_back(_rows(BLOCKS_OF, workers))
+    give_back_of_workers(workers)
 
 
 def _take_back(rows: list[Any]) -> None:
