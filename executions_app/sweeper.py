@@ -24,7 +24,7 @@ from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.overruns import find_abandoned
 from executions_app.parking import take_back, wake_retries
-from executions_app.services.children import report_ended_children
+from executions_app.services.children import report_ended_children, stop_unwanted_children
 from executions_app.transaction import forget_broken_connection
 from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
@@ -99,6 +99,7 @@ def sweep() -> bool:
         _wake_due_retries,
         _fire_due_waits,
         report_ended_children,
+        stop_unwanted_children,
         _time_out_runs,
         _time_out_abandoned_blocks,
         _send_lost_messages,
