@@ -33,15 +33,11 @@ OLDEST = """
     SELECT id FROM executions_app_execution WHERE template_id = %s AND held_back AND status <> 'PAUSED'
     ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """
-IS_CHILD = "SELECT parent_id IS NOT NULL AS is_child FROM executions_app_execution WHERE id = %s"
 AWAITED = "SELECT DISTINCT template_id FROM executions_app_execution WHERE held_back AND status <> 'PAUSED'"
 
 
 def begin_or_hold_back(tx: EngineTransaction, run: RunState, settler: Settler) -> None:
-    """Begin a run that was just inserted, or hold it back where its template's limit is reached.
-
-    A sub-workflow always begins: its parent would wait for it without ever making room.
-    """
+    """Begin a run that was just inserted, or hold it back where its template's limit is reached."""
     limit = _reached_limit(tx, run) if run.template_limits else None
     if limit is None:
         settler.begin()
@@ -52,7 +48,7 @@ def begin_or_hold_back(tx: EngineTransaction, run: RunState, settler: Settler) -
 
 def _reached_limit(tx: EngineTransaction, run: RunState) -> int | None:
     limit = tx.run(LOCK_LIMIT, (run.template_id,)).fetchone()
-    if limit is None or tx.one(IS_CHILD, (run.id,)).is_child:
+    if limit is None:
         return None
     counted = tx.one(COUNT, (run.template_id, run.id))
     reached = counted.under_way >= limit.max_concurrency or counted.held_back

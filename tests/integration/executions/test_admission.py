@@ -7,13 +7,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from executions_app.admission import admit, begin_or_hold_back
+from executions_app.admission import admit
 from executions_app.claiming import claim_block
-from executions_app.finishing import Result, conclude_locked, finish_block
+from executions_app.finishing import Result, finish_block
 from executions_app.models import ConcurrencyLimit, Execution
-from executions_app.run_state import lock_run
+from executions_app.services.executions import begin_run
 from executions_app.services.limits import delete_limit, save_limit
-from executions_app.settlement import Settler
 from executions_app.sweeper import sweep
 from executions_app.transaction import command_transaction
 from templates_app.models import Template
@@ -135,11 +134,7 @@ def test_sub_workflows_are_part_of_their_parents_run() -> None:
         started_at=timezone.now(),
     )
     with command_transaction() as tx:
-        run = lock_run(tx, child.pk)
-        assert run is not None
-        settler = Settler(tx, run, compiled_version(run.version_id))
-        begin_or_hold_back(tx, run, settler)
-        conclude_locked(settler)
+        begin_run(tx, child, compiled_version(child.version_id))
     assert held_back(child) == [False], "its parent waits for it and makes no room meanwhile"
     run_until_quiet(first)
     assert held_back(start(template)) == [False], "a child is not counted"
