@@ -16,7 +16,8 @@ from pydantic import JsonValue
 from executions_app.journal import Journal
 from executions_app.progress import Claim, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
-from executions_app.transaction import pipelined_transaction
+from executions_app.stand_ins import resolve_stand_in, works_instead
+from executions_app.transaction import EngineTransaction, pipelined_transaction
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version
 from workflow_service.engine.errors import ExpressionError
@@ -27,7 +28,8 @@ CLAIM = """
     UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
         started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL
     WHERE id = %s AND status = 'QUEUED'
-    RETURNING id, node, block_id, fence, retries, input::text AS input, started_at
+    RETURNING id, node, block_id, fence, retries, input::text AS input, started_at, kind, agent_id, stand_in, variant,
+        scope_id
 """
 IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
 RECORD_CLAIM = """
@@ -64,8 +66,8 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         if row is None or identity is None:
             return ClaimAnswer(None, orphans)
         node = compiled_version(identity.version_id).plan.nodes[row.node]
-        given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
-        agent_id = (node.block.agent_id if node.block else None) or ""
+        given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, identity.public_id))
+        agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
         tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, lock_row is None, row.id))
         if lock_row is not None:
             run = RunState(*lock_row)
@@ -89,6 +91,9 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         retries=row.retries,
         input=given,
         unfit_input=unfit,
+        kind=row.kind,
+        stand_in=row.stand_in,
+        variant=row.variant,
     )
     return ClaimAnswer(claim, orphans)
 
@@ -100,10 +105,12 @@ def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:
         return list(cursor.fetchall())
 
 
-def _input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
+def _input_of(tx: EngineTransaction, row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
     if row.input is not None:
         return json.loads(row.input), None
     try:
+        if works_instead(row):
+            return resolve_stand_in(tx, row, node, values), None
         return resolve_input(node, values), None
     except ExpressionError as error:
         return None, error.message

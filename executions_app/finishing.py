@@ -16,6 +16,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app.compensation import undo_next
 from executions_app.journal import Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim
@@ -175,8 +176,9 @@ def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = Non
 
     The caller commits.
     """
-    if settler.run.failing:
+    if settler.run.failing and not settler.run.compensating:
         settler.progress.cancel_open_blocks()
+    undo_next(settler)
     worker, queue = continue_as or (None, None)
     claim = settler.progress.promote(worker, queue)
     settler.progress.conclude()

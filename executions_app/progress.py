@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from executions_app.compensation import compensation_facts
 from executions_app.journal import Journal, Queued
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
@@ -18,7 +19,7 @@ from executions_app.values import RunValues
 from templates_app.plans import CompiledVersion
 from workflow_service.engine.decide import outcome
 from workflow_service.engine.errors import ExpressionError
-from workflow_service.engine.plan import Node
+from workflow_service.engine.plan import Node, NodeKind
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
     EXECUTION_TRANSITIONS,
@@ -52,6 +53,7 @@ class Claim:
     """One block that a worker may run now, and the fence that its result must carry.
 
     ``unfit_input`` says why its configuration could not be resolved; the block then fails without any work.
+    ``stand_in`` says what is done in place of its own work, and ``variant`` tells exchanged work and input apart.
     """
 
     execution_id: int
@@ -64,6 +66,9 @@ class Claim:
     retries: int
     input: JsonValue
     unfit_input: str | None = None
+    kind: str = NodeKind.BLOCK
+    stand_in: str = ""
+    variant: int = 0
 
 
 class Progress:
@@ -118,7 +123,8 @@ class Progress:
         With ``worker_id`` one of them is claimed for that worker at once, if it is of its ``queue`` and no older
         block waits. Returns that claim; its row id is known after ``flush``.
         """
-        if self.run.status is ExecutionStatus.PAUSED or self.run.failing or not self.run.ready:
+        nothing_starts = self.run.failing and not self.run.compensating
+        if self.run.status is ExecutionStatus.PAUSED or nothing_starts or not self.run.ready:
             return None
         limit = self.settings.max_parallel_blocks or get_config().workflow_max_parallel_blocks
         free = max(0, limit - self.run.slots)
@@ -187,6 +193,8 @@ class Progress:
             return
         waits = run.waiting_for_people == run.active
         new = ExecutionStatus.WAITING_FOR_APPROVAL if waits else ExecutionStatus.RUNNING
+        if run.compensating:
+            new = ExecutionStatus.RECOVERING
         if new is not run.status:
             if waits:
                 self.journal.event("execution_waiting")
@@ -206,6 +214,9 @@ class Progress:
         duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
         error = json.loads(run.error) if run.error else None
         data: dict[str, JsonValue] = {"durationMs": duration_ms}
+        if run.compensating:
+            data["compensation"] = compensation_facts(self.tx, run.id)
+            run.compensating = False
         if status is not ExecutionStatus.COMPLETED and error:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.event(f"execution_{status.value.lower()}", data=data)

@@ -6,7 +6,6 @@ written is tried again until the database answers, and a result whose fence is o
 
 import json
 import logging
-import random
 import signal
 import threading
 import time
@@ -29,19 +28,20 @@ from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
-from executions_app.parking import retry_later, take_back, wait_for_person
+from executions_app.models import BlockExecution
+from executions_app.parking import recover, take_back, wait_for_person
 from executions_app.progress import Claim
 from executions_app.settlement import Error
+from executions_app.stand_ins import work_of
 from executions_app.transaction import DATABASE_GONE
 from executions_app.worker_identity import worker_id
-from templates_app.plans import CompiledVersion, compiled_version
+from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Invocation, LogLine
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
-from workflow_service.engine.definition import Block, RetryPolicy
-from workflow_service.engine.retry import decide_retry
+from workflow_service.engine.definition import Block
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
 from workflow_service.settings.config import get_config
 
@@ -56,11 +56,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class RetryLater:
-    """The work failed and is to be tried again in ``delay_s`` seconds."""
+class Failed:
+    """The work failed; what is done about it the block's recovery policy says."""
 
     error: Error
-    delay_s: float
     logs: Logs
 
 
@@ -128,7 +127,7 @@ def persistently(operation: Callable[[], T]) -> T:
             delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
 
 
-def work_on(claim: Claim) -> Result | RetryLater | Ask:
+def work_on(claim: Claim) -> Result | Failed | Ask:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
@@ -138,17 +137,19 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
         logger.exception("block %s of %s broke its worker", claim.node, claim.execution_public_id)
         message = f"{type(error).__name__}: {error}"
         described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
-        return Result(BlockStatus.FAILED, error=described)
+        return Failed(described, ())
 
 
-def _work_on(claim: Claim) -> Result | RetryLater | Ask:
+def _work_on(claim: Claim) -> Result | Failed | Ask:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
     logs: list[tuple[datetime, LogLine]] = []
     block = node.block
     if block is None:
         message = f"'{node.id}' asks a language model, and none is configured"
-        return _failed(ErrorType.CONFIGURATION_ERROR, message, logs)
+        error = _error(ErrorType.CONFIGURATION_ERROR, message, {}, False, "")
+        return Result(BlockStatus.FAILED, error=error, logs=logs)
+    block = work_of(block, claim)
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
     extra: dict[str, JsonValue] = {}
@@ -163,20 +164,18 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
         output = _invoke(claim, block, logs)
     except (ToolError, BlockTimeout) as error:
-        return _failure(claim, block, compiled, tool_error_from(error), logs)
+        return _failure(tool_error_from(error), logs)
     if extra and isinstance(output, dict):
         output = {**extra, **output}
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
 
 
-def _write(
-    claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[UUID, str] | None
-) -> Aftermath:
+def _write(claim: Claim, outcome: Result | Failed | Ask, continue_as: tuple[UUID, str] | None) -> Aftermath:
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
-        case RetryLater():
-            return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
+        case Failed():
+            return recover(claim, outcome.error, outcome.logs)
         case Ask():
             return wait_for_person(claim, outcome.record)
 
@@ -201,8 +200,13 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
 
 
 def idempotency_key(claim: Claim, block: Block) -> str:
-    """Return the key that an agent sees: the same for every try of one generation of a block."""
-    return f"{claim.execution_public_id}:0:{block.block_id}:0:1"
+    """Return the key that an agent sees: the same for every try of one generation of a block.
+
+    Work in place of the block's own, other input, and work that undoes have keys of their own.
+    """
+    other = ":undo" if claim.kind == BlockExecution.Kind.UNDO else ""
+    other += f":{claim.variant}" if claim.variant else ""
+    return f"{claim.execution_public_id}:0:{block.block_id}:0:1{other}"
 
 
 @contextmanager
@@ -224,27 +228,13 @@ def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _failure(
-    claim: Claim, block: Block, compiled: CompiledVersion, error: ToolError, logs: Logs
-) -> Result | RetryLater:
-    policy = block.retry_policy or compiled.definition.global_settings.default_retry_policy
-    retry_after = error.details.get("retryAfterS")
-    decision = decide_retry(
-        policy or RetryPolicy(max_retries=get_config().workflow_retry_attempts),
-        error_type=error.error_type,
-        retryable=error.retryable,
-        retries_so_far=claim.retries,
-        jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
-        retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
-    )
+def _failure(error: ToolError, logs: Logs) -> Failed:
     described = _error(error.error_type, error.message, error.details, error.retryable, error.stack_trace)
-    if decision.retry:
-        return RetryLater(described, decision.delay_s, logs)
-    return Result(BlockStatus.FAILED, error=described, logs=logs)
+    return Failed(described, logs)
 
 
-def _failed(error_type: ErrorType, message: str, logs: Logs) -> Result:
-    return Result(BlockStatus.FAILED, error=_error(error_type, message, {}, False, ""), logs=logs)
+def _failed(error_type: ErrorType, message: str, logs: Logs) -> Failed:
+    return Failed(_error(error_type, message, {}, False, ""), logs)
 
 
 def _error(

@@ -14,8 +14,11 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from executions_app.compensation import record_undo
 from executions_app.journal import Journal
+from executions_app.models import BlockExecution
 from executions_app.progress import Progress
+from executions_app.recovery_journal import RecoveryJournal
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
@@ -37,7 +40,7 @@ RUN_SCOPE = 0
 
 UNSETTLED = """
     SELECT b.id, b.node, b.block_id, b.status, b.fence, b.settled, b.unrecorded_start, b.holds_slot, b.agent_id,
-        b.retries, b.started_at, b.finished_at, b.error::text AS error, o.value::text AS output
+        b.retries, b.kind, b.recoveries, b.started_at, b.finished_at, b.error::text AS error, o.value::text AS output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id
     WHERE b.execution_id = %s AND (
@@ -72,6 +75,7 @@ class Settler:
         self.settings = compiled.definition.global_settings
         self.values = RunValues(tx, run.id, run.public_id)
         self.journal = Journal(run)
+        self.recoveries = RecoveryJournal(run)
         self.progress = Progress(tx, run, compiled, self.values, self.journal)
         self._arrivals: dict[int, Arrivals] = {}
         self._loaded: set[int] = set()
@@ -105,6 +109,11 @@ class Settler:
         self.run.active -= 1
         self.run.slots -= row.holds_slot
         error: Error | None = json.loads(row.error) if row.error else None
+        if row.recoveries:
+            self.recoveries.resolved(row.id, status is BlockStatus.COMPLETED)
+        if row.kind == BlockExecution.Kind.UNDO:
+            record_undo(self, row, status, error)
+            return
         output = json.loads(row.output) if row.output is not None else None
         if status is BlockStatus.CANCELLED:
             self.journal.settled(row.id, status, None, error)
@@ -340,3 +349,4 @@ class Settler:
         """Write everything that was decided."""
         self.journal.flush(self.tx)
         self.run.save(self.tx)
+        self.recoveries.flush(self.tx)

@@ -18,7 +18,7 @@ def assert_consistent(execution: Execution) -> Execution:
     execution = Execution.objects.get(pk=execution.pk)
     rows = list(BlockExecution.objects.filter(execution=execution))
     finished = [row for row in rows if row.status in FINISHED_BLOCK_STATUSES]
-    settled = [row for row in rows if row.settled]
+    settled = [row for row in rows if row.settled and row.kind != "undo"]
     by_status = Counter(row.status for row in rows)
     counted = {
         "active": sum(row.status != BlockStatus.PENDING and not row.settled for row in rows),

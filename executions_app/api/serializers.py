@@ -36,6 +36,10 @@ class StartOptions(CamelSerializer):
         choices=_values(Priority), required=False, help_text="Not given: normal."
     )
     notifications = Notifications(required=False)
+    enable_auto_recovery = serializers.BooleanField(
+        required=False,
+        help_text="true: ask a person about every block that fails for good; false: retries and no more.",
+    )
 
 
 class StartBody(CamelSerializer):

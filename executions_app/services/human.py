@@ -6,6 +6,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.finishing import WRITE_OUTPUT, Aftermath, conclude_locked
+from executions_app.recovering import INTERVENTION, answer_intervention, read_block
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction
@@ -15,7 +16,7 @@ from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ErrorType
 
 WAITING_ROW = """
-    SELECT id, node, block_id, fence, agent_id FROM executions_app_blockexecution
+    SELECT id, node, block_id, fence, agent_id, wait_key FROM executions_app_blockexecution
     WHERE id = %s AND execution_id = %s AND status = 'WAITING' FOR UPDATE
 """
 MAKE_READY = "UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL WHERE id = %s"
@@ -51,7 +52,6 @@ def complete_waiting(
     if row is None:
         return None
     settler = Settler(tx, run, compiled_version(run.version_id))
-    run.waiting_for_people -= 1
     block = settler.plan.nodes[row.node].block
     has_tool = block is not None and block.has_tool
     settler.journal.event(
@@ -60,6 +60,19 @@ def complete_waiting(
         {"approved": decision.approved, "responder": decision.responder, "comments": decision.comments},
         row_id=row.id,
     )
+    if row.wait_key == INTERVENTION:
+        answer_intervention(
+            settler,
+            read_block(tx, execution_id, row.id),
+            approved=decision.approved,
+            response=decision.response,
+            responder=decision.responder,
+            comments=decision.comments,
+        )
+        aftermath = conclude_locked(settler)
+        aftermath.unsettled = True
+        return aftermath
+    run.waiting_for_people -= 1
     if decision.approved and has_tool:
         tx.run(MAKE_READY, (row.id,))
         settler.progress.add_ready(1)

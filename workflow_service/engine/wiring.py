@@ -92,6 +92,18 @@ class _Builder:
         )
         mapping = self.sources.named(block.output_mapping or {}, f"{pointer}/outputMapping", block.block_id)
         reads = [part.references for part in (guarded, template, items) if part is not None]
+        recovery = block.recovery
+        fallback, undo = (
+            self.sources.template(
+                work.configuration, f"{pointer}/recovery/{name}/configuration", block.block_id
+            )
+            if work is not None
+            else None
+            for name, work in (
+                ("fallback", recovery and recovery.fallback),
+                ("compensate", recovery and recovery.compensate),
+            )
+        )
         index = self._add_node(
             block.block_id,
             NodeKind.BLOCK,
@@ -102,6 +114,8 @@ class _Builder:
             guard=guarded,
             template=template,
             for_each=items,
+            fallback=fallback,
+            undo=undo,
             output_mapping=mapping,
             references=join_references(reads),
         )
