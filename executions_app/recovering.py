@@ -10,7 +10,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -23,8 +23,8 @@ from executions_app.recovery_journal import (
     BY_RULES,
     error_type_of,
     past_actions,
-    success_rates,
 )
+from executions_app.selectors import success_rates
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
 from templates_app.plans import CompiledVersion, compiled_version
@@ -102,7 +102,7 @@ def recover_block(settler: Settler, row: Any, error: Error) -> RecoveryStep:
         failure,
         history_of(past_actions(settler.tx, row.id), row.agent_id),
         jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
-        rates=success_rates(settler.tx, settler.run.workspace_id, failure.error_class),
+        rates=success_rates(settler.run.workspace_id, failure.error_class),
     )
     take_step(settler, row, step, error, escalation=policy.escalation)
     return step
@@ -252,7 +252,7 @@ def policy_for(settler: Settler, row: Any, block: Block) -> RecoveryPolicy:
     )
 
 
-@cache
+@lru_cache(maxsize=1_024)
 def _undoes(version_id: int) -> bool:
     compiled: CompiledVersion = compiled_version(version_id)
     return any(node.undo is not None for node in compiled.plan.nodes)

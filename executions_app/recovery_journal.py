@@ -14,8 +14,8 @@ from pydantic import JsonValue
 
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
-from workflow_service.engine.recovery import PastAction, RecoveryStep, SuccessRate, classify, fingerprint
-from workflow_service.engine.states import ErrorClass, ErrorType, RecoveryStrategy
+from workflow_service.engine.recovery import PastAction, RecoveryStep, classify, fingerprint
+from workflow_service.engine.states import ErrorType, RecoveryStrategy
 
 BY_RULES = "rules"
 BY_PERSON = "person"
@@ -24,10 +24,6 @@ MAX_MESSAGE_CHARACTERS = 1_000
 PAST_ACTIONS = """
     SELECT strategy, agent_id FROM executions_app_recoveryaction
     WHERE block_execution_id = %s AND suggested_by <> 'person' ORDER BY id
-"""
-RATES = """
-    SELECT strategy, succeeded, failed FROM executions_app_recoverystatistic
-    WHERE workspace_id = %s AND error_class = %s
 """
 RESOLVE = """
     WITH resolved AS (
@@ -123,14 +119,6 @@ def past_actions(tx: EngineTransaction, row_id: int) -> list[PastAction]:
     return [
         PastAction(RecoveryStrategy(row.strategy), row.agent_id) for row in tx.run(PAST_ACTIONS, (row_id,))
     ]
-
-
-def success_rates(
-    tx: EngineTransaction, workspace_id: int, error_class: ErrorClass
-) -> dict[RecoveryStrategy, SuccessRate]:
-    """Return how often each strategy worked in a workspace for errors of a class."""
-    found = tx.run(RATES, (workspace_id, error_class))
-    return {RecoveryStrategy(row.strategy): SuccessRate(row.succeeded, row.failed) for row in found}
 
 
 def error_type_of(error: Mapping[str, JsonValue]) -> ErrorType:

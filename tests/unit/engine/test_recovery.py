@@ -126,7 +126,9 @@ def test_what_a_block_says_stands_over_the_workflow_defaults() -> None:
 
 def test_an_unavailable_agent_is_replaced_at_once() -> None:
     step = decide_recovery(policy({"agents": ["other"]}), NO_AGENT, RecoveryHistory(), jitter=0.0)
-    assert step == RecoveryStep(S.REASSIGN, "AGENT_UNAVAILABLE: agent 'other' has not tried it", agent_id="other")
+    assert step == RecoveryStep(
+        S.REASSIGN, "AGENT_UNAVAILABLE: agent 'other' has not tried it", agent_id="other"
+    )
 
 
 def test_delays_are_the_retry_policy_s_and_the_queue_s_longer_ones() -> None:
