@@ -9,7 +9,7 @@ message, or a result that comes too late, finds nothing.
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -186,7 +186,9 @@ def answer_intervention(
         take_step(settler, row, step, error, suggested_by=BY_PERSON, output=given)
         return
     _note(settler, row, step, error, BY_PERSON)
-    mended = mended_input(json.loads(row.input) if row.input else None, response)
+    mended = None
+    if not _is_map(row, _block_of(settler, row)):
+        mended = mended_input(json.loads(row.input) if row.input else None, response)
     effect = (
         Effect(BlockStatus.READY) if mended is None else Effect(BlockStatus.READY, fresh=True, input=mended)
     )
@@ -242,7 +244,7 @@ def policy_for(settler: Settler, row: Any, block: Block) -> RecoveryPolicy:
         default = block.retry_policy or settler.settings.default_retry_policy
         return RecoveryPolicy(default or RetryPolicy(max_retries=max_retries), strategies=(S.RETRY,))
     found = settler.tx.one(AUTOMATIC, (settler.run.id,))
-    return policy_of(
+    policy = policy_of(
         block,
         settler.settings,
         max_retries=max_retries,
@@ -250,6 +252,12 @@ def policy_for(settler: Settler, row: Any, block: Block) -> RecoveryPolicy:
         undoes=_undoes(settler.run.version_id),
         automatic={"true": True, "false": False}.get(found.automatic),
     )
+    # Of a map its items do the work; nothing else can find out what they are.
+    return replace(policy, agents=(), has_fallback=False) if _is_map(row, block) else policy
+
+
+def _is_map(row: Any, block: Block) -> bool:
+    return block.for_each is not None and row.kind != BlockExecution.Kind.ITEM
 
 
 @lru_cache(maxsize=1_024)

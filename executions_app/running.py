@@ -28,8 +28,8 @@ from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
-from executions_app.models import BlockExecution
-from executions_app.parking import recover, take_back, wait_for_person
+from executions_app.map_results import collect_map, map_output
+from executions_app.parking import begin_map, recover, take_back, wait_for_person
 from executions_app.progress import Claim
 from executions_app.settlement import Error
 from executions_app.stand_ins import work_of
@@ -61,6 +61,14 @@ class Failed:
 
     error: Error
     logs: Logs
+
+
+@dataclass(frozen=True, slots=True)
+class BeginMap:
+    """The block is a map whose items are to run."""
+
+    block: Block
+    items: list[JsonValue]
 
 
 class BlockTimeout(TimeoutError):
@@ -127,7 +135,7 @@ def persistently(operation: Callable[[], T]) -> T:
             delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
 
 
-def work_on(claim: Claim) -> Result | Failed | Ask:
+def work_on(claim: Claim) -> Result | Failed | Ask | BeginMap:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
@@ -140,7 +148,7 @@ def work_on(claim: Claim) -> Result | Failed | Ask:
         return Failed(described, ())
 
 
-def _work_on(claim: Claim) -> Result | Failed | Ask:
+def _work_on(claim: Claim) -> Result | Failed | Ask | BeginMap:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
     logs: list[tuple[datetime, LogLine]] = []
@@ -152,6 +160,8 @@ def _work_on(claim: Claim) -> Result | Failed | Ask:
     block = work_of(block, claim)
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
+    if block.for_each is not None and not claim.is_item:
+        return _work_on_map(claim, block)
     extra: dict[str, JsonValue] = {}
     try:
         if block.asks_people:
@@ -170,7 +180,18 @@ def _work_on(claim: Claim) -> Result | Failed | Ask:
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
 
 
-def _write(claim: Claim, outcome: Result | Failed | Ask, continue_as: tuple[UUID, str] | None) -> Aftermath:
+def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
+    """Begin a map, or collect it once its items have ended."""
+    items = claim.input if isinstance(claim.input, list) else []
+    collected = collect_map(claim.execution_id, claim.block_execution_id, block)
+    if collected is not None:
+        return collected
+    return BeginMap(block, items) if items else Result(BlockStatus.COMPLETED, output=map_output([]))
+
+
+def _write(
+    claim: Claim, outcome: Result | Failed | Ask | BeginMap, continue_as: tuple[UUID, str] | None
+) -> Aftermath:
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
@@ -178,6 +199,8 @@ def _write(claim: Claim, outcome: Result | Failed | Ask, continue_as: tuple[UUID
             return recover(claim, outcome.error, outcome.logs)
         case Ask():
             return wait_for_person(claim, outcome.record)
+        case BeginMap():
+            return begin_map(claim, outcome.block, outcome.items)
 
 
 def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
@@ -204,9 +227,9 @@ def idempotency_key(claim: Claim, block: Block) -> str:
 
     Work in place of the block's own, other input, and work that undoes have keys of their own.
     """
-    other = ":undo" if claim.kind == BlockExecution.Kind.UNDO else ""
-    other += f":{claim.variant}" if claim.variant else ""
-    return f"{claim.execution_public_id}:0:{block.block_id}:0:1{other}"
+    scope, index = claim.place.scope, claim.place.index
+    other = (":undo" if claim.undoes else "") + (f":{claim.variant}" if claim.variant else "")
+    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}{other}"
 
 
 @contextmanager

@@ -155,6 +155,8 @@ def test_every_error_type_has_a_class_and_every_class_a_ladder() -> None:
         ErrorType.APPROVAL_REJECTED,
         ErrorType.SETTLEMENT_ERROR,
         ErrorType.NO_PATH_TO_END,
+        ErrorType.LOOP_LIMIT_REACHED,
+        ErrorType.MAP_FAILED,
     }, f"give new error types a class or list them here: {final}"
     assert set(DEFAULT_LADDERS) == set(ErrorClass)
     assert set(CLASS_OF.values()) | {ErrorClass.FINAL} == set(ErrorClass)
