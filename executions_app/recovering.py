@@ -37,7 +37,7 @@ from workflow_service.engine.recovery import (
     history_of,
     policy_of,
 )
-from workflow_service.engine.states import BlockStatus, RecoveryStrategy
+from workflow_service.engine.states import BlockStatus, ErrorType, RecoveryStrategy
 from workflow_service.settings.config import get_config
 
 S = RecoveryStrategy
@@ -308,7 +308,7 @@ def _ask_person(settler: Settler, row: Any, block: Block, escalation: Escalation
 
 
 def _block_of(settler: Settler, row: Any) -> Block:
-    block = settler.plan.nodes[row.node].block
+    block: Block | None = settler.plan.nodes[row.node].block
     if block is None:
         raise LookupError(f"node {row.node} is no block")
     return block
@@ -326,7 +326,10 @@ def _failure(error: Error) -> Failure:
 
 
 def _error_of(row: Any) -> Error:
-    return json.loads(row.error) if row.error else {"type": "SYSTEM_ERROR", "message": "", "retryable": False}
+    if not row.error:
+        return {"type": ErrorType.SYSTEM_ERROR, "message": "", "retryable": False}
+    error: Error = json.loads(row.error)
+    return error
 
 
 def _shown(error: Mapping[str, JsonValue]) -> Error:

@@ -5,7 +5,6 @@ known when the block settles or fails again: one statement then writes the outco
 statement of its transaction to take locks that other runs may wait for, and takes them in one order.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,8 +109,7 @@ class RecoveryJournal:
             rows = [{"id": row, "succeeded": succeeded} for row, succeeded in self._resolved.items()]
             tx.run(RESOLVE, (run.now, Jsonb(rows), run.workspace_id))
         if self._actions:
-            rows = Jsonb(self._actions, dumps=json.dumps)
-            tx.run(WRITE_ACTIONS, (run.workspace_id, run.id, run.now, rows))
+            tx.run(WRITE_ACTIONS, (run.workspace_id, run.id, run.now, Jsonb(self._actions)))
 
 
 def past_actions(tx: EngineTransaction, row_id: int) -> list[PastAction]:

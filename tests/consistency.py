@@ -24,7 +24,7 @@ def assert_consistent(execution: Execution) -> Execution:
     rows = list(BlockExecution.objects.filter(execution=execution, superseded=False))
     scopes = {scope.pk: scope for scope in Scope.objects.filter(execution=execution)}
     finished = [row for row in rows if row.status in FINISHED_BLOCK_STATUSES]
-    settled = [row for row in rows if row.settled and row.kind != "undo"]
+    settled = [row for row in rows if row.settled]
     by_status = Counter(row.status for row in rows)
     current = [row for row in settled if row.kind not in ("item", "undo") and _is_current(row, scopes)]
     counted = {

@@ -8,6 +8,7 @@ from approvals_app.errors import ResponseInvalid
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from executions_app import parking, running
+from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, Execution, RecoveryAction
 from executions_app.worker_identity import worker_id
@@ -170,7 +171,7 @@ def test_a_block_whose_worker_died_may_be_asked_about(people: People) -> None:
     block = unsteady_block("shaky", new_key(), fields={"onWorkerLost": "ask"})
     execution = start(make_template([block], workspace=people.workspace))
     (row_id,) = queued_blocks(execution)
-    claim = running.claim_block(execution.pk, row_id, worker_id()).claim
+    claim = claim_block(execution.pk, row_id, worker_id()).claim
     assert claim is not None
     running.hand_back([(execution.pk, row_id, claim.fence)])
     assert assert_consistent(execution).status == "WAITING_FOR_APPROVAL"

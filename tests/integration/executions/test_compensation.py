@@ -163,3 +163,16 @@ def test_a_worker_that_dies_undoing_leaves_it_to_another(monkeypatch: pytest.Mon
     assert assert_consistent(execution).status == "FAILED"
     assert set(undone(key)) == {"hotel-7"}
     assert len({entry["key"] for entry in ledger[key]}) == 1, "at least once, under one key"
+
+
+def test_the_items_of_a_map_and_the_rounds_of_a_loop_are_undone_one_by_one() -> None:
+    key = new_key()
+    handed = {"compensate": work(key, undoes="${output.id}")}
+    rooms = noop("rooms", {"id": "${item}"}, forEach="${workflow.input.rooms}", recovery=handed)
+    rooms["maxConcurrency"] = 1
+    again = {"branches": [{"condition": "n < 2", "nextBlocks": ["night"]}, {"nextBlocks": ["broken"]}]}
+    night = noop("night", {"n": "${default(n, 0) + 1}", "id": "night"}, recovery=handed)
+    night |= {"dependencies": ["rooms"], "conditions": again}
+    execution = drive(start(make_template([rooms, night, broken()]), {"rooms": ["a", "b"]}))
+    assert execution.status == "FAILED", execution.error
+    assert undone(key) == ["night", "night", "b", "a"]

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from executions_app import parking, running
+from executions_app.aftermath import follow_up
+from executions_app.claiming import claim_block
 from executions_app.models import (
     BlockExecution,
     BlockOutput,
@@ -15,6 +17,7 @@ from executions_app.models import (
 )
 from executions_app.parking import take_back
 from executions_app.selectors import success_rates
+from executions_app.settlement import Error
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet, wake_all
@@ -118,7 +121,7 @@ def test_a_fallback_runs_its_own_tool_on_its_own_configuration() -> None:
     assert actions(execution) == [("retry", "failed"), ("fallback", "succeeded")]
     row = BlockExecution.objects.get(execution=execution, block_id="shaky")
     assert (row.agent_id, row.stand_in, row.variant) == ("spare", "fallback", 1)
-    assert row.input["input"]["key"] == other
+    assert row.input == work(other, output={"by": "the fallback"})["configuration"]
     assert BlockOutput.objects.get(pk=row.pk).value == {"by": "the fallback"}
     assert ledger[other][0]["key"] == f"{ledger[key][0]['key']}:1"
 
@@ -203,9 +206,9 @@ def test_a_process_that_dies_before_the_commit_leaves_the_block_to_another(
 def test_a_failure_that_is_reported_twice_is_recovered_once() -> None:
     execution = start(make_template([shaky(new_key(), fails=9), noop("other")]))
     row_id = queued_blocks(execution)[0]
-    claim = running.claim_block(execution.pk, row_id, worker_id()).claim
+    claim = claim_block(execution.pk, row_id, worker_id()).claim
     assert claim is not None
-    error = {"type": "NETWORK_ERROR", "message": "gone", "retryable": True}
+    error: Error = {"type": "NETWORK_ERROR", "message": "gone", "retryable": True}
     assert parking.recover(claim, error, ()).accepted
     assert not parking.recover(claim, error, ()).accepted
     assert actions(execution) == [("retry", "pending")]
@@ -217,7 +220,7 @@ def test_a_block_lost_too_often_goes_up_the_ladder() -> None:
     execution = start(make_template([shaky(new_key(), fields={"optional": True}), AFTER]))
     for _ in range(parking.MAX_LOSSES):
         (row_id,) = queued_blocks(execution)
-        claim = running.claim_block(execution.pk, row_id, worker_id()).claim
+        claim = claim_block(execution.pk, row_id, worker_id()).claim
         assert claim is not None
         running.hand_back([(execution.pk, row_id, claim.fence)])
     assert drive(execution).status == "COMPLETED"
@@ -227,7 +230,7 @@ def test_a_block_lost_too_often_goes_up_the_ladder() -> None:
 def test_a_block_whose_loss_is_a_failure_fails_at_once() -> None:
     execution = start(make_template([shaky(new_key(), {"escalate": {}}, fields={"onWorkerLost": "fail"})]))
     (row_id,) = queued_blocks(execution)
-    claim = running.claim_block(execution.pk, row_id, worker_id()).claim
+    claim = claim_block(execution.pk, row_id, worker_id()).claim
     assert claim is not None
     running.hand_back([(execution.pk, row_id, claim.fence)])
     execution = drive(execution)
@@ -242,13 +245,58 @@ def test_nothing_is_recovered_in_a_run_that_fails() -> None:
     execution = start(make_template(blocks))
     claims = {}
     for row_id in queued_blocks(execution):
-        claim = running.claim_block(execution.pk, row_id, worker_id()).claim
+        claim = claim_block(execution.pk, row_id, worker_id()).claim
         assert claim is not None
         claims[BlockExecution.objects.get(pk=row_id).block_id] = claim
-    error = {"type": "VALIDATION_ERROR", "message": "no", "retryable": False}
+    error: Error = {"type": "VALIDATION_ERROR", "message": "no", "retryable": False}
     for name in ("broken", "shaky"):
         aftermath = parking.recover(claims[name], error, ())
-        running.follow_up(aftermath, execution.pk)
+        follow_up(aftermath, execution.pk)
     assert assert_consistent(execution).status == "FAILED"
     assert statuses(execution) == {"shaky": "CANCELLED", "broken": "FAILED"}
+    assert [strategy for strategy, _ in actions(execution)] == ["abort"]
+
+
+# Items of maps
+
+
+def mapped(key: str, recovery: dict[str, Any], **params: Any) -> dict[str, Any]:
+    """Return a map over 1, 2, 3 whose second item fails."""
+    params |= {"error": "VALIDATION_ERROR", "fails": "${9 - 9 * (item % 2)}", "output": {"v": "${item}"}}
+    block = unsteady_block("shaky", f"{key}-${{item}}", fields={"recovery": recovery}, **params)
+    return block | {"forEach": "${workflow.input.items}"}
+
+
+def results(execution: Execution) -> Any:
+    row = BlockExecution.objects.get(execution=execution, block_id="shaky", kind="block")
+    return BlockOutput.objects.get(pk=row.pk).value["results"]
+
+
+@pytest.mark.parametrize(
+    ("recovery", "expected"),
+    [
+        ({"strategies": ["skip"]}, [{"v": 1}, {}, {"v": 3}]),
+        (
+            {
+                "fallback": {
+                    "toolType": "NOOP",
+                    "configuration": {"output": {"v": "${item}", "at": "${index}"}},
+                }
+            },
+            [{"v": 1}, {"v": 2, "at": 1}, {"v": 3}],
+        ),
+    ],
+)
+def test_the_items_of_a_map_are_recovered_one_by_one(recovery: dict[str, Any], expected: Any) -> None:
+    execution = drive(start(make_template([mapped(new_key(), recovery), AFTER]), {"items": [1, 2, 3]}))
+    assert execution.status == "COMPLETED", execution.error
+    assert results(execution) == expected
+    (strategy,) = recovery
+    assert actions(execution) == [(strategy if strategy == "fallback" else "skip", "succeeded")]
+
+
+def test_a_map_whose_list_cannot_be_read_has_no_fallback() -> None:
+    recovery = {"fallback": {"toolType": "NOOP"}, "agents": ["other"]}
+    execution = drive(start(make_template([mapped(new_key(), recovery), AFTER]), {"items": 7}))
+    assert execution.status == "FAILED"
     assert [strategy for strategy, _ in actions(execution)] == ["abort"]
