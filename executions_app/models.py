@@ -412,7 +412,9 @@ class RecoveryAction(models.Model):
         SUCCEEDED = "succeeded"
         FAILED = "failed"
 
-    workspace_id = models.BigIntegerField()
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
     execution = models.ForeignKey(
         Execution,
         on_delete=models.CASCADE,
@@ -446,7 +448,7 @@ class RecoveryAction(models.Model):
         indexes = (
             models.Index(fields=("execution", "id"), name="recovery_by_execution"),
             models.Index(fields=("block_execution", "id"), name="recovery_by_block"),
-            models.Index(fields=("workspace_id", "-id"), name="recovery_by_workspace"),
+            models.Index(fields=("workspace", "-id"), name="recovery_by_workspace"),
         )
 
     def __str__(self) -> str:
