@@ -1,10 +1,11 @@
 """The question about a failed block that nothing else could save (document A sections 7.5 and 10.3).
 
 It is an approval of type INTERVENTION. Approving it says what is to be done, in a response that fits
-``INTERVENTION_SCHEMA``; rejecting it lets the block fail.
+``response_schema``; rejecting it lets the block fail.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from approvals_app.services.questions import Question, record_question
@@ -16,35 +17,46 @@ from workflow_service.engine.states import HumanStepType
 
 MAX_MESSAGE_CHARACTERS = 10_000
 
-INTERVENTION_SCHEMA: JsonObject = {
-    "type": "object",
-    "properties": {
-        "action": {
-            "type": "string",
-            "title": "What to do",
-            "enum": ["retry", "skip", "abort"],
-            "description": "retry: do the work again, mended by what is given below. skip: go on without it. "
-            "abort: let it fail.",
-        },
-        "input": {
-            "type": "object",
-            "title": "Input",
-            "description": "For retry: values that replace those of the same name in the block's input.",
-        },
-        "configuration": {
-            "type": "object",
-            "title": "Configuration",
-            "description": "For retry: values that replace those of the same name in the block's configuration.",
-        },
-        "output": {
-            "type": "object",
-            "title": "Output",
-            "description": "For skip: what the block is to give; not given, its defaultOutput.",
-        },
-    },
-    "required": ["action"],
-    "additionalProperties": False,
+_MEANING: Mapping[str, str] = {
+    "retry": "do the work again, mended by what is given below; of a block whose work is done and whose way on is not "
+    "clear, look for the way again",
+    "skip": "go on without it",
+    "abort": "let it fail",
 }
+_FIELDS: JsonObject = {
+    "input": {
+        "type": "object",
+        "title": "Input",
+        "description": "For retry: values that replace those of the same name in the block's input; where the work is "
+        "done, values for the run's context.",
+    },
+    "configuration": {
+        "type": "object",
+        "title": "Configuration",
+        "description": "For retry: values that replace those of the same name in the block's configuration.",
+    },
+    "output": {
+        "type": "object",
+        "title": "Output",
+        "description": "For skip: what the block is to give; not given, its defaultOutput.",
+    },
+}
+
+
+def response_schema(actions: Sequence[str]) -> JsonObject:
+    """Return the JSON schema of an answer that may choose among ``actions``."""
+    action: JsonObject = {
+        "type": "string",
+        "title": "What to do",
+        "enum": list(actions),
+        "description": "; ".join(f"{name}: {_MEANING[name]}" for name in actions) + ".",
+    }
+    return {
+        "type": "object",
+        "properties": {"action": action, **_FIELDS},
+        "required": ["action"],
+        "additionalProperties": False,
+    }
 
 
 def ask_for_intervention(intervention: Intervention) -> JsonObject:
@@ -55,7 +67,7 @@ def ask_for_intervention(intervention: Intervention) -> JsonObject:
         type=HumanStepType.INTERVENTION,
         approval_level=escalation.approval_level,
         assignees=escalation.assignees,
-        input_schema=INTERVENTION_SCHEMA,
+        input_schema=response_schema(intervention.actions),
         due_in=escalation.due_in,
         four_eyes=escalation.four_eyes,
     )

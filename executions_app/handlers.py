@@ -3,7 +3,7 @@
 ``approvals_app`` stands above this app and registers its gate here when it is loaded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,13 +50,17 @@ class HumanGate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """A failed block that a person is to save; ``input`` is its resolved configuration, None where there is none."""
+    """A failed block that a person is to save, by one of ``actions``.
+
+    ``input`` is its resolved configuration, None where there is none.
+    """
 
     execution_id: int
     workspace_id: int
     block_execution_id: int
     block: Block
     escalation: Escalation
+    actions: Sequence[str]
     error: JsonObject
     input: JsonValue
 

@@ -310,6 +310,11 @@ class BlockExecution(models.Model):
             ),
             models.Index(fields=("execution",), condition=models.Q(superseded=True), name="block_superseded"),
             models.Index(
+                fields=("execution",),
+                condition=models.Q(status="WAITING", wait_key="routing"),
+                name="block_unasked",
+            ),
+            models.Index(
                 fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"
             ),
         )

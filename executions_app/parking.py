@@ -16,12 +16,13 @@ from executions_app.models import BlockExecution
 from executions_app.progress import Claim
 from executions_app.recovering import (
     Effect,
+    ask_about_routing,
     change_block,
-    policy_for,
     read_block,
     recover_block,
     take_step,
 )
+from executions_app.recovery_policy import policy_for
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction
@@ -125,6 +126,15 @@ def wake_retries(execution_id: int) -> Aftermath:
         if run.status in ENDED_EXECUTION_STATUSES or run.status == "PAUSED":
             return Aftermath()
         settler.progress.add_ready(len(tx.run(WAKE_RETRIES, (execution_id,)).fetchall()))
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, execution_id)
+
+
+def ask_unasked(execution_id: int) -> Aftermath:
+    """Ask people about the blocks of a run whose way on failed and about which nobody was asked yet."""
+    with command_transaction() as tx:
+        _, settler = _lock(tx, execution_id)
+        ask_about_routing(settler)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, execution_id)
 

@@ -9,8 +9,7 @@ message, or a result that comes too late, finds nothing.
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -24,24 +23,20 @@ from executions_app.recovery_journal import (
     error_type_of,
     past_actions,
 )
+from executions_app.recovery_policy import INTERVENTION, ROUTING, ROUTING_ASKED, is_map, policy_for
 from executions_app.selectors import success_rates
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
-from templates_app.plans import CompiledVersion, compiled_version
-from workflow_service.engine.definition import Block, Escalation, JsonObject, RetryPolicy
+from workflow_service.engine.definition import Block, Escalation, JsonObject
 from workflow_service.engine.recovery import (
     Failure,
-    RecoveryPolicy,
     RecoveryStep,
     decide_recovery,
     history_of,
-    policy_of,
 )
 from workflow_service.engine.states import BlockStatus, ErrorType, RecoveryStrategy
-from workflow_service.settings.config import get_config
 
 S = RecoveryStrategy
-INTERVENTION = "intervention"
 # These leave the block under way; in a failing run nothing is.
 GOES_ON = frozenset({S.RETRY, S.QUEUE, S.REASSIGN, S.FALLBACK, S.ESCALATE})
 
@@ -59,13 +54,15 @@ CHANGE_ROW = """
         finished_at = CASE WHEN %s THEN clock_timestamp() END
     WHERE id = %s
 """
+UNASKED = f"""
+    SELECT id FROM executions_app_blockexecution
+    WHERE execution_id = %s AND status = 'WAITING' AND wait_key = '{ROUTING}' ORDER BY id
+"""  # noqa: S608
+SET_WAIT_KEY = "UPDATE executions_app_blockexecution SET wait_key = %s WHERE id = %s"
 WRITE_STAND_IN_OUTPUT = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
     SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution WHERE id = %s
     ON CONFLICT (block_execution_id) DO NOTHING
-"""
-AUTOMATIC = """
-    SELECT options->>'enableAutoRecovery' AS automatic FROM executions_app_executioninput WHERE execution_id = %s
 """
 
 
@@ -147,6 +144,7 @@ def take_step(
             given = output if output is not None else block.default_output or {}
             effect = Effect(BlockStatus.COMPLETED, stand_in=BlockExecution.StandIn.DEFAULT, output=given)
         case S.ESCALATE:
+            _wait_for_person(settler, row)
             _ask_person(settler, row, block, escalation or Escalation(), error)
             effect = Effect(BlockStatus.WAITING, waits=True)
         case S.COMPENSATE | S.ABORT:
@@ -172,9 +170,10 @@ def answer_intervention(
 ) -> None:
     """Do what a person decided about a block that waits for one: retry it (mended), skip it, or abort.
 
-    ``response`` fits ``INTERVENTION_SCHEMA``; a rejection aborts.
+    ``response`` fits the question's schema; a rejection aborts.
     """
     action = S(str(response.get("action"))) if approved else S.ABORT
+    routing = row.wait_key == ROUTING_ASKED
     reason = f"{responder} decided" + (f": {comments}" if comments else "")
     error = _error_of(row)
     # Of a person's decision what counts is whether the block was to go on.
@@ -186,8 +185,14 @@ def answer_intervention(
         take_step(settler, row, step, error, suggested_by=BY_PERSON, output=given)
         return
     _note(settler, row, step, error, BY_PERSON)
+    if routing:
+        # Its work is done: what is tried again is the way on, with what the person adds to the context.
+        added = response.get("input")
+        settler.put_context(row, added if isinstance(added, dict) else {})
+        change_block(settler, row, Effect(BlockStatus.COMPLETED), error, actions=1)
+        return
     mended = None
-    if not _is_map(row, _block_of(settler, row)):
+    if not is_map(row, _block_of(settler, row)):
         mended = mended_input(json.loads(row.input) if row.input else None, response)
     effect = (
         Effect(BlockStatus.READY) if mended is None else Effect(BlockStatus.READY, fresh=True, input=mended)
@@ -231,39 +236,10 @@ def change_block(settler: Settler, row: Any, effect: Effect, error: Error, *, ac
             due_in_s, finished, row.id,
         ),
     )  # fmt: skip
-    if effect.status is BlockStatus.COMPLETED:
-        settler.tx.run(WRITE_STAND_IN_OUTPUT, (Jsonb(effect.output or {}), row.id))
+    if effect.output is not None:
+        settler.tx.run(WRITE_STAND_IN_OUTPUT, (Jsonb(effect.output), row.id))
     if effect.status is BlockStatus.READY:
         settler.progress.add_ready(1)
-
-
-def policy_for(settler: Settler, row: Any, block: Block) -> RecoveryPolicy:
-    """Return what may be done about a block's row; work that undoes is retried, and no more."""
-    max_retries = get_config().workflow_retry_attempts
-    if row.kind == BlockExecution.Kind.UNDO:
-        default = block.retry_policy or settler.settings.default_retry_policy
-        return RecoveryPolicy(default or RetryPolicy(max_retries=max_retries), strategies=(S.RETRY,))
-    found = settler.tx.one(AUTOMATIC, (settler.run.id,))
-    policy = policy_of(
-        block,
-        settler.settings,
-        max_retries=max_retries,
-        has_error_edge=bool(settler.plan.nodes[row.node].error_edges),
-        undoes=_undoes(settler.run.version_id),
-        automatic={"true": True, "false": False}.get(found.automatic),
-    )
-    # Of a map its items do the work; nothing else can find out what they are.
-    return replace(policy, agents=(), has_fallback=False) if _is_map(row, block) else policy
-
-
-def _is_map(row: Any, block: Block) -> bool:
-    return block.for_each is not None and row.kind != BlockExecution.Kind.ITEM
-
-
-@lru_cache(maxsize=1_024)
-def _undoes(version_id: int) -> bool:
-    compiled: CompiledVersion = compiled_version(version_id)
-    return any(node.undo is not None for node in compiled.plan.nodes)
 
 
 def _note(settler: Settler, row: Any, step: RecoveryStep, error: Error, suggested_by: str) -> None:
@@ -287,10 +263,30 @@ def _say_retrying(settler: Settler, row: Any, step: RecoveryStep, error: Error, 
     )
 
 
-def _ask_person(settler: Settler, row: Any, block: Block, escalation: Escalation, error: Error) -> None:
-    run = settler.run
+def ask_about_routing(settler: Settler) -> None:
+    """Ask people about the blocks of a run whose work is done and whose way on failed, if nobody was asked yet."""
+    for found in settler.tx.run(UNASKED, (settler.run.id,)).fetchall():
+        row = read_block(settler.tx, settler.run.id, found.id)
+        block = _block_of(settler, row)
+        escalation = policy_for(settler, row, block).escalation or Escalation()
+        _ask_person(settler, row, block, escalation, _error_of(row), actions=(S.RETRY, S.ABORT))
+        settler.tx.run(SET_WAIT_KEY, (ROUTING_ASKED, row.id))
+
+
+def _wait_for_person(settler: Settler, row: Any) -> None:
     waits_for = BlockExecution.WaitsFor.PERSON
     settler.journal.event("block_waiting", row.block_id, {"waitsFor": waits_for}, row_id=row.id)
+
+
+def _ask_person(
+    settler: Settler,
+    row: Any,
+    block: Block,
+    escalation: Escalation,
+    error: Error,
+    actions: tuple[S, ...] = (S.RETRY, S.SKIP, S.ABORT),
+) -> None:
+    run = settler.run
     asked = asks_people_to_intervene()(
         Intervention(
             execution_id=run.id,
@@ -298,6 +294,7 @@ def _ask_person(settler: Settler, row: Any, block: Block, escalation: Escalation
             block_execution_id=row.id,
             block=block,
             escalation=escalation,
+            actions=actions,
             error=_shown(error),
             input=json.loads(row.input) if row.input else None,
         )

@@ -21,6 +21,7 @@ from executions_app.maps import MapRows
 from executions_app.models import BlockExecution
 from executions_app.progress import Progress
 from executions_app.recovery_journal import RecoveryJournal
+from executions_app.recovery_policy import waits_about_routing
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
@@ -139,10 +140,14 @@ class Settler:
             return
         merge_error = self._merge(row, output) if status is BlockStatus.COMPLETED else None
         if merge_error is not None:
+            if waits_about_routing(self, row, merge_error):
+                return
             status, error = BlockStatus.FAILED, merge_error
         routed = self._route(row.node, Verdict(status.value), output)
         if routed.failure is not None:
             # The work stays done and its output kept; what failed is the way on.
+            if waits_about_routing(self, row, routed.failure):
+                return
             status, error = BlockStatus.FAILED, routed.failure
         settlement, verdict = routed.settlement, Verdict(status.value)
         self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
@@ -209,6 +214,10 @@ class Settler:
                 return {"type": ErrorType.ROUTING_ERROR, "message": message, "retryable": False}
         self._put_context(row.block_id, merged, row)
         return None
+
+    def put_context(self, row: Any, values: Mapping[str, JsonValue]) -> None:
+        """Put values into the run's context, as a block's row does with its output."""
+        self._put_context(row.block_id, values, row)
 
     def _put_context(self, block_id: str, values: Mapping[str, JsonValue], row: Any = None) -> None:
         for key, value in values.items():

@@ -19,7 +19,7 @@ from executions_app.aftermath import follow_up, settle_again
 from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
-from executions_app.parking import take_back, wake_retries
+from executions_app.parking import ask_unasked, take_back, wake_retries
 from executions_app.transaction import forget_broken_connection
 from executions_app.worker_identity import LEASE_S
 
@@ -42,6 +42,10 @@ READ_CLOCK = """
 DUE_RETRIES = """
     SELECT DISTINCT execution_id FROM executions_app_blockexecution
     WHERE status = 'RETRYING' AND due_at <= clock_timestamp() LIMIT 500
+"""
+UNASKED_RUNS = """
+    SELECT DISTINCT execution_id FROM executions_app_blockexecution
+    WHERE status = 'WAITING' AND wait_key = 'routing' LIMIT 200
 """
 LOST_MESSAGES = """
     WITH late AS (
@@ -83,7 +87,13 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers, *sweep_steps()):
+    for step in (
+        _wake_due_retries,
+        _ask_about_routing,
+        _send_lost_messages,
+        _settle_leftovers,
+        *sweep_steps(),
+    ):
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
@@ -105,6 +115,15 @@ def _wake_due_retries() -> None:
 
 def _wake_retries_of(execution_id: int) -> None:
     follow_up(wake_retries(execution_id), execution_id)
+
+
+def _ask_about_routing() -> None:
+    for (execution_id,) in _rows(UNASKED_RUNS):
+        _guarded(partial(_ask_about_routing_of, execution_id))
+
+
+def _ask_about_routing_of(execution_id: int) -> None:
+    follow_up(ask_unasked(execution_id), execution_id)
 
 
 def _send_lost_messages() -> None:

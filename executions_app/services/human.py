@@ -6,7 +6,8 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.finishing import WRITE_OUTPUT, Aftermath, conclude_locked
-from executions_app.recovering import INTERVENTION, answer_intervention, read_block
+from executions_app.recovering import answer_intervention, read_block
+from executions_app.recovery_policy import INTERVENTION, ROUTING_ASKED
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction
@@ -60,7 +61,7 @@ def complete_waiting(
         {"approved": decision.approved, "responder": decision.responder, "comments": decision.comments},
         row_id=row.id,
     )
-    if row.wait_key == INTERVENTION:
+    if row.wait_key in (INTERVENTION, ROUTING_ASKED):
         answer_intervention(
             settler,
             read_block(tx, execution_id, row.id),

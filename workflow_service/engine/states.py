@@ -162,7 +162,7 @@ BLOCK_TRANSITIONS: Mapping[BlockStatus, frozenset[BlockStatus]] = {
     B.WAITING: frozenset({B.READY, B.COMPLETED, B.FAILED, B.REJECTED, B.CANCELLED}),
     B.RETRYING: frozenset({B.READY, B.CANCELLED}),
     # The work of a completed block stands while its routing may still fail.
-    B.COMPLETED: frozenset({B.FAILED}),
+    B.COMPLETED: frozenset({B.FAILED, B.WAITING}),
     B.FAILED: frozenset(),
     B.REJECTED: frozenset(),
     B.SKIPPED: frozenset(),

@@ -11,10 +11,11 @@ from executions_app import parking, running
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, Execution, RecoveryAction
+from executions_app.sweeper import sweep
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
-from tests.factories import event_types, make_template, noop, start, statuses
+from tests.factories import branch, event_types, make_template, noop, start, statuses
 from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
 from tests.people import People, make_people, question_of
 from workflow_service.engine.definition import JsonObject
@@ -196,3 +197,57 @@ def test_a_process_that_dies_with_the_question_has_asked_nobody(
     row = BlockExecution.objects.get(pk=row_id)
     running.hand_back([(execution.pk, row_id, row.fence)])
     assert run_until_quiet(execution).status == "COMPLETED", "its second try works"
+
+
+# Work that is done, and whose way on failed
+
+
+def lost_way(people: People, recovery: dict[str, Any] | None) -> Execution:
+    """Run a block whose work is done, and none of whose conditions holds."""
+    ways = [branch("urgency == 'high'", "call"), branch("urgency == 'low'", "mail")]
+    block = noop("triage", {"seen": 1}, conditions={"branches": ways}, recovery=recovery)
+    settings = {"urgency": "odd"}
+    first = noop("first", settings)
+    template = make_template(
+        [first, {**block, "dependencies": ["first"]}, noop("call"), noop("mail")], workspace=people.workspace
+    )
+    execution = run_until_quiet(start(template))
+    sweep()
+    return assert_consistent(execution)
+
+
+def test_a_person_finds_the_way_on_and_the_work_is_not_done_again(people: People) -> None:
+    execution = lost_way(people, {"escalate": {}})
+    assert execution.status == "WAITING_FOR_APPROVAL"
+    question = question_of(execution)
+    assert "NO_BRANCH_MATCHED" in question.message
+    assert question.response_schema is not None
+    assert question.response_schema["properties"]["action"]["enum"] == ["retry", "abort"]
+    sweep()
+    assert Approval.objects.filter(execution=execution).count() == 1
+    execution = answer(people, execution, {"action": "retry", "input": {"urgency": "low"}})
+    assert execution.status == "COMPLETED"
+    assert statuses(execution) == {
+        "first": "COMPLETED",
+        "triage": "COMPLETED",
+        "call": "SKIPPED",
+        "mail": "COMPLETED",
+    }
+    assert event_types(execution).count("block_started") == 3
+    assert [strategy for strategy, *_ in actions(execution)] == ["escalate", "retry"]
+
+
+def test_a_way_that_is_still_not_clear_is_asked_about_again(people: People) -> None:
+    execution = lost_way(people, {"escalate": {}})
+    execution = answer(people, execution, {"action": "retry"})
+    sweep()
+    assert question_of(execution).type == "INTERVENTION"
+    assert answer(people, execution, {"action": "abort"}).status == "FAILED"
+
+
+def test_a_run_whose_way_on_failed_fails_where_nobody_is_to_be_asked(people: People) -> None:
+    execution = lost_way(people, None)
+    assert execution.status == "FAILED"
+    assert execution.error is not None
+    assert execution.error["type"] == "NO_BRANCH_MATCHED"
+    assert actions(execution) == []
