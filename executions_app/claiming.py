@@ -13,11 +13,13 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app.agent_slots import AgentLimit, take_slot
+from executions_app.block_rules import hard_end_s
 from executions_app.journal import Journal, started_data
 from executions_app.models import BlockExecution
 from executions_app.progress import Claim, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
-from executions_app.stand_ins import resolve_fallback, resolve_undo
+from executions_app.stand_ins import resolve_fallback, resolve_undo, work_of_row
 from executions_app.transaction import EngineTransaction, pipelined_transaction
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version
@@ -33,9 +35,16 @@ CLAIM = """
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
         input::text AS input, started_at, agent_id, stand_in, variant
 """
-IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
+IDENTIFY = """
+    SELECT e.public_id, e.workspace_id, e.version_id,
+        (SELECT json_object_agg(l.key, json_build_array(l.id, l.max_concurrency))::text
+         FROM executions_app_concurrencylimit l
+         WHERE l.workspace_id = e.workspace_id AND l.kind = 'agent') AS agent_limits
+    FROM executions_app_execution e WHERE e.id = %s
+"""
 RECORD_CLAIM = """
-    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s
+    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s,
+        due_at = started_at + make_interval(secs => %s)
     WHERE id = %s
 """
 ORPHANS = """
@@ -48,11 +57,13 @@ class ClaimAnswer:
     """What asking for a block gave: the claim, or None where there was nothing to claim.
 
     ``orphans`` are (execution id, row id, fence) of blocks that bear this worker's id although it is not running
-    them: their claim was committed and the answer lost.
+    them: their claim was committed and the answer lost. ``no_slot`` names the agent that is busy: the block stays
+    QUEUED and is to be put aside.
     """
 
     claim: Claim | None
     orphans: list[tuple[int, int, int]]
+    no_slot: tuple[AgentLimit, str] | None = None
 
 
 def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> ClaimAnswer:
@@ -69,8 +80,15 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             return ClaimAnswer(None, orphans)
         node = compiled_version(identity.version_id).plan.nodes[row.node]
         given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, identity.public_id))
-        agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
-        tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, lock_row is None, row.id))
+        block = work_of_row(node.block, row) if node.block else None
+        agent_id = row.agent_id or (block.agent_id if block else None) or ""
+        # A map's own row hands out its items and collects them: the agent works on the items.
+        works = node.for_each is None or row.kind != BlockExecution.Kind.BLOCK
+        limit = _limit_of(identity.agent_limits, agent_id) if works else None
+        if limit and not take_slot(tx, limit, row_id=row.id, fence=row.fence, worker=worker):
+            return ClaimAnswer(None, orphans, (limit, agent_id))
+        written = Jsonb(given) if unfit is None else None
+        tx.run(RECORD_CLAIM, (written, agent_id, lock_row is None, hard_end_s(block), row.id))
         if lock_row is not None:
             run = RunState(*lock_row)
             journal = Journal(run)
@@ -93,6 +111,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         retries=row.retries,
         input=given,
         unfit_input=unfit,
+        agent_limit_id=limit.id if limit else None,
         place=Place(row.scope_id, row.item_index),
         generation=row.generation,
         is_item=row.kind == BlockExecution.Kind.ITEM,
@@ -108,6 +127,11 @@ def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:
     with connection.cursor() as cursor:
         cursor.execute(ORPHANS, [worker])
         return list(cursor.fetchall())
+
+
+def _limit_of(limits: str | None, agent_id: str) -> AgentLimit | None:
+    found = json.loads(limits).get(agent_id) if limits and agent_id else None
+    return AgentLimit(*found) if found else None
 
 
 def _input_of(tx: EngineTransaction, row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:

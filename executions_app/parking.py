@@ -13,6 +13,7 @@ from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
 from executions_app.maps import expand_map
 from executions_app.models import BlockExecution
+from executions_app.overruns import overrun_error
 from executions_app.progress import Claim
 from executions_app.recovering import (
     Effect,
@@ -25,6 +26,7 @@ from executions_app.recovering import (
 from executions_app.recovery_policy import policy_for
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Error, Settler
+from executions_app.stand_ins import work_of_row
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import Block
@@ -44,12 +46,12 @@ RECORD_START = """
     RETURNING id, block_id, agent_id, started_at
 """
 WAIT = """
-    UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false
+    UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false, due_at = NULL
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
 """
 COUNT_LOSS = "UPDATE executions_app_blockexecution SET losses = losses + 1 WHERE id = %s"
 WAIT_FOR_ITEMS = """
-    UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false
+    UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false, due_at = NULL
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
 """
 TAKE_BACK = """
@@ -142,9 +144,9 @@ def ask_unasked(execution_id: int) -> Aftermath:
 def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
     """Give blocks of dead workers to others: ``lost`` are (row id, fence) of RUNNING rows.
 
-    The fence rises, so a late result of the old worker is thrown away. A block that was lost ``MAX_LOSSES`` times
-    goes up the recovery ladder with WORKER_LOST. One whose ``onWorkerLost`` is ``fail`` fails at once, and where it
-    is ``ask`` a person decides.
+    The fence rises, so a late result of the old worker is thrown away. A block that had overrun its timeout has failed
+    with TIMEOUT_ERROR, and one that was lost ``MAX_LOSSES`` times with WORKER_LOST: they go up the recovery ladder.
+    One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides.
     """
     with command_transaction() as tx:
         run, settler = _lock(tx, execution_id)
@@ -160,6 +162,10 @@ def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_i
     if row is None or (row.fence, row.status) != (fence, BlockStatus.RUNNING):
         return
     block = settler.plan.nodes[row.node].block
+    if row.overran and block is not None:
+        settler.journal.log("WARNING", f"Block {row.block_id} overran its timeout and was killed", row)
+        recover_block(settler, row, overrun_error(work_of_row(block, row)))
+        return
     losses = row.losses + 1
     on_lost = block.on_worker_lost if block and row.kind != BlockExecution.Kind.UNDO else "rerun"
     rerun = losses < MAX_LOSSES and on_lost == "rerun"

@@ -42,7 +42,8 @@ GOES_ON = frozenset({S.RETRY, S.QUEUE, S.REASSIGN, S.FALLBACK, S.ESCALATE})
 
 READ_ROW = """
     SELECT id, node, kind, block_id, agent_id, status, fence, retries, recoveries, losses, variant, stand_in,
-        waits_for, wait_key, holds_slot, input::text AS input, error::text AS error
+        waits_for, wait_key, holds_slot, input::text AS input, error::text AS error,
+        coalesce(due_at <= clock_timestamp(), false) AS overran
     FROM executions_app_blockexecution WHERE id = %s AND execution_id = %s FOR UPDATE
 """
 CHANGE_ROW = """

@@ -32,7 +32,7 @@ AUTOMATIC = """
 WAIT_AFTER_WORK = f"""
     UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'person', wait_key = '{ROUTING}',
         error = %s, holds_slot = false, worker_id = NULL, fence = fence + 1, recoveries = recoveries + 1,
-        unrecorded_start = false, finished_at = NULL
+        unrecorded_start = false, finished_at = NULL, due_at = NULL
     WHERE id = %s
 """  # noqa: S608
 

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import JsonValue
 
 from executions_app.models import BlockExecution
-from executions_app.progress import Claim
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
 from workflow_service.agents.configuration import tool_input
@@ -26,10 +25,15 @@ UNDONE = """
 """
 
 
-def work_of(block: Block, claim: Claim) -> Block:
-    """Return a block as its claim is to be worked on: with the tool, timeout and agent of what stands in for it."""
-    if not claim.undoes:
-        return _with_fallback(block) if claim.stand_in == BlockExecution.StandIn.FALLBACK else block
+def work_of_row(block: Block, row: Any) -> Block:
+    """Return the block that is worked on for a row (``kind`` and ``stand_in``)."""
+    return work_of(block, undoes=row.kind == BlockExecution.Kind.UNDO, stand_in=row.stand_in)
+
+
+def work_of(block: Block, *, undoes: bool, stand_in: str) -> Block:
+    """Return a block as it is to be worked on: with the tool and timeout of what stands in for it."""
+    if not undoes:
+        return _with_fallback(block) if stand_in == BlockExecution.StandIn.FALLBACK else block
     work = block.recovery.compensate if block.recovery else None
     changes: dict[str, Any] = {"human_in_loop": HumanInLoop(), "for_each": None}
     if work is not None:
