@@ -24,6 +24,7 @@ from executions_app.recovery_journal import (
     past_actions,
 )
 from executions_app.recovery_policy import INTERVENTION, ROUTING, ROUTING_ASKED, is_map, policy_for
+from executions_app.results import WRITE_OUTPUT
 from executions_app.selectors import success_rates
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
@@ -60,11 +61,6 @@ UNASKED = f"""
     WHERE execution_id = %s AND status = 'WAITING' AND wait_key = '{ROUTING}' ORDER BY id
 """  # noqa: S608
 SET_WAIT_KEY = "UPDATE executions_app_blockexecution SET wait_key = %s WHERE id = %s"
-WRITE_STAND_IN_OUTPUT = """
-    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
-    SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution WHERE id = %s
-    ON CONFLICT (block_execution_id) DO NOTHING
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +234,7 @@ def change_block(settler: Settler, row: Any, effect: Effect, error: Error, *, ac
         ),
     )  # fmt: skip
     if effect.output is not None:
-        settler.tx.run(WRITE_STAND_IN_OUTPUT, (Jsonb(effect.output), row.id))
+        settler.tx.run(WRITE_OUTPUT, (Jsonb(effect.output), row.id, row.fence + 1))
     if effect.status is BlockStatus.READY:
         settler.progress.add_ready(1)
 

@@ -157,6 +157,7 @@ def test_every_error_type_has_a_class_and_every_class_a_ladder() -> None:
         ErrorType.NO_PATH_TO_END,
         ErrorType.LOOP_LIMIT_REACHED,
         ErrorType.MAP_FAILED,
+        ErrorType.CHILD_CANCELLED,
     }, f"give new error types a class or list them here: {final}"
     assert set(DEFAULT_LADDERS) == set(ErrorClass)
     assert set(CLASS_OF.values()) | {ErrorClass.FINAL} == set(ErrorClass)
