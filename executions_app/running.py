@@ -11,33 +11,29 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
-from typing import TypeVar
 from uuid import UUID
 
-from django.db import Error as DjangoDatabaseError
-from django.db import connection
-from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
+from executions_app.live_output import LiveOutput
 from executions_app.parking import retry_later, take_back, wait_for_person
 from executions_app.progress import Claim
 from executions_app.settlement import Error
-from executions_app.transaction import DATABASE_GONE
+from executions_app.transaction import DATABASE_GONE, persistently
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Invocation, LogLine
+from workflow_service.agents.invocation import Invocation
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block, RetryPolicy
@@ -48,11 +44,8 @@ from workflow_service.settings.config import get_config
 logger = logging.getLogger(__name__)
 
 TIME_SLICE_S = 5.0
-DATABASE_RETRY_MAX_S = 2.0
 # Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
 TIMEOUT_GRACE_S = 5.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +102,6 @@ def hand_back(orphans: list[tuple[int, int, int]]) -> None:
         follow_up(aftermath, execution_id)
 
 
-def persistently(operation: Callable[[], T]) -> T:
-    """Call ``operation`` until the database answers; used where a result must not be lost.
-
-    A commit whose answer was lost is repeated and finds its fence outdated, so repeating is harmless.
-    """
-    delay_s = 0.05
-    while True:
-        try:
-            return operation()
-        except DATABASE_GONE as error:
-            logger.warning("the database did not answer, trying again in %.1f s: %s", delay_s, error)
-            try:
-                connection.close()
-            except DjangoDatabaseError:
-                logger.debug("the broken connection could not be closed")
-            time.sleep(delay_s)
-            delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
-
-
 def work_on(claim: Claim) -> Result | RetryLater | Ask:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
@@ -144,7 +118,8 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
 def _work_on(claim: Claim) -> Result | RetryLater | Ask:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
-    logs: list[tuple[datetime, LogLine]] = []
+    live = LiveOutput(claim)
+    logs = live.unwritten
     block = node.block
     if block is None:
         message = f"'{node.id}' asks a language model, and none is configured"
@@ -161,7 +136,8 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
             if not block.has_tool:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
-        output = _invoke(claim, block, logs)
+        with live:
+            output = _invoke(claim, block, live)
     except (ToolError, BlockTimeout) as error:
         return _failure(claim, block, compiled, tool_error_from(error), logs)
     if extra and isinstance(output, dict):
@@ -181,7 +157,7 @@ def _write(
             return wait_for_person(claim, outcome.record)
 
 
-def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
+def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue:
     if block.tool_type is None or not isinstance(claim.input, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
     timeout_s = (block.timeout or get_config().workflow_default_timeout_ms) / 1_000
@@ -193,7 +169,8 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         execution_id=claim.execution_public_id,
         block_id=block.block_id,
         workspace_id=workspace_public_id(claim.workspace_id),
-        log=lambda line: logs.append((timezone.now(), line)),
+        log=live.log,
+        progress=live.progress,
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
     with time_limit(timeout_s, grace_s):
