@@ -22,7 +22,6 @@ from workflow_service.accounts.selectors import list_workspaces
 from workflow_service.engine.definition import JsonObject
 from workflow_service.live import FORBIDDEN, NOT_FOUND, FollowingConsumer, Positioned, Refused
 
-
 # A line waits for transactions that are older than its own; they take milliseconds.
 LOOK_AGAIN_S = 0.02
 

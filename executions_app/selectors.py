@@ -165,8 +165,14 @@ def list_logs(
     min_level: int | None = None,
     block_id: str | None = None,
     search: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    newest_first: bool = False,
 ) -> QuerySet[ExecutionLog]:
-    """Return the run's log lines, oldest first; ``search``: part of the message, whatever the case."""
+    """Return the run's log lines in the order they were written.
+
+    ``search`` is a part of the message, whatever the case; ``since`` is included, ``until`` is not.
+    """
     rows = ExecutionLog.objects.filter(execution_id=execution.pk)
     if min_level is not None:
         rows = rows.filter(level__gte=min_level)
@@ -174,7 +180,11 @@ def list_logs(
         rows = rows.filter(block_id=block_id)
     if search:
         rows = rows.filter(message__icontains=search)
-    return rows.order_by("id")
+    if since is not None:
+        rows = rows.filter(created_at__gte=since)
+    if until is not None:
+        rows = rows.filter(created_at__lt=until)
+    return rows.order_by("-id" if newest_first else "id")
 
 
 def context_of(execution: Execution) -> dict[str, JsonValue]:

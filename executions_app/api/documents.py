@@ -160,6 +160,7 @@ def _block_document(facts: RunFacts, row: BlockExecution) -> dict[str, Any]:
         "output": result.value if result is not None else None,
         "error": row.error,
         "retry_count": row.retries,
+        "progress": row.progress,
         "human_interactions": facts.interactions.get(row.pk, ()),
     }
 
