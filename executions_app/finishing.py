@@ -16,7 +16,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from executions_app.journal import Queued
+from executions_app.journal import Announcement, Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
@@ -81,6 +81,7 @@ class Aftermath:
     event_seq: int | None = None
     execution_public_id: str = ""
     unsettled: bool = False
+    announcements: list[Announcement] = field(default_factory=list)
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
@@ -186,6 +187,7 @@ def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = Non
         claim=settler.progress.claim_written(claim) if claim else None,
         event_seq=settler.run.event_seq,
         execution_public_id=settler.run.public_id,
+        announcements=settler.journal.announcements,
     )
 
 
@@ -201,6 +203,7 @@ def _settle_one_by_one(execution_id: int) -> Aftermath | None:
         if step is None:
             return None
         total.queued += step.queued
+        total.announcements += step.announcements
         total.event_seq, total.execution_public_id = step.event_seq, step.execution_public_id
         if not step.unsettled:
             return total

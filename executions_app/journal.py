@@ -87,6 +87,16 @@ class Queued:
     join: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A line for the process's log once the transaction is committed; ``event`` is its name for machines."""
+
+    level: str
+    event: str
+    message: str
+    fields: Mapping[str, Any]
+
+
 class Journal:
     """Collects rows for one locked run. ``flush`` sends them; then ``queued`` lists what must be sent to workers."""
 
@@ -101,6 +111,7 @@ class Journal:
         self._logs: list[dict[str, Any]] = []
         self.to_send: dict[int, int | None] = {}
         self.queued: list[Queued] = []
+        self.announcements: list[Announcement] = []
         self.row_ids: dict[int, int] = {}
 
     def node(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
 from executions_app.progress import Claim
@@ -63,11 +64,7 @@ def wait_for_person(claim: Claim, record: Callable[[], Mapping[str, JsonValue] |
         if not run.failing:
             data = record() or {}
             settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
-            settler.journal.log(
-                "WARNING",
-                f"Human approval required for block {row.block_id} (Execution: {run.public_id})",
-                row,
-            )
+            log_lines.approval_required(settler.journal, run, row)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, claim.execution_id)
 
@@ -140,7 +137,7 @@ def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_i
     settler.journal.event(
         "block_lost", row.block_id, {"losses": losses, "rerun": status == "READY"}, row_id=row.id
     )
-    settler.journal.log("WARNING", f"The worker of block {row.block_id} died", row)
+    log_lines.block_lost(settler.journal, run, row, losses)
     if status == "READY":
         settler.progress.add_ready(1)
 

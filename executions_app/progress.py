@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.journal import Journal, Queued
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
@@ -210,11 +211,9 @@ class Progress:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.event(f"execution_{status.value.lower()}", data=data)
         if status is ExecutionStatus.COMPLETED:
-            self.journal.log("INFO", f"Workflow {run.public_id} completed successfully in {duration_ms}ms")
+            log_lines.execution_completed(self.journal, run, duration_ms)
         else:
-            self.journal.log(
-                "ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}"
-            )
+            log_lines.execution_failed(self.journal, run, duration_ms, error)
 
     def _become(self, status: ExecutionStatus) -> None:
         require_transition(EXECUTION_TRANSITIONS, self.run.status, status)

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
@@ -124,6 +125,7 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
     if block is None:
         message = f"'{node.id}' asks a language model, and none is configured"
         return _failed(ErrorType.CONFIGURATION_ERROR, message, logs)
+    log_lines.block_started(claim.execution_public_id, block.block_id, block.agent_id, claim.retries + 1)
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
     extra: dict[str, JsonValue] = {}

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.journal import Journal
 from executions_app.progress import Progress
 from executions_app.run_state import RunState
@@ -197,17 +198,12 @@ class Settler:
         self.journal.block_event(f"block_{status.value.lower()}", row, row.finished_at, data)
         if status is BlockStatus.COMPLETED:
             self.run.completed_blocks += 1
+            log_lines.block_completed(self.journal, self.run, row, duration_ms)
         elif status is BlockStatus.SKIPPED:
             self.run.skipped_blocks += 1
         else:
             self.run.failed_blocks += 1
-            message = error["message"] if error else status.value.lower()
-            self.journal.log(
-                "ERROR",
-                f"Block {row.block_id} failed: {message} (Agent: {row.agent_id or 'none'})",
-                row,
-                stack_trace=str((error or {}).get("stackTrace") or ""),
-            )
+            log_lines.block_failed(self.journal, self.run, row, error)
 
     # -- what the engine's answer means
 

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.dispatch import send_aftermath
 from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
 from executions_app.finishing import conclude_locked
@@ -82,6 +83,7 @@ def start_execution(
             settler.journal.event(
                 "execution_started", data={"templateId": template.public_id, "version": version.label}
             )
+            log_lines.execution_started(settler.journal, run, template.public_id)
             settler.begin(compiled.plan.roots)
             aftermath = conclude_locked(settler)
     if aftermath is None:
