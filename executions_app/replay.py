@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from workflow_service.engine.rounds import NOT_BEGUN
-
 from executions_app.models import BlockExecution, Execution, ExecutionEvent
 from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.rounds import NOT_BEGUN
 from workflow_service.engine.states import (
     FINISHED_BLOCK_STATUSES,
     BlockStatus,

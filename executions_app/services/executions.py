@@ -84,7 +84,7 @@ def start_execution(
                 "execution_started", data={"templateId": template.public_id, "version": version.label}
             )
             log_lines.execution_started(settler.journal, run, template.public_id)
-            settler.begin(compiled.plan.roots)
+            settler.begin()
             aftermath = conclude_locked(settler)
     if aftermath is None:
         # Another request with this key was first; its answer is there now.

@@ -7,7 +7,7 @@ import executions_app.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("executions_app", "0003_scopes"),
+        ("executions_app", "0004_loops"),
     ]
 
     operations = [
