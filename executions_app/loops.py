@@ -9,7 +9,7 @@ from typing import Any
 from executions_app.journal import Journal
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
-from workflow_service.engine.decide import Arrivals, Settlement, Verdict
+from workflow_service.engine.decide import Arrivals, NodeSettlement, Settlement, Verdict
 from workflow_service.engine.plan import NodeKind, Plan
 from workflow_service.engine.rounds import NOT_BEGUN, THE_RUN, LoopState, Place
 from workflow_service.engine.states import EdgeOutcome
@@ -71,16 +71,23 @@ class LoopRows:
         rounds = {state.scope: state.round for state in settlement.loops if not state.ended}
         of_new_round = []
         for each in settlement.settled[1:]:
-            if each.verdict is Verdict.SKIPPED and self._plan.nodes[each.node].kind is NodeKind.BLOCK:
+            if how := self._counted_as(each):
                 if rounds.get(each.place.scope) == each.place.index:
-                    of_new_round.append(each.place.scope)
+                    of_new_round.append((each.place.scope, how))
                 else:
-                    self.count(each.place.scope, "skipped")
+                    self.count(each.place.scope, how)
         if settlement.loops:
             self._take_over(settlement.loops)
-        for scope in of_new_round:
-            self.count(scope, "skipped")
+        for scope, how in of_new_round:
+            self.count(scope, how)
         return settlement
+
+    def _counted_as(self, settled: NodeSettlement) -> str | None:
+        """Return how progress counts a node that passed: blocks that are skipped, and gates that fail."""
+        if settled.verdict is Verdict.FAILED:
+            return "failed"
+        is_block = self._plan.nodes[settled.node].kind is NodeKind.BLOCK
+        return "skipped" if settled.verdict is Verdict.SKIPPED and is_block else None
 
     def _with_ids(self, settlement: Settlement) -> Settlement:
         made = [state.scope for state in settlement.loops if state.scope < 0]
@@ -115,7 +122,11 @@ class LoopRows:
 
     def _tell(self, before: LoopState | None, now: LoopState) -> None:
         """Append the events of what changed, and count blocks of a round that begins anew as not done."""
-        rounds = {"scope": now.scope, "entries": self._names(self._plan.loops[now.loop].entries)}
+        rounds = {
+            "scope": now.scope,
+            "parent": {"scope": now.parent.scope, "index": now.parent.index},
+            "entries": self._names(self._plan.loops[now.loop].entries),
+        }
         counts = self._counts.setdefault(now.scope, Counter())
         if now.ended and not (before and before.ended):
             parent = self._plan.loops[now.loop].parent

@@ -50,7 +50,7 @@ TAKE_BACK = """
 LOST_ROW = "SELECT node, losses FROM executions_app_blockexecution WHERE id = %s"
 WAKE_RETRIES = """
     UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL
-    WHERE execution_id = %s AND status = 'RETRYING' AND due_at <= clock_timestamp() RETURNING id
+    WHERE execution_id = %s AND status = 'RETRYING' AND due_at <= clock_timestamp() RETURNING id, block_id
 """
 
 
@@ -119,7 +119,10 @@ def wake_retries(execution_id: int) -> Aftermath:
         run, settler = _lock(tx, execution_id)
         if run.status in ENDED_EXECUTION_STATUSES or run.status == "PAUSED":
             return Aftermath()
-        settler.progress.add_ready(len(tx.run(WAKE_RETRIES, (execution_id,)).fetchall()))
+        woken = tx.run(WAKE_RETRIES, (execution_id,)).fetchall()
+        for row in woken:
+            settler.journal.event("block_woken", row.block_id, row_id=row.id)
+        settler.progress.add_ready(len(woken))
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, execution_id)
 
@@ -157,7 +160,10 @@ def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_i
         return
     run.slots -= 1
     settler.journal.event(
-        "block_lost", row.block_id, {"losses": losses, "rerun": status == "READY"}, row_id=row.id
+        "block_lost",
+        row.block_id,
+        {"losses": losses, "rerun": status == "READY", "status": status},
+        row_id=row.id,
     )
     log_lines.block_lost(settler.journal, run, row, losses)
     if status == "READY":
