@@ -186,7 +186,7 @@ class Author:
 
 def test_loops_maps_and_questions_are_rebuilt_at_every_moment(people: People) -> None:
     seen: set[str] = set()
-    for seed in range(20):
+    for seed in range(32):
         rng = Random(seed)
         blocks = Author(rng).write(rng.randint(2, 5))
         settings = {"onFailure": rng.choice(["fail", "continue"]), "maxParallelBlocks": rng.randint(1, 4)}
