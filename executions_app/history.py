@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent
+from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent, Scope
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import END, START, JsonObject
 from workflow_service.engine.plan import END_NODE, Edge, EdgeKind, Node, NodeKind, Plan
@@ -66,7 +66,10 @@ def transitions_of(execution: Execution) -> list[Transition]:
     )  # fmt: skip
     deciding = [row.pk for row in rows if row.kind == NodeKind.DECIDE]
     decided = BlockOutput.objects.filter(pk__in=deciding) if deciding else ()
-    history = _History(plan, rows, {output.pk: output.value for output in decided})
+    scopes = Scope.objects.filter(execution=execution, kind=Scope.Kind.LOOP) if plan.loops else ()
+    history = _History(
+        plan, rows, {output.pk: output.value for output in decided}, {scope.pk: scope for scope in scopes}
+    )
     found = [*history.starts(execution), *history.transitions()]
     return sorted(found, key=lambda transition: transition.at)
 
@@ -78,6 +81,7 @@ class _History:
     plan: Plan
     rows: Sequence[BlockExecution]
     decisions: Mapping[int, Any]
+    loops: Mapping[int, Scope]
     _by_node: dict[int, list[BlockExecution]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -86,13 +90,10 @@ class _History:
 
     def starts(self, execution: Execution) -> Iterator[Transition]:
         """Yield the ways into the run."""
-        begun = [
-            row
-            for row in self.rows
-            if (self.plan.nodes[row.node].starts or row.node in self.plan.roots)
-            and row.generation == 1
-            and row.status not in NOT_ENTERED
-        ]
+        roots = {*self.plan.roots, *(node.index for node in self.plan.nodes if node.starts)}
+        # Of a loop the first round was entered from the start.
+        firsts = [self._by_node[node][0] for node in sorted(roots) if self._by_node[node]]
+        begun = [row for row in firsts if row.kind == NodeKind.BLOCK and row.status not in NOT_ENTERED]
         kind = TransitionType.PARALLEL if len(begun) > 1 else TransitionType.NORMAL
         for row in begun:
             waited = _milliseconds(execution.started_at, row.started_at)
@@ -101,7 +102,7 @@ class _History:
     def transitions(self) -> Iterator[Transition]:
         """Yield the ways between states, and out of the run."""
         for row in self.rows:
-            if row.kind in (NodeKind.GATE, NodeKind.DECIDE) or not row.settled:
+            if row.kind != NodeKind.BLOCK or not row.settled:
                 continue
             edges = list(self._taken(row))
             for edge in edges:
@@ -135,8 +136,18 @@ class _History:
 
     def _taken(self, row: BlockExecution) -> Iterator[Edge]:
         for key, outcome in (row.outcomes or {}).items():
-            if outcome == EdgeOutcome.TAKEN:
-                yield self.plan.edges[int(key)]
+            edge = self.plan.edges[int(key)]
+            if outcome == EdgeOutcome.TAKEN and self._was_followed(row, edge):
+                yield edge
+
+    def _was_followed(self, row: BlockExecution, edge: Edge) -> bool:
+        """Tell whether a taken edge led on: out of a loop only from its last round, and back unless that ended it."""
+        scope, index = row.scope_id, row.item_index
+        for _ in edge.leaves:
+            if self.loops[scope].round != index:
+                return False
+            scope, index = self.loops[scope].parent_scope_id, self.loops[scope].parent_index
+        return not edge.back or self.loops[scope].round > index
 
     def _transition(
         self, row: BlockExecution, router: BlockExecution, edge: Edge, *, joined: bool, split: bool

@@ -115,6 +115,39 @@ def test_hidden_joins_are_ways_and_no_states(developer: Caller, house: House) ->
     }
 
 
+def test_a_loop_goes_back_once_for_each_round_and_out_once(developer: Caller, house: House) -> None:
+    execution = finished(
+        house,
+        noop("begin", {"n": 0}),
+        noop("work", {"n": "${n + 1}"}, dependencies=["begin"]),
+        noop(
+            "ask",
+            dependencies=["work"],
+            conditions={"branches": [branch("n < 3", "work"), branch(None, "report")]},
+        ),
+        noop("report"),
+        endDependencies=["report"],
+    )
+    assert [(way["from_state"], way["to_state"]) for way in transitions(developer, execution)] == [
+        ("start", "begin"),
+        ("begin", "work"),
+        *[("work", "ask"), ("ask", "work")] * 2,
+        ("work", "ask"),
+        ("ask", "report"),
+        ("report", "end"),
+    ]
+
+
+def test_a_map_is_one_state(developer: Caller, house: House) -> None:
+    execution = finished(
+        house, noop("each", "${item}", forEach="[1, 2, 3]"), noop("b", dependencies=["each"])
+    )
+    assert ways(transitions(developer, execution)) == {
+        ("start", "each", "normal", None),
+        ("each", "b", "normal", None),
+    }
+
+
 def test_the_audit_log_of_a_history_is_the_events(developer: Caller, house: House) -> None:
     broken = {"toolType": "USE_CASE", "configuration": {"useCase": "no.such"}}
     execution = finished(house, noop("a"), {"blockId": "b", "dependencies": ["a"], **broken})

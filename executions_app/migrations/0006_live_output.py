@@ -7,7 +7,7 @@ import executions_app.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("executions_app", "0004_loops"),
+        ("executions_app", "0005_limits"),
     ]
 
     operations = [
