@@ -94,6 +94,10 @@ class LiveOutput:
         if self._in_doubt:
             persistently(self._settle_doubt)
 
+    def write_rest(self) -> None:
+        """Write what is left, for work that ends without a result to bring it along."""
+        persistently(self._write)
+
     def _write_soon(self) -> None:
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_on, name="live-output", daemon=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -103,7 +103,7 @@ class LoopRows:
 
     def _take_over(self, changed: Iterable[LoopState]) -> None:
         states = dict(self.states)
-        for state in changed:
+        for state in _in_order(list(changed)):
             before = states.get(state.loop)
             self._tell(before if before and before.scope == state.scope else None, state)
             states[state.loop] = state
@@ -129,9 +129,8 @@ class LoopRows:
         }
         counts = self._counts.setdefault(now.scope, Counter())
         if now.ended and not (before and before.ended):
-            parent = self._plan.loops[now.loop].parent
-            if parent is not None and parent in self.states:
-                self._counts.setdefault(self.states[parent].scope, Counter()).update(counts)
+            if now.parent.scope:
+                self._counts.setdefault(now.parent.scope, Counter()).update(counts)
             self._journal.event("loop_ended", data={**rounds, "rounds": now.round + 1})
         elif now.round != (before.round if before else NOT_BEGUN):
             _add(self._run, {how: -number for how, number in counts.items()})
@@ -140,6 +139,27 @@ class LoopRows:
 
     def _names(self, nodes: Iterable[int]) -> list[str]:
         return [self._plan.nodes[node].id for node in nodes if self._plan.nodes[node].kind is NodeKind.BLOCK]
+
+
+def _in_order(changed: Sequence[LoopState]) -> list[LoopState]:
+    """Return instances in the order in which they changed: what ended in a round comes before the next round."""
+    scopes = {state.scope for state in changed}
+    told: list[LoopState] = []
+
+    def tell(state: LoopState) -> None:
+        inner = [each for each in changed if each.parent.scope == state.scope]
+        over = [each for each in inner if state.ended or each.parent.index < state.round]
+        for each in over:
+            tell(each)
+        told.append(state)
+        for each in inner:
+            if each not in over:
+                tell(each)
+
+    for state in changed:
+        if state.parent.scope not in scopes:
+            tell(state)
+    return told
 
 
 def loop_state(row: Any) -> LoopState:

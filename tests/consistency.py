@@ -32,7 +32,7 @@ def assert_consistent(execution: Execution) -> Execution:
         "slots": sum(row.holds_slot for row in rows),
         "ready": by_status[BlockStatus.READY],
         "waiting_for_people": sum(
-            row.status == BlockStatus.WAITING and row.waits_for in ("", "person") for row in rows
+            row.status == BlockStatus.WAITING and row.waits_for == "person" for row in rows
         ),
         "completed_blocks": _settled_as(current, BlockStatus.COMPLETED),
         "failed_blocks": _settled_as(current, BlockStatus.FAILED, BlockStatus.REJECTED),

@@ -79,3 +79,9 @@ class Invocation:
     workspace_id: str
     log: Callable[[LogLine], None]
     progress: Callable[[ProgressReport], None] = _unheard
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a tool answers whose agent has accepted the work, and will call ``callback_url`` when it is done."""

@@ -7,7 +7,7 @@ import executions_app.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("executions_app", "0005_limits"),
+        ("executions_app", "0006_signals_and_callbacks"),
     ]
 
     operations = [
