@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
@@ -14,15 +15,11 @@ from tests.consistency import assert_consistent
 from tests.driver import run_until_quiet
 from tests.factories import branch, make_template, noop, start
 from tests.people import People, asking, make_people
+from tests.reference.generator import Features, random_workflow
+from tests.reference.script import COMPLETED, Line
 from tests.stepper import Stepper
-from tests.unit.engine.random_workflows import random_workflow
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.use_cases import RunContext, use_case
-from workflow_service.engine.decide import Verdict
-from workflow_service.engine.definition import Definition
-from workflow_service.engine.documents import dump_definition
-from workflow_service.engine.errors import InvalidDefinition
-from workflow_service.engine.plan import compile_plan, unsupported_features
 from workflow_service.engine.states import ErrorType, ExecutionStatus
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -70,42 +67,48 @@ def agrees_always(
     return ended
 
 
-def runnable(rng: Random) -> dict[str, Any] | None:
-    """Return a random workflow without loops as a document whose blocks end as drawn; None where it is refused."""
-    definition, finishes = random_workflow(rng)
-    document = dump_definition(definition)
-    for block in document["blocks"]:
-        finish = finishes[block["blockId"]]
-        fails = finish.verdict in (Verdict.FAILED, Verdict.REJECTED)
-        block |= told(block["blockId"], dict(finish.output), fails=fails)
-        if finish.verdict is Verdict.SKIPPED:
-            block.setdefault("conditions", {})["expression"] = "1 == 2"
-    document["globalSettings"] = {
-        "onFailure": rng.choice(["fail", "continue"]),
-        "maxParallelBlocks": rng.randint(1, 4),
-    }
-    try:
-        plan = compile_plan(Definition.model_validate(document))
-    except InvalidDefinition:
-        return None
-    # Questions to a language model, for one.
-    return None if unsupported_features(plan) else document
+@use_case("tests.follow_line")
+def follow_line(params: dict[str, Any], run: RunContext) -> dict[str, Any]:
+    """End as the next of ``lines`` says; an item of a map as the line says of it."""
+    item = params.get("item")
+    if item is None:
+        line = params["lines"][(_tries[run.execution_id + run.block_id]) % len(params["lines"])]
+        _tries[run.execution_id + run.block_id] += 1
+        succeeds = line["succeeds"]
+    else:
+        line = params["lines"][0]
+        succeeds = line["items"][item]
+    if not succeeds:
+        raise ToolError(ErrorType.VALIDATION_ERROR, "as its line says")
+    return dict(line["output"])
+
+
+def following(block: dict[str, Any], lines: Iterable[Line]) -> dict[str, Any]:
+    """Return a block of a random workflow with what is written for it as its work."""
+    told = [
+        {"succeeds": line.status == COMPLETED, "output": dict(line.output), "items": list(line.items or ())}
+        for line in lines
+    ]
+    item = {"item": "${item}"} if "forEach" in block else {}
+    configuration = {"useCase": "tests.follow_line", "input": {"lines": told, **item}}
+    return {**block, "toolType": "USE_CASE", "configuration": configuration, "retryPolicy": {"maxRetries": 0}}
 
 
 def types_of(execution: Execution) -> set[str]:
     return set(ExecutionEvent.objects.filter(execution_id=execution.pk).values_list("type", flat=True))
 
 
-def test_random_graphs_are_rebuilt_at_every_moment() -> None:
+def test_random_workflows_are_rebuilt_at_every_moment() -> None:
     seen: set[str] = set()
-    for seed in range(20):
+    for seed in range(24):
         rng = Random(seed)
-        document = None
-        while document is None:
-            document = runnable(rng)
-        blocks = document.pop("blocks")
-        seen |= types_of(agrees_always(start(make_template(blocks, **document)), rng))
-    assert seen >= {"blocks_skipped", "blocks_cancelled", "gates_passed", "block_failed", "block_lost"}
+        workflow = random_workflow(rng, features=Features(questions=False, rejections=False))
+        blocks = [
+            following(block, workflow.script[block["blockId"]]) for block in workflow.definition["blocks"]
+        ]
+        execution = start(make_template(**{**workflow.definition, "blocks": blocks}))
+        seen |= types_of(agrees_always(execution, rng))
+    assert seen >= {"blocks_skipped", "gates_passed", "block_failed", "block_lost", "loop_ended", "map_ended"}
 
 
 class Author:
