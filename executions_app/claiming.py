@@ -30,7 +30,7 @@ from workflow_service.engine.states import ExecutionStatus
 
 CLAIM = """
     UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
-        started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL
+        started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL, progress = NULL
     WHERE id = %s AND status = 'QUEUED'
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
         input::text AS input, started_at, agent_id, stand_in, variant

@@ -10,6 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import Func
 
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Workspace
@@ -26,6 +27,18 @@ from workflow_service.identifiers import new_id
 
 def new_execution_id() -> str:
     return new_id("exec")
+
+
+def block_execution_id(pk: int) -> str:
+    """Return a block execution's id as the API shows it."""
+    return f"block_exec_{pk:03d}"
+
+
+class WritingTransaction(Func):
+    """The number of the transaction that writes: what commits later never has one below the snapshot's least."""
+
+    template = "pg_current_xact_id()::text::bigint"
+    output_field = models.BigIntegerField()
 
 
 class Execution(models.Model):
@@ -229,11 +242,12 @@ class BlockExecution(models.Model):
     its results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
     says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
     which (a signal's name, a run's id, an agent's limit); ``output_extra`` is what people's answers add to the output
-    of a block that then waits. ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and
-    when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has
-    let go. ``recoveries`` counts the recovery actions for the row, ``variant`` how often its work was exchanged for
-    other work or other input, and ``stand_in`` says what came in place of its own work. A row of kind ``undo`` undoes
-    the row whose negated id is its ``scope_id``.
+    of a block that then waits. ``progress`` is what the work last said of itself: {"percent", "message", "at"}.
+    ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and when a RUNNING row has
+    overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has let go. ``recoveries``
+    counts the recovery actions for the row, ``variant`` how often its work was exchanged for other work or other input,
+    and ``stand_in`` says what came in place of its own work. A row of kind ``undo`` undoes the row whose negated id is
+    its ``scope_id``.
     """
 
     class Kind(models.TextChoices):
@@ -340,6 +354,11 @@ class BlockExecution(models.Model):
                 name="block_unasked",
             ),
             models.Index(
+                fields=("execution",),
+                condition=models.Q(status="RUNNING", progress__isnull=False),
+                name="block_reporting",
+            ),
+            models.Index(
                 fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"
             ),
             models.Index(
@@ -359,7 +378,7 @@ class BlockExecution(models.Model):
 
     @property
     def public_id(self) -> str:
-        return f"block_exec_{self.pk:03d}"
+        return block_execution_id(self.pk)
 
 
 class ConcurrencyLimit(models.Model):
@@ -544,7 +563,11 @@ class ExecutionEvent(models.Model):
 
 
 class ExecutionLog(models.Model):
-    """One log line of a run."""
+    """One log line of a run.
+
+    Ids are given out before their transactions commit, several at a time; ``transaction`` is the number of the
+    one that wrote the line, by which a reader knows that nothing older can come any more.
+    """
 
     class Level(models.IntegerChoices):
         DEBUG = 10
@@ -562,6 +585,7 @@ class ExecutionLog(models.Model):
     context = models.JSONField(default=dict)
     stack_trace = models.TextField(blank=True)
     created_at = models.DateTimeField()
+    transaction = models.BigIntegerField(db_default=WritingTransaction(), editable=False)
 
     class Meta:
         ordering = ("id",)

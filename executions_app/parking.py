@@ -12,6 +12,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
 from executions_app.handlers import AfterParking
@@ -69,7 +70,7 @@ TAKE_BACK = """
 """
 WAKE_RETRIES = """
     UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL
-    WHERE execution_id = %s AND status = 'RETRYING' AND due_at <= clock_timestamp() RETURNING id
+    WHERE execution_id = %s AND status = 'RETRYING' AND due_at <= clock_timestamp() RETURNING id, block_id
 """
 
 
@@ -124,8 +125,7 @@ def _due(due_at: datetime | None) -> dict[str, JsonValue]:
 
 def _ask(settler: Settler, row: Any, data: Mapping[str, JsonValue]) -> None:
     settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
-    message = f"Human approval required for block {row.block_id} (Execution: {settler.run.public_id})"
-    settler.journal.log("WARNING", message, row)
+    log_lines.approval_required(settler.journal, settler.run, row)
 
 
 def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:
@@ -165,7 +165,10 @@ def wake_retries(execution_id: int) -> Aftermath:
         run, settler = _lock(tx, execution_id)
         if run.status in ENDED_EXECUTION_STATUSES or run.status == "PAUSED":
             return Aftermath()
-        settler.progress.add_ready(len(tx.run(WAKE_RETRIES, (execution_id,)).fetchall()))
+        woken = tx.run(WAKE_RETRIES, (execution_id,)).fetchall()
+        for row in woken:
+            settler.journal.event("block_woken", row.block_id, row_id=row.id)
+        settler.progress.add_ready(len(woken))
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, execution_id)
 
@@ -208,10 +211,10 @@ def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_i
     on_lost = block.on_worker_lost if block and row.kind != BlockExecution.Kind.UNDO else "rerun"
     rerun = losses < MAX_LOSSES and on_lost == "rerun"
     stopped = run.status in ENDED_EXECUTION_STATUSES or (run.failing and not run.compensating)
-    settler.journal.event(
-        "block_lost", row.block_id, {"losses": losses, "rerun": rerun and not stopped}, row_id=row.id
-    )
-    settler.journal.log("WARNING", f"The worker of block {row.block_id} died", row)
+    status = "RUNNING" if not rerun else "CANCELLED" if stopped else "READY"
+    data: dict[str, JsonValue] = {"losses": losses, "rerun": status == "READY", "status": status}
+    settler.journal.event("block_lost", row.block_id, data, row_id=row.id)
+    log_lines.block_lost(settler.journal, run, row, losses)
     if rerun:
         tx.run(TAKE_BACK, ("CANCELLED", run.now, row.id) if stopped else ("READY", None, row.id))
         run.slots -= 1

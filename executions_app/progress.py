@@ -5,7 +5,8 @@ worker that holds the lock. A run ends when none of its blocks is active.
 """
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.block_rules import hard_end_s
 from executions_app.compensation import compensation_facts
 from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of
@@ -40,7 +42,8 @@ FIRST_RESEND_S = 5
 
 # A map that waits for its items is not active, and neither are the items that it has not released yet.
 CANCELLABLE = """
-    SELECT id, holds_slot, status <> 'PENDING' AND waits_for <> 'items' AS active FROM executions_app_blockexecution
+    SELECT id, kind, block_id, scope_id, item_index, holds_slot,
+        status <> 'PENDING' AND waits_for <> 'items' AS active FROM executions_app_blockexecution
     WHERE execution_id = %s AND NOT superseded
         AND (status IN ('READY', 'QUEUED', 'RETRYING', 'WAITING') OR status = 'PENDING' AND kind = 'item')
     ORDER BY id FOR UPDATE
@@ -122,11 +125,27 @@ class Progress:
         rows = self.tx.run(CANCELLABLE, (self.run.id,)).fetchall()
         if rows:
             self.tx.run(CANCEL, (self.run.now, [row.id for row in rows]))
+        self._tell_cancelled(rows)
         self.run.active -= len(self._ready) + sum(row.active for row in rows)
         self.run.slots -= sum(row.holds_slot for row in rows)
         self.run.ready = 0
         self.run.waiting_for_people = 0
         self._ready.clear()
+
+    def _tell_cancelled(self, rows: Iterable[Any]) -> None:
+        blocks: dict[Place, list[str]] = defaultdict(list)
+        items: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for node, place in self._ready:
+            blocks[place].append(node.id)
+        for row in rows:
+            if row.kind == BlockExecution.Kind.ITEM:
+                items[row.scope_id, row.block_id].append(row.item_index)
+            else:
+                blocks[Place(row.scope_id, row.item_index)].append(row.block_id)
+        for place, names in blocks.items():
+            self.journal.list_event("blocks_cancelled", names, place)
+        for (scope, name), indexes in items.items():
+            self.journal.list_event("blocks_cancelled", [name], Place(scope), items=indexes)
 
     def add_ready(self, count: int) -> None:
         """Say that rows became READY outside this settlement (woken, taken back): they may be queued again."""
@@ -250,11 +269,9 @@ class Progress:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.event(f"execution_{status.value.lower()}", data=data)
         if status is ExecutionStatus.COMPLETED:
-            self.journal.log("INFO", f"Workflow {run.public_id} completed successfully in {duration_ms}ms")
+            log_lines.execution_completed(self.journal, run, duration_ms)
         else:
-            self.journal.log(
-                "ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}"
-            )
+            log_lines.execution_failed(self.journal, run, duration_ms, error)
 
     def _become(self, status: ExecutionStatus) -> None:
         require_transition(EXECUTION_TRANSITIONS, self.run.status, status)

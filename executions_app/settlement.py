@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.compensation import record_undo
 from executions_app.journal import Journal, Key, place_data, started_data
 from executions_app.loops import LoopRows
@@ -68,6 +69,8 @@ ARRIVALS = """
 """
 
 Error = dict[str, JsonValue]
+# What is told of the nodes that were decided with the one that finished.
+_TOLD_AS = {Verdict.SKIPPED: "blocks_skipped", Verdict.COMPLETED: "gates_passed"}
 _COUNTED_AS = {BlockStatus.COMPLETED: "completed", BlockStatus.SKIPPED: "skipped"}
 
 
@@ -93,7 +96,7 @@ class Settler:
         self.recoveries = RecoveryJournal(run)
         self.loops = LoopRows(tx, run, self.plan, self.journal)
         self.progress = Progress(tx, run, compiled, self.values, self.journal, self.loops)
-        self.maps = MapRows(tx, run, self.plan)
+        self.maps = MapRows(tx, run, self.plan, self.journal)
         self._arrivals: dict[Key, Arrivals | None] = {}
         self._decided_here: deque[tuple[int, Verdict, Error | None]] = deque()
         self._finished_node: int | None = None
@@ -249,14 +252,10 @@ class Settler:
         if error is not None:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.block_event(f"block_{status.value.lower()}", row, row.finished_at, data)
-        if status in (BlockStatus.FAILED, BlockStatus.REJECTED):
-            message = error["message"] if error else status.value.lower()
-            self.journal.log(
-                "ERROR",
-                f"Block {row.block_id} failed: {message} (Agent: {row.agent_id or 'none'})",
-                row,
-                stack_trace=str((error or {}).get("stackTrace") or ""),
-            )
+        if status is BlockStatus.COMPLETED:
+            log_lines.block_completed(self.journal, self.run, row, duration_ms)
+        elif status in (BlockStatus.FAILED, BlockStatus.REJECTED):
+            log_lines.block_failed(self.journal, self.run, row, error)
 
     # -- what the engine's answer means
 
@@ -264,7 +263,7 @@ class Settler:
         settlement = self.loops.apply(routed.settlement)
         for settled in settlement.settled[1:]:
             self._write_passed_node(settled, routed.gate_failures.get(settled.node))
-        self._tell_skipped(settlement.settled[1:])
+        self._tell_passed(settlement.settled[1:])
         for node, arrivals in settlement.arrivals.items():
             place = self._place(node)
             self._arrivals[place, node] = arrivals
@@ -279,16 +278,13 @@ class Settler:
         for node in settlement.ready:
             self._make_ready(node)
 
-    def _tell_skipped(self, settled: Iterable[NodeSettlement]) -> None:
-        skipped: dict[Place, list[JsonValue]] = defaultdict(list)
+    def _tell_passed(self, settled: Iterable[NodeSettlement]) -> None:
+        passed: dict[tuple[str, Place], list[str]] = defaultdict(list)
         for each in settled:
-            if each.verdict is Verdict.SKIPPED:
-                skipped[each.place].append(self.plan.nodes[each.node].id)
-        for place, blocks in skipped.items():
-            data: dict[str, JsonValue] = {"blocks": blocks}
-            if place.scope:
-                data |= {"scope": place.scope, "round": place.index}
-            self.journal.event("blocks_skipped", data=data)
+            if event := _TOLD_AS.get(each.verdict):
+                passed[event, each.place].append(self.plan.nodes[each.node].id)
+        for (event, place), blocks in passed.items():
+            self.journal.list_event(event, blocks, place)
 
     def _place(self, node: int) -> Place:
         place = self.loops.place(node)
@@ -308,7 +304,8 @@ class Settler:
             error=failure,
         )
         if failure is not None:
-            self.journal.event("block_failed", node.id, {"error": failure})
+            data: dict[str, JsonValue] = {"error": failure, **place_data(node.kind, settled.place)}
+            self.journal.event("block_failed", node.id, data, node=node.index, place=settled.place)
         self._put_context(node.id, settled.computed)
 
     def _fail_at_limit(self, limit: LoopLimit) -> None:
@@ -335,9 +332,9 @@ class Settler:
     def _make_ready(self, index: int) -> None:
         node = self.plan.nodes[index]
         if self.run.failing:
-            self.journal.node(
-                node, self._place(index), BlockStatus.CANCELLED, settled=True, finished_at=self.run.now
-            )
+            place = self._place(index)
+            self.journal.node(node, place, BlockStatus.CANCELLED, settled=True, finished_at=self.run.now)
+            self.journal.list_event("blocks_cancelled", [node.id], place)
             return
         if node.guard is not None:
             verdict, error = self._evaluate_guard(node)
@@ -375,12 +372,11 @@ class Settler:
             )
             self.loops.count(place.scope, "skipped" if verdict is Verdict.SKIPPED else "failed")
             if verdict is Verdict.SKIPPED:
-                self.journal.event(
-                    "blocks_skipped",
-                    data={"blocks": [node.id], "guard": node.guard.source if node.guard else ""},
-                )
+                guard = node.guard.source if node.guard else ""
+                self.journal.list_event("blocks_skipped", [node.id], place, guard=guard)
             else:
-                self.journal.event("block_failed", node.id, {"error": error})
+                data: dict[str, JsonValue] = {"error": error, **place_data(node.kind, place)}
+                self.journal.event("block_failed", node.id, data, node=index, place=place)
             self._apply(routed, verdict, error, node.id)
 
     def fail_poison_row(self, row: Any, reason: str) -> None:

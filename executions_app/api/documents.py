@@ -197,6 +197,7 @@ def _block_document(facts: RunFacts, row: BlockExecution) -> dict[str, Any]:
         "output": result.value if result is not None else None,
         "error": row.error,
         "retry_count": row.retries,
+        "progress": row.progress,
         "child_execution_id": row.wait_key if row.waits_for == BlockExecution.WaitsFor.CHILD else None,
         "human_interactions": facts.interactions.get(row.pk, ()),
     }

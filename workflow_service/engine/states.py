@@ -156,7 +156,7 @@ B, E = BlockStatus, ExecutionStatus
 BLOCK_TRANSITIONS: Mapping[BlockStatus, frozenset[BlockStatus]] = {
     B.PENDING: frozenset({B.READY, B.SKIPPED, B.CANCELLED}),
     B.READY: frozenset({B.QUEUED, B.RUNNING, B.CANCELLED}),
-    B.QUEUED: frozenset({B.RUNNING, B.READY, B.CANCELLED}),
+    B.QUEUED: frozenset({B.RUNNING, B.READY, B.WAITING, B.CANCELLED}),
     B.RUNNING: frozenset(
         {B.COMPLETED, B.FAILED, B.REJECTED, B.SKIPPED, B.WAITING, B.RETRYING, B.READY, B.CANCELLED}
     ),
@@ -192,7 +192,7 @@ EXECUTION_TRANSITIONS: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
         {E.RUNNING, E.WAITING_FOR_APPROVAL, E.PAUSED, E.COMPLETED, E.FAILED, E.CANCELLED}
     ),
     E.PAUSED: frozenset(
-        {E.RUNNING, E.WAITING_FOR_APPROVAL, E.RECOVERING, E.COMPLETED, E.FAILED, E.CANCELLED}
+        {E.STARTING, E.RUNNING, E.WAITING_FOR_APPROVAL, E.RECOVERING, E.COMPLETED, E.FAILED, E.CANCELLED}
     ),
     # A restart opens an ended run again.
     E.COMPLETED: frozenset({E.RUNNING}),

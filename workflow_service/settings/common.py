@@ -267,13 +267,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {
-            "()": "structlog.stdlib.ProcessorFormatter",
-            "processor": "structlog.processors.JSONRenderer",
-        },
+        "json": {"()": "workflow_service.log_format.json_formatter"},
         "plain": {"format": "%(asctime)s [%(levelname)s] %(name)s %(message)s"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format}},
     "root": {"handlers": ["console"], "level": CONFIG.log_level},
     "loggers": {"httpx": {"level": "WARNING"}, "amqp": {"level": "WARNING"}},
 }
