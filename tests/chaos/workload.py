@@ -1,0 +1,235 @@
+"""What runs during a storm: mixed templates, who starts them, and the robot that answers their approvals.
+
+A start bears an ``Idempotency-Key`` and is repeated until it is answered, so an accepted start is known by its key and
+must have exactly one run. Both threads outlive the loss of any server.
+"""
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from approvals_app.errors import ApprovalClosed
+from approvals_app.models import Approval
+from approvals_app.services.approvals import respond_to_approval
+from executions_app.models import Execution
+from executions_app.running import persistently
+from executions_app.services.executions import start_execution
+from templates_app.models import Template
+from tests.factories import branch, make_template, make_user, make_workspace
+from workflow_service.accounts.models import Role, User, Workspace
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ApprovalStatus
+
+POLL_S = 0.1
+ANSWER_AFTER_S = 2.0
+BATCH = 10
+
+Block = dict[str, Any]
+
+
+def work(block_id: str, *needs: str, ms: int = 80, fails: int = 0, **fields: Any) -> Block:
+    """Return a block that works for ``ms``, failing the first ``fails`` times (-1: always), and keeps the ledger."""
+    given: dict[str, Any] = {"ms": ms, "fails": fails, "output": fields.pop("output", {})}
+    return {
+        "blockId": block_id,
+        "toolType": "USE_CASE",
+        "configuration": {"useCase": "chaos.work", "input": given},
+        "dependencies": list(needs),
+        "retryPolicy": {"maxRetries": 5, "baseDelay": 200},
+        **fields,
+    }
+
+
+def chain(length: int = 8) -> list[Block]:
+    return [work(f"step{n}", *([f"step{n - 1}"] if n else [])) for n in range(length)]
+
+
+def diamond() -> list[Block]:
+    first, last = work("first"), work("last", "left2", "right2", "middle2")
+    sides = [(work(f"{side}1", "first"), work(f"{side}2", f"{side}1")) for side in ("left", "right", "middle")]
+    return [first, *(block for side in sides for block in side), last]
+
+
+def fan_out() -> list[Block]:
+    parts = [work(f"part{n}", "split", ms=40 + 20 * n) for n in range(8)]
+    return [work("split"), *parts, work("join", *(part["blockId"] for part in parts))]
+
+
+def branches() -> list[Block]:
+    chosen = work(
+        "choose",
+        "before",
+        output={"score": 7},
+        conditions={"branches": [branch("score > 5", "high1"), branch(None, "low1")]},
+    )
+    ways = [
+        [{**work(f"{way}1"), "dependencies": []}, work(f"{way}2", f"{way}1"), work(f"{way}3", f"{way}2")]
+        for way in ("high", "low")
+    ]
+    merge = work("merge", "high3", "low3")
+    return [work("before"), chosen, *ways[0], *ways[1], merge, work("after", "merge"), work("end1", "after")]
+
+
+def retries() -> list[Block]:
+    return [
+        work("begin"),
+        work("shaky1", "begin", fails=2),
+        work("shaky2", "begin", fails=1),
+        work("steady", "begin"),
+        work("meet", "shaky1", "shaky2", "steady"),
+        work("shaky3", "meet", fails=1),
+        work("done", "shaky3"),
+    ]
+
+
+def approval() -> list[Block]:
+    asking = {"humanInLoop": {"required": True, "message": "May it go on?"}}
+    return [
+        work("prepare"),
+        work("check", "prepare"),
+        work("approve", "check", **asking),
+        work("beside", "prepare"),
+        work("act", "approve"),
+        work("report", "act", "beside"),
+        work("archive", "report"),
+    ]
+
+
+def failing() -> list[Block]:
+    return [*chain(7), work("breaks", "step6", fails=-1), work("never", "breaks")]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A template of the storm: how often it is started, and how its runs must end."""
+
+    name: str
+    blocks: Callable[[], list[Block]]
+    weight: int
+    ends: str = "COMPLETED"
+
+
+KINDS = (
+    Kind("chain", chain, 3),
+    Kind("diamond", diamond, 3),
+    Kind("fan-out", fan_out, 3),
+    Kind("branches", branches, 3),
+    Kind("retries", retries, 3),
+    Kind("approval", approval, 3),
+    Kind("failing", failing, 1, ends="FAILED"),
+)
+
+
+@dataclass
+class Workload:
+    """Keeps ``active`` runs under way until ``finish`` is called and at least ``runs`` were started."""
+
+    seed: int
+    runs: int
+    active: int
+    accepted: dict[str, Kind] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._workspace: Workspace = make_workspace()
+        self._approver: User = make_user(self._workspace, Role.APPROVER)
+        self._templates: dict[str, Template] = {
+            kind.name: make_template(kind.blocks(), workspace=self._workspace) for kind in KINDS
+        }
+        self._enough, self._over = threading.Event(), threading.Event()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(loop,), daemon=True)
+            for loop in (self._start_runs, self._answer_approvals)
+        ]
+
+    def begin(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self) -> None:
+        """Start no more than ``runs`` from now on."""
+        self._enough.set()
+
+    @property
+    def all_started(self) -> bool:
+        return not self._threads[0].is_alive()
+
+    def end(self) -> None:
+        self._enough.set()
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except Exception as error:  # told by the verdict: a thread's exception would go unseen
+            self.errors.append(f"{loop.__name__}: {type(error).__name__}: {error}")
+            raise
+        finally:
+            connection.close()
+
+    def _start_runs(self) -> None:
+        chance = random.Random(self.seed)
+        while not self._over.is_set():
+            if self._enough.is_set() and len(self.accepted) >= self.runs:
+                return
+            missing = self.active - persistently(count_active)
+            for _ in range(max(0, min(missing, BATCH))):
+                (kind,) = chance.choices(KINDS, [kind.weight for kind in KINDS])
+                self._start(f"run-{len(self.accepted)}", kind)
+            self._over.wait(POLL_S)
+
+    def _start(self, key: str, kind: Kind) -> None:
+        template = self._templates[kind.name]
+        start = partial(
+            start_execution,
+            workspace=self._workspace,
+            actor=template.owner,
+            template=template,
+            input={},
+            idempotency_key=key,
+            body_sha256=kind.name,
+        )
+        persistently(start)
+        self.accepted[key] = kind
+
+    def _answer_approvals(self) -> None:
+        chance = random.Random(self.seed)
+        while not self._over.wait(POLL_S):
+            asked_before = timezone.now() - timedelta(seconds=ANSWER_AFTER_S * chance.random())
+            for approval_id in persistently(partial(pending_approvals, asked_before)):
+                persistently(partial(self._approve, approval_id))
+
+    def _approve(self, approval_id: str) -> None:
+        # Its run may have ended since it was listed.
+        with contextlib.suppress(ApprovalClosed):
+            respond_to_approval(approval_id=approval_id, actor=self._approver, approved=True, source="api")
+
+
+def count_active() -> int:
+    """Return how many runs have not ended."""
+    return Execution.objects.exclude(status__in=ENDED_EXECUTION_STATUSES).count()
+
+
+def pending_approvals(asked_before: datetime) -> list[str]:
+    open_ones = Approval.objects.filter(status=ApprovalStatus.PENDING, requested_at__lt=asked_before)
+    return list(open_ones.values_list("public_id", flat=True))
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait for a condition; False if it did not hold in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
