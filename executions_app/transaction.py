@@ -7,6 +7,7 @@ COMMITTED), so what follows the lock of the execution row sees everything commit
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
@@ -83,6 +84,15 @@ def command_transaction() -> Iterator[EngineTransaction]:
         yield EngineTransaction(connection.connection, operation)
         reach(f"{operation}:before commit")
     reach(f"{operation}:after commit")
+
+
+def database_now() -> datetime:
+    """Return the database's clock: what is written must not depend on the clock of the machine that writes it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    assert isinstance(now, datetime)  # noqa: S101 - what Postgres answers
+    return now
 
 
 def forget_broken_connection() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from django.db import connection
-from django.utils import timezone
+from django.db.models.functions import Now
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
@@ -68,7 +68,7 @@ def start_execution(
             priority=_priority(options),
             door=door,
             created_by=actor,
-            started_at=timezone.now(),
+            started_at=Now(),
             total_blocks=sum(node.kind is NodeKind.BLOCK for node in compiled.plan.nodes),
         )
         if idempotency_key and not _claim_key(workspace, idempotency_key, body_sha256, execution):
@@ -78,6 +78,7 @@ def start_execution(
             ExecutionInput.objects.create(execution=execution, input=input, options=options)
             run = lock_run(tx, execution.pk)
             assert run is not None  # noqa: S101 - inserted above
+            execution.started_at = run.started_at
             settler = Settler(tx, run, compiled)
             settler.journal.event(
                 "execution_started", data={"templateId": template.public_id, "version": version.label}

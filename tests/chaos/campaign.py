@@ -32,7 +32,9 @@ def run(stack: ChaosStack, options: argparse.Namespace) -> Verdict:
     teller = _Teller(load)
     killer = Killer(stack, schedule, options.least_active, teller.tell)
     teller.killer = killer
-    _say(f"seed {options.seed}: {len(schedule.kinds())} faults in {options.seconds:.0f} s, {options.runs} runs")
+    _say(
+        f"seed {options.seed}: {len(schedule.kinds())} faults in {options.seconds:.0f} s, {options.runs} runs"
+    )
     children = CHILDREN * sum(name.startswith("worker") for name in stack.processes)
     if not killer.pass_time(lambda: WorkerLease.objects.count() > children, READY_TIMEOUT_S):
         raise TimeoutError("the workers did not come up")

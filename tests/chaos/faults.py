@@ -57,7 +57,9 @@ class Schedule:
         """Return the faults in the order in which they happen; each kind of worker kill has its share."""
         chance = random.Random(self.seed)
         total = sum(WORKER_KILLS.values())
-        kinds = [kind for kind, share in WORKER_KILLS.items() for _ in range(self.worker_kills * share // total)]
+        kinds = [
+            kind for kind, share in WORKER_KILLS.items() for _ in range(self.worker_kills * share // total)
+        ]
         kinds += ["child"] * (self.worker_kills - len(kinds))
         kinds += ["redis"] * self.redis_kills + ["postgres"] * self.postgres_kills
         for kind in ("flush", "stop", "duplicate", "beat"):

@@ -5,6 +5,7 @@ really ran, and in which process, whatever became of the try's result. Loaded by
 """
 
 import os
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -29,16 +30,20 @@ BEGIN = """
     ON CONFLICT (attempt) DO NOTHING
 """
 END = "UPDATE chaos_ledger SET ended_at = clock_timestamp(), outcome = %s WHERE attempt = %s"
-FAILURES = "SELECT count(*) FROM chaos_ledger WHERE key = %s AND outcome = 'failed'"
+TRIES_BEFORE = "SELECT count(*), count(outcome) FROM chaos_ledger WHERE key = %s AND attempt <> %s"
 
 _connection: tuple[int, psycopg.Connection[Any]] | None = None
 
 
 class Work(BaseModel):
-    """How long the work takes, and how often it fails before it succeeds; -1: always. ``output`` is given back."""
+    """How long the work takes; how often it fails before it succeeds (-1: always), or dies with its process.
+
+    ``output`` is given back.
+    """
 
     ms: int = 50
     fails: int = 0
+    dies: int = 0
     output: dict[str, JsonValue] = {}
 
 
@@ -47,8 +52,10 @@ def work(params: Work, run: RunContext) -> dict[str, JsonValue]:
     """Write down that the work begins, do it, and write down how it ended."""
     attempt = uuid4()
     _write(BEGIN, [attempt, run.execution_id, run.block_id, run.idempotency_key, os.getpid()])
-    failed = _write(FAILURES, [run.idempotency_key])[0][0] if params.fails else 0
+    ((tries, failed),) = _write(TRIES_BEFORE, [run.idempotency_key, attempt])
     time.sleep(params.ms / 1_000)
+    if tries < params.dies:
+        os.kill(os.getpid(), signal.SIGKILL)
     if params.fails < 0 or failed < params.fails:
         _write(END, ["failed", attempt])
         raise ToolError(ErrorType.NETWORK_ERROR, "failed as planned", retryable=params.fails >= 0)

@@ -29,7 +29,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--others", type=int, default=5, help="other faults, of each kind (%(default)s)")
     parser.add_argument("--seconds", type=float, default=400, help="how long faults go on (%(default)s)")
     parser.add_argument("--active", type=int, default=40, help="runs kept under way (%(default)s)")
-    parser.add_argument("--least-active", type=int, default=20, help="runs under way at a fault (%(default)s)")
+    parser.add_argument(
+        "--least-active", type=int, default=20, help="runs under way at a fault (%(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="workers beside the one with a wrong clock")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats a schedule")
     parser.add_argument("--report", type=Path, default=PROJECT_ROOT / "build" / "chaos.json")

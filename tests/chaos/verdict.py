@@ -25,7 +25,8 @@ GRACE_S = 2 * LEASE_S + 3
 # A fault is over once processes are up again and have found their connections.
 AFTERMATH_S = 5.0
 TRIES = """
-    SELECT execution, block, key, pid, extract(epoch FROM begun_at)::float8, extract(epoch FROM ended_at)::float8, outcome
+    SELECT execution, block, key, pid, extract(epoch FROM begun_at)::float8,
+        extract(epoch FROM ended_at)::float8, outcome
     FROM chaos_ledger ORDER BY begun_at
 """
 TOLD = ("block_started", "block_lost", "block_retrying", "block_completed")
@@ -134,7 +135,9 @@ class Judge:
             if run is None:
                 self._find("lost", f"the accepted start {key} ({kind.name}) has no run")
             elif run.status not in ENDED_EXECUTION_STATUSES:
-                self._find("stuck", f"{run.public_id} ({kind.name}) is {run.status}: {self._open_blocks(run)}")
+                self._find(
+                    "stuck", f"{run.public_id} ({kind.name}) is {run.status}: {self._open_blocks(run)}"
+                )
             elif run.status != kind.ends:
                 self._find("lost", f"{run.public_id} ({kind.name}) ended {run.status}: {run.error}")
         top = [run for run in self.runs.values() if run.parent_id is None]
@@ -156,9 +159,8 @@ class Judge:
             if kinds["block_completed"] > 1:
                 self._find("double_completions", f"{row} was completed {kinds['block_completed']} times")
             tries = self.tries.get(self._key_of(row), [])
-            if row.status == "COMPLETED" and row.kind in ("block", "item") and tries:
-                if not any(found.outcome == "done" for found in tries):
-                    self._find("lost", f"{row} is COMPLETED and its work was never done")
+            if row.status == "COMPLETED" and tries and all(found.outcome != "done" for found in tries):
+                self._find("lost", f"{row} is COMPLETED and its work was never done")
             extra = len(tries) - 1 - kinds["block_retrying"]
             self.verdict.reruns += max(0, extra)
             if extra > kinds["block_lost"]:
@@ -182,12 +184,13 @@ class Judge:
         if any(began - 1 <= lost_at and ended + GRACE_S >= claimed_at for began, ended in self.database_gone):
             return True
         ran_in = [found.pid for found in tries if claimed_at <= found.begun <= lost_at]
-        for fault in self.faults:
-            if fault.pids and claimed_at - AFTERMATH_S <= fault.began <= lost_at:
-                # Killed before its work began, it left no row to tell the process.
-                if not ran_in or ran_in[-1] in fault.pids:
-                    return True
-        return False
+        # Killed before its work began, it left no row to tell the process.
+        return any(
+            fault.pids
+            and claimed_at - AFTERMATH_S <= fault.began <= lost_at
+            and (not ran_in or ran_in[-1] in fault.pids)
+            for fault in self.faults
+        )
 
     def _measure_recovery(self) -> None:
         """Measure, for each try that a killed worker left, the time from the kill to the block's next start."""

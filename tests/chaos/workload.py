@@ -35,9 +35,9 @@ BATCH = 10
 Block = dict[str, Any]
 
 
-def work(block_id: str, *needs: str, ms: int = 80, fails: int = 0, **fields: Any) -> Block:
-    """Return a block that works for ``ms``, failing the first ``fails`` times (-1: always), and keeps the ledger."""
-    given: dict[str, Any] = {"ms": ms, "fails": fails, "output": fields.pop("output", {})}
+def work(block_id: str, *needs: str, ms: int = 80, fails: int = 0, dies: int = 0, **fields: Any) -> Block:
+    """Return a block that keeps the ledger; see ``ledger.Work``."""
+    given: dict[str, Any] = {"ms": ms, "fails": fails, "dies": dies, "output": fields.pop("output", {})}
     return {
         "blockId": block_id,
         "toolType": "USE_CASE",
@@ -54,7 +54,9 @@ def chain(length: int = 8) -> list[Block]:
 
 def diamond() -> list[Block]:
     first, last = work("first"), work("last", "left2", "right2", "middle2")
-    sides = [(work(f"{side}1", "first"), work(f"{side}2", f"{side}1")) for side in ("left", "right", "middle")]
+    sides = [
+        (work(f"{side}1", "first"), work(f"{side}2", f"{side}1")) for side in ("left", "right", "middle")
+    ]
     return [first, *(block for side in sides for block in side), last]
 
 
