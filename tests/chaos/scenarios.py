@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from tests.chaos.workload import Block, chain, work
 
-ASKING = {"humanInLoop": {"required": True}}
-
 
 @dataclass(frozen=True)
 class Scenario:
@@ -24,7 +22,9 @@ SCENARIOS = {
     "scattered": Scenario([work("split", ms=20), *PARTS]),
     "poked": Scenario(chain(8), poked=True),
     "poisoned": Scenario([work("poison", ms=20), work("never", "poison")], ends="FAILED"),
-    "approval": Scenario([work("before", ms=20), work("asks", "before", ms=20, **ASKING)]),
+    "approval": Scenario(
+        [work("before", ms=20), work("asks", "before", ms=20, humanInLoop={"required": True})]
+    ),
     "retries": Scenario([work("shaky", ms=20, fails=3), work("then", "shaky", ms=20)]),
     "dying": Scenario([work("dies", ms=20, dies=1), work("then", "dies", ms=20)]),
 }

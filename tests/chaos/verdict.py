@@ -92,9 +92,8 @@ class Judge:
         rows = BlockExecution.objects.select_related("execution").defer("input", "outcomes")
         self.rows = {row.pk: row for row in rows}
         self.events: dict[int, list[tuple[str, float]]] = defaultdict(list)
-        told = ExecutionEvent.objects.filter(type__in=TOLD).order_by("execution_id", "seq")
-        for row_id, kind, at in told.values_list("block_execution_id", "type", "created_at"):
-            self.events[row_id].append((kind, at.timestamp()))
+        for event in ExecutionEvent.objects.filter(type__in=TOLD).order_by("execution_id", "seq"):
+            self.events[event.block_execution_id or 0].append((event.type, event.created_at.timestamp()))
         with connection.cursor() as cursor:
             cursor.execute(TRIES)
             self.tries: dict[str, list[Try]] = defaultdict(list)

@@ -93,11 +93,11 @@ def retries() -> list[Block]:
 
 
 def approval() -> list[Block]:
-    asking = {"humanInLoop": {"required": True, "message": "May it go on?"}}
+    asking = {"required": True, "message": "May it go on?"}
     return [
         work("prepare"),
         work("check", "prepare"),
-        work("approve", "check", **asking),
+        work("approve", "check", humanInLoop=asking),
         work("beside", "prepare"),
         work("act", "approve"),
         work("report", "act", "beside"),
