@@ -66,6 +66,8 @@ class _Teller:
         if self.killer is None or not (now or elapsed - self._told > TELL_EVERY_S):
             return
         self._told = elapsed
+        if self._load.errors:
+            raise RuntimeError(self._load.errors[0])
         counts = self.killer.counts
         others = sum(counts.values()) - counts["kill"] - counts["redis"] - counts["postgres"]
         line = (
@@ -77,10 +79,12 @@ class _Teller:
 
 def _tell_verdict(verdict: Verdict) -> None:
     for name, value in verdict.document().items():
-        if name != "findings":
+        if name not in ("findings", "slow_recoveries"):
             _say(f"{name:>36}  {value}")
-    for finding in verdict.findings[:50]:
-        _say(f"! {finding}")
+    if not verdict.holds:
+        _say("A promise was not kept.")
+    for line in (*verdict.slow_recoveries, *verdict.findings[:50]):
+        _say(f"! {line}")
 
 
 def _say(line: str) -> None:

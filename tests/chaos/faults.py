@@ -88,11 +88,12 @@ class Killer:
         chance = random.Random(self.schedule.seed)
         kinds = self.schedule.kinds()
         pause_s = self.schedule.seconds / len(kinds)
-        due = time.monotonic()
         for kind in kinds:
-            due += pause_s * chance.uniform(0.5, 1.5)
+            # From the last one on, for one that was waited for must not be followed by a burst.
+            due = time.monotonic() + pause_s * chance.uniform(0.5, 1.5)
             self.pass_time(lambda at=due: time.monotonic() >= at)  # type: ignore[misc]
-            self.pass_time(lambda: persistently(count_active) >= self.least_active)
+            if not self.pass_time(lambda: persistently(count_active) >= self.least_active):
+                raise TimeoutError(f"there are not {self.least_active} runs under way")
             active = persistently(count_active)
             began = time.time()
             pids = self._do(kind, chance)
@@ -117,19 +118,23 @@ class Killer:
     def _do(self, kind: str, chance: random.Random) -> list[int]:
         match kind:
             case "child":
-                pid = chance.choice(self._victim("worker", chance).children())
+                _, children = self._victim("worker", chance)
+                pid = chance.choice(children)
                 os.kill(pid, signal.SIGKILL)
                 return [pid]
             case "parent":
-                return self.stack.kill_parent(self._victim("worker", chance).name)
+                process, _ = self._victim("worker", chance)
+                return self.stack.kill_parent(process.name)
             case "worker" | "control":
-                return self._signal_all(self._victim(kind, chance), signal.SIGKILL)
+                process, _ = self._victim(kind, chance)
+                return self._signal_all(process, signal.SIGKILL)
             case "stop":
-                victim = self._victim("worker", chance)
-                self._resume.append((time.monotonic() + STOPPED_S, victim.name))
-                return self._signal_all(victim, signal.SIGSTOP)
+                process, _ = self._victim("worker", chance)
+                self._resume.append((time.monotonic() + STOPPED_S, process.name))
+                return self._signal_all(process, signal.SIGSTOP)
             case "beat":
-                return self._signal_all(self._victim("beat", chance, children=False), signal.SIGKILL)
+                process, _ = self._victim("beat", chance)
+                return self._signal_all(process, signal.SIGKILL)
             case "redis":
                 self.stack.kill_redis()
             case "postgres":
@@ -143,20 +148,23 @@ class Killer:
                 raise ValueError(kind)
         return []
 
-    def _victim(self, role: str, chance: random.Random, *, children: bool = True) -> Process:
-        stopped = {name for _, name in self._resume}
+    def _victim(self, role: str, chance: random.Random) -> tuple[Process, list[int]]:
+        """Return a running process of a role and its children; of workers, one that has some."""
+        found: list[tuple[Process, list[int]]] = []
 
-        def fit() -> list[Process]:
-            return [
-                process
+        def any_fit() -> bool:
+            stopped = {name for _, name in self._resume}
+            fit = [
+                (process, process.children())
                 for name, process in sorted(self.stack.processes.items())
                 if name.startswith(role) and name not in stopped and process.is_running()
-                if process.children() or not children
             ]
+            found[:] = [(process, children) for process, children in fit if children or role == "beat"]
+            return bool(found)
 
-        if not self.pass_time(lambda: bool(fit()), VICTIM_WITHIN_S):
+        if not self.pass_time(any_fit, VICTIM_WITHIN_S):
             raise TimeoutError(f"no {role} came up to be killed")
-        return chance.choice(fit())
+        return chance.choice(found)
 
     @staticmethod
     def _signal_all(process: Process, number: signal.Signals) -> list[int]:

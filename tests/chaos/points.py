@@ -23,6 +23,7 @@ COMMITS = {
     "parking.retry_later": "retries",
     "parking.wake_retries": "retries",
     "parking.take_back": "dying",
+    "parking.begin_map": "map",
     "approvals.respond_to_approval": "approval",
 }
 PUBLISHES = {

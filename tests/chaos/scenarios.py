@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.chaos.workload import Block, chain, work
+from tests.chaos.workload import Block, chain, mapping, work
 
 
 @dataclass(frozen=True)
@@ -26,5 +26,6 @@ SCENARIOS = {
         [work("before", ms=20), work("asks", "before", ms=20, humanInLoop={"required": True})]
     ),
     "retries": Scenario([work("shaky", ms=20, fails=3), work("then", "shaky", ms=20)]),
+    "map": Scenario(mapping(3)),
     "dying": Scenario([work("dies", ms=20, dies=1), work("then", "dies", ms=20)]),
 }

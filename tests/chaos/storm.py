@@ -35,6 +35,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="workers beside the one with a wrong clock")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats a schedule")
     parser.add_argument("--report", type=Path, default=PROJECT_ROOT / "build" / "chaos.json")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of all processes")
     return parser.parse_args()
 
 
@@ -55,11 +56,11 @@ def main() -> int:
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(json.dumps(verdict.document(), indent=2) + "\n")
     sys.stdout.write(f"{options.report} written.\n")
-    if not verdict.holds:
-        sys.stdout.write(f"A promise was not kept. The logs are in {data_dir / 'logs'}.\n")
-        return 1
-    shutil.rmtree(data_dir, ignore_errors=True)
-    return 0
+    if not verdict.holds or options.keep:
+        sys.stdout.write(f"The logs are in {data_dir / 'logs'}.\n")
+    else:
+        shutil.rmtree(data_dir, ignore_errors=True)
+    return 0 if verdict.holds else 1
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from workflow_service.engine.states import ENDED_EXECUTION_STATUSES
 
 # After a gap without ticks no lease expires for two lease periods; a recovery meanwhile is a matter of that.
 GRACE_S = 2 * LEASE_S + 3
+SLOW_S = 10.0
 # A fault is over once processes are up again and have found their connections.
 AFTERMATH_S = 5.0
 TRIES = """
@@ -70,6 +71,7 @@ class Verdict:
     tries: int = 0
     reruns: int = 0
     rejected_results: int = 0
+    slow_recoveries: list[str] = field(default_factory=list)
     seconds: float = 0
     findings: list[str] = field(default_factory=list)
 
@@ -208,6 +210,11 @@ class Judge:
                     if took is not None:
                         gone = self._database_was_gone(fault.began, fault.began + took)
                         (disturbed if gone else calm).append(took)
+                        if took > SLOW_S and not gone:
+                            self.verdict.slow_recoveries.append(
+                                f"{row}: {took:.1f} s after {fault.kind} at {fault.began - self.faults[0].began:.1f}; "
+                                f"{[(kind, round(at - fault.began, 1)) for kind, at in self.events[row.pk]]}"
+                            )
         verdict = self.verdict
         verdict.recoveries, verdict.recoveries_while_database_gone = len(calm), len(disturbed)
         verdict.recovery_p99_s = quantile(calm, 0.99)

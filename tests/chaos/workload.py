@@ -105,6 +105,27 @@ def approval() -> list[Block]:
     ]
 
 
+def loop() -> list[Block]:
+    again = {"branches": [branch("n < 3", "enter"), branch(None, "report")]}
+    return [
+        work("begin", output={"n": 0}),
+        work("enter", "begin", ms=40),
+        work("work1", "enter", ms=40),
+        work("work2", "enter", ms=40),
+        work("count", "work1", "work2", output={"n": "${n + 1}"}, conditions=again),
+        {**work("report"), "dependencies": []},
+    ]
+
+
+def mapping(items: int = 6) -> list[Block]:
+    return [
+        work("give", output={"numbers": list(range(items))}),
+        work("each", "give", ms=40, fails=1, forEach="numbers", maxConcurrency=4),
+        work("all", "give", ms=40, forEach="numbers"),
+        work("report", "each", "all"),
+    ]
+
+
 def failing() -> list[Block]:
     return [*chain(7), work("breaks", "step6", fails=-1), work("never", "breaks")]
 
@@ -126,6 +147,8 @@ KINDS = (
     Kind("branches", branches, 3),
     Kind("retries", retries, 3),
     Kind("approval", approval, 3),
+    Kind("loop", loop, 3),
+    Kind("map", mapping, 3),
     Kind("failing", failing, 1, ends="FAILED"),
 )
 
