@@ -12,12 +12,12 @@ from tests.chaos import ledger
 from tests.chaos.faults import Killer, Schedule
 from tests.chaos.stack import CHILDREN, ChaosStack
 from tests.chaos.verdict import Judge, Verdict
-from tests.chaos.workload import Workload, count_active
+from tests.chaos.workload import Workload, count_active, count_blocks
 
 READY_TIMEOUT_S = 120.0
 DRAIN_TIMEOUT_S = 120.0
 TELL_EVERY_S = 5.0
-COLUMNS = ("seconds", "started", "active", "worker kills", "redis", "postgres", "other faults")
+COLUMNS = ("seconds", "started", "active", "queued", "running", "worker kills", "redis", "postgres", "other faults")
 
 
 def run(stack: ChaosStack, options: argparse.Namespace) -> Verdict:
@@ -72,6 +72,7 @@ class _Teller:
         others = sum(counts.values()) - counts["kill"] - counts["redis"] - counts["postgres"]
         line = (
             round(elapsed - self._began), len(self._load.accepted), persistently(count_active),
+            *persistently(count_blocks),
             counts["kill"], counts["redis"], counts["postgres"], others,
         )  # fmt: skip
         _say("  ".join(f"{value:>12}" for value in line))

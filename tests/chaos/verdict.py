@@ -212,7 +212,7 @@ class Judge:
                         (disturbed if gone else calm).append(took)
                         if took > SLOW_S and not gone:
                             self.verdict.slow_recoveries.append(
-                                f"{row}: {took:.1f} s after {fault.kind} at {fault.began - self.faults[0].began:.1f}; "
+                                f"{row}: {took:.1f} s after {fault.kind}, sent {row.sends} times more; "
                                 f"{[(kind, round(at - fault.began, 1)) for kind, at in self.events[row.pk]]}"
                             )
         verdict = self.verdict

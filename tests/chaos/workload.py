@@ -20,7 +20,7 @@ from django.utils import timezone
 from approvals_app.errors import ApprovalClosed
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
-from executions_app.models import Execution
+from executions_app.models import BlockExecution, Execution
 from executions_app.running import persistently
 from executions_app.services.executions import start_execution
 from templates_app.models import Template
@@ -243,6 +243,12 @@ class Workload:
 def count_active() -> int:
     """Return how many runs have not ended."""
     return Execution.objects.exclude(status__in=ENDED_EXECUTION_STATUSES).count()
+
+
+def count_blocks() -> tuple[int, int]:
+    """Return how many blocks wait for a worker, and how many are at work."""
+    found = [BlockExecution.objects.filter(status=status).count() for status in ("QUEUED", "RUNNING")]
+    return found[0], found[1]
 
 
 def pending_approvals(asked_before: datetime) -> list[str]:
