@@ -25,3 +25,45 @@ class IdempotencyConflict(WorkflowError):
     """The same Idempotency-Key was used before with another body."""
 
     code = "IDEMPOTENCY_CONFLICT"
+
+
+class ExecutionEnded(WorkflowError):
+    """The run has ended: it takes nothing any more."""
+
+    code = "EXECUTION_ENDED"
+
+
+class SignalRejected(WorkflowError):
+    """A signal's name or payload is not one that can be kept."""
+
+    code = "SIGNAL_REJECTED"
+
+
+class TooManySignals(WorkflowError):
+    """A run keeps as many signals that nobody waits for as it may."""
+
+    code = "TOO_MANY_SIGNALS"
+
+
+class CallbackNotFound(WorkflowError):
+    """A token that was never given to an agent."""
+
+    code = "CALLBACK_NOT_FOUND"
+
+
+class CallbackRejected(WorkflowError):
+    """What an agent called back cannot be kept."""
+
+    code = "CALLBACK_REJECTED"
+
+
+class CallbackUsed(WorkflowError):
+    """A piece of work is called back about once."""
+
+    code = "CALLBACK_USED"
+
+
+class CallbackExpired(WorkflowError):
+    """The block that an agent calls back about waits no more: it timed out, was cancelled or restarted, or is done."""
+
+    code = "CALLBACK_EXPIRED"

@@ -6,14 +6,13 @@ written is tried again until the database answers, and a result whose fence is o
 
 import json
 import logging
-import random
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
@@ -26,25 +25,30 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app.aftermath import follow_up
+from executions_app.agent_slots import give_back, hand_on, wait_for_slot
+from executions_app.block_rules import retry_decision, timeout_s
+from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
-from executions_app.handlers import Ask, BlockWork, human_gate
+from executions_app.handlers import Ask, BlockWork, Park, human_gate
 from executions_app.map_results import collect_map, map_output
-from executions_app.parking import begin_map, retry_later, take_back, wait_for_person
+from executions_app.models import BlockExecution
+from executions_app.parking import begin_map, park, retry_later, take_back
 from executions_app.progress import Claim
+from executions_app.services.callbacks import await_callback
+from executions_app.services.children import begin_child
 from executions_app.settlement import Error
 from executions_app.transaction import DATABASE_GONE
+from executions_app.waits import begin_wait
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Invocation, LogLine
+from workflow_service.agents.invocation import Accepted, Invocation, LogLine
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
-from workflow_service.engine.definition import Block, RetryPolicy
-from workflow_service.engine.retry import decide_retry
+from workflow_service.engine.definition import Block
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
-from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +77,9 @@ class BeginMap:
     items: list[JsonValue]
 
 
+Outcome = Result | RetryLater | Ask | Park | BeginMap
+
+
 class BlockTimeout(TimeoutError):
     """The block did not end within its timeout."""
 
@@ -86,6 +93,9 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
         hand_back(answer.orphans)
+    if answer.no_slot:
+        limit, agent_id = answer.no_slot
+        persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
     done, clean = 0, False
     try:
         done, clean = _run_in_place(answer.claim, worker, queue)
@@ -101,14 +111,27 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
     done, clean = 0, True
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
-        outcome = persistently(partial(work_on, claim))
-        continue_as = (worker, queue) if time.monotonic() < slice_ends else None
-        aftermath = persistently(partial(_write, claim, outcome, continue_as))
+        with agent_slot(claim):
+            outcome = persistently(partial(work_on, claim))
+            continue_as = (worker, queue) if time.monotonic() < slice_ends else None
+            aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
         follow_up(aftermath, claim.execution_id)
         claim = aftermath.claim
     return done, clean
+
+
+@contextmanager
+def agent_slot(claim: Claim) -> Iterator[None]:
+    """Give back the slot that a claim holds, if it holds one, when its work has stopped, whatever became of it."""
+    try:
+        yield
+    finally:
+        limit_id = claim.agent_limit_id
+        if limit_id is not None:
+            persistently(lambda: give_back(limit_id, claim.block_execution_id, claim.fence))
+            hand_on(limit_id)
 
 
 def hand_back(orphans: list[tuple[int, int, int]]) -> None:
@@ -137,7 +160,7 @@ def persistently(operation: Callable[[], T]) -> T:
             delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
 
 
-def work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
+def work_on(claim: Claim) -> Outcome:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
@@ -150,7 +173,7 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
         return Result(BlockStatus.FAILED, error=described)
 
 
-def _work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
+def _work_on(claim: Claim) -> Outcome:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
     logs: list[tuple[datetime, LogLine]] = []
@@ -165,18 +188,33 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
     extra: dict[str, JsonValue] = {}
     try:
         if block.asks_people:
-            answer = human_gate()(_block_work(claim, block))
-            if isinstance(answer, Ask):
-                return answer
-            extra = dict(answer.output_extra)
+            gate = human_gate()(_block_work(claim, block))
+            if isinstance(gate, Ask):
+                return gate
+            extra = dict(gate.output_extra)
             if not block.has_tool:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
-        output = _invoke(claim, block, logs)
+        answer = _do_work(claim, block, logs)
     except (ToolError, BlockTimeout) as error:
         return _failure(claim, block, compiled, tool_error_from(error), logs)
-    if extra and isinstance(output, dict):
-        output = {**extra, **output}
+    if isinstance(answer, Park):
+        return replace(answer, output_extra=extra)
+    if extra and isinstance(answer.output, dict):
+        return replace(answer, output={**extra, **answer.output})
+    return answer
+
+
+def _do_work(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> Result | Park:
+    match block.tool_type:
+        case ToolType.WAIT:
+            return begin_wait(_block_work(claim, block))
+        case ToolType.SUBWORKFLOW:
+            return begin_child(_block_work(claim, block))
+        case _:
+            output = _invoke(claim, block, logs)
+    if isinstance(output, Accepted):
+        return await_callback(block)
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
 
 
@@ -189,36 +227,46 @@ def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
     return BeginMap(block, items) if items else Result(BlockStatus.COMPLETED, output=map_output([]))
 
 
-def _write(
-    claim: Claim, outcome: Result | RetryLater | Ask | BeginMap, continue_as: tuple[UUID, str] | None
-) -> Aftermath:
+def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None) -> Aftermath:
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
         case RetryLater():
             return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
         case Ask():
-            return wait_for_person(claim, outcome.record)
+            return park(claim, waits_for=BlockExecution.WaitsFor.PERSON, record=outcome.record)
+        case Park():
+            return park(
+                claim,
+                waits_for=outcome.waits_for,
+                wait_key=outcome.wait_key,
+                due_in_s=outcome.due_in_s,
+                due_at=outcome.due_at,
+                event_data=outcome.event_data,
+                then=outcome.then,
+                output_extra=outcome.output_extra,
+            )
         case BeginMap():
             return begin_map(claim, outcome.block, outcome.items)
 
 
-def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
+def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue | Accepted:
     if block.tool_type is None or not isinstance(claim.input, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
-    timeout_s = (block.timeout or get_config().workflow_default_timeout_ms) / 1_000
+    allowed_s = timeout_s(block)
     invocation = Invocation(
         tool_type=block.tool_type,
         configuration=claim.input,
-        timeout_s=timeout_s,
+        timeout_s=allowed_s,
         idempotency_key=idempotency_key(claim, block),
         execution_id=claim.execution_public_id,
         block_id=block.block_id,
         workspace_id=workspace_public_id(claim.workspace_id),
         log=lambda line: logs.append((timezone.now(), line)),
+        callback_url=Try(claim.block_execution_id, claim.retries).url(claim.execution_public_id),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
-    with time_limit(timeout_s, grace_s):
+    with time_limit(allowed_s, grace_s):
         return invoke(invocation, tool_limits())
 
 
@@ -250,14 +298,13 @@ def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
 def _failure(
     claim: Claim, block: Block, compiled: CompiledVersion, error: ToolError, logs: Logs
 ) -> Result | RetryLater:
-    policy = block.retry_policy or compiled.definition.global_settings.default_retry_policy
     retry_after = error.details.get("retryAfterS")
-    decision = decide_retry(
-        policy or RetryPolicy(max_retries=get_config().workflow_retry_attempts),
+    decision = retry_decision(
+        block,
+        compiled,
         error_type=error.error_type,
         retryable=error.retryable,
         retries_so_far=claim.retries,
-        jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
         retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
     )
     described = _error(error.error_type, error.message, error.details, error.retryable, error.stack_trace)

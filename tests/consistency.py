@@ -32,7 +32,7 @@ def assert_consistent(execution: Execution) -> Execution:
         "slots": sum(row.holds_slot for row in rows),
         "ready": by_status[BlockStatus.READY],
         "waiting_for_people": sum(
-            row.status == BlockStatus.WAITING and row.waits_for in ("", "person") for row in rows
+            row.status == BlockStatus.WAITING and row.waits_for == "person" for row in rows
         ),
         "completed_blocks": _settled_as(current, BlockStatus.COMPLETED),
         "failed_blocks": _settled_as(current, BlockStatus.FAILED, BlockStatus.REJECTED),
@@ -50,6 +50,8 @@ def assert_consistent(execution: Execution) -> Execution:
     if execution.status in ENDED_EXECUTION_STATUSES:
         assert execution.active == 0
         assert execution.completed_at is not None
+    elif execution.held_back:
+        assert not rows, "a run that is held back has no blocks yet"
     else:
         assert execution.active > 0, "nothing is left to do and the run has not ended"
         assert execution.completed_at is None

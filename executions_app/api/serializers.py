@@ -12,6 +12,7 @@ from workflow_service.api_serializers import (
     PageQuery,
     QuerySerializer,
 )
+from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS
 from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
 
 MAX_WAIT_S = 30
@@ -34,6 +35,12 @@ class Notifications(CamelSerializer):
 class StartOptions(CamelSerializer):
     priority = serializers.ChoiceField(
         choices=_values(Priority), required=False, help_text="Not given: normal."
+    )
+    timeout = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_RUN_TIMEOUT_MS,
+        help_text="Milliseconds of active time that the run may take. Not given: what the template says.",
     )
     notifications = Notifications(required=False)
 
@@ -137,6 +144,9 @@ class BlockExecutionShape(CamelSerializer):
     output = JsonField(allow_null=True)
     error = JsonObjectField(allow_null=True)
     retry_count = serializers.IntegerField()
+    child_execution_id = serializers.CharField(
+        allow_null=True, help_text="The run that this block started and waits for, if it is a sub-workflow."
+    )
     human_interactions = HumanInteractionShape(many=True)
 
 
@@ -178,7 +188,9 @@ class ExecutionShape(ExecutionEntry):
 
     current_blocks = serializers.ListField(child=serializers.CharField())
     next_blocks = serializers.ListField(child=serializers.CharField())
-    blocked_blocks = serializers.ListField(child=serializers.CharField(), help_text="Waiting for a person.")
+    blocked_blocks = serializers.ListField(
+        child=serializers.CharField(), help_text="Waiting: for a person, a time, …"
+    )
     completed_blocks = serializers.ListField(child=serializers.CharField())
     failed_blocks = serializers.ListField(child=serializers.CharField())
     skipped_blocks = serializers.ListField(child=serializers.CharField())
@@ -187,6 +199,9 @@ class ExecutionShape(ExecutionEntry):
     options = JsonObjectField()
     global_context = JsonObjectField()
     error = JsonObjectField(allow_null=True)
+    parent_execution_id = serializers.CharField(
+        allow_null=True, help_text="The run of which this one is a sub-workflow."
+    )
     recovery_points = serializers.ListField(child=JsonObjectField())
     metrics = ExecutionMetrics()
     event_seq = serializers.IntegerField(help_text="Number of the newest event.")

@@ -2,6 +2,7 @@ from django.urls import path
 
 from executions_app.api.block_views import BlockRunsView
 from executions_app.api.views import EventsView, ExecutionsView, ExecutionView, LogsView
+from executions_app.api.wait_views import CallbackView, SignalView
 
 urlpatterns = [
     path("executions", ExecutionsView.as_view(), name="executions"),
@@ -9,4 +10,6 @@ urlpatterns = [
     path("executions/<slug:execution_id>/blocks", BlockRunsView.as_view(), name="execution-blocks"),
     path("executions/<slug:execution_id>/logs", LogsView.as_view(), name="execution-logs"),
     path("executions/<slug:execution_id>/events", EventsView.as_view(), name="execution-events"),
+    path("callbacks/<str:token>", CallbackView.as_view(), name="callback"),
+    path("executions/<slug:execution_id>/signals/<str:name>", SignalView.as_view(), name="execution-signals"),
 ]

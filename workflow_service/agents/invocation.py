@@ -56,3 +56,9 @@ class Invocation:
     block_id: str
     workspace_id: str
     log: Callable[[LogLine], None]
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a tool answers whose agent has accepted the work, and will call ``callback_url`` when it is done."""
