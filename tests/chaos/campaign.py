@@ -17,7 +17,17 @@ from tests.chaos.workload import Workload, count_active, count_blocks
 READY_TIMEOUT_S = 120.0
 DRAIN_TIMEOUT_S = 120.0
 TELL_EVERY_S = 5.0
-COLUMNS = ("seconds", "started", "active", "queued", "running", "worker kills", "redis", "postgres", "other faults")
+COLUMNS = (
+    "seconds",
+    "started",
+    "active",
+    "queued",
+    "running",
+    "worker kills",
+    "redis",
+    "postgres",
+    "other faults",
+)
 
 
 def run(stack: ChaosStack, options: argparse.Namespace) -> Verdict:

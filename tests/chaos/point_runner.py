@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.stack import BEAT_COMMAND, ChaosStack, control_command, worker_command
+from tests.misbehaving_server import misbehaving_server
 
 MODULES = "tests.chaos.ledger,tests.chaos.poison"
 
@@ -19,13 +20,16 @@ def main() -> None:
     data_dir = Path(tempfile.mkdtemp(prefix="workflow-service-points-"))
     armed = data_dir / "points" / "armed"
     armed.parent.mkdir()
-    with ChaosStack(data_dir, {"USE_CASE_MODULES": MODULES, "CRASH_POINTS": str(armed)}) as stack:
+    environment = {"USE_CASE_MODULES": MODULES, "CRASH_POINTS": str(armed), "EGRESS_ALLOW": "127.0.0.1"}
+    with misbehaving_server() as agent, ChaosStack(data_dir, environment) as stack:
         stack.set_django_up()
         stack.add("worker", worker_command("worker"))
         stack.add("control", control_command("control"))
         stack.add("beat", BEAT_COMMAND)
         # Only now is there a database for what imports models.
-        cases = importlib.import_module("tests.chaos.point_cases").Cases(stack, armed)
+        cases = importlib.import_module("tests.chaos.point_cases").Cases(
+            stack, armed, agent.url("/status/202")
+        )
         cases.wait_ready()
         for line in sys.stdin:
             sys.stdout.write(cases.try_point(line.strip()) + "\n")

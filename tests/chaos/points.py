@@ -1,7 +1,7 @@
 """The points at which a process is killed, and the scenario that reaches each of them.
 
-A new transaction of the engine is found in the sources and must be added to ``COMMITS`` (or to ``NEVER_COMMIT``), a
-new message to ``PUBLISHES``; a test says so until it is.
+A new transaction of the engine is found in the sources and must be added to ``COMMITS`` (or, with the reason, to
+``NOT_TRIED``), a new message to ``PUBLISHES``; a test says so until it is.
 """
 
 import ast
@@ -19,11 +19,18 @@ COMMITS = {
     "finishing.finish": "chain",
     "finishing.settle_batch": "poked",
     "finishing.fail_poison_row": "poisoned",
-    "parking.wait_for_person": "approval",
+    "parking.park": "naps",
     "parking.retry_later": "retries",
     "parking.wake_retries": "retries",
     "parking.take_back": "dying",
     "parking.begin_map": "map",
+    "waits.fire_due": "naps",
+    "signals.send_signal": "signalled",
+    "callbacks.take_callback": "callback",
+    "deadlines.time_out_run": "late",
+    "admission.admit_one": "one-run",
+    "agent_slots.put_aside": "one-call",
+    "agent_slots.wake": "one-call",
     "approvals.respond_to_approval": "approval",
 }
 PUBLISHES = {
@@ -34,8 +41,11 @@ PUBLISHES = {
     "execution.hint": "chain",
     "approval.hint": "approval",
 }
-# They only read.
-NEVER_COMMIT = {"gate.message_of"}
+# Which scenarios do not try, and why.
+NOT_TRIED = {
+    "gate.message_of": "it only reads",
+    "children.report_ended_children": "a child tells its end itself, in finishing.finish",
+}
 
 SIDES = ("before", "after")
 POINTS = {

@@ -159,7 +159,7 @@ class Judge:
             kinds = Counter(kind for kind, _ in self.events[row.pk])
             if kinds["block_completed"] > 1:
                 self._find("double_completions", f"{row} was completed {kinds['block_completed']} times")
-            tries = self.tries.get(self._key_of(row), [])
+            tries = self.tries.get(key_of(row), [])
             if row.status == "COMPLETED" and tries and all(found.outcome != "done" for found in tries):
                 self._find("lost", f"{row} is COMPLETED and its work was never done")
             extra = len(tries) - 1 - kinds["block_retrying"]
@@ -170,13 +170,9 @@ class Judge:
                 if not self._explained(row, tries, lost_at):
                     self._find("unexplained_reruns", f"{row} was lost at {lost_at:.1f} and no fault hit it")
             self.verdict.rejected_results += max(0, sum(found.outcome == "done" for found in tries) - 1)
-        known = {self._key_of(row) for row in self.rows.values()}
+        known = {key_of(row) for row in self.rows.values()}
         for key in self.tries.keys() - known:
             self._find("unexplained_reruns", f"the ledger has {key}, which is no block's")
-
-    @staticmethod
-    def _key_of(row: BlockExecution) -> str:
-        return f"{row.execution.public_id}:{row.scope_id}:{row.block_id}:{row.item_index}:{row.generation}"
 
     def _explained(self, row: BlockExecution, tries: Sequence[Try], lost_at: float) -> bool:
         """Say whether a fault accounts for a block's loss: one that hit its process, or the database."""
@@ -198,7 +194,7 @@ class Judge:
         calm: list[float] = []
         disturbed: list[float] = []
         by_pid: dict[int, list[tuple[Try, BlockExecution]]] = defaultdict(list)
-        row_of = {self._key_of(row): row for row in self.rows.values()}
+        row_of = {key_of(row): row for row in self.rows.values()}
         for key, tries in self.tries.items():
             for found in tries:
                 if key in row_of:
@@ -232,6 +228,11 @@ class Judge:
 
     def _database_was_gone(self, start: float, end: float) -> bool:
         return any(began <= end and ended + GRACE_S >= start for began, ended in self.database_gone)
+
+
+def key_of(row: BlockExecution) -> str:
+    """Return the idempotency key of a block's work, by which the ledger knows it."""
+    return f"{row.execution.public_id}:{row.scope_id}:{row.block_id}:{row.item_index}:{row.generation}"
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:

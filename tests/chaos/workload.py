@@ -15,21 +15,27 @@ from functools import partial
 from typing import Any
 
 from django.db import connection
-from django.utils import timezone
 
 from approvals_app.errors import ApprovalClosed
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
+from executions_app.errors import ExecutionEnded
 from executions_app.models import BlockExecution, Execution
 from executions_app.running import persistently
 from executions_app.services.executions import start_execution
+from executions_app.services.signals import send_signal
+from executions_app.transaction import database_now
 from templates_app.models import Template
 from tests.factories import branch, make_template, make_user, make_workspace
 from workflow_service.accounts.models import Role, User, Workspace
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ApprovalStatus
 
 POLL_S = 0.1
-ANSWER_AFTER_S = 2.0
+ANSWER_AFTER_S = 10.0
+NAP_MS = 8_000
+SIGNAL = "go"
+# The public id of the template that others call.
+CHILD = "tpl_storm_child"
 BATCH = 10
 
 Block = dict[str, Any]
@@ -43,26 +49,44 @@ def work(block_id: str, *needs: str, ms: int = 80, fails: int = 0, dies: int = 0
         "toolType": "USE_CASE",
         "configuration": {"useCase": "chaos.work", "input": given},
         "dependencies": list(needs),
-        "retryPolicy": {"maxRetries": 5, "baseDelay": 200},
+        "retryPolicy": {"maxRetries": 5, "baseDelay": 500},
         **fields,
     }
+
+
+def nap(block_id: str, *needs: str, ms: int = NAP_MS) -> Block:
+    """Return a block that waits for ``ms``, so that many runs are under way and few wait for a worker."""
+    return {
+        "blockId": block_id,
+        "toolType": "WAIT",
+        "configuration": {"duration": ms},
+        "dependencies": list(needs),
+    }
+
+
+def await_signal(block_id: str, *needs: str) -> Block:
+    return {**nap(block_id, *needs), "configuration": {"signal": SIGNAL}}
 
 
 def chain(length: int = 8) -> list[Block]:
     return [work(f"step{n}", *([f"step{n - 1}"] if n else [])) for n in range(length)]
 
 
+def resting() -> list[Block]:
+    return [*chain(4), nap("rest", "step3"), work("on", "rest"), work("done", "on")]
+
+
 def diamond() -> list[Block]:
-    first, last = work("first"), work("last", "left2", "right2", "middle2")
+    first, last = work("first"), work("last", "left2", "right2", "middle2", "rest")
     sides = [
         (work(f"{side}1", "first"), work(f"{side}2", f"{side}1")) for side in ("left", "right", "middle")
     ]
-    return [first, *(block for side in sides for block in side), last]
+    return [first, *(block for side in sides for block in side), nap("rest", "first"), last]
 
 
 def fan_out() -> list[Block]:
     parts = [work(f"part{n}", "split", ms=40 + 20 * n) for n in range(8)]
-    return [work("split"), *parts, work("join", *(part["blockId"] for part in parts))]
+    return [nap("rest"), work("split", "rest"), *parts, work("join", *(part["blockId"] for part in parts))]
 
 
 def branches() -> list[Block]:
@@ -77,7 +101,8 @@ def branches() -> list[Block]:
         for way in ("high", "low")
     ]
     merge = work("merge", "high3", "low3")
-    return [work("before"), chosen, *ways[0], *ways[1], merge, work("after", "merge"), work("end1", "after")]
+    after = [nap("rest", "merge"), work("after", "rest"), work("done", "after")]
+    return [work("before"), chosen, *ways[0], *ways[1], merge, *after]
 
 
 def retries() -> list[Block]:
@@ -88,7 +113,8 @@ def retries() -> list[Block]:
         work("steady", "begin"),
         work("meet", "shaky1", "shaky2", "steady"),
         work("shaky3", "meet", fails=1),
-        work("done", "shaky3"),
+        nap("rest", "shaky3"),
+        work("done", "rest"),
     ]
 
 
@@ -99,7 +125,7 @@ def approval() -> list[Block]:
         work("check", "prepare"),
         work("approve", "check", humanInLoop=asking),
         work("beside", "prepare"),
-        work("act", "approve"),
+        work("act", "approve", ms=30),
         work("report", "act", "beside"),
         work("archive", "report"),
     ]
@@ -114,6 +140,7 @@ def loop() -> list[Block]:
         work("work2", "enter", ms=40),
         work("count", "work1", "work2", output={"n": "${n + 1}"}, conditions=again),
         {**work("report"), "dependencies": []},
+        nap("rest", "report"),
     ]
 
 
@@ -126,8 +153,40 @@ def mapping(items: int = 6) -> list[Block]:
     ]
 
 
+def mapping_and_rest() -> list[Block]:
+    return [*mapping(), nap("rest", "report")]
+
+
+def signalled() -> list[Block]:
+    return [
+        *chain(4),
+        await_signal("ready", "step3"),
+        nap("rest", "step1"),
+        work("act", "ready", "rest"),
+        work("done", "act"),
+    ]
+
+
+def calling() -> list[Block]:
+    call = {"toolType": "SUBWORKFLOW", "configuration": {"template": CHILD, "input": {}}}
+    calls = [{"blockId": f"call{n}", "dependencies": ["prepare"], **call} for n in range(2)]
+    return [
+        work("begin"),
+        work("prepare", "begin"),
+        *calls,
+        work("use", "call0", "call1"),
+        *(work(f"then{n}", f"then{n - 1}" if n else "use") for n in range(2)),
+    ]
+
+
 def failing() -> list[Block]:
-    return [*chain(7), work("breaks", "step6", fails=-1), work("never", "breaks")]
+    return [
+        nap("rest"),
+        work("step", "rest"),
+        *chain(7),
+        work("breaks", "step6", fails=-1),
+        work("never", "breaks"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -141,14 +200,16 @@ class Kind:
 
 
 KINDS = (
-    Kind("chain", chain, 3),
+    Kind("chain", resting, 3),
     Kind("diamond", diamond, 3),
     Kind("fan-out", fan_out, 3),
     Kind("branches", branches, 3),
     Kind("retries", retries, 3),
     Kind("approval", approval, 3),
     Kind("loop", loop, 3),
-    Kind("map", mapping, 3),
+    Kind("map", mapping_and_rest, 3),
+    Kind("signal", signalled, 3),
+    Kind("sub-workflow", calling, 3),
     Kind("failing", failing, 1, ends="FAILED"),
 )
 
@@ -169,10 +230,12 @@ class Workload:
         self._templates: dict[str, Template] = {
             kind.name: make_template(kind.blocks(), workspace=self._workspace) for kind in KINDS
         }
+        child = make_template([*chain(2), nap("rest", "step1")], workspace=self._workspace)
+        Template.objects.filter(pk=child.pk).update(public_id=CHILD)
         self._enough, self._over = threading.Event(), threading.Event()
         self._threads = [
             threading.Thread(target=self._guarded, args=(loop,), daemon=True)
-            for loop in (self._start_runs, self._answer_approvals)
+            for loop in (self._start_runs, self._answer_people)
         ]
 
     def begin(self) -> None:
@@ -227,12 +290,14 @@ class Workload:
         persistently(start)
         self.accepted[key] = kind
 
-    def _answer_approvals(self) -> None:
+    def _answer_people(self) -> None:
         chance = random.Random(self.seed)
         while not self._over.wait(POLL_S):
-            asked_before = timezone.now() - timedelta(seconds=ANSWER_AFTER_S * chance.random())
-            for approval_id in persistently(partial(pending_approvals, asked_before)):
+            before = persistently(database_now) - timedelta(seconds=ANSWER_AFTER_S * chance.random())
+            for approval_id in persistently(partial(pending_approvals, before)):
                 persistently(partial(self._approve, approval_id))
+            for row in persistently(partial(waiting_for_signal, before)):
+                persistently(partial(_signal, row))
 
     def _approve(self, approval_id: str) -> None:
         # Its run may have ended since it was listed.
@@ -240,15 +305,25 @@ class Workload:
             respond_to_approval(approval_id=approval_id, actor=self._approver, approved=True, source="api")
 
 
+def _signal(row: BlockExecution) -> None:
+    with contextlib.suppress(ExecutionEnded):
+        send_signal(execution=row.execution, name=SIGNAL, payload=None, idempotency_key=f"answer-{row.pk}")
+
+
 def count_active() -> int:
-    """Return how many runs have not ended."""
-    return Execution.objects.exclude(status__in=ENDED_EXECUTION_STATUSES).count()
+    """Return how many runs have not ended, those that others started not counted."""
+    return Execution.objects.filter(parent=None).exclude(status__in=ENDED_EXECUTION_STATUSES).count()
 
 
 def count_blocks() -> tuple[int, int]:
     """Return how many blocks wait for a worker, and how many are at work."""
     found = [BlockExecution.objects.filter(status=status).count() for status in ("QUEUED", "RUNNING")]
     return found[0], found[1]
+
+
+def waiting_for_signal(asked_before: datetime) -> list[BlockExecution]:
+    rows = BlockExecution.objects.filter(status="WAITING", waits_for="signal", started_at__lt=asked_before)
+    return list(rows.select_related("execution"))
 
 
 def pending_approvals(asked_before: datetime) -> list[str]:
