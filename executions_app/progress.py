@@ -244,7 +244,9 @@ class Progress:
         if run.compensating:
             new = ExecutionStatus.RECOVERING
         if new is not run.status:
-            if waits:
+            if new is ExecutionStatus.RECOVERING:
+                self.journal.event("execution_recovering")
+            elif waits:
                 self.journal.event("execution_waiting")
             self._become(new)
 
