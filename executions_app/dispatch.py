@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from executions_app.crash_points import reach
 from executions_app.finishing import Aftermath
 from executions_app.journal import Join, Queued
+from executions_app.log_lines import write_to_process_log
 
 logger = logging.getLogger(__name__)
 # By name: the tasks stand above this module, and call what calls it.
@@ -38,7 +39,8 @@ _broker_rests_until = 0.0
 
 
 def send_aftermath(aftermath: Aftermath, execution_id: int) -> None:
-    """Send what a transaction left to be sent: its queued blocks, and the news for listeners."""
+    """Send what a transaction left to be sent: its log lines, its queued blocks, the news for listeners."""
+    write_to_process_log(aftermath.announcements)
     if aftermath.queued:
         send_blocks(execution_id, aftermath.execution_public_id, aftermath.queued)
     if aftermath.event_seq is not None:

@@ -4,7 +4,7 @@ Event numbers are given out here, under the execution's lock: gapless, in the or
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -112,6 +112,16 @@ class Queued:
     join: Join | None
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A line for the process's log once the transaction is committed; ``event`` is its name for machines."""
+
+    level: str
+    event: str
+    message: str
+    fields: Mapping[str, Any]
+
+
 class Journal:
     """Collects rows for one locked run. ``flush`` sends them; then ``queued`` lists what must be sent to workers."""
 
@@ -128,6 +138,7 @@ class Journal:
         self._to_send: dict[Key, Join | None] = {}
         self._written: psycopg.Cursor[Any] | None = None
         self._queued: list[Queued] = []
+        self.announcements: list[Announcement] = []
 
     def node(
         self,
@@ -255,6 +266,19 @@ class Journal:
                 "created_at": at or self._run.now,
             }
         )
+
+    def list_event(
+        self,
+        type: str,
+        blocks: Sequence[str],
+        place: Place,
+        *,
+        items: Sequence[int] = (),
+        **data: JsonValue,
+    ) -> None:
+        """Append one event about many rows: nodes of one place, or ``items`` of the map in ``place``'s scope."""
+        where = {"scope": place.scope, "items": list(items)} if items else place_data("", place)
+        self.event(type, data={"blocks": list(blocks), **data, **where})
 
     def block_event(self, type: str, row: Any, at: datetime | None, data: Mapping[str, JsonValue]) -> None:
         """Append an event about a block row."""

@@ -5,16 +5,24 @@ are read. ``BEGIN`` and ``COMMIT`` are statements of the same pipeline. Each sta
 COMMITTED), so what follows the lock of the execution row sees everything committed before the lock was given.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from django.db import Error as DjangoDatabaseError
 from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg.rows import namedtuple_row
 
 from executions_app.crash_points import opener, reach
+
+logger = logging.getLogger(__name__)
+
+DATABASE_RETRY_MAX_S = 2.0
+T = TypeVar("T")
 
 # The server is gone or would not wait: what was asked is to be asked again, unlike a statement that is wrong.
 DATABASE_GONE = (
@@ -103,3 +111,22 @@ def forget_broken_connection() -> None:
     raw = connection.connection
     if raw is not None and raw.closed and not connection.in_atomic_block:
         connection.close()
+
+
+def persistently(operation: Callable[[], T]) -> T:
+    """Call ``operation`` until the database answers; used where a result must not be lost.
+
+    A commit whose answer was lost is repeated and finds its fence outdated, so repeating is harmless.
+    """
+    delay_s = 0.05
+    while True:
+        try:
+            return operation()
+        except DATABASE_GONE as error:
+            logger.warning("the database did not answer, trying again in %.1f s: %s", delay_s, error)
+            try:
+                connection.close()
+            except DjangoDatabaseError:
+                logger.debug("the broken connection could not be closed")
+            time.sleep(delay_s)
+            delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)

@@ -5,7 +5,7 @@ waits for a child that does not exist, nor two children of one wait. Its end fin
 (``results.report_to_parent``); what a crash left out the sweeper makes good.
 """
 
-import logging
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from django.db import connection
 
 from executions_app.aftermath import follow_up
 from executions_app.errors import InputRejected, TemplateNotRunnable
-from executions_app.finishing import Aftermath
+from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
 from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution, Execution, new_execution_id
 from executions_app.results import report_to_parent
@@ -23,14 +23,12 @@ from executions_app.services.executions import NewRun, begin_run, check_input, c
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
 from templates_app.errors import TemplateNotFound, VersionNotFound
-from templates_app.plans import CompiledVersion
+from templates_app.plans import CompiledVersion, compiled_version
 from templates_app.selectors import get_template, get_version
 from workflow_service.agents.configuration import read_configuration
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.waits import SubworkflowConfiguration
-from workflow_service.engine.states import ErrorType, ExecutionStatus
-
-logger = logging.getLogger(__name__)
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType, ExecutionStatus
 
 MAX_DEPTH = 10
 WAITS_FOR = BlockExecution.WaitsFor.CHILD
@@ -43,7 +41,7 @@ DETACH_FAILED = """
 """
 UNREPORTED = """
     SELECT e.id FROM executions_app_blockexecution b JOIN executions_app_execution e ON e.public_id = b.wait_key
-    WHERE b.status = 'WAITING' AND b.waits_for = 'child' AND b.waits_for IN ('signal', 'child')
+    WHERE b.status = 'WAITING' AND b.waits_for = 'child'
         AND e.parent_block_execution_id = b.id AND e.status IN ('COMPLETED', 'FAILED', 'CANCELLED') LIMIT 200
 """
 # One that was restarted on its own after its parent had ended goes on: somebody wanted that.
@@ -53,7 +51,7 @@ UNWANTED = """
     JOIN executions_app_execution p ON p.id = c.parent_id
     WHERE c.parent_id IS NOT NULL AND c.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
         AND (b.superseded OR b.status IN ('COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED'))
-        AND (c.generation = 1 OR p.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')) LIMIT 200
+        AND NOT c.failing AND (c.generation = 1 OR p.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')) LIMIT 200
 """
 
 
@@ -143,6 +141,30 @@ def report_ended_children() -> None:
         if parent is not None:
             parent_id, public_id = parent
             follow_up(Aftermath(execution_public_id=public_id, unsettled=True), parent_id)
+
+
+def stop_unwanted_children() -> None:
+    """Stop children whose block waits for them no more: it timed out or was cancelled; a step of the sweeper."""
+    for child_id in _ids(UNWANTED):
+        follow_up(_stop(child_id), child_id)
+
+
+def _stop(child_id: int) -> Aftermath:
+    """Let nothing of a child begin any more; it ends when what is at work in it has."""
+    with command_transaction() as tx:
+        run = lock_run(tx, child_id)
+        if run is None or run.failing or run.status in ENDED_EXECUTION_STATUSES:
+            return Aftermath()
+        message = "the block that started this run waits for it no more"
+        settler = Settler(tx, run, compiled_version(run.version_id))
+        run.failing = True
+        run.unhandled_failures += 1
+        run.error = json.dumps({"type": ErrorType.CHILD_CANCELLED, "message": message, "retryable": False})
+        settler.journal.event("execution_unwanted", data={"reason": message})
+        settler.journal.log("WARNING", f"Workflow {run.public_id}: {message}")
+        aftermath = conclude_locked(settler)
+    aftermath.unsettled = any_unsettled(child_id)
+    return aftermath
 
 
 def _ids(statement: str) -> list[int]:

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
 from executions_app.aftermath import follow_up
 from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
@@ -133,6 +134,7 @@ def begin_run(
             **(data or {}),
         },
     )
+    log_lines.execution_started(settler.journal, run, execution.template.public_id)
     if run.status is ExecutionStatus.PAUSED:
         settler.journal.event("execution_paused", data={"reason": "the run that it is a part of is paused"})
     if execution.parent_id is None:

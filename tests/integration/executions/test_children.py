@@ -13,6 +13,7 @@ from executions_app.models import BlockExecution, BlockOutput, Execution, Execut
 from executions_app.progress import Claim
 from executions_app.running import _write, work_on
 from executions_app.selectors import children_of
+from executions_app.services.signals import send_signal
 from executions_app.sweeper import sweep
 from executions_app.worker_identity import worker_id
 from templates_app.models import Template
@@ -210,6 +211,35 @@ def test_a_child_that_takes_too_long_fails_its_block() -> None:
     assert execution.status == "FAILED"
     assert execution.error is not None
     assert execution.error["type"] == "TIMEOUT_ERROR"
+
+
+def test_what_a_failing_run_started_is_stopped_however_deep() -> None:
+    innermost = make_template([wait_block(signal="never")])
+    child = make_template([calls(innermost), noop("b")], workspace=innermost.workspace)
+    gate = wait_block("gate", signal="go")
+    breaks = BREAKS | {"dependencies": ["gate"]}
+    execution = go_on(start(parent_of(child, gate, breaks)))
+    inner = child_of(execution)
+    assert_waits(inner, "call")
+    assert_waits(child_of(inner))
+    send_signal(execution=execution, name="go", payload=None)
+    execution = go_on(execution)
+    assert execution.status == "FAILED"
+    assert statuses(execution) == {"call": "CANCELLED", "gate": "COMPLETED", "breaks": "FAILED"}
+    sweep()
+    sweep()
+    for run in (child_of(execution), child_of(inner)):
+        assert run.status in ("FAILED", "CANCELLED")
+        assert set(statuses(run).values()) <= {"CANCELLED", "COMPLETED"}
+        assert_consistent(run)
+
+
+def test_a_child_whose_block_timed_out_is_stopped() -> None:
+    child = make_template([wait_block(signal="never")])
+    execution = let_time_pass(go_on(start(parent_of(child, timeout=5_000))))
+    assert execution.status == "FAILED"
+    sweep()
+    assert child_of(execution).status in ("FAILED", "CANCELLED")
 
 
 @pytest.mark.parametrize(

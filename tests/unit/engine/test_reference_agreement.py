@@ -101,9 +101,13 @@ def test_ends_alike_in_any_order(seed: int) -> None:
     assert first.outcome() == second.outcome()
 
 
-@pytest.mark.parametrize("module", [areas, conditions, graph, interpreter, script], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [areas, conditions, graph, interpreter, script], ids=lambda module: module.__name__
+)
 def test_the_interpreter_stands_alone(module: ModuleType) -> None:
-    imported = [line for line in inspect.getsource(module).splitlines() if line.startswith(("import", "from"))]
+    imported = [
+        line for line in inspect.getsource(module).splitlines() if line.startswith(("import", "from"))
+    ]
     assert imported
     assert not [line for line in imported if "workflow_service" in line or "django" in line]
 
