@@ -35,7 +35,7 @@ def run(stack: ChaosStack, options: argparse.Namespace) -> Verdict:
     with connection.cursor() as cursor:
         cursor.execute(ledger.SCHEMA)
     began = time.monotonic()
-    load = Workload(options.seed, options.runs, options.active)
+    load = Workload(options.seed, options.runs, options.active, round(options.rest * 1_000))
     schedule = Schedule(
         options.seed, options.seconds, options.kills, options.redis, options.postgres, options.others
     )
