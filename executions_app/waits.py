@@ -16,7 +16,8 @@ from pydantic import JsonValue
 from executions_app.finishing import Aftermath, Result, any_unsettled, conclude_locked
 from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution
-from executions_app.results import Error, complete_wait, fail_wait
+from executions_app.recovering import read_block, recover_block
+from executions_app.results import Error, complete_wait
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
@@ -101,16 +102,26 @@ def _fire(settler: Settler, row: Any) -> None:
         case WaitsFor.SIGNAL if json.loads(row.input).get("onTimeout") == "continue":
             complete_wait(tx, row, _signal_output(row.wait_key, None, timed_out=True))
         case WaitsFor.SIGNAL:
-            fail_wait(tx, row, timed_out(f"the signal '{row.wait_key}' did not come {within}"))
+            recover_wait(settler, row, timed_out(f"the signal '{row.wait_key}' did not come {within}"))
         case WaitsFor.CALLBACK:
-            fail_wait(tx, row, timed_out(f"the agent accepted the work and did not call back {within}"))
+            recover_wait(
+                settler,
+                row,
+                timed_out(f"the agent accepted the work and did not call back {within}", retryable=True),
+            )
         case WaitsFor.CHILD:
-            fail_wait(tx, row, timed_out(f"the sub-workflow {row.wait_key} did not end {within}"))
+            recover_wait(settler, row, timed_out(f"the sub-workflow {row.wait_key} did not end {within}"))
 
 
-def timed_out(message: str) -> Error:
+def recover_wait(settler: Settler, row: Any, error: Error) -> None:
+    """Do about a block that waited for nothing what its policy says; it may be tried again."""
+    waiting = read_block(settler.tx, settler.run.id, row.id)
+    recover_block(settler, waiting, error)
+
+
+def timed_out(message: str, *, retryable: bool = False) -> Error:
     """Return the error of a wait that was too long."""
-    return {"type": ErrorType.TIMEOUT_ERROR, "message": message, "details": {}, "retryable": False}
+    return {"type": ErrorType.TIMEOUT_ERROR, "message": message, "details": {}, "retryable": retryable}
 
 
 def _take_kept_signal(name: str, settler: Settler, row: Any) -> tuple[()]:

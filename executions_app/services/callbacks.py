@@ -17,10 +17,11 @@ from executions_app.errors import CallbackExpired, CallbackNotFound, CallbackRej
 from executions_app.finishing import any_unsettled, conclude_locked
 from executions_app.handlers import Park
 from executions_app.models import BlockExecution, Callback
-from executions_app.results import Error, complete_wait, fail_wait
+from executions_app.results import Error, complete_wait
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
+from executions_app.waits import recover_wait
 from templates_app.plans import compiled_version
 from workflow_service.agents.api_answers import called_back_output
 from workflow_service.agents.configuration import ApiConfiguration, read_configuration
@@ -122,11 +123,14 @@ def _take_kept(settler: Settler, row: Any) -> tuple[()]:
 def _consume(settler: Settler, row: Any) -> bool:
     """Finish a waiting row with what its agent called back, if it did.
 
-    The result of an earlier try counts, as it is the same work; its failure does not: that is why there was a retry.
+    The result of an earlier try counts while it is the same work; its failure does not: that is why it is tried again.
     """
     callback = (
         Callback.objects.filter(block_execution_id=row.id, consumed_at=None)
-        .filter(Q(error__isnull=True) | Q(attempt=F("block_execution__retries")))
+        .filter(
+            Q(attempt=F("block_execution__recoveries"))
+            | Q(error__isnull=True, block_execution__stand_in="", block_execution__variant=0)
+        )
         .order_by("id")
         .first()
     )
@@ -134,7 +138,7 @@ def _consume(settler: Settler, row: Any) -> bool:
         return False
     Callback.objects.filter(pk=callback.pk).update(consumed_at=settler.run.now)
     if callback.error is not None:
-        fail_wait(settler.tx, row, callback.error)
+        recover_wait(settler, row, callback.error)
         return True
     configuration = BlockExecution.objects.values_list("input", flat=True).get(pk=row.id)
     try:
@@ -142,7 +146,7 @@ def _consume(settler: Settler, row: Any) -> bool:
         output = called_back_output(given, callback.output)
     except ToolError as error:
         described: Error = {"type": error.error_type, "message": error.message, "details": error.details}
-        fail_wait(settler.tx, row, {**described, "retryable": False})
+        recover_wait(settler, row, {**described, "retryable": False})
     else:
         complete_wait(settler.tx, row, output)
     return True
