@@ -102,6 +102,11 @@ def recover_block(settler: Settler, row: Any, error: Error) -> RecoveryStep:
     return step
 
 
+def recover_wait(settler: Settler, row_id: int, error: Error) -> None:
+    """Do what the policy of a waiting block says about a wait that went wrong."""
+    recover_block(settler, read_block(settler.tx, settler.run.id, row_id), error)
+
+
 def take_step(
     settler: Settler,
     row: Any,

@@ -17,11 +17,11 @@ from executions_app.errors import CallbackExpired, CallbackNotFound, CallbackRej
 from executions_app.finishing import any_unsettled, conclude_locked
 from executions_app.handlers import Park
 from executions_app.models import BlockExecution, Callback
+from executions_app.recovering import recover_wait
 from executions_app.results import Error, complete_wait
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
-from executions_app.waits import recover_wait
 from templates_app.plans import compiled_version
 from workflow_service.agents.api_answers import called_back_output
 from workflow_service.agents.configuration import ApiConfiguration, read_configuration
@@ -138,7 +138,7 @@ def _consume(settler: Settler, row: Any) -> bool:
         return False
     Callback.objects.filter(pk=callback.pk).update(consumed_at=settler.run.now)
     if callback.error is not None:
-        recover_wait(settler, row, callback.error)
+        recover_wait(settler, row.id, callback.error)
         return True
     configuration = BlockExecution.objects.values_list("input", flat=True).get(pk=row.id)
     try:
@@ -146,7 +146,7 @@ def _consume(settler: Settler, row: Any) -> bool:
         output = called_back_output(given, callback.output)
     except ToolError as error:
         described: Error = {"type": error.error_type, "message": error.message, "details": error.details}
-        recover_wait(settler, row, {**described, "retryable": False})
+        recover_wait(settler, row.id, {**described, "retryable": False})
     else:
         complete_wait(settler.tx, row, output)
     return True

@@ -18,6 +18,7 @@ from executions_app.models import (
 from executions_app.parking import take_back
 from executions_app.selectors import success_rates
 from executions_app.settlement import Error
+from executions_app.waits import fire_due
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet, wake_all
@@ -300,3 +301,17 @@ def test_a_map_whose_list_cannot_be_read_has_no_fallback() -> None:
     execution = drive(start(make_template([mapped(new_key(), recovery), AFTER]), {"items": 7}))
     assert execution.status == "FAILED"
     assert [strategy for strategy, _ in actions(execution)] == ["abort"]
+
+
+# Waits that go wrong
+
+
+def test_a_wait_that_was_too_long_goes_up_the_ladder() -> None:
+    wait = {"blockId": "shaky", "toolType": "WAIT", "configuration": {"signal": "go", "timeout": 1}}
+    wait |= {"recovery": {"fallback": {"toolType": "NOOP", "configuration": {"output": {"sent": False}}}}}
+    execution = run_until_quiet(start(make_template([wait, AFTER])))
+    BlockExecution.objects.filter(execution=execution, status="WAITING").update(due_at=execution.started_at)
+    follow_up(fire_due(execution.pk), execution.pk)
+    assert drive(execution).status == "COMPLETED"
+    assert actions(execution) == [("fallback", "succeeded")]
+    assert BlockOutput.objects.get(execution_id=execution.pk, block_id="shaky").value == {"sent": False}
