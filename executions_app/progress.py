@@ -87,6 +87,7 @@ class Claim:
     undoes: bool = False
     stand_in: str = ""
     variant: int = 0
+    recoveries: int = 0
 
 
 class Progress:
