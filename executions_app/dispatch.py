@@ -17,6 +17,7 @@ from channels.layers import get_channel_layer
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from executions_app.crash_points import reach
 from executions_app.finishing import Aftermath
 from executions_app.journal import Join, Queued
 from executions_app.log_lines import write_to_process_log
@@ -109,10 +110,13 @@ def find_long_queues() -> list[str] | None:
 def _publish(signature: Signature) -> None:
     if _broker_rests():
         return
+    name = signature.task.rpartition(".")[2]
+    reach(f"{name}:before publish")
     try:
         signature.apply_async(retry=False)
     except BROKER_GONE as error:
         _let_broker_rest(error)
+    reach(f"{name}:after publish")
 
 
 def _broker_rests() -> bool:
@@ -162,7 +166,9 @@ class _HintSender:
     async def _send(newest: dict[str, int]) -> None:
         layer = get_channel_layer()
         for public_id, seq in newest.items():
+            reach("execution.hint:before publish")
             await layer.group_send(f"execution.{public_id}", {"type": "execution.hint", "seq": seq})
+            reach("execution.hint:after publish")
 
 
 _hints = _HintSender()

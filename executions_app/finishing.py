@@ -16,6 +16,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app.compensation import undo_next
 from executions_app.journal import Announcement, Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
@@ -205,8 +206,9 @@ def _settle_rows(
 
 
 def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decided:
-    if settler.run.failing:
+    if settler.run.failing and not settler.run.compensating:
         settler.progress.cancel_open_blocks()
+    undo_next(settler)
     worker, queue = continue_as or (None, None)
     claim = settler.progress.promote(worker, queue)
     settler.progress.conclude()

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from executions_app import log_lines
 from executions_app.block_rules import hard_end_s
+from executions_app.compensation import compensation_facts
 from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of
 from executions_app.loops import LoopRows
 from executions_app.models import BlockExecution
@@ -65,7 +66,8 @@ class Claim:
 
     ``input`` is its resolved configuration, of a map the list of its items. ``unfit_input`` says why that could not be
     resolved; the block then fails without any work. ``is_item``: one item of a map. ``agent_limit_id`` names the limit
-    whose slot it holds; blocks on an agent with a limit never go on in place.
+    whose slot it holds; blocks on an agent with a limit never go on in place. ``undoes``: it undoes another.
+    ``stand_in`` says what is done in place of its own work, and ``variant`` tells exchanged work and input apart.
     """
 
     execution_id: int
@@ -82,6 +84,9 @@ class Claim:
     generation: int = 1
     is_item: bool = False
     agent_limit_id: int | None = None
+    undoes: bool = False
+    stand_in: str = ""
+    variant: int = 0
 
 
 class Progress:
@@ -152,7 +157,8 @@ class Progress:
         With ``worker_id`` one of them is claimed for that worker at once, if it is of its ``queue`` and no older
         block waits. Returns that claim; its row id is known after ``flush``.
         """
-        if self.run.status is ExecutionStatus.PAUSED or self.run.failing or not self.run.ready:
+        nothing_starts = self.run.failing and not self.run.compensating
+        if self.run.status is ExecutionStatus.PAUSED or nothing_starts or not self.run.ready:
             return None
         limit = self.settings.max_parallel_blocks or get_config().workflow_max_parallel_blocks
         free = max(0, limit - self.run.slots)
@@ -235,6 +241,8 @@ class Progress:
             return
         waits = run.waiting_for_people == run.active
         new = ExecutionStatus.WAITING_FOR_APPROVAL if waits else ExecutionStatus.RUNNING
+        if run.compensating:
+            new = ExecutionStatus.RECOVERING
         if new is not run.status:
             if waits:
                 self.journal.event("execution_waiting")
@@ -254,6 +262,9 @@ class Progress:
         duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
         error = json.loads(run.error) if run.error else None
         data: dict[str, JsonValue] = {"durationMs": duration_ms}
+        if run.compensating:
+            data["compensation"] = compensation_facts(self.tx, run.id)
+            run.compensating = False
         if status is not ExecutionStatus.COMPLETED and error:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.event(f"execution_{status.value.lower()}", data=data)

@@ -22,7 +22,7 @@ from pydantic import JsonValue
 from executions_app import log_lines
 from executions_app.aftermath import follow_up
 from executions_app.agent_slots import give_back, hand_on, wait_for_slot
-from executions_app.block_rules import retry_decision, timeout_s
+from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
@@ -30,15 +30,16 @@ from executions_app.handlers import Ask, BlockWork, Park, human_gate
 from executions_app.live_output import LiveOutput
 from executions_app.map_results import collect_map, map_output
 from executions_app.models import BlockExecution
-from executions_app.parking import begin_map, park, retry_later, take_back
+from executions_app.parking import begin_map, park, recover, take_back
 from executions_app.progress import Claim
 from executions_app.services.callbacks import await_callback
 from executions_app.services.children import begin_child
 from executions_app.settlement import Error
+from executions_app.stand_ins import work_of
 from executions_app.transaction import DATABASE_GONE, persistently
 from executions_app.waits import begin_wait
 from executions_app.worker_identity import worker_id
-from templates_app.plans import CompiledVersion, compiled_version
+from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Accepted, Invocation
@@ -55,11 +56,10 @@ TIMEOUT_GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class RetryLater:
-    """The work failed and is to be tried again in ``delay_s`` seconds."""
+class Failed:
+    """The work failed; what is done about it the block's recovery policy says."""
 
     error: Error
-    delay_s: float
     logs: Logs
 
 
@@ -71,7 +71,7 @@ class BeginMap:
     items: list[JsonValue]
 
 
-Outcome = Result | RetryLater | Ask | Park | BeginMap
+Outcome = Result | Failed | Ask | Park | BeginMap
 
 
 class BlockTimeout(TimeoutError):
@@ -145,7 +145,7 @@ def work_on(claim: Claim) -> Outcome:
         logger.exception("block %s of %s broke its worker", claim.node, claim.execution_public_id)
         message = f"{type(error).__name__}: {error}"
         described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
-        return Result(BlockStatus.FAILED, error=described)
+        return Failed(described, ())
 
 
 def _work_on(claim: Claim) -> Outcome:
@@ -156,7 +156,9 @@ def _work_on(claim: Claim) -> Outcome:
     block = node.block
     if block is None:
         message = f"'{node.id}' asks a language model, and none is configured"
-        return _failed(ErrorType.CONFIGURATION_ERROR, message, logs)
+        error = _error(ErrorType.CONFIGURATION_ERROR, message, {}, False, "")
+        return Result(BlockStatus.FAILED, error=error, logs=logs)
+    block = work_of(block, undoes=claim.undoes, stand_in=claim.stand_in)
     log_lines.block_started(claim.execution_public_id, block.block_id, block.agent_id, claim.retries + 1)
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
@@ -174,7 +176,7 @@ def _work_on(claim: Claim) -> Outcome:
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
         answer = _do_work(claim, block, live)
     except (ToolError, BlockTimeout) as error:
-        return _failure(claim, block, compiled, tool_error_from(error), logs)
+        return _failure(tool_error_from(error), logs)
     if isinstance(answer, Park):
         return replace(answer, output_extra=extra)
     if extra and isinstance(answer.output, dict):
@@ -210,8 +212,8 @@ def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None)
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
-        case RetryLater():
-            return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
+        case Failed():
+            return recover(claim, outcome.error, outcome.logs)
         case Ask():
             return park(claim, waits_for=BlockExecution.WaitsFor.PERSON, record=outcome.record)
         case Park():
@@ -251,9 +253,13 @@ def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue | Accepte
 
 
 def idempotency_key(claim: Claim, block: Block) -> str:
-    """Return the key that an agent sees: the same for every try of one generation of a block."""
+    """Return the key that an agent sees: the same for every try of one generation of a block.
+
+    Work in place of the block's own, other input, and work that undoes have keys of their own.
+    """
     scope, index = claim.place.scope, claim.place.index
-    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}"
+    other = (":undo" if claim.undoes else "") + (f":{claim.variant}" if claim.variant else "")
+    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}{other}"
 
 
 @contextmanager
@@ -275,26 +281,13 @@ def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _failure(
-    claim: Claim, block: Block, compiled: CompiledVersion, error: ToolError, logs: Logs
-) -> Result | RetryLater:
-    retry_after = error.details.get("retryAfterS")
-    decision = retry_decision(
-        block,
-        compiled,
-        error_type=error.error_type,
-        retryable=error.retryable,
-        retries_so_far=claim.retries,
-        retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
-    )
+def _failure(error: ToolError, logs: Logs) -> Failed:
     described = _error(error.error_type, error.message, error.details, error.retryable, error.stack_trace)
-    if decision.retry:
-        return RetryLater(described, decision.delay_s, logs)
-    return Result(BlockStatus.FAILED, error=described, logs=logs)
+    return Failed(described, logs)
 
 
-def _failed(error_type: ErrorType, message: str, logs: Logs) -> Result:
-    return Result(BlockStatus.FAILED, error=_error(error_type, message, {}, False, ""), logs=logs)
+def _failed(error_type: ErrorType, message: str, logs: Logs) -> Failed:
+    return Failed(_error(error_type, message, {}, False, ""), logs)
 
 
 def _error(

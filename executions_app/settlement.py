@@ -15,11 +15,14 @@ from typing import Any
 from pydantic import JsonValue
 
 from executions_app import log_lines
+from executions_app.compensation import record_undo
 from executions_app.journal import Journal, Key, place_data, started_data
 from executions_app.loops import LoopRows
 from executions_app.maps import MapRows
 from executions_app.models import BlockExecution
 from executions_app.progress import Progress
+from executions_app.recovery_journal import RecoveryJournal
+from executions_app.recovery_policy import waits_about_routing
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
@@ -49,8 +52,8 @@ CONTEXT_KEY_MAX_CHARACTERS = 255
 
 UNSETTLED = """
     SELECT b.id, b.node, b.kind, b.scope_id, b.item_index, b.block_id, b.status, b.fence, b.settled,
-        b.unrecorded_start, b.holds_slot, b.agent_id, b.retries, b.started_at, b.finished_at, b.error::text AS error,
-        o.value::text AS output
+        b.unrecorded_start, b.holds_slot, b.agent_id, b.retries, b.recoveries, b.started_at, b.finished_at,
+        b.error::text AS error, o.value::text AS output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id
     WHERE b.execution_id = %s AND (
@@ -90,6 +93,7 @@ class Settler:
         self.settings = compiled.definition.global_settings
         self.values = RunValues(tx, run.id, run.public_id)
         self.journal = Journal(run)
+        self.recoveries = RecoveryJournal(run)
         self.loops = LoopRows(tx, run, self.plan, self.journal)
         self.progress = Progress(tx, run, compiled, self.values, self.journal, self.loops)
         self.maps = MapRows(tx, run, self.plan, self.journal)
@@ -122,27 +126,39 @@ class Settler:
         if row.settled or status not in FINISHED_BLOCK_STATUSES:
             self.journal.recorded(row.id)
             return
+        if row.recoveries:
+            self.recoveries.resolved(row.id, status is BlockStatus.COMPLETED)
         if row.kind == BlockExecution.Kind.ITEM:
             self._record_item(row, status)
             return
         self.run.active -= 1
         self.run.slots -= row.holds_slot
         error: Error | None = json.loads(row.error) if row.error else None
+        if row.kind == BlockExecution.Kind.UNDO:
+            record_undo(self, row, status, error)
+            return
         output = json.loads(row.output) if row.output is not None else None
         if status is BlockStatus.CANCELLED:
             self.journal.settled(row.id, status, None, error)
             return
         merge_error = self._merge(row, output) if status is BlockStatus.COMPLETED else None
         if merge_error is not None:
+            if waits_about_routing(self, row, merge_error):
+                return
             status, error = BlockStatus.FAILED, merge_error
         routed = self._route(row.node, Verdict(status.value), output)
         if routed.failure is not None:
             # The work stays done and its output kept; what failed is the way on.
+            if waits_about_routing(self, row, routed.failure):
+                return
             status, error = BlockStatus.FAILED, routed.failure
         settlement, verdict = routed.settlement, Verdict(status.value)
         self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
         self._write_finish_event(row, status, error, settlement.settled[0].conditions)
-        self.loops.count(row.scope_id, _COUNTED_AS.get(status, "failed"))
+        how = _COUNTED_AS.get(status, "failed")
+        # Hidden nodes count where they fail, and only there.
+        if how == "failed" or self.plan.nodes[row.node].kind is NodeKind.BLOCK:
+            self.loops.count(row.scope_id, how)
         self._apply(routed, verdict, error, row.block_id)
         self._settle_decided_here()
 
@@ -204,6 +220,10 @@ class Settler:
                 return {"type": ErrorType.ROUTING_ERROR, "message": message, "retryable": False}
         self._put_context(row.block_id, merged, row)
         return None
+
+    def put_context(self, row: Any, values: Mapping[str, JsonValue]) -> None:
+        """Put values into the run's context, as a block's row does with its output."""
+        self._put_context(row.block_id, values, row)
 
     def _put_context(self, block_id: str, values: Mapping[str, JsonValue], row: Any = None) -> None:
         for key, value in values.items():
@@ -402,3 +422,4 @@ class Settler:
         self.loops.write()
         self.journal.flush(self.tx)
         self.run.save(self.tx)
+        self.recoveries.flush(self.tx)

@@ -23,7 +23,7 @@ from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.overruns import find_abandoned
-from executions_app.parking import take_back, wake_retries
+from executions_app.parking import ask_unasked, take_back, wake_retries
 from executions_app.services.children import report_ended_children, stop_unwanted_children
 from executions_app.transaction import forget_broken_connection
 from executions_app.waits import fire_due
@@ -48,6 +48,10 @@ READ_CLOCK = """
 DUE_RETRIES = """
     SELECT DISTINCT execution_id FROM executions_app_blockexecution
     WHERE status = 'RETRYING' AND due_at <= clock_timestamp() LIMIT 500
+"""
+UNASKED_RUNS = """
+    SELECT DISTINCT execution_id FROM executions_app_blockexecution
+    WHERE status = 'WAITING' AND wait_key = 'routing' LIMIT 200
 """
 DUE_WAITS = """
     SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
@@ -97,6 +101,7 @@ def sweep() -> bool:
         (leases_expire,) = cursor.fetchone()
     steps = (
         _wake_due_retries,
+        _ask_about_routing,
         _fire_due_waits,
         report_ended_children,
         stop_unwanted_children,
@@ -130,6 +135,15 @@ def _wake_due_retries() -> None:
 
 def _wake_retries_of(execution_id: int) -> None:
     follow_up(wake_retries(execution_id), execution_id)
+
+
+def _ask_about_routing() -> None:
+    for (execution_id,) in _rows(UNASKED_RUNS):
+        _guarded(partial(_ask_about_routing_of, execution_id))
+
+
+def _ask_about_routing_of(execution_id: int) -> None:
+    follow_up(ask_unasked(execution_id), execution_id)
 
 
 def _fire_due_waits() -> None:

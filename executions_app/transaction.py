@@ -9,12 +9,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from django.db import Error as DjangoDatabaseError
 from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg.rows import namedtuple_row
+
+from executions_app.crash_points import opener, reach
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +38,9 @@ DATABASE_GONE = (
 class EngineTransaction:
     """One open transaction. ``run`` sends a statement; reading its rows waits for them."""
 
-    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+    def __init__(self, raw: psycopg.Connection[Any], operation: str) -> None:
         self._raw = raw
+        self._operation = operation
         self.committed = False
 
     def run(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
@@ -50,6 +54,7 @@ class EngineTransaction:
 
     def commit(self) -> None:
         """Send ``COMMIT``; statements sent after it run on their own, in the same round trip."""
+        reach(f"{self._operation}:before commit")
         self.run("COMMIT")
         self.committed = True
 
@@ -65,7 +70,8 @@ def pipelined_transaction() -> Iterator[EngineTransaction]:
     forget_broken_connection()
     connection.ensure_connection()
     raw = connection.connection
-    opened = EngineTransaction(raw)
+    operation = opener()
+    opened = EngineTransaction(raw, operation)
     try:
         with raw.pipeline():
             opened.run("BEGIN")
@@ -73,14 +79,28 @@ def pipelined_transaction() -> Iterator[EngineTransaction]:
     finally:
         if not raw.closed and raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             raw.execute("ROLLBACK")
+    if opened.committed:
+        reach(f"{operation}:after commit")
 
 
 @contextmanager
 def command_transaction() -> Iterator[EngineTransaction]:
     """Open a durable transaction in which engine statements and Django's ORM may be mixed."""
     forget_broken_connection()
+    operation = opener()
     with transaction.atomic(durable=True):
-        yield EngineTransaction(connection.connection)
+        yield EngineTransaction(connection.connection, operation)
+        reach(f"{operation}:before commit")
+    reach(f"{operation}:after commit")
+
+
+def database_now() -> datetime:
+    """Return the database's clock: what is written must not depend on the clock of the machine that writes it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    assert isinstance(now, datetime)  # noqa: S101 - what Postgres answers
+    return now
 
 
 def forget_broken_connection() -> None:

@@ -42,6 +42,10 @@ class StartOptions(CamelSerializer):
         help_text="Milliseconds of active time that the run may take. Not given: what the template says.",
     )
     notifications = Notifications(required=False)
+    enable_auto_recovery = serializers.BooleanField(
+        required=False,
+        help_text="true: ask a person about every block that fails for good; false: retries and no more.",
+    )
 
 
 class StartBody(CamelSerializer):

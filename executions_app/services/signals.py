@@ -55,9 +55,7 @@ def send_signal(
         if standing is not None:
             return SentSignal(standing.public_id, standing.consumed_at == standing.received_at)
         if run.status in ENDED_EXECUTION_STATUSES:
-            raise ExecutionEnded(
-                f"the execution '{run.public_id}' is {run.status}: nothing waits in it any more"
-            )
+            raise ExecutionEnded(run.public_id, run.status, "signalled")
         _require_room(execution)
         signal = Signal.objects.create(
             execution=execution,

@@ -229,6 +229,8 @@ SPECTACULAR_SETTINGS = {
         "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
         "BlockStatus": "workflow_service.engine.states.BlockStatus",
         "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
+        "ErrorType": "workflow_service.engine.states.ErrorType",
+        "HumanStepType": "workflow_service.engine.states.HumanStepType",
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

@@ -1,7 +1,7 @@
 """The one typed settings object, read from the environment.
 
 Names and defaults follow document A's configuration section; the unit is in the name. Secrets are ``SecretStr``
-and print as stars. Nothing else in the service reads the environment.
+and print as stars. Nothing else in the service reads the environment, but for the crash points of tests.
 """
 
 import json

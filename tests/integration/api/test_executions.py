@@ -47,6 +47,13 @@ def test_a_start_answers_202_and_says_where_to_look(developer: Caller, house: Ho
     assert developer.get(answer["Location"]).json()["input"] == {"who": "Ada"}
 
 
+def test_a_start_may_bound_the_active_time_of_its_run(developer: Caller) -> None:
+    answer = developer.post("executions", {"templateId": create(developer), "options": {"timeout": 5_000}})
+    run = Execution.objects.get(public_id=answer.json()["executionId"])
+    assert run.timeout_ms == 5_000
+    assert run.deadline_at is not None
+
+
 def test_the_same_key_and_body_start_one_run(developer: Caller) -> None:
     body = {"templateId": create(developer), "input": {"n": 1}}
     first = developer.post("executions", body, **{"Idempotency-Key": "k1"})

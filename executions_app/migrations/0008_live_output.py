@@ -7,7 +7,7 @@ import executions_app.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("executions_app", "0006_signals_and_callbacks"),
+        ("executions_app", "0007_recovery"),
     ]
 
     operations = [
