@@ -53,8 +53,12 @@ class Stepper:
         queued = queued_blocks(self.execution)
         retrying = list(BlockExecution.objects.filter(execution=self.execution, status="RETRYING"))
         # A question whose block was cancelled meanwhile is closed by the next sweep only.
-        waiting = BlockExecution.objects.filter(execution=self.execution, status="WAITING", waits_for="person")
-        questions = list(Approval.objects.filter(status="PENDING", block_execution_id__in=waiting.values("pk")))
+        waiting = BlockExecution.objects.filter(
+            execution=self.execution, status="WAITING", waits_for="person"
+        )
+        questions = list(
+            Approval.objects.filter(status="PENDING", block_execution_id__in=waiting.values("pk"))
+        )
         steps: list[tuple[Callable[[Any], None], Sequence[Any]]] = [
             (self._claim, queued),
             (self._end, self._open),
