@@ -26,7 +26,7 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app.aftermath import follow_up
-from executions_app.claiming import claim_block, find_orphans
+from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
 from executions_app.parking import retry_later, take_back, wait_for_person
@@ -51,6 +51,7 @@ TIME_SLICE_S = 5.0
 DATABASE_RETRY_MAX_S = 2.0
 # Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
 TIMEOUT_GRACE_S = 5.0
+STOP_CHECK_INTERVAL_S = 1.0
 
 T = TypeVar("T")
 
@@ -76,14 +77,14 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     worker = persistently(worker_id)
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
-        hand_back(answer.orphans)
+        hand_back(worker, answer.orphans)
     done, clean = 0, False
     try:
         done, clean = _run_in_place(answer.claim, worker, queue)
     finally:
         # What this process is not working on must not wait for it.
         if not clean:
-            hand_back(persistently(lambda: find_orphans(worker)))
+            hand_back(worker, persistently(lambda: find_orphans(worker)))
     return done
 
 
@@ -102,8 +103,10 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
     return done, clean
 
 
-def hand_back(orphans: list[tuple[int, int, int]]) -> None:
-    """Give back blocks that were claimed for this worker although it never learned of it."""
+def hand_back(worker: UUID, orphans: list[tuple[int, int, int]]) -> None:
+    """Give back blocks that bear this worker's id and that it is not running, and let go of the cancelled ones."""
+    if orphans:
+        persistently(lambda: let_go([worker]))
     for execution_id, row_id, fence in orphans:
         aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)]))
         follow_up(aftermath, execution_id)
@@ -194,10 +197,32 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         block_id=block.block_id,
         workspace_id=workspace_public_id(claim.workspace_id),
         log=lambda line: logs.append((timezone.now(), line)),
+        stopped=StopCheck(claim),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
     with time_limit(timeout_s, grace_s):
         return invoke(invocation, tool_limits())
+
+
+class StopCheck:
+    """Says whether a claim's work is wanted no more; looks at most once in ``STOP_CHECK_INTERVAL_S``."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._looked_at = time.monotonic()
+        self._stopped = False
+
+    def __call__(self) -> bool:
+        due = time.monotonic() - self._looked_at >= STOP_CHECK_INTERVAL_S
+        # A use case in a transaction of its own, or on another thread, is not disturbed in it.
+        main = threading.current_thread() is threading.main_thread()
+        if due and main and not self._stopped and not connection.in_atomic_block:
+            self._looked_at = time.monotonic()
+            try:
+                self._stopped = not is_wanted(self._claim.block_execution_id, self._claim.fence)
+            except DATABASE_GONE:
+                connection.close()
+        return self._stopped
 
 
 def idempotency_key(claim: Claim, block: Block) -> str:

@@ -16,12 +16,14 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from executions_app.aftermath import follow_up, settle_again
+from executions_app.claiming import let_go
 from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.parking import take_back, wake_retries
 from executions_app.transaction import forget_broken_connection
 from executions_app.worker_identity import LEASE_S
+from workflow_service.accounts.idempotency import forget_old_answers
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +41,11 @@ READ_CLOCK = """
             THEN clock_timestamp() + make_interval(secs => %s) ELSE s.grace_until END
     RETURNING grace_until IS NULL OR grace_until <= clock_timestamp() AS leases_expire
 """
+# What falls due in a paused run waits for its resumption, and must not crowd out the others here.
 DUE_RETRIES = """
-    SELECT DISTINCT execution_id FROM executions_app_blockexecution
-    WHERE status = 'RETRYING' AND due_at <= clock_timestamp() LIMIT 500
+    SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
+    JOIN executions_app_execution e ON e.id = b.execution_id
+    WHERE b.status = 'RETRYING' AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
 """
 LOST_MESSAGES = """
     WITH late AS (
@@ -61,6 +65,11 @@ BLOCKS_OF_DEAD_WORKERS = """
 BLOCKS_OF = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
     WHERE status = 'RUNNING' AND worker_id = ANY(%s)
+"""
+CANCELLED_AT_DEAD_WORKERS = """
+    SELECT DISTINCT b.worker_id FROM executions_app_blockexecution b
+    LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
+    WHERE b.status = 'CANCELLED' AND b.worker_id IS NOT NULL AND l.id IS NULL
 """
 DROP_EXPIRED = (
     "DELETE FROM executions_app_workerlease WHERE expires_at < clock_timestamp() - interval '1 hour'"
@@ -83,7 +92,13 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers, *sweep_steps()):
+    for step in (
+        _wake_due_retries,
+        _send_lost_messages,
+        _settle_leftovers,
+        forget_old_answers,
+        *sweep_steps(),
+    ):
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
@@ -127,6 +142,7 @@ def _settle_leftovers() -> None:
 
 def _take_back_lost_blocks() -> None:
     _take_back(_rows(BLOCKS_OF_DEAD_WORKERS))
+    let_go([worker for (worker,) in _rows(CANCELLED_AT_DEAD_WORKERS)])
     with connection.cursor() as cursor:
         cursor.execute(DROP_EXPIRED)
 
@@ -134,6 +150,7 @@ def _take_back_lost_blocks() -> None:
 def take_back_blocks_of(workers: list[UUID]) -> None:
     """Give the blocks of workers that are known to be dead to others."""
     _take_back(_rows(BLOCKS_OF, workers))
+    let_go(workers)
 
 
 def _take_back(rows: list[Any]) -> None:

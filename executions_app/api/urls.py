@@ -1,10 +1,14 @@
 from django.urls import path
 
+from executions_app.api.control_views import CancelView, PauseView, ResumeView
 from executions_app.api.views import EventsView, ExecutionsView, ExecutionView, LogsView
 
 urlpatterns = [
     path("executions", ExecutionsView.as_view(), name="executions"),
     path("executions/<slug:execution_id>", ExecutionView.as_view(), name="execution"),
+    path("executions/<slug:execution_id>/pause", PauseView.as_view(), name="execution-pause"),
+    path("executions/<slug:execution_id>/resume", ResumeView.as_view(), name="execution-resume"),
+    path("executions/<slug:execution_id>/cancel", CancelView.as_view(), name="execution-cancel"),
     path("executions/<slug:execution_id>/logs", LogsView.as_view(), name="execution-logs"),
     path("executions/<slug:execution_id>/events", EventsView.as_view(), name="execution-events"),
 ]

@@ -9,7 +9,7 @@ from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
 from executions_app.dispatch import send_aftermath
-from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
+from executions_app.errors import InputRejected, TemplateNotRunnable
 from executions_app.finishing import conclude_locked
 from executions_app.models import Execution, ExecutionInput, StartRequest
 from executions_app.run_state import lock_run
@@ -17,6 +17,7 @@ from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
+from workflow_service.accounts.idempotency import IdempotencyConflict
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem

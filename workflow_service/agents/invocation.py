@@ -44,9 +44,17 @@ class LogLine:
         object.__setattr__(self, "stack_trace", storable_text(self.stack_trace, MAX_LOG_CHARACTERS))
 
 
+def never_stopped() -> bool:
+    """Say that nobody wants the work to stop."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced."""
+    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced.
+
+    ``stopped`` says whether the work is wanted no more (its run was cancelled); it may be asked as often as one likes.
+    """
 
     tool_type: ToolType
     configuration: Mapping[str, JsonValue]
@@ -56,3 +64,4 @@ class Invocation:
     block_id: str
     workspace_id: str
     log: Callable[[LogLine], None]
+    stopped: Callable[[], bool] = never_stopped
