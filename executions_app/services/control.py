@@ -170,8 +170,7 @@ def _pause(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
     settler.progress.become(ExecutionStatus.PAUSED)
     settler.journal.event("execution_paused", data=asked.data())
     settler.journal.log("INFO", f"Workflow {run.public_id} paused {asked}")
-    settler.flush()
-    return Aftermath(event_seq=run.event_seq, execution_public_id=run.public_id)
+    return conclude_locked(settler)
 
 
 def _resume(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
@@ -196,8 +195,7 @@ def _cancel(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
     run.completed_at = run.now
     settler.journal.log("WARNING", f"Workflow {run.public_id} cancelled {asked}")
     settler.journal.event("execution_cancelled", data=asked.data())
-    settler.flush()
-    return Aftermath(event_seq=run.event_seq, execution_public_id=run.public_id)
+    return conclude_locked(settler)
 
 
 def _standing(

@@ -1,0 +1,274 @@
+"""Restarts: a run goes on from what failed, from any block it reached, or from a recovery point.
+
+One transaction under the locks of the run and its sub-workflows: what is taken back becomes history, the counters are
+rebuilt from what stays, and what may run again appears in a new generation. Whatever is not affected stays as it is,
+blocks at work included.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import JsonValue
+
+from executions_app.errors import (
+    BlockNotReached,
+    ExecutionUnderWay,
+    NothingToRestart,
+    RestartFromParent,
+    UnknownBlock,
+)
+from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
+from executions_app.models import Execution
+from executions_app.reopening import (
+    RunRows,
+    active_by_place,
+    cancelled_targets,
+    cut_rows,
+    failed_targets,
+    insert_done,
+    read_rows,
+    recount,
+    settled_rows,
+    supersede,
+)
+from executions_app.resumed_maps import resume_map
+from executions_app.run_state import RunState
+from executions_app.selectors import context_of
+from executions_app.services.control import LOCK_OPEN, Asked, cancel_locked, follow_up_all
+from executions_app.settlement import Settler
+from executions_app.transaction import command_transaction
+from executions_app.trees import lock_tree, settle_finished, settler_of
+from workflow_service.engine.plan import NodeKind, Plan
+from workflow_service.engine.restart import Cut, loops_after
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ExecutionStatus
+
+NEXT_GENERATION = "UPDATE executions_app_execution SET generation = generation + 1 WHERE id = %s"
+FINISHED_AFTER = """
+    SELECT DISTINCT block_execution_id AS id FROM executions_app_executionevent
+    WHERE execution_id = %s AND seq > %s AND type IN ('block_completed', 'block_failed', 'block_rejected', 'block_skipped')
+        AND block_execution_id IS NOT NULL
+"""
+PARENT_BLOCKS = "SELECT id, parent_block_execution_id FROM executions_app_execution WHERE id = ANY(%s)"
+SET_AGENT = """
+    UPDATE executions_app_blockexecution SET agent_id = %s
+    WHERE execution_id = %s AND block_id = %s AND generation = %s AND NOT superseded
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What a restart is to do (document A section 5.2).
+
+    ``from_block`` names a block, ``after_seq`` the event of a recovery point; with neither it goes on from what failed.
+    ``skip_failed`` has failed blocks count as completed with their ``defaultOutput``. ``reset_state`` drops the outputs
+    of what is taken back, ``preserve_context`` keeps what it put into the context. ``force`` restarts a run under way.
+    ``agents`` gives blocks to other agents, by block id.
+    """
+
+    from_block: str | None = None
+    after_seq: int | None = None
+    skip_failed: bool = False
+    reset_state: bool = False
+    preserve_context: bool = True
+    force: bool = False
+    agents: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A run that goes on again. ``affected`` are the blocks that were taken back, in the plan's order."""
+
+    execution_id: str
+    status: ExecutionStatus
+    at: datetime
+    from_block: str | None
+    affected: tuple[str, ...]
+    context: Mapping[str, JsonValue]
+    generation: int
+
+
+# Called with the answer before the commit.
+Confirm = Callable[[Restarted], object]
+
+
+def unconfirmed(restarted: Restarted) -> None:
+    """Confirm nothing."""
+
+
+def restart_execution(
+    execution_id: int, asked: Asked, restart: Restart, *, confirm: Confirm = unconfirmed
+) -> Restarted:
+    """Take back what a restart affects, and let the run go on.
+
+    Raises ``ExecutionUnderWay``, ``UnknownBlock``, ``BlockNotReached``, ``NothingToRestart``, ``RestartFromParent``.
+    """
+    with command_transaction() as tx:
+        runs = lock_tree(tx, execution_id)
+        run = runs[0]
+        _require_restartable(run, restart)
+        tx.run(LOCK_OPEN, (run.id,))
+        settle_finished(tx, run)
+        settler = settler_of(tx, run)
+        found = read_rows(tx, run, settler.plan)
+        targets = _targets(settler, found, restart)
+        taken = cut_rows(found, targets)
+        gone = {row.id for row in found.taken_by(taken)}
+        cancelled = _cancel_children(settler, runs[1:], gone, asked)
+        affected = _blocks(settler.plan, taken.affected())
+        _tell(settler, asked, restart, targets, affected)
+        _reopen(settler, found, targets, taken, restart)
+        aftermath = conclude_locked(settler)
+        for block_id, agent_id in restart.agents.items():
+            tx.run(SET_AGENT, (agent_id, run.id, block_id, run.generation))
+        restarted = Restarted(
+            run.public_id,
+            run.status,
+            run.now,
+            restart.from_block or _first_block(settler.plan, targets),
+            affected,
+            context_of(Execution(pk=run.id)),
+            run.generation,
+        )
+        confirm(restarted)
+    follow_up_all([(run.id, aftermath), *cancelled])
+    return restarted
+
+
+def _require_restartable(run: RunState, restart: Restart) -> None:
+    if run.parent_id is not None:
+        raise RestartFromParent(run.public_id)
+    stands = run.status in ENDED_EXECUTION_STATUSES or run.status is ExecutionStatus.PAUSED
+    if not stands and not restart.force:
+        raise ExecutionUnderWay(run.public_id, run.status)
+
+
+def _targets(settler: Settler, found: RunRows, restart: Restart) -> list[Any]:
+    """Return the rows that a restart begins with, oldest first; what was cancelled is always among them."""
+    chosen = {row.id: row for row in cancelled_targets(found)}
+    if restart.from_block is not None:
+        row = _row_of_block(settler.plan, found, restart.from_block)
+        chosen[row.id] = row
+    if restart.after_seq is not None:
+        after = settler.tx.run(FINISHED_AFTER, (settler.run.id, restart.after_seq)).fetchall()
+        ids = {row.id for row in after}
+        chosen |= {row.id: row for row in found.rows if row.id in ids or _is_under_way(row)}
+    from_failed = restart.from_block is None and restart.after_seq is None
+    if from_failed or restart.skip_failed:
+        chosen |= {row.id: row for row in failed_targets(found)}
+    if not chosen:
+        raise NothingToRestart(settler.run.public_id)
+    return [chosen[row_id] for row_id in sorted(chosen)]
+
+
+def _row_of_block(plan: Plan, found: RunRows, block_id: str) -> Any:
+    """Return the row of the last round in which a block ran."""
+    node = plan.node_by_id.get(block_id)
+    if node is None or plan.nodes[node].block is None:
+        known = [each.id for each in plan.nodes if each.kind is NodeKind.BLOCK]
+        raise UnknownBlock(block_id, known)
+    rows = [row for row in found.rows if row.node == node and row.kind != "item"]
+    ran = [row for row in rows if row.status not in (BlockStatus.PENDING, BlockStatus.SKIPPED)]
+    if not ran:
+        raise BlockNotReached(block_id, skipped=any(row.status == BlockStatus.SKIPPED for row in rows))
+    return ran[-1]
+
+
+def _is_under_way(row: Any) -> bool:
+    return not row.settled and row.status != BlockStatus.PENDING
+
+
+def _cancel_children(
+    settler: Settler, children: Iterable[RunState], gone: set[int], asked: Asked
+) -> list[tuple[int, Aftermath]]:
+    """Cancel the sub-workflows that work for blocks which are taken back."""
+    by_id = {child.id: child for child in children}
+    if not by_id:
+        return []
+    parents = settler.tx.run(PARENT_BLOCKS, (list(by_id),)).fetchall()
+    doomed = [by_id[row.id] for row in parents if row.parent_block_execution_id in gone]
+    return [pair for child in doomed for pair in cancel_locked(settler.tx, child.id, asked)]
+
+
+def _tell(
+    settler: Settler, asked: Asked, restart: Restart, targets: Iterable[Any], affected: tuple[str, ...]
+) -> None:
+    run = settler.run
+    settler.tx.run(NEXT_GENERATION, (run.id,))
+    run.generation += 1
+    if run.status is not ExecutionStatus.RUNNING:
+        settler.progress.become(ExecutionStatus.RUNNING)
+    run.completed_at = None
+    data: dict[str, JsonValue] = {
+        **asked.data(),
+        "generation": run.generation,
+        "fromBlocks": list(_blocks(settler.plan, {row.node for row in targets})),
+        "affected": list(affected),
+        "resetState": restart.reset_state,
+        "preserveContext": restart.preserve_context,
+        "skipFailedBlocks": restart.skip_failed,
+    }
+    if restart.after_seq is not None:
+        data["afterSeq"] = restart.after_seq
+    settler.journal.event("execution_restarted", data=data)
+    where = restart.from_block or _first_block(settler.plan, targets)
+    settler.journal.log("INFO", f"Workflow {run.public_id} restarted from {where} {asked}")
+
+
+def _reopen(
+    settler: Settler, found: RunRows, targets: list[Any], taken: Cut, restart: Restart
+) -> None:
+    """Supersede what is taken back, count anew, and start what may start."""
+    run = settler.run
+    kept = supersede(
+        settler,
+        found,
+        taken,
+        drop_outputs=restart.reset_state,
+        drop_context=not restart.preserve_context,
+    )
+    settled, active = settled_rows(kept), active_by_place(kept)
+    loops = loops_after(taken, settled, active)
+    counts = recount(run, kept, {state.scope: state for state in loops.values()})
+    run.reached_end = False
+    settler.loops.restate(loops, counts)
+    ready = settler.reopen(taken, settled, active)
+    by_node = {row.node: row for row in targets}
+    starting = [node for node in ready if not _stands(settler, by_node.get(node), restart)]
+    settler.start(starting)
+
+
+def _stands(settler: Settler, row: Any, restart: Restart) -> bool:
+    """Settle a node without its work, where that is skipped or done; tells whether it did."""
+    if row is None or row.status not in (BlockStatus.FAILED, BlockStatus.REJECTED):
+        return False
+    block = settler.plan.nodes[row.node].block
+    if block is None:
+        return False
+    place = settler.loops.place(row.node)
+    assert place is not None  # noqa: S101 - it is ready
+    if restart.skip_failed:
+        made = insert_done(settler, row, place, block.default_output or {})
+        settler.journal.event("block_substituted", row.block_id, {"strategy": "skip"}, row_id=made)
+        return True
+    if row.has_output and not restart.reset_state:
+        made = insert_done(settler, row, place, None)
+        settler.journal.event("block_rerouted", row.block_id, row_id=made)
+        return True
+    from_failed = restart.from_block is None and restart.after_seq is None
+    return from_failed and not restart.reset_state and resume_map(settler, row, place)
+
+
+def _blocks(plan: Plan, nodes: Iterable[int]) -> tuple[str, ...]:
+    return tuple(plan.nodes[node].id for node in sorted(nodes) if plan.nodes[node].kind is NodeKind.BLOCK)
+
+
+def _first_block(plan: Plan, targets: Iterable[Any]) -> str | None:
+    blocks = _blocks(plan, {row.node for row in targets})
+    return blocks[0] if blocks else None
+
+
+def look_again(execution_id: int, aftermath: Aftermath) -> None:
+    """Note, after the commit, whether somebody finished a block meanwhile who could not lock the run."""
+    aftermath.unsettled = aftermath.unsettled or any_unsettled(execution_id)
