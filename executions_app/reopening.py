@@ -27,7 +27,8 @@ FAILED = frozenset({BlockStatus.FAILED, BlockStatus.REJECTED})
 
 ROWS = """
     SELECT b.id, b.scope_id, b.item_index, b.node, b.kind, b.block_id, b.status, b.settled, b.holds_slot, b.waits_for,
-        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, o.block_execution_id IS NOT NULL AS has_output
+        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id,
+        o.block_execution_id IS NOT NULL AS has_output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND NOT o.superseded
     WHERE b.execution_id = %s AND NOT b.superseded ORDER BY b.id FOR UPDATE OF b
@@ -222,9 +223,7 @@ def _counted_as(row: Any) -> str | None:
     return "skipped" if row.status == BlockStatus.SKIPPED and row.kind == NodeKind.BLOCK else None
 
 
-def insert_done(
-    settler: Settler, row: Any, place: Place, output: JsonValue | None
-) -> int:
+def insert_done(settler: Settler, row: Any, place: Place, output: JsonValue | None) -> int:
     """Insert a completed row in place of one that was taken back; returns its id.
 
     It has the ``output`` given, or what the row taken back gave; settling it merges that and routes.

@@ -67,8 +67,8 @@ def resume_map(settler: Settler, row: Any, place: Place) -> bool:
         INSERT_SCOPE, (run.id, run.generation, place.scope, place.index, made, old.total, run.now)
     ).id
     names = {"run": run.id, "old": old.id, "scope": scope, "generation": run.generation, "now": run.now}
-    tx.run_named(INSERT_ITEMS, names)
-    tx.run_named(COPY_OUTPUTS, names)
+    tx.run(INSERT_ITEMS, names)
+    tx.run(COPY_OUTPUTS, names)
     window = tx.one(COUNT_ITEMS, (window_of(block, old.total), run.id, scope, scope)).open
     tx.run(RELEASE_ITEMS, (run.id, scope, window))
     run.active += window

@@ -49,8 +49,11 @@ def list_executions(
 
 
 def block_rows(execution: Execution) -> QuerySet[BlockExecution]:
-    """Return the run's blocks that anything has been decided about, with their outputs, in the order they came up."""
-    rows = BlockExecution.objects.filter(execution=execution, kind=NodeKind.BLOCK)
+    """Return the run's blocks that anything has been decided about, with their outputs, in the order they came up.
+
+    What a restart took back is history, and not among them.
+    """
+    rows = BlockExecution.objects.filter(execution=execution, kind=NodeKind.BLOCK, superseded=False)
     return rows.exclude(status=BlockStatus.PENDING).select_related("result").order_by("id")
 
 
@@ -92,7 +95,11 @@ def list_logs(
 
 def context_of(execution: Execution) -> dict[str, JsonValue]:
     """Return the current value of every name in the run's context, in the order they were written."""
-    rows = ContextValue.objects.filter(execution_id=execution.pk).order_by("key", "-seq").distinct("key")
+    rows = (
+        ContextValue.objects.filter(execution_id=execution.pk, superseded=False)
+        .order_by("key", "-seq")
+        .distinct("key")
+    )
     newest = sorted(rows.values_list("seq", "key", "value"), key=lambda row: row[:2])
     return {key: value for _, key, value in newest}
 

@@ -8,7 +8,7 @@ statement at the end, so the number of statements does not depend on the size of
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,8 @@ from workflow_service.engine.decide import (
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.expressions import evaluate_condition
 from workflow_service.engine.plan import Node, NodeKind
+from workflow_service.engine.restart import Cut, Settled, reopen
+from workflow_service.engine.routing import RoutingFailure
 from workflow_service.engine.states import (
     FINISHED_BLOCK_STATUSES,
     BlockStatus,
@@ -110,6 +112,28 @@ class Settler:
             self._make_ready(node)
         self._settle_decided_here()
 
+    def reopen(self, taken: Cut, kept: Collection[Settled], active: Mapping[Place, int]) -> tuple[int, ...]:
+        """Follow what stays of a restarted run into what was taken back; returns the nodes that may start."""
+        gate_failures: dict[int, Error] = {}
+        while True:
+            settlement = reopen(
+                taken, kept, active, scope_of=self._scope_of, failed_gates=frozenset(gate_failures)
+            )
+            if settlement.routing_failure is None:
+                break
+            assert settlement.routing_failed_node is not None  # noqa: S101 - it comes with the failure
+            gate_failures[settlement.routing_failed_node] = _routing_error(settlement.routing_failure)
+        nobody = NodeSettlement(-1, Verdict.SKIPPED, {})
+        applied = replace(settlement, settled=(nobody, *settlement.settled), ready=())
+        self._apply(_Routed(applied, None, gate_failures), Verdict.COMPLETED, None, "")
+        return settlement.ready
+
+    def start(self, nodes: Iterable[int]) -> None:
+        """Make nodes ready that a restart leads up to again."""
+        for node in nodes:
+            self._make_ready(node)
+        self._settle_decided_here()
+
     def _record(self, row: Any) -> None:
         status = BlockStatus(row.status)
         # What follows a block did not begin before it ended.
@@ -176,12 +200,7 @@ class Settler:
             failure = settlement.routing_failure
             if failure is None:
                 return _Routed(settlement, own_failure, gate_failures)
-            error: Error = {
-                "type": failure.error_type,
-                "message": failure.message,
-                "details": failure.details,
-                "retryable": False,
-            }
+            error = _routing_error(failure)
             if settlement.routing_failed_node == node:
                 verdict, own_failure = Verdict.FAILED, error
             elif settlement.routing_failed_node is not None:
@@ -291,6 +310,7 @@ class Settler:
             error=failure,
         )
         if failure is not None:
+            self.loops.count(settled.place.scope, "failed")
             self.journal.event("block_failed", node.id, {"error": failure})
         self._put_context(node.id, settled.computed)
 
@@ -406,3 +426,12 @@ class Settler:
         self.loops.write()
         self.journal.flush(self.tx)
         self.run.save(self.tx)
+
+
+def _routing_error(failure: RoutingFailure) -> Error:
+    return {
+        "type": failure.error_type,
+        "message": failure.message,
+        "details": failure.details,
+        "retryable": False,
+    }

@@ -5,7 +5,7 @@ nothing starts, after a cancel no result counts. Each is idempotent: asked for w
 gives the standing answer. Who asked and why is kept in the event.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -100,7 +100,7 @@ def pause_execution(execution_id: int, asked: Asked, *, confirm: Confirm = uncon
     with command_transaction() as tx:
         runs = _lock_open(tx, execution_id, "paused")
         to_pause = [run for run in runs if run.status is not ExecutionStatus.PAUSED]
-        aftermaths = [_pause(tx, run, asked) for run in to_pause]
+        aftermaths = [(run.id, _pause(tx, run, asked)) for run in to_pause]
         running = tx.run(RUNNING, ([run.id for run in runs],)).fetchall()
         standing = _standing(
             runs[0],
@@ -109,7 +109,7 @@ def pause_execution(execution_id: int, asked: Asked, *, confirm: Confirm = uncon
             at_work=tuple(row.block_id for row in running),
         )
         confirm(standing)
-    _follow_up_all(to_pause, aftermaths)
+    follow_up_all(aftermaths)
     return standing
 
 
@@ -121,10 +121,10 @@ def resume_execution(execution_id: int, asked: Asked, *, confirm: Confirm = unco
     with command_transaction() as tx:
         runs = _lock_open(tx, execution_id, "resumed")
         paused = [run for run in runs if run.status is ExecutionStatus.PAUSED]
-        aftermaths = [_resume(tx, run, asked) for run in paused]
+        aftermaths = [(run.id, _resume(tx, run, asked)) for run in paused]
         standing = _standing(runs[0], "execution_resumed", changed=runs[0] in paused)
         confirm(standing)
-    _follow_up_all(paused, aftermaths)
+    follow_up_all(aftermaths)
     return standing
 
 
@@ -140,8 +140,7 @@ def cancel_execution(execution_id: int, asked: Asked, *, confirm: Confirm = unco
             if root.status is not ExecutionStatus.CANCELLED:
                 raise ExecutionEnded(root.public_id, root.status, "cancelled")
             runs = runs[1:]
-        aftermaths = [_cancel(tx, run, asked) for run in runs]
-        run_cancel_steps([run.id for run in runs])
+        aftermaths = cancel_locked(tx, runs, asked)
         last = tx.run(LAST_STATE, (execution_id,)).fetchone()
         standing = _standing(
             root,
@@ -151,7 +150,7 @@ def cancel_execution(execution_id: int, asked: Asked, *, confirm: Confirm = unco
             last_state=last.block_id if last else "start",
         )
         confirm(standing)
-    _follow_up_all(runs, aftermaths)
+    follow_up_all(aftermaths)
     return standing
 
 
@@ -215,7 +214,17 @@ def _last_event_at(execution_id: int, event_type: str) -> datetime | None:
     return events.order_by("-seq").values_list("created_at", flat=True).first()
 
 
-def _follow_up_all(runs: Sequence[RunState], aftermaths: Sequence[Aftermath]) -> None:
-    for run, aftermath in zip(runs, aftermaths, strict=True):
-        aftermath.unsettled = any_unsettled(run.id)
-        follow_up(aftermath, run.id)
+def cancel_locked(
+    tx: EngineTransaction, runs: Sequence[RunState], asked: Asked
+) -> list[tuple[int, Aftermath]]:
+    """Cancel these locked runs; returns what is left to do after the commit, by run."""
+    aftermaths = [(run.id, _cancel(tx, run, asked)) for run in runs]
+    run_cancel_steps([run.id for run in runs])
+    return aftermaths
+
+
+def follow_up_all(aftermaths: Iterable[tuple[int, Aftermath]]) -> None:
+    """Do, after the commit, what commands left to be done, and settle what was finished meanwhile."""
+    for execution_id, aftermath in aftermaths:
+        aftermath.unsettled = aftermath.unsettled or any_unsettled(execution_id)
+        follow_up(aftermath, execution_id)

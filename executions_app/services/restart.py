@@ -19,7 +19,7 @@ from executions_app.errors import (
     RestartFromParent,
     UnknownBlock,
 )
-from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
+from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.models import Execution
 from executions_app.reopening import (
     RunRows,
@@ -47,10 +47,12 @@ from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
 NEXT_GENERATION = "UPDATE executions_app_execution SET generation = generation + 1 WHERE id = %s"
 FINISHED_AFTER = """
     SELECT DISTINCT block_execution_id AS id FROM executions_app_executionevent
-    WHERE execution_id = %s AND seq > %s AND type IN ('block_completed', 'block_failed', 'block_rejected', 'block_skipped')
-        AND block_execution_id IS NOT NULL
+    WHERE execution_id = %s AND seq > %s AND block_execution_id IS NOT NULL
+        AND type IN ('block_completed', 'block_failed', 'block_rejected', 'block_skipped')
 """
-PARENT_BLOCKS = "SELECT id, parent_block_execution_id FROM executions_app_execution WHERE id = ANY(%s)"
+PARENT_BLOCKS = (
+    "SELECT id, parent_id, parent_block_execution_id FROM executions_app_execution WHERE id = ANY(%s)"
+)
 SET_AGENT = """
     UPDATE executions_app_blockexecution SET agent_id = %s
     WHERE execution_id = %s AND block_id = %s AND generation = %s AND NOT superseded
@@ -137,7 +139,7 @@ def restart_execution(
 
 
 def _require_restartable(run: RunState, restart: Restart) -> None:
-    if run.parent_id is not None:
+    if Execution.objects.filter(pk=run.id, parent__isnull=False).exists():
         raise RestartFromParent(run.public_id)
     stands = run.status in ENDED_EXECUTION_STATUSES or run.status is ExecutionStatus.PAUSED
     if not stands and not restart.force:
@@ -187,8 +189,12 @@ def _cancel_children(
     if not by_id:
         return []
     parents = settler.tx.run(PARENT_BLOCKS, (list(by_id),)).fetchall()
-    doomed = [by_id[row.id] for row in parents if row.parent_block_execution_id in gone]
-    return [pair for child in doomed for pair in cancel_locked(settler.tx, child.id, asked)]
+    doomed = {row.id for row in parents if row.parent_block_execution_id in gone}
+    # Parents come before their children: who works for a run that is cancelled is cancelled with it.
+    for row in sorted(parents, key=lambda row: list(by_id).index(row.id)):
+        if row.parent_id in doomed:
+            doomed.add(row.id)
+    return cancel_locked(settler.tx, [child for child in by_id.values() if child.id in doomed], asked)
 
 
 def _tell(
@@ -216,9 +222,7 @@ def _tell(
     settler.journal.log("INFO", f"Workflow {run.public_id} restarted from {where} {asked}")
 
 
-def _reopen(
-    settler: Settler, found: RunRows, targets: list[Any], taken: Cut, restart: Restart
-) -> None:
+def _reopen(settler: Settler, found: RunRows, targets: list[Any], taken: Cut, restart: Restart) -> None:
     """Supersede what is taken back, count anew, and start what may start."""
     run = settler.run
     kept = supersede(
@@ -267,8 +271,3 @@ def _blocks(plan: Plan, nodes: Iterable[int]) -> tuple[str, ...]:
 def _first_block(plan: Plan, targets: Iterable[Any]) -> str | None:
     blocks = _blocks(plan, {row.node for row in targets})
     return blocks[0] if blocks else None
-
-
-def look_again(execution_id: int, aftermath: Aftermath) -> None:
-    """Note, after the commit, whether somebody finished a block meanwhile who could not lock the run."""
-    aftermath.unsettled = aftermath.unsettled or any_unsettled(execution_id)

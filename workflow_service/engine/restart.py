@@ -194,14 +194,10 @@ def _edges_inside(plan: Plan, node: int) -> list[Edge]:
 def _edges_out(plan: Plan, loop: int) -> list[Edge]:
     """Return the exits of a loop that stay in the round around it."""
     edges = (plan.edges[index] for index in plan.loops[loop].exits)
-    return [
-        edge for edge in edges if edge.leaves[-1] == loop and not edge.back and edge.target != END_NODE
-    ]
+    return [edge for edge in edges if edge.leaves[-1] == loop and not edge.back and edge.target != END_NODE]
 
 
-def loops_after(
-    cut: Cut, kept: Iterable[Settled], active: Mapping[Place, int]
-) -> dict[int, LoopState]:
+def loops_after(cut: Cut, kept: Iterable[Settled], active: Mapping[Place, int]) -> dict[int, LoopState]:
     """Return the instances by loop as they stand when what was taken back is gone."""
     kept = list(kept)
     found: dict[int, LoopState] = {}
@@ -253,9 +249,7 @@ def at_limit(state: LoopState) -> bool:
     return state.ended and any(origin in left for _, left in state.exits.values())
 
 
-def _replayed(
-    cut: Cut, kept: Collection[Settled]
-) -> Iterator[tuple[Edge, EdgeOutcome, frozenset[int], int]]:
+def _replayed(cut: Cut, kept: Collection[Settled]) -> Iterator[tuple[Edge, EdgeOutcome, frozenset[int], int]]:
     """Yield the resolved edges that lead from what stays to what was taken back, or out of a loop set back."""
     for each in kept:
         if cut.places.get(cut.plan.nodes[each.node].loop) == each.place:

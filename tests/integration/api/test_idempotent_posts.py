@@ -48,9 +48,7 @@ def test_a_key_is_the_users_own(house: House, developer: Caller) -> None:
 
 
 def test_what_was_refused_may_be_asked_again(house: House, developer: Caller) -> None:
-    problem_of(
-        developer.post("templates", {"name": 3}, **{"Idempotency-Key": "k"}), 422, "INVALID_REQUEST"
-    )
+    problem_of(developer.post("templates", {"name": 3}, **{"Idempotency-Key": "k"}), 422, "INVALID_REQUEST")
     assert not IdempotentRequest.objects.exists()
     assert developer.post("templates", BODY, **{"Idempotency-Key": "k"}).status_code == 201
     assert house.caller(Role.VIEWER).post("templates", BODY, **{"Idempotency-Key": "v"}).status_code == 403
