@@ -311,7 +311,9 @@ class Settler:
         )
         if failure is not None:
             self.loops.count(settled.place.scope, "failed")
-            self.journal.event("block_failed", node.id, {"error": failure})
+            self.journal.event(
+                "block_failed", node.id, {"error": failure}, node=node.index, place=settled.place
+            )
         self._put_context(node.id, settled.computed)
 
     def _fail_at_limit(self, limit: LoopLimit) -> None:

@@ -24,7 +24,7 @@ def assert_consistent(execution: Execution) -> Execution:
     """
     execution = Execution.objects.get(pk=execution.pk)
     rows = list(BlockExecution.objects.filter(execution=execution, superseded=False))
-    scopes = {scope.pk: scope for scope in Scope.objects.filter(execution=execution)}
+    scopes = {scope.pk: scope for scope in Scope.objects.filter(execution=execution, superseded=False)}
     finished = [row for row in rows if row.status in FINISHED_BLOCK_STATUSES]
     settled = [row for row in rows if row.settled]
     by_status = Counter(row.status for row in rows)
