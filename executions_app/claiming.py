@@ -30,7 +30,7 @@ CLAIM = """
         started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL
     WHERE id = %s AND status = 'QUEUED'
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
-        input::text AS input, started_at
+        input::text AS input, started_at, agent_id
 """
 IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
 RECORD_CLAIM = """
@@ -76,7 +76,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             return ClaimAnswer(None, orphans)
         node = compiled_version(identity.version_id).plan.nodes[row.node]
         given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
-        agent_id = (node.block.agent_id if node.block else None) or ""
+        agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
         tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, lock_row is None, row.id))
         if lock_row is not None:
             run = RunState(*lock_row)

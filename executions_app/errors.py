@@ -56,6 +56,12 @@ class UnknownBlock(WorkflowError):
         super().__init__(f"{message}; {mend}", [Problem("UNKNOWN_BLOCK", message, "/fromBlock", mend)])
 
 
+class BlockNotFound(UnknownBlock):
+    """There is no such block in the run's workflow."""
+
+    code = "BLOCK_NOT_FOUND"
+
+
 class BlockNotReached(WorkflowError):
     """A run cannot go on from a block that it has never run."""
 
@@ -84,3 +90,18 @@ class RestartFromParent(WorkflowError):
 
     def __init__(self, execution_id: str) -> None:
         super().__init__(f"execution {execution_id} works for a block of another run: restart that one")
+
+
+class RecoveryPointNotFound(WorkflowError):
+    """There is no such recovery point of this run."""
+
+    code = "RECOVERY_POINT_NOT_FOUND"
+
+
+class BlockStateForbids(WorkflowError):
+    """A block is not in a state in which it can be retried, reassigned or skipped."""
+
+    code = "BLOCK_STATE_FORBIDS"
+
+    def __init__(self, block_id: str, status: str, wanted: str, why: str) -> None:
+        super().__init__(f"block '{block_id}' is {status} and cannot be {wanted}: {why}")

@@ -19,6 +19,7 @@ from pydantic import JsonValue
 from executions_app.journal import Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
+from executions_app.recovery_points import note_recovery_point
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
 from executions_app.transaction import (
@@ -199,7 +200,9 @@ def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decide
         settler.progress.cancel_open_blocks()
     worker, queue = continue_as or (None, None)
     claim = settler.progress.promote(worker, queue)
+    status_before = settler.run.status
     settler.progress.conclude()
+    note_recovery_point(settler, status_before)
     settler.flush()
     return _Decided(settler, claim)
 

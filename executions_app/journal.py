@@ -95,6 +95,12 @@ WRITE_LOGS = """
 """
 
 
+WRITE_POINT = """
+    INSERT INTO executions_app_recoverypoint (execution_id, seq, context_seq, block_id, reason, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s)
+"""
+
+
 Join = tuple[str, int]
 Key = tuple[Place, int]
 
@@ -125,6 +131,7 @@ class Journal:
         self._context: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
         self._logs: list[dict[str, Any]] = []
+        self._point: tuple[Any, ...] | None = None
         self._to_send: dict[Key, Join | None] = {}
         self._written: psycopg.Cursor[Any] | None = None
         self._queued: list[Queued] = []
@@ -256,6 +263,19 @@ class Journal:
             }
         )
 
+    def recovery_point(self, block_id: str, reason: str, row: Any = None) -> None:
+        """Note that the run can be taken up again where it stands now, after ``block_id`` (its ``row``)."""
+        run = self._run
+        self.event("recovery_point_created", block_id, {"reason": reason}, row_id=row.id if row else None)
+        self.log("INFO", f"Recovery point created for execution {run.public_id} at block {block_id}", row)
+        self._point = (run.id, run.event_seq, run.context_seq, block_id, reason, run.now)
+        run.recovery_point_at = run.now
+
+    @property
+    def last_block(self) -> str:
+        """The block that the newest event about a block is about."""
+        return next((event["block_id"] for event in reversed(self._events) if event["block_id"]), "")
+
     def block_event(self, type: str, row: Any, at: datetime | None, data: Mapping[str, JsonValue]) -> None:
         """Append an event about a block row."""
         self.event(type, row.block_id, data, row_id=row.id, at=at)
@@ -305,6 +325,8 @@ class Journal:
             tx.run(WRITE_EVENTS, (run.id, _json(self._events), run.id))
         if self._logs:
             tx.run(WRITE_LOGS, (run.id, _json(self._logs)))
+        if self._point:
+            tx.run(WRITE_POINT, self._point)
 
     def written(self) -> dict[Key, Any]:
         """Return the rows (id, generation) that ``flush`` wrote, by place and node.

@@ -50,6 +50,10 @@ COUNT_ITEMS = """
           WHERE execution_id = %s AND scope_id = %s AND settled) AS done
     WHERE id = %s RETURNING open
 """
+KEPT_ITEMS = """
+    SELECT item_index FROM executions_app_blockexecution
+    WHERE execution_id = %s AND scope_id = %s AND settled ORDER BY item_index
+"""
 
 
 def resume_map(settler: Settler, row: Any, place: Place) -> bool:
@@ -73,5 +77,7 @@ def resume_map(settler: Settler, row: Any, place: Place) -> bool:
     tx.run(RELEASE_ITEMS, (run.id, scope, window))
     run.active += window
     settler.progress.add_ready(window)
-    settler.journal.event("map_resumed", row.block_id, {"items": window}, row_id=made)
+    settler.journal.event("map_expanded", row.block_id, {"scope": scope, "resumed": True}, row_id=made)
+    kept = [item.item_index for item in tx.run(KEPT_ITEMS, (run.id, scope))]
+    settler.journal.event("items_kept", data={"blocks": [row.block_id], "scope": scope, "items": kept})
     return True

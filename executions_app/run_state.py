@@ -10,7 +10,7 @@ from workflow_service.engine.states import ExecutionStatus
 COLUMNS = """
     id, public_id, workspace_id, template_id, version_id, status, priority, generation, event_seq, context_seq, active,
     slots, ready, waiting_for_people, completed_blocks, failed_blocks, skipped_blocks, failing, unhandled_failures,
-    reached_end, started_at, completed_at, error::text AS error, clock_timestamp() AS now
+    reached_end, recovery_point_at, started_at, completed_at, error::text AS error, clock_timestamp() AS now
 """
 TRY_LOCK = f"""
     SELECT {COLUMNS} FROM executions_app_execution WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED
@@ -20,7 +20,7 @@ LOCK = f"SELECT {COLUMNS} FROM executions_app_execution WHERE id = %s FOR NO KEY
 SAVE = """
     UPDATE executions_app_execution SET status = %s, event_seq = %s, context_seq = %s, active = %s, slots = %s,
         ready = %s, waiting_for_people = %s, completed_blocks = %s, failed_blocks = %s, skipped_blocks = %s,
-        failing = %s, unhandled_failures = %s, reached_end = %s, completed_at = %s, error = %s
+        failing = %s, unhandled_failures = %s, reached_end = %s, recovery_point_at = %s, completed_at = %s, error = %s
     WHERE id = %s
 """
 
@@ -52,6 +52,7 @@ class RunState:
     failing: bool
     unhandled_failures: int
     reached_end: bool
+    recovery_point_at: datetime | None
     started_at: datetime
     completed_at: datetime | None
     error: str | None
@@ -72,7 +73,8 @@ class RunState:
             (
                 self.status, self.event_seq, self.context_seq, self.active, self.slots, self.ready,
                 self.waiting_for_people, self.completed_blocks, self.failed_blocks, self.skipped_blocks,
-                self.failing, self.unhandled_failures, self.reached_end, self.completed_at, self.error, self.id,
+                self.failing, self.unhandled_failures, self.reached_end, self.recovery_point_at, self.completed_at,
+                self.error, self.id,
             ),
         )  # fmt: skip
 

@@ -94,6 +94,8 @@ class Settler:
         self.maps = MapRows(tx, run, self.plan)
         self._arrivals: dict[Key, Arrivals | None] = {}
         self._decided_here: deque[tuple[int, Verdict, Error | None]] = deque()
+        # The last block that this transaction settled as completed: a boundary at which a run can be taken up again.
+        self.boundary: Any = None
         self._finished_node: int | None = None
         self._finished_output: JsonValue = None
 
@@ -164,6 +166,8 @@ class Settler:
         self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
         self._write_finish_event(row, status, error, settlement.settled[0].conditions)
         self.loops.count(row.scope_id, _COUNTED_AS.get(status, "failed"))
+        if status is BlockStatus.COMPLETED:
+            self.boundary = row
         self._apply(routed, verdict, error, row.block_id)
         self._settle_decided_here()
 

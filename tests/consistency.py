@@ -12,7 +12,7 @@ from workflow_service.engine.states import (
 
 ENDS = {f"execution_{status.value.lower()}" for status in ENDED_EXECUTION_STATUSES}
 # A block that completed began in one of these ways.
-BEGUN = {"block_started", "approval_responded", "block_rerouted", "block_substituted", "map_resumed"}
+BEGUN = {"block_started", "approval_responded", "block_rerouted", "block_substituted", "map_expanded"}
 # Event types of which a block row may have one only.
 ONCE = {"block_completed", "block_failed", "block_rejected"}
 

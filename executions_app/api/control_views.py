@@ -21,7 +21,6 @@ from executions_app.models import Execution
 from executions_app.selectors import get_execution
 from executions_app.services.control import (
     Asked,
-    Standing,
     cancel_execution,
     pause_execution,
     resume_execution,
@@ -119,12 +118,14 @@ def answered(
     request: Request,
     shape: Callable[[Any], dict[str, Any]],
     command: Callable[[Callable[[Any], object]], Any],
+    *,
+    status: int = 200,
 ) -> Response:
     """Give a command and return its answer, which is kept in its transaction where the request bears a key."""
     post = idempotent_post(request)
 
-    def confirm(result: Standing) -> None:
+    def confirm(result: Any) -> None:
         if post is not None:
-            post.record(200, shape(result))
+            post.record(status, shape(result))
 
-    return Response(shape(command(confirm)))
+    return Response(shape(command(confirm)), status=status)

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from executions_app.api.restart_serializers import RecoveryPointShape
 from executions_app.models import BlockExecution, ExecutionLog
 from workflow_service.api_serializers import (
     CamelSerializer,
@@ -187,7 +188,7 @@ class ExecutionShape(ExecutionEntry):
     options = JsonObjectField()
     global_context = JsonObjectField()
     error = JsonObjectField(allow_null=True)
-    recovery_points = serializers.ListField(child=JsonObjectField())
+    recovery_points = RecoveryPointShape(many=True, help_text="The newest 20.")
     metrics = ExecutionMetrics()
     event_seq = serializers.IntegerField(help_text="Number of the newest event.")
 

@@ -2,6 +2,14 @@ from django.urls import path
 
 from executions_app.api.block_views import BlockRunsView
 from executions_app.api.control_views import CancelView, PauseView, ResumeView
+from executions_app.api.restart_views import (
+    ForceRestartView,
+    ReassignBlockView,
+    RecoveryPointsView,
+    RestartView,
+    RetryBlockView,
+    SkipBlockView,
+)
 from executions_app.api.views import EventsView, ExecutionsView, ExecutionView, LogsView
 
 urlpatterns = [
@@ -11,6 +19,32 @@ urlpatterns = [
     path("executions/<slug:execution_id>/pause", PauseView.as_view(), name="execution-pause"),
     path("executions/<slug:execution_id>/resume", ResumeView.as_view(), name="execution-resume"),
     path("executions/<slug:execution_id>/cancel", CancelView.as_view(), name="execution-cancel"),
+    path("executions/<slug:execution_id>/restart", RestartView.as_view(), name="execution-restart"),
+    path(
+        "executions/<slug:execution_id>/force-restart",
+        ForceRestartView.as_view(),
+        name="execution-force-restart",
+    ),
+    path(
+        "executions/<slug:execution_id>/recovery-points",
+        RecoveryPointsView.as_view(),
+        name="execution-recovery-points",
+    ),
+    path(
+        "executions/<slug:execution_id>/blocks/<slug:block_id>/retry",
+        RetryBlockView.as_view(),
+        name="execution-block-retry",
+    ),
+    path(
+        "executions/<slug:execution_id>/blocks/<slug:block_id>/reassign",
+        ReassignBlockView.as_view(),
+        name="execution-block-reassign",
+    ),
+    path(
+        "executions/<slug:execution_id>/blocks/<slug:block_id>/skip",
+        SkipBlockView.as_view(),
+        name="execution-block-skip",
+    ),
     path("executions/<slug:execution_id>/logs", LogsView.as_view(), name="execution-logs"),
     path("executions/<slug:execution_id>/events", EventsView.as_view(), name="execution-events"),
 ]

@@ -5,19 +5,23 @@ nothing starts, after a cancel no result counts. Each is idempotent: asked for w
 gives the standing answer. Who asked and why is kept in the event.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from executions_app.aftermath import follow_up
 from executions_app.errors import ExecutionEnded
 from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
 from executions_app.handlers import run_cancel_steps
-from executions_app.models import ExecutionEvent
-from executions_app.parking import WAKE_RETRIES
-from executions_app.run_state import RunState
+from executions_app.models import BlockExecution, ExecutionEvent, RecoveryPoint
+from executions_app.recovery_points import note_manual_point
+from executions_app.run_state import RunState, lock_run
+from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 
 TAKE_BACK_QUEUED = """
@@ -31,7 +35,8 @@ RUNNING = """
 """
 # Waits for those who are just writing a result; what they wrote is then read as finished.
 LOCK_OPEN = """
-    SELECT id FROM executions_app_blockexecution WHERE execution_id = %s AND NOT superseded
+    SELECT id, block_id, kind, scope_id, item_index FROM executions_app_blockexecution
+    WHERE execution_id = %s AND NOT superseded
         AND status IN ('PENDING', 'READY', 'QUEUED', 'RUNNING', 'RETRYING', 'WAITING') ORDER BY id FOR UPDATE
 """
 CANCEL_OPEN = """
@@ -40,6 +45,11 @@ CANCEL_OPEN = """
         worker_id = CASE WHEN status = 'RUNNING' THEN worker_id END
     WHERE execution_id = %s AND NOT superseded
         AND status IN ('PENDING', 'READY', 'QUEUED', 'RUNNING', 'RETRYING', 'WAITING')
+    RETURNING id, block_id, kind, scope_id, item_index
+"""
+WAKE_RETRIES = """
+    UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL
+    WHERE execution_id = %s AND status = 'RETRYING' AND due_at <= clock_timestamp() RETURNING id, block_id
 """
 STOPPING = """
     WITH RECURSIVE tree AS (
@@ -177,7 +187,10 @@ def _resume(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
     settler.progress.become(ExecutionStatus.RUNNING)
     settler.journal.event("execution_resumed", data=asked.data())
     settler.journal.log("INFO", f"Workflow {run.public_id} resumed {asked}")
-    settler.progress.add_ready(len(tx.run(WAKE_RETRIES, (run.id,)).fetchall()))
+    woken = tx.run(WAKE_RETRIES, (run.id,)).fetchall()
+    for row in woken:
+        settler.journal.event("block_woken", row.block_id, row_id=row.id)
+    settler.progress.add_ready(len(woken))
     return conclude_locked(settler)
 
 
@@ -187,14 +200,32 @@ def _cancel(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
     failing, run.failing = run.failing, True
     settle_finished(tx, run)
     run.failing = failing
-    tx.run(CANCEL_OPEN, (run.now, run.id))
+    cancelled = tx.run(CANCEL_OPEN, (run.now, run.id)).fetchall()
     run.active = run.slots = run.ready = run.waiting_for_people = 0
     settler = settler_of(tx, run)
     settler.progress.become(ExecutionStatus.CANCELLED)
     run.completed_at = run.now
     settler.journal.log("WARNING", f"Workflow {run.public_id} cancelled {asked}")
+    _tell_cancelled(settler, cancelled)
     settler.journal.event("execution_cancelled", data=asked.data())
     return conclude_locked(settler)
+
+
+def _tell_cancelled(settler: Settler, rows: Iterable[Any]) -> None:
+    """Append what was cancelled: an event for each round of a loop, and one for the items of each map."""
+    blocks: dict[tuple[int, int], list[str]] = defaultdict(list)
+    items: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for row in rows:
+        if row.kind == BlockExecution.Kind.ITEM:
+            items[row.scope_id, row.block_id].append(row.item_index)
+        else:
+            blocks[row.scope_id, row.item_index].append(row.block_id)
+    for (scope, index), names in sorted(blocks.items()):
+        place: JsonObject = {"scope": scope, "round": index} if scope else {}
+        settler.journal.event("blocks_cancelled", data={"blocks": sorted(names), **place})
+    for (scope, name), indexes in sorted(items.items()):
+        data = {"blocks": [name], "scope": scope, "items": sorted(indexes)}
+        settler.journal.event("blocks_cancelled", data=data)
 
 
 def _standing(
@@ -228,3 +259,20 @@ def follow_up_all(aftermaths: Iterable[tuple[int, Aftermath]]) -> None:
     for execution_id, aftermath in aftermaths:
         aftermath.unsettled = aftermath.unsettled or any_unsettled(execution_id)
         follow_up(aftermath, execution_id)
+
+
+def create_recovery_point(
+    execution_id: int, asked: Asked, *, confirm: Callable[[RecoveryPoint], object] = lambda point: None
+) -> RecoveryPoint:
+    """Note that a run can be taken up again where it stands now; raises ``ExecutionEnded``."""
+    with command_transaction() as tx:
+        run = lock_run(tx, execution_id)
+        assert run is not None  # noqa: S101 - a run is never deleted while it is used
+        settler = settler_of(tx, run)
+        note_manual_point(settler)
+        settler.flush()
+        aftermath = Aftermath(event_seq=run.event_seq, execution_public_id=run.public_id)
+        point = RecoveryPoint.objects.filter(execution_id=execution_id).latest("pk")
+        confirm(point)
+    follow_up_all([(execution_id, aftermath)])
+    return point

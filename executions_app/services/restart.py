@@ -5,7 +5,7 @@ rebuilt from what stays, and what may run again appears in a new generation. Wha
 blocks at work included.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,8 +38,9 @@ from executions_app.run_state import RunState
 from executions_app.selectors import context_of
 from executions_app.services.control import LOCK_OPEN, Asked, cancel_locked, follow_up_all
 from executions_app.settlement import Settler
-from executions_app.transaction import command_transaction
+from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.plan import NodeKind, Plan
 from workflow_service.engine.restart import Cut, loops_after
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ExecutionStatus
@@ -64,9 +65,10 @@ class Restart:
     """What a restart is to do (document A section 5.2).
 
     ``from_block`` names a block, ``after_seq`` the event of a recovery point; with neither it goes on from what failed.
-    ``skip_failed`` has failed blocks count as completed with their ``defaultOutput``. ``reset_state`` drops the outputs
-    of what is taken back, ``preserve_context`` keeps what it put into the context. ``force`` restarts a run under way.
-    ``agents`` gives blocks to other agents, by block id.
+    ``skip_failed`` has failed blocks count as completed with their ``defaultOutput``, ``skip`` single ones, with these
+    outputs where they are given. ``reset_state`` drops the outputs of what is taken back, ``preserve_context`` keeps
+    what it put into the context. ``force`` restarts a run under way. ``agents`` gives blocks to other agents, by block
+    id; ``reassign`` gives those that failed to the next agent that may take over.
     """
 
     from_block: str | None = None
@@ -75,6 +77,8 @@ class Restart:
     reset_state: bool = False
     preserve_context: bool = True
     force: bool = False
+    skip: Mapping[str, JsonObject | None] = field(default_factory=dict)
+    reassign: bool = False
     agents: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -107,35 +111,36 @@ def restart_execution(
     Raises ``ExecutionUnderWay``, ``UnknownBlock``, ``BlockNotReached``, ``NothingToRestart``, ``RestartFromParent``.
     """
     with command_transaction() as tx:
-        runs = lock_tree(tx, execution_id)
-        run = runs[0]
-        _require_restartable(run, restart)
-        tx.run(LOCK_OPEN, (run.id,))
-        settle_finished(tx, run)
-        settler = settler_of(tx, run)
-        found = read_rows(tx, run, settler.plan)
-        targets = _targets(settler, found, restart)
-        taken = cut_rows(found, targets)
-        gone = {row.id for row in found.taken_by(taken)}
-        cancelled = _cancel_children(settler, runs[1:], gone, asked)
-        affected = _blocks(settler.plan, taken.affected())
-        _tell(settler, asked, restart, targets, affected)
-        _reopen(settler, found, targets, taken, restart)
-        aftermath = conclude_locked(settler)
-        for block_id, agent_id in restart.agents.items():
-            tx.run(SET_AGENT, (agent_id, run.id, block_id, run.generation))
-        restarted = Restarted(
-            run.public_id,
-            run.status,
-            run.now,
-            restart.from_block or _first_block(settler.plan, targets),
-            affected,
-            context_of(Execution(pk=run.id)),
-            run.generation,
-        )
+        restarted, aftermaths = restart_locked(tx, lock_tree(tx, execution_id), asked, restart)
         confirm(restarted)
-    follow_up_all([(run.id, aftermath), *cancelled])
+    follow_up_all(aftermaths)
     return restarted
+
+
+def restart_locked(
+    tx: EngineTransaction, runs: Sequence[RunState], asked: Asked, restart: Restart
+) -> tuple[Restarted, list[tuple[int, Aftermath]]]:
+    """Restart a run that is locked with all that is under it; returns what is left to do after the commit, by run."""
+    run = runs[0]
+    _require_restartable(run, restart)
+    tx.run(LOCK_OPEN, (run.id,))
+    settle_finished(tx, run)
+    settler = settler_of(tx, run)
+    found = read_rows(tx, run, settler.plan)
+    targets = _targets(settler, found, restart)
+    taken = cut_rows(found, targets)
+    gone = {row.id for row in found.taken_by(taken)}
+    cancelled = _cancel_children(settler, runs[1:], gone, asked)
+    affected = _blocks(settler.plan, taken.affected())
+    _tell(settler, asked, restart, targets, affected, taken, gone)
+    _reopen(settler, found, targets, taken, restart)
+    aftermath = conclude_locked(settler)
+    for block_id, agent_id in _agents(settler.plan, targets, restart).items():
+        tx.run(SET_AGENT, (agent_id, run.id, block_id, run.generation))
+    from_block = restart.from_block or _first_block(settler.plan, targets)
+    context = context_of(Execution(pk=run.id))
+    restarted = Restarted(run.public_id, run.status, run.now, from_block, affected, context, run.generation)
+    return restarted, [(run.id, aftermath), *cancelled]
 
 
 def _require_restartable(run: RunState, restart: Restart) -> None:
@@ -166,15 +171,20 @@ def _targets(settler: Settler, found: RunRows, restart: Restart) -> list[Any]:
 
 def _row_of_block(plan: Plan, found: RunRows, block_id: str) -> Any:
     """Return the row of the last round in which a block ran."""
-    node = plan.node_by_id.get(block_id)
-    if node is None or plan.nodes[node].block is None:
-        known = [each.id for each in plan.nodes if each.kind is NodeKind.BLOCK]
-        raise UnknownBlock(block_id, known)
+    node = node_of_block(plan, block_id)
     rows = [row for row in found.rows if row.node == node and row.kind != "item"]
     ran = [row for row in rows if row.status not in (BlockStatus.PENDING, BlockStatus.SKIPPED)]
     if not ran:
         raise BlockNotReached(block_id, skipped=any(row.status == BlockStatus.SKIPPED for row in rows))
     return ran[-1]
+
+
+def node_of_block(plan: Plan, block_id: str, missing: type[UnknownBlock] = UnknownBlock) -> int:
+    """Return the node of a block; raises ``missing``."""
+    node = plan.node_by_id.get(block_id)
+    if node is None or plan.nodes[node].block is None:
+        raise missing(block_id, [each.id for each in plan.nodes if each.kind is NodeKind.BLOCK])
+    return node
 
 
 def _is_under_way(row: Any) -> bool:
@@ -198,7 +208,13 @@ def _cancel_children(
 
 
 def _tell(
-    settler: Settler, asked: Asked, restart: Restart, targets: Iterable[Any], affected: tuple[str, ...]
+    settler: Settler,
+    asked: Asked,
+    restart: Restart,
+    targets: Sequence[Any],
+    affected: tuple[str, ...],
+    taken: Cut,
+    gone: Iterable[int],
 ) -> None:
     run = settler.run
     settler.tx.run(NEXT_GENERATION, (run.id,))
@@ -211,9 +227,12 @@ def _tell(
         "generation": run.generation,
         "fromBlocks": list(_blocks(settler.plan, {row.node for row in targets})),
         "affected": list(affected),
+        "superseded": sorted(gone),
+        "rounds": {str(place.scope): place.index for place in taken.places.values() if place.scope},
         "resetState": restart.reset_state,
         "preserveContext": restart.preserve_context,
         "skipFailedBlocks": restart.skip_failed,
+        "agents": _agents(settler.plan, targets, restart),
     }
     if restart.after_seq is not None:
         data["afterSeq"] = restart.after_seq
@@ -252,8 +271,9 @@ def _stands(settler: Settler, row: Any, restart: Restart) -> bool:
         return False
     place = settler.loops.place(row.node)
     assert place is not None  # noqa: S101 - it is ready
-    if restart.skip_failed:
-        made = insert_done(settler, row, place, block.default_output or {})
+    if restart.skip_failed or row.block_id in restart.skip:
+        given = restart.skip.get(row.block_id)
+        made = insert_done(settler, row, place, given if given is not None else block.default_output or {})
         settler.journal.event("block_substituted", row.block_id, {"strategy": "skip"}, row_id=made)
         return True
     if row.has_output and not restart.reset_state:
@@ -262,6 +282,18 @@ def _stands(settler: Settler, row: Any, restart: Restart) -> bool:
         return True
     from_failed = restart.from_block is None and restart.after_seq is None
     return from_failed and not restart.reset_state and resume_map(settler, row, place)
+
+
+def _agents(plan: Plan, targets: Iterable[Any], restart: Restart) -> dict[str, str]:
+    """Return who is to work on which block from now on, where that is not who it was."""
+    chosen = dict(restart.agents)
+    if restart.reassign:
+        for row in targets:
+            recovery = getattr(plan.nodes[row.node].block, "recovery", None)
+            others = [agent for agent in (recovery.agents if recovery else ()) if agent != row.agent_id]
+            if others and row.status in (BlockStatus.FAILED, BlockStatus.REJECTED):
+                chosen.setdefault(row.block_id, others[0])
+    return chosen
 
 
 def _blocks(plan: Plan, nodes: Iterable[int]) -> tuple[str, ...]:

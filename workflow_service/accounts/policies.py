@@ -22,6 +22,7 @@ class Action(StrEnum):
     EXECUTION_READ = "execution:read"
     EXECUTION_START = "execution:start"
     EXECUTION_CONTROL = "execution:control"
+    EXECUTION_OVERRIDE = "execution:override"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
     OPERATIONS_VIEW = "operations:view"
@@ -36,7 +37,13 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
     Role.DEVELOPER: READ | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.KEY_CREATE},
     Role.OPERATOR: READ
-    | {Action.EXECUTION_START, Action.EXECUTION_CONTROL, Action.OPERATIONS_VIEW, Action.KEY_CREATE},
+    | {
+        Action.EXECUTION_START,
+        Action.EXECUTION_CONTROL,
+        Action.EXECUTION_OVERRIDE,
+        Action.OPERATIONS_VIEW,
+        Action.KEY_CREATE,
+    },
     Role.APPROVER: READ | {Action.APPROVAL_RESPOND},
     Role.VIEWER: READ,
 }

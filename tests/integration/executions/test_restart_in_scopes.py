@@ -209,7 +209,7 @@ def test_a_failed_map_runs_its_failed_items_again() -> None:
     assert restart(execution).affected == ("each", "report")
     finished(execution)
     assert sorted(ran) == sorted({"a", "b", "c", "d", "report"} - before)
-    assert "map_resumed" in event_types(execution)
+    assert "items_kept" in event_types(execution)
     assert (
         BlockExecution.objects.filter(
             execution=execution, kind="item", superseded=False, status="COMPLETED"
