@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from executions_app import limit_admin  # noqa: F401 - registers its page
 from executions_app.gantt import gantt_of
 from executions_app.models import Execution, ExecutionEvent, ExecutionLog
 from executions_app.selectors import progress_of

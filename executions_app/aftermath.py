@@ -1,4 +1,4 @@
-"""What is done after a commit: hints are sent, and whoever held a run's lock looks again.
+"""What is done after a commit: hints are sent, whoever held a run's lock looks again, and what was held back begins.
 
 A finisher that could not lock the run left its row to the holder, who may have read before. So both look again, and
 what they miss the sweeper settles: nothing here must succeed.
@@ -8,6 +8,7 @@ import logging
 
 from django.db import connection
 
+from executions_app.admission import admit
 from executions_app.dispatch import send_aftermath, send_settle_hint
 from executions_app.finishing import Aftermath, settle_execution
 from executions_app.transaction import DATABASE_GONE
@@ -19,9 +20,15 @@ RECHECKS = 3
 
 def follow_up(aftermath: Aftermath, execution_id: int) -> None:
     """Send what a transaction left to be sent, and settle what it left unsettled."""
-    send_aftermath(aftermath, execution_id)
+    _send(aftermath, execution_id)
     if aftermath.unsettled:
         settle_again(execution_id, aftermath.execution_public_id)
+
+
+def _send(aftermath: Aftermath, execution_id: int) -> None:
+    send_aftermath(aftermath, execution_id)
+    if aftermath.room_in_template is not None:
+        admit(aftermath.room_in_template)
 
 
 def settle_again(execution_id: int, execution_public_id: str) -> None:
@@ -31,7 +38,7 @@ def settle_again(execution_id: int, execution_public_id: str) -> None:
             aftermath = settle_execution(execution_id)
             if aftermath is None:
                 continue
-            send_aftermath(aftermath, execution_id)
+            _send(aftermath, execution_id)
             if not aftermath.unsettled:
                 return
     except DATABASE_GONE as error:

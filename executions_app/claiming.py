@@ -13,6 +13,8 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app.agent_slots import AgentLimit, take_slot
+from executions_app.block_rules import hard_end_s
 from executions_app.journal import Journal, started_data
 from executions_app.models import BlockExecution
 from executions_app.progress import Claim, resolve_input
@@ -32,9 +34,16 @@ CLAIM = """
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
         input::text AS input, started_at, agent_id
 """
-IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
+IDENTIFY = """
+    SELECT e.public_id, e.workspace_id, e.version_id,
+        (SELECT json_object_agg(l.key, json_build_array(l.id, l.max_concurrency))::text
+         FROM executions_app_concurrencylimit l
+         WHERE l.workspace_id = e.workspace_id AND l.kind = 'agent') AS agent_limits
+    FROM executions_app_execution e WHERE e.id = %s
+"""
 RECORD_CLAIM = """
-    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s
+    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s,
+        due_at = started_at + make_interval(secs => %s)
     WHERE id = %s
 """
 ORPHANS = """
@@ -55,11 +64,13 @@ class ClaimAnswer:
     """What asking for a block gave: the claim, or None where there was nothing to claim.
 
     ``orphans`` are (execution id, row id, fence) of blocks that bear this worker's id although it is not running
-    them: their claim was committed and the answer lost.
+    them: their claim was committed and the answer lost. ``no_slot`` names the agent that is busy: the block stays
+    QUEUED and is to be put aside.
     """
 
     claim: Claim | None
     orphans: list[tuple[int, int, int]]
+    no_slot: tuple[AgentLimit, str] | None = None
 
 
 def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> ClaimAnswer:
@@ -77,7 +88,13 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         node = compiled_version(identity.version_id).plan.nodes[row.node]
         given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
         agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
-        tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, lock_row is None, row.id))
+        # A map's own row hands out its items and collects them: the agent works on the items.
+        works = node.for_each is None or row.kind == BlockExecution.Kind.ITEM
+        limit = _limit_of(identity.agent_limits, agent_id) if works else None
+        if limit and not take_slot(tx, limit, row_id=row.id, fence=row.fence, worker=worker):
+            return ClaimAnswer(None, orphans, (limit, agent_id))
+        written = Jsonb(given) if unfit is None else None
+        tx.run(RECORD_CLAIM, (written, agent_id, lock_row is None, hard_end_s(node.block), row.id))
         if lock_row is not None:
             run = RunState(*lock_row)
             journal = Journal(run)
@@ -100,6 +117,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         retries=row.retries,
         input=given,
         unfit_input=unfit,
+        agent_limit_id=limit.id if limit else None,
         place=Place(row.scope_id, row.item_index),
         generation=row.generation,
         is_item=row.kind == BlockExecution.Kind.ITEM,
@@ -125,6 +143,11 @@ def is_wanted(block_execution_id: int, fence: int) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(STILL_WANTED, [block_execution_id, fence])
         return bool(cursor.fetchone()[0])
+
+
+def _limit_of(limits: str | None, agent_id: str) -> AgentLimit | None:
+    found = json.loads(limits).get(agent_id) if limits and agent_id else None
+    return AgentLimit(*found) if found else None
 
 
 def _input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:

@@ -30,7 +30,7 @@ from executions_app.transaction import (
 )
 from templates_app.plans import compiled_version
 from workflow_service.agents.invocation import LogLine
-from workflow_service.engine.states import BlockStatus, ErrorType
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ErrorType
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,10 @@ class Result:
 
 @dataclass(slots=True)
 class Aftermath:
-    """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``."""
+    """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
+
+    ``room_in_template`` is the template of a run that ended, where runs may be held back by a limit.
+    """
 
     accepted: bool = True
     queued: list[Queued] = field(default_factory=list)
@@ -83,6 +86,7 @@ class Aftermath:
     event_seq: int | None = None
     execution_public_id: str = ""
     unsettled: bool = False
+    room_in_template: int | None = None
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
@@ -178,11 +182,13 @@ class _Decided:
     def aftermath(self) -> Aftermath:
         journal, run = self.settler.journal, self.settler.run
         written = journal.written()
+        ended = run.status in ENDED_EXECUTION_STATUSES
         return Aftermath(
             queued=journal.queued(written),
             claim=claim_written(self.claim, written) if self.claim else None,
             event_seq=run.event_seq,
             execution_public_id=run.public_id,
+            room_in_template=run.template_id if ended and run.template_limits else None,
         )
 
 

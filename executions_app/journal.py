@@ -32,21 +32,21 @@ WRITE_NODES = """
     INSERT INTO executions_app_blockexecution (
         execution_id, generation, retries, losses, sends, unrecorded_start, taken, dead, lost, created_at,
         scope_id, item_index, queue, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes,
-        agent_id, worker_id, input, error, queued_at, started_at, finished_at, next_send_at)
+        agent_id, worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at)
     SELECT %s, %s, 0, 0, 0, false, 0, 0, 0, %s,
         n.scope_id, n.item_index, n.queue, n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot,
         n.origins, n.outcomes, n.agent_id, n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at,
-        n.next_send_at
+        n.due_at, n.next_send_at
     FROM jsonb_to_recordset(%s) AS n(scope_id bigint, item_index int, queue text, node int, kind text, block_id text,
         status text, fence bigint, settled bool, holds_slot bool, origins int[], outcomes jsonb, agent_id text,
         worker_id uuid, input jsonb, error jsonb, queued_at timestamptz, started_at timestamptz,
-        finished_at timestamptz, next_send_at timestamptz)
+        finished_at timestamptz, due_at timestamptz, next_send_at timestamptz)
     ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
         holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
         agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
         error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
-        finished_at = EXCLUDED.finished_at, next_send_at = EXCLUDED.next_send_at
+        finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at
     RETURNING id, generation, scope_id, node, item_index
 """
 WRITE_COUNTERS = """

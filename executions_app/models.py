@@ -7,6 +7,8 @@ the execution row, which settlers lock with ``FOR NO KEY UPDATE SKIP LOCKED``. S
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from templates_app.models import Template, TemplateVersion
@@ -26,8 +28,9 @@ class Execution(models.Model):
     ``active`` counts block rows that are neither pending nor settled; the run ends when it reaches zero.
     ``slots`` counts QUEUED and RUNNING rows. Both change only under this row's lock. ``generation`` counts restarts.
     ``active_ms`` is the time that the run was active before ``active_since``; its clock stops while it waits for
-    people or is paused, and ``deadline_at`` is where it would reach ``timeout_ms``. A sub-workflow's run has a
-    ``parent`` and the block execution there that it works for.
+    people or is paused, and ``deadline_at`` is where it would reach ``timeout_ms``. ``held_back`` says that the run was
+    accepted and begins when its template's limit allows. A sub-workflow's run has a ``parent`` and the block execution
+    there that it works for.
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=new_execution_id, editable=False)
@@ -69,6 +72,7 @@ class Execution(models.Model):
     active_ms = models.BigIntegerField(default=0)
     active_since = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
+    held_back = models.BooleanField(default=False)
     recovery_point_at = models.DateTimeField(null=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="executions", db_index=False
@@ -95,6 +99,14 @@ class Execution(models.Model):
                 fields=("deadline_at",),
                 condition=models.Q(deadline_at__isnull=False),
                 name="execution_by_deadline",
+            ),
+            models.Index(
+                fields=("template", "id"),
+                condition=models.Q(completed_at__isnull=True),
+                name="execution_open",
+            ),
+            models.Index(
+                fields=("template", "id"), condition=models.Q(held_back=True), name="execution_held_back"
             ),
         )
 
@@ -199,9 +211,9 @@ class BlockExecution(models.Model):
     decides whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that
     its results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
     says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
-    which (a signal's name). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and
-    when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has
-    let go.
+    which (a signal's name, an agent's limit). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's
+    timer fires, and when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until
+    that worker has let go.
     """
 
     class Kind(models.TextChoices):
@@ -217,6 +229,7 @@ class BlockExecution(models.Model):
         CALLBACK = "callback"
         CHILD = "child"
         ITEMS = "items"
+        AGENT = "agent"
 
     execution = models.ForeignKey(
         Execution,
@@ -295,6 +308,11 @@ class BlockExecution(models.Model):
             models.Index(
                 fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"
             ),
+            models.Index(
+                fields=("wait_key", "id"),
+                condition=models.Q(status="WAITING", waits_for="agent"),
+                name="block_awaits_agent",
+            ),
         )
 
     def __str__(self) -> str:
@@ -303,6 +321,69 @@ class BlockExecution(models.Model):
     @property
     def public_id(self) -> str:
         return f"block_exec_{self.pk:03d}"
+
+
+class ConcurrencyLimit(models.Model):
+    """How much of one kind may be at work at once in a workspace: blocks on an agent, or runs of a template.
+
+    ``key`` is the agent's id or the template's public id. A sub-workflow's run is part of its parent's: it is
+    neither counted nor held back.
+    """
+
+    class Kind(models.TextChoices):
+        AGENT = "agent"
+        TEMPLATE = "template"
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="concurrency_limits")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    key = models.CharField(max_length=100)
+    max_concurrency = models.PositiveIntegerField(
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)]
+    )
+
+    class Meta:
+        ordering = ("workspace", "kind", "key")
+        constraints = (
+            models.UniqueConstraint(fields=("workspace", "kind", "key"), name="concurrency_limit_once"),
+            models.CheckConstraint(
+                condition=models.Q(max_concurrency__gte=1), name="concurrency_limit_positive"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}: {self.max_concurrency}"
+
+    def clean(self) -> None:
+        """Refuse a template that the workspace does not have: the limit would hold nothing back."""
+        if self.kind == self.Kind.TEMPLATE and self.workspace_id is not None:
+            known = Template.objects.filter(workspace_id=self.workspace_id, public_id=self.key)
+            if not known.exists():
+                raise ValidationError({"key": f"This workspace has no template '{self.key}'."})
+
+
+class AgentSlot(models.Model):
+    """One of the ``max_concurrency`` places of an agent's limit, and which claim of which block holds it.
+
+    The holder is (``block_execution_id``, ``fence``), at work in the process ``worker_id``; it gives the slot back when
+    its work has really stopped, whatever became of the block meanwhile. A slot with a block and without a worker is
+    kept for that block until ``reserved_until``.
+    """
+
+    limit = models.ForeignKey(
+        ConcurrencyLimit, on_delete=models.CASCADE, related_name="slots", db_index=False
+    )
+    number = models.IntegerField()
+    block_execution_id = models.BigIntegerField(null=True)
+    fence = models.BigIntegerField(null=True)
+    worker_id = models.UUIDField(null=True)
+    reserved_until = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("limit", "number")
+        constraints = (models.UniqueConstraint(fields=("limit", "number"), name="agent_slot_once"),)
+
+    def __str__(self) -> str:
+        return f"slot {self.number} of limit {self.limit_id}"
 
 
 class BlockOutput(models.Model):

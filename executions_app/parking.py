@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
 from executions_app.maps import expand_map
+from executions_app.overruns import time_out_block
 from executions_app.progress import Claim
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Error, Settler
@@ -29,11 +30,11 @@ RECORD_START = """
     RETURNING id, block_id, agent_id, started_at
 """
 WAIT = """
-    UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false
+    UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false, due_at = NULL
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
 """
 WAIT_FOR_ITEMS = """
-    UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false
+    UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false, due_at = NULL
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
 """
 RETRY = """
@@ -46,7 +47,10 @@ TAKE_BACK = """
         losses = losses + 1, worker_id = NULL, finished_at = %s
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
 """
-LOST_ROW = "SELECT node, losses FROM executions_app_blockexecution WHERE id = %s"
+LOST_ROW = """
+    SELECT node, losses, retries, coalesce(due_at <= clock_timestamp(), false) AS overran
+    FROM executions_app_blockexecution WHERE id = %s
+"""
 WAKE_RETRIES = """
     UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL
     WHERE execution_id = %s AND status = 'RETRYING' AND due_at <= clock_timestamp() RETURNING id
@@ -131,7 +135,8 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
     """Give blocks of dead workers to others: ``lost`` are (row id, fence) of RUNNING rows.
 
     The fence rises, so a late result of the old worker is thrown away. A block that was lost ``MAX_LOSSES`` times, or
-    whose ``onWorkerLost`` is not ``rerun``, fails with WORKER_LOST.
+    whose ``onWorkerLost`` is not ``rerun``, fails with WORKER_LOST. One that had overrun its timeout has failed with
+    TIMEOUT_ERROR instead, and spends a retry.
     """
     with command_transaction() as tx:
         run, settler = _lock(tx, execution_id)
@@ -144,6 +149,9 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
 def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_id: int, fence: int) -> None:
     _record_start(tx, settler, row_id, fence)
     found = tx.one(LOST_ROW, (row_id,))
+    if found.overran:
+        time_out_block(tx, run, settler, row_id=row_id, node=found.node, fence=fence, retries=found.retries)
+        return
     block = settler.plan.nodes[found.node].block
     losses = found.losses + 1
     rerun = losses < MAX_LOSSES and (block is None or block.on_worker_lost == "rerun")

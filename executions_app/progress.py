@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from executions_app.block_rules import hard_end_s
 from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of
 from executions_app.loops import LoopRows
 from executions_app.models import BlockExecution
@@ -60,7 +61,8 @@ class Claim:
     """One block that a worker may run now, and the fence that its result must carry.
 
     ``input`` is its resolved configuration, of a map the list of its items. ``unfit_input`` says why that could not be
-    resolved; the block then fails without any work. ``is_item``: one item of a map.
+    resolved; the block then fails without any work. ``is_item``: one item of a map. ``agent_limit_id`` names the limit
+    whose slot it holds; blocks on an agent with a limit never go on in place.
     """
 
     execution_id: int
@@ -76,6 +78,7 @@ class Claim:
     place: Place = THE_RUN
     generation: int = 1
     is_item: bool = False
+    agent_limit_id: int | None = None
 
 
 class Progress:
@@ -180,6 +183,8 @@ class Progress:
         return ("node", target) if target >= 0 and len(self.plan.nodes[target].in_edges) > 1 else None
 
     def _claim(self, node: Node, place: Place, worker_id: UUID) -> Claim | None:
+        if node.block and node.block.agent_id and self.run.agent_limit(node.block.agent_id) is not None:
+            return None  # a slot is taken by a claim from the queue
         try:
             given = resolve_input(node, self.values)
         except ExpressionError:
@@ -188,6 +193,7 @@ class Progress:
         self.journal.node(
             node, place, BlockStatus.RUNNING, holds_slot=True, queued_at=self.run.now, started_at=self.run.now,
             fence=1, worker_id=worker_id, input=given, agent_id=agent_id,
+            due_at=self.run.now + timedelta(seconds=hard_end_s(node.block)),
         )  # fmt: skip
         data = {"agentId": agent_id, **place_data(node.kind, place)}
         self.journal.event("block_started", node.id, data, node=node.index, place=place)
@@ -200,7 +206,7 @@ class Progress:
     def conclude(self) -> None:
         """Set the run's status from what is left to do, and end it if nothing is."""
         run = self.run
-        if run.status in ENDED_EXECUTION_STATUSES:
+        if run.status in ENDED_EXECUTION_STATUSES or run.held_back:
             return
         if run.active == 0:
             self._end()

@@ -6,7 +6,6 @@ written is tried again until the database answers, and a result whose fence is o
 
 import json
 import logging
-import random
 import signal
 import threading
 import time
@@ -26,6 +25,8 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app.aftermath import follow_up
+from executions_app.agent_slots import give_back, hand_on, wait_for_slot
+from executions_app.block_rules import retry_decision, timeout_s
 from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
@@ -41,10 +42,8 @@ from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Invocation, LogLine
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
-from workflow_service.engine.definition import Block, RetryPolicy
-from workflow_service.engine.retry import decide_retry
+from workflow_service.engine.definition import Block
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
-from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +86,9 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
         hand_back(worker, answer.orphans)
+    if answer.no_slot:
+        limit, agent_id = answer.no_slot
+        persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
     done, clean = 0, False
     try:
         done, clean = _run_in_place(answer.claim, worker, queue)
@@ -102,14 +104,27 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
     done, clean = 0, True
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
-        outcome = persistently(partial(work_on, claim))
-        continue_as = (worker, queue) if time.monotonic() < slice_ends else None
-        aftermath = persistently(partial(_write, claim, outcome, continue_as))
+        with agent_slot(claim):
+            outcome = persistently(partial(work_on, claim))
+            continue_as = (worker, queue) if time.monotonic() < slice_ends else None
+            aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
         follow_up(aftermath, claim.execution_id)
         claim = aftermath.claim
     return done, clean
+
+
+@contextmanager
+def agent_slot(claim: Claim) -> Iterator[None]:
+    """Give back the slot that a claim holds, if it holds one, when its work has stopped, whatever became of it."""
+    try:
+        yield
+    finally:
+        limit_id = claim.agent_limit_id
+        if limit_id is not None:
+            persistently(lambda: give_back(limit_id, claim.block_execution_id, claim.fence))
+            hand_on(limit_id)
 
 
 def hand_back(worker: UUID, orphans: list[tuple[int, int, int]]) -> None:
@@ -209,11 +224,11 @@ def _write(
 def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
     if block.tool_type is None or not isinstance(claim.input, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
-    timeout_s = (block.timeout or get_config().workflow_default_timeout_ms) / 1_000
+    allowed_s = timeout_s(block)
     invocation = Invocation(
         tool_type=block.tool_type,
         configuration=claim.input,
-        timeout_s=timeout_s,
+        timeout_s=allowed_s,
         idempotency_key=idempotency_key(claim, block),
         execution_id=claim.execution_public_id,
         block_id=block.block_id,
@@ -222,7 +237,7 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         stopped=StopCheck(claim),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
-    with time_limit(timeout_s, grace_s):
+    with time_limit(allowed_s, grace_s):
         return invoke(invocation, tool_limits())
 
 
@@ -275,14 +290,13 @@ def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
 def _failure(
     claim: Claim, block: Block, compiled: CompiledVersion, error: ToolError, logs: Logs
 ) -> Result | RetryLater:
-    policy = block.retry_policy or compiled.definition.global_settings.default_retry_policy
     retry_after = error.details.get("retryAfterS")
-    decision = decide_retry(
-        policy or RetryPolicy(max_retries=get_config().workflow_retry_attempts),
+    decision = retry_decision(
+        block,
+        compiled,
         error_type=error.error_type,
         retryable=error.retryable,
         retries_so_far=claim.retries,
-        jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
         retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
     )
     described = _error(error.error_type, error.message, error.details, error.retryable, error.stack_trace)

@@ -1,9 +1,9 @@
 """The sweeper repairs what hints cannot guarantee: once a second, from Postgres alone.
 
-Due retries wake, queued blocks whose message was lost are sent again, blocks of dead workers are taken back, and
-finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a worker's heartbeat sweeps.
-A transaction-level advisory lock makes concurrent sweepers harmless, and every execution is swept in its own
-transaction.
+Due retries wake, runs past their timeout fail, queued blocks whose message was lost are sent again, blocks of dead
+workers are taken back, and finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a
+worker's heartbeat sweeps. A transaction-level advisory lock makes concurrent sweepers harmless, and every execution
+is swept in its own transaction.
 """
 
 import logging
@@ -15,11 +15,15 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
+from executions_app.agent_slots import find_awaited_limits, give_back_of_dead_workers, hand_on
 from executions_app.claiming import let_go
+from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
+from executions_app.overruns import find_abandoned
 from executions_app.parking import take_back, wake_retries
 from executions_app.transaction import forget_broken_connection
 from executions_app.worker_identity import LEASE_S
@@ -60,7 +64,7 @@ LOST_MESSAGES = """
 BLOCKS_OF_DEAD_WORKERS = """
     SELECT b.execution_id, b.id, b.fence FROM executions_app_blockexecution b
     LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
-    WHERE b.status = 'RUNNING' AND l.id IS NULL LIMIT 1000
+    WHERE b.status = 'RUNNING' AND b.worker_id IS NOT NULL AND l.id IS NULL LIMIT 1000
 """
 BLOCKS_OF = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
@@ -92,16 +96,21 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (
+    steps = (
         _wake_due_retries,
+        _time_out_runs,
+        _time_out_abandoned_blocks,
         _send_lost_messages,
         _settle_leftovers,
+        _keep_limits,
         forget_old_answers,
         *sweep_steps(),
-    ):
+    )
+    for step in steps:
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
+        _guarded(give_back_of_dead_workers)
     return True
 
 
@@ -122,6 +131,15 @@ def _wake_retries_of(execution_id: int) -> None:
     follow_up(wake_retries(execution_id), execution_id)
 
 
+def _time_out_runs() -> None:
+    for execution_id in find_overdue_runs():
+        _guarded(partial(time_out_run, execution_id))
+
+
+def _time_out_abandoned_blocks() -> None:
+    _take_back(find_abandoned())
+
+
 def _send_lost_messages() -> None:
     long = find_long_queues()
     if long is None:
@@ -138,6 +156,13 @@ def _send_lost_messages() -> None:
 def _settle_leftovers() -> None:
     for execution_id, public_id in _rows(UNSETTLED_RUNS, UNSETTLED_AGE_S):
         _guarded(partial(settle_again, execution_id, public_id))
+
+
+def _keep_limits() -> None:
+    for limit_id in find_awaited_limits():
+        _guarded(partial(hand_on, limit_id))
+    for template_id in find_awaited_templates():
+        _guarded(partial(admit, template_id))
 
 
 def _take_back_lost_blocks() -> None:

@@ -52,6 +52,8 @@ def assert_consistent(execution: Execution) -> Execution:
     if execution.status in ENDED_EXECUTION_STATUSES:
         assert execution.active == 0
         assert execution.completed_at is not None
+    elif execution.held_back:
+        assert not rows, "a run that is held back has no blocks yet"
     else:
         assert execution.active > 0, "nothing is left to do and the run has not ended"
         assert execution.completed_at is None

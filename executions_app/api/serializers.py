@@ -13,6 +13,7 @@ from workflow_service.api_serializers import (
     PageQuery,
     QuerySerializer,
 )
+from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS
 from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
 
 MAX_WAIT_S = 30
@@ -35,6 +36,12 @@ class Notifications(CamelSerializer):
 class StartOptions(CamelSerializer):
     priority = serializers.ChoiceField(
         choices=_values(Priority), required=False, help_text="Not given: normal."
+    )
+    timeout = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_RUN_TIMEOUT_MS,
+        help_text="Milliseconds of active time that the run may take. Not given: what the template says.",
     )
     notifications = Notifications(required=False)
 

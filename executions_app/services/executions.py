@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
+from executions_app.admission import begin_or_hold_back
 from executions_app.dispatch import send_aftermath
 from executions_app.errors import InputRejected, TemplateNotRunnable
 from executions_app.finishing import conclude_locked
@@ -19,7 +20,7 @@ from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.idempotency import IdempotencyConflict
 from workflow_service.accounts.models import User, Workspace
-from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS, JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import NodeKind, unsupported_features
@@ -67,6 +68,7 @@ def start_execution(
             template=template,
             version=version,
             priority=_priority(options),
+            timeout_ms=_timeout_ms(options, compiled),
             door=door,
             created_by=actor,
             started_at=timezone.now(),
@@ -83,7 +85,7 @@ def start_execution(
             settler.journal.event(
                 "execution_started", data={"templateId": template.public_id, "version": version.label}
             )
-            settler.begin()
+            begin_or_hold_back(tx, run, settler)
             aftermath = conclude_locked(settler)
     if aftermath is None:
         # Another request with this key was first; its answer is there now.
@@ -168,6 +170,26 @@ def _priority(options: JsonObject) -> Priority:
                 )
             ],
         ) from error
+
+
+def _timeout_ms(options: JsonObject, compiled: CompiledVersion) -> int | None:
+    """Return the run's timeout in milliseconds: the start's, else the template's; None: it has none."""
+    given = options.get("timeout")
+    if given is None:
+        return compiled.definition.global_settings.timeout
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_RUN_TIMEOUT_MS:
+        raise InputRejected(
+            "options.timeout does not fit",
+            [
+                Problem(
+                    "INVALID_TIMEOUT",
+                    f"must be a whole number of milliseconds from 1 to {MAX_RUN_TIMEOUT_MS}",
+                    pointer="/options/timeout",
+                    suggestion="3600000 is an hour of active time",
+                )
+            ],
+        )
+    return given
 
 
 def _standing_start(workspace: Workspace, key: str | None, body_sha256: str) -> Execution | None:

@@ -42,7 +42,7 @@ from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.plan import NodeKind, Plan
-from workflow_service.engine.restart import Cut, loops_after
+from workflow_service.engine.restart import Cut, cut, loops_after
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ExecutionStatus
 
 NEXT_GENERATION = "UPDATE executions_app_execution SET generation = generation + 1 WHERE id = %s"
@@ -127,6 +127,8 @@ def restart_locked(
     settle_finished(tx, run)
     settler = settler_of(tx, run)
     found = read_rows(tx, run, settler.plan)
+    if not found.rows and restart.from_block is None:
+        return _begun(settler, asked, restart)
     targets = _targets(settler, found, restart)
     taken = cut_rows(found, targets)
     gone = {row.id for row in found.taken_by(taken)}
@@ -141,6 +143,16 @@ def restart_locked(
     context = context_of(Execution(pk=run.id))
     restarted = Restarted(run.public_id, run.status, run.now, from_block, affected, context, run.generation)
     return restarted, [(run.id, aftermath), *cancelled]
+
+
+def _begun(settler: Settler, asked: Asked, restart: Restart) -> tuple[Restarted, list[tuple[int, Aftermath]]]:
+    """Begin a run that was cancelled before it had begun."""
+    run = settler.run
+    nothing = cut(settler.plan, {}, ())
+    _tell(settler, asked, restart, (), (), nothing, ())
+    settler.begin()
+    restarted = Restarted(run.public_id, run.status, run.now, None, (), {}, run.generation)
+    return restarted, [(run.id, conclude_locked(settler))]
 
 
 def _require_restartable(run: RunState, restart: Restart) -> None:
@@ -222,6 +234,8 @@ def _tell(
     if run.status is not ExecutionStatus.RUNNING:
         settler.progress.become(ExecutionStatus.RUNNING)
     run.completed_at = None
+    # The clock begins at zero again: a run that ran out of its time could not go on otherwise.
+    run.active_ms, run.active_since = 0, None
     data: dict[str, JsonValue] = {
         **asked.data(),
         "generation": run.generation,

@@ -29,6 +29,7 @@ START = "start"
 END = "end"
 RESERVED_IDS = frozenset({START, END})
 BLOCK_ID = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
+MAX_RUN_TIMEOUT_MS = 366 * 86_400_000
 MAX_BLOCKS = 10_000
 MAX_QUESTION_LENGTH = 2_000
 
@@ -239,7 +240,7 @@ class Gate(DefinitionModel):
 class GlobalSettings(DefinitionModel):
     """Defaults for every block. ``timeout`` is the run's, in milliseconds of active time."""
 
-    timeout: StrictInt | None = Field(default=None, ge=1)
+    timeout: StrictInt | None = Field(default=None, ge=1, le=MAX_RUN_TIMEOUT_MS)
     max_parallel_blocks: StrictInt | None = Field(default=None, ge=1, le=10_000)
     default_retry_policy: RetryPolicy | None = None
     human_in_loop_defaults: HumanInLoop | None = None

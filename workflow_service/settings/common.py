@@ -134,6 +134,8 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # The visibility timeout is above every block's own timeout within one time slice; a late redelivery is harmless.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3_600,
+    # A worker asks its queues in the order of -Q, and not in turn: what is urgent never waits behind what is not.
+    "queue_order_strategy": "priority",
     "socket_timeout": 2,
     "socket_connect_timeout": 1,
     "socket_keepalive": True,
