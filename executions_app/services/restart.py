@@ -241,12 +241,12 @@ def _tell(
         "generation": run.generation,
         "fromBlocks": list(_blocks(settler.plan, {row.node for row in targets})),
         "affected": list(affected),
-        "superseded": sorted(gone),
+        "superseded": list[JsonValue](sorted(gone)),
         "rounds": {str(place.scope): place.index for place in taken.places.values() if place.scope},
         "resetState": restart.reset_state,
         "preserveContext": restart.preserve_context,
         "skipFailedBlocks": restart.skip_failed,
-        "agents": _agents(settler.plan, targets, restart),
+        "agents": dict[str, JsonValue](_agents(settler.plan, targets, restart)),
     }
     if restart.after_seq is not None:
         data["afterSeq"] = restart.after_seq

@@ -133,8 +133,9 @@ def reopen(
     plan = cut.plan
     loops = loops_after(cut, kept, active)
     walk = Walk(plan, scope_of, lambda nodes: {}, failed_gates, loops)
-    for loop in cut.places.keys() - {None}:
-        walk.instance(loop)
+    for loop in cut.places:
+        if loop is not None:
+            walk.instance(loop)
     walk.pending.extend(_replayed(cut, kept))
     for node in sorted(cut.nodes):
         at = plan.nodes[node].loop

@@ -10,6 +10,7 @@ from django.urls import get_resolver
 from executions_app.models import ExecutionEvent
 from executions_app.services import control
 from executions_app.sweeper import sweep
+from executions_app.trees import lock_tree
 from templates_app.models import Template
 from tests.caller import Caller, problem_of
 from tests.factories import make_template, noop, start
@@ -91,7 +92,6 @@ def test_an_answer_that_cannot_be_kept_undoes_its_command(
 ) -> None:
     execution = start(make_template([noop("one")], workspace=house.workspace))
     caller, path = house.caller(Role.ADMIN), f"executions/{execution.public_id}/pause"
-    lock_tree = control.lock_tree
     overtaking: list[Any] = []
 
     def overtaken(tx: Any, execution_id: int) -> Any:

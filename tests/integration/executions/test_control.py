@@ -1,6 +1,8 @@
 """Pause, resume and cancel: what they answer holds, whoever is at work meanwhile."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -36,6 +38,7 @@ from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db")
 
+T = TypeVar("T")
 ADA = Asked("ada", "the supplier is down")
 ERROR: dict[str, JsonValue] = {"type": "NETWORK_ERROR", "message": "again", "retryable": True}
 DONE = Result(BlockStatus.COMPLETED, output={"done": True})
@@ -350,20 +353,17 @@ def _use_case(name: str) -> dict[str, JsonValue]:
     return {"toolType": "USE_CASE", "configuration": {"useCase": name}}
 
 
-def _in_thread(function: object, *arguments: object) -> object:
-    assert callable(function)
+def _in_thread(function: Callable[..., T], *arguments: object) -> T:
     try:
         return function(*arguments)
     finally:
         connection.close()
 
 
-def _elsewhere(command: object) -> Standing:
+def _elsewhere(command: Callable[[], T]) -> T:
     """Give a command on another connection, as another process would."""
     with ThreadPoolExecutor(1) as pool:
-        standing = pool.submit(_in_thread, command).result()
-    assert isinstance(standing, Standing)
-    return standing
+        return pool.submit(_in_thread, command).result()
 
 
 def _cancel_once_running(execution_id: int) -> Standing:
@@ -373,6 +373,4 @@ def _cancel_once_running(execution_id: int) -> Standing:
             [execution_id],
         ).fetchone():
             pass
-    standing = _in_thread(cancel_execution, execution_id, ADA)
-    assert isinstance(standing, Standing)
-    return standing
+    return _in_thread(cancel_execution, execution_id, ADA)
