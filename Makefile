@@ -41,7 +41,7 @@ bench: setup-dev ## Measure the cost of a step beside a bare Celery chain
 	@$(RUN) -m benchmarks $(ARGS)
 
 chaos: setup-dev ## Kill processes and wipe servers in the middle of runs
-	@$(RUN) -m pytest tests/acceptance/test_durability.py tests/integration/executions $(ARGS)
+	@CHAOS=full $(RUN) -m pytest tests/acceptance/test_durability.py tests/integration/executions $(ARGS)
 
 clean: ## Remove the environment, caches and all data of the private servers
 	@sh scripts/clean.sh

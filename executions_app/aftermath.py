@@ -19,7 +19,7 @@ RECHECKS = 3
 
 
 def follow_up(aftermath: Aftermath, execution_id: int) -> None:
-    """Send what a transaction left to be sent, and settle what it left unsettled."""
+    """Send what a transaction left to be sent, and settle what it left unsettled, in other executions too."""
     _send(aftermath, execution_id)
     if aftermath.unsettled:
         settle_again(execution_id, aftermath.execution_public_id)
@@ -27,6 +27,8 @@ def follow_up(aftermath: Aftermath, execution_id: int) -> None:
 
 def _send(aftermath: Aftermath, execution_id: int) -> None:
     send_aftermath(aftermath, execution_id)
+    for other_id, other in aftermath.others:
+        follow_up(other, other_id)
     if aftermath.room_in_template is not None:
         admit(aftermath.room_in_template)
 

@@ -54,6 +54,11 @@ GIVE_BACK_OF_DEAD = """
     UPDATE executions_app_agentslot s SET block_execution_id = NULL, fence = NULL, worker_id = NULL
     WHERE worker_id IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM executions_app_workerlease l WHERE l.id = s.worker_id AND l.expires_at > clock_timestamp())
+    RETURNING limit_id
+"""
+GIVE_BACK_OF = """
+    UPDATE executions_app_agentslot SET block_execution_id = NULL, fence = NULL, worker_id = NULL
+    WHERE worker_id = ANY(%s) RETURNING limit_id
 """
 WAIT = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'agent', wait_key = %s,
@@ -145,10 +150,16 @@ def give_back(limit_id: int, row_id: int, fence: int) -> None:
         cursor.execute(GIVE_BACK, [limit_id, row_id, fence])
 
 
-def give_back_of_dead_workers() -> None:
-    """Give back the slots of workers without a lease."""
+def give_back_of_workers(workers: list[UUID] | None = None) -> None:
+    """Give back the slots of workers that are known to be dead, or of all without a lease, and hand them on."""
     with connection.cursor() as cursor:
-        cursor.execute(GIVE_BACK_OF_DEAD)
+        if workers is None:
+            cursor.execute(GIVE_BACK_OF_DEAD)
+        else:
+            cursor.execute(GIVE_BACK_OF, [workers])
+        limits = {limit_id for (limit_id,) in cursor.fetchall()}
+    for limit_id in sorted(limits):
+        hand_on(limit_id)
 
 
 def hand_on(limit_id: int) -> None:

@@ -105,3 +105,39 @@ class BlockStateForbids(WorkflowError):
 
     def __init__(self, block_id: str, status: str, wanted: str, why: str) -> None:
         super().__init__(f"block '{block_id}' is {status} and cannot be {wanted}: {why}")
+
+
+class SignalRejected(WorkflowError):
+    """A signal's name or payload is not one that can be kept."""
+
+    code = "SIGNAL_REJECTED"
+
+
+class TooManySignals(WorkflowError):
+    """A run keeps as many signals that nobody waits for as it may."""
+
+    code = "TOO_MANY_SIGNALS"
+
+
+class CallbackNotFound(WorkflowError):
+    """A token that was never given to an agent."""
+
+    code = "CALLBACK_NOT_FOUND"
+
+
+class CallbackRejected(WorkflowError):
+    """What an agent called back cannot be kept."""
+
+    code = "CALLBACK_REJECTED"
+
+
+class CallbackUsed(WorkflowError):
+    """A piece of work is called back about once."""
+
+    code = "CALLBACK_USED"
+
+
+class CallbackExpired(WorkflowError):
+    """The block that an agent calls back about waits no more: it timed out, was cancelled or restarted, or is done."""
+
+    code = "CALLBACK_EXPIRED"

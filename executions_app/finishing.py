@@ -20,6 +20,7 @@ from executions_app.journal import Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
 from executions_app.recovery_points import note_recovery_point
+from executions_app.results import WRITE_OUTPUT, report_to_parent
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
 from executions_app.transaction import (
@@ -37,13 +38,6 @@ logger = logging.getLogger(__name__)
 FINISH = """
     UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id
-"""
-WRITE_OUTPUT = """
-    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
-    SELECT id, execution_id, CASE kind WHEN 'item' THEN block_id || '[' || item_index || ']' ELSE block_id END, %s,
-        clock_timestamp() FROM executions_app_blockexecution
-    WHERE id = %s AND fence = %s AND status = 'COMPLETED'
-    ON CONFLICT (block_execution_id) DO NOTHING
 """
 WRITE_LOGS = """
     INSERT INTO executions_app_executionlog (
@@ -77,6 +71,7 @@ class Result:
 class Aftermath:
     """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
 
+    ``others`` are the same for further executions, by their id, that the transaction changed too.
     ``room_in_template`` is the template of a run that ended, where runs may be held back by a limit.
     """
 
@@ -86,6 +81,7 @@ class Aftermath:
     event_seq: int | None = None
     execution_public_id: str = ""
     unsettled: bool = False
+    others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
     room_in_template: int | None = None
 
 
@@ -178,6 +174,7 @@ class _Decided:
 
     settler: Settler
     claim: Claim | None
+    parent: tuple[int, str] | None
 
     def aftermath(self) -> Aftermath:
         journal, run = self.settler.journal, self.settler.run
@@ -188,8 +185,13 @@ class _Decided:
             claim=claim_written(self.claim, written) if self.claim else None,
             event_seq=run.event_seq,
             execution_public_id=run.public_id,
+            others=[_unsettled(*self.parent)] if self.parent else [],
             room_in_template=run.template_id if ended and run.template_limits else None,
         )
+
+
+def _unsettled(execution_id: int, public_id: str) -> tuple[int, Aftermath]:
+    return execution_id, Aftermath(execution_public_id=public_id, unsettled=True)
 
 
 def _settle_rows(
@@ -210,13 +212,14 @@ def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decide
     settler.progress.conclude()
     note_recovery_point(settler, status_before)
     settler.flush()
-    return _Decided(settler, claim)
+    parent = report_to_parent(settler.tx, settler.run)
+    return _Decided(settler, claim, parent)
 
 
 def conclude_locked(settler: Settler) -> Aftermath:
     """Start what may start, or nothing more in a failing run, set the run's status, and write.
 
-    The caller commits.
+    Whoever waits for a run that has ended is told. The caller commits.
     """
     return _conclude(settler, None).aftermath()
 
@@ -233,6 +236,7 @@ def _settle_one_by_one(execution_id: int) -> Aftermath | None:
         if step is None:
             return None
         total.queued += step.queued
+        total.others += step.others
         total.event_seq, total.execution_public_id = step.event_seq, step.execution_public_id
         if not step.unsettled:
             return total

@@ -4,11 +4,14 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
 
 from pydantic import JsonValue
 
+from executions_app.finishing import Aftermath
+from executions_app.settlement import Settler
 from workflow_service.engine.definition import Block
 
 
@@ -40,6 +43,27 @@ class Ask:
     and may return data for the run's ``approval_requested`` event."""
 
     record: Callable[[], Mapping[str, JsonValue] | None]
+
+
+# What is done in the transaction that parks a block, once its row waits; returns what is left to do after the commit
+# about other executions, by their id.
+AfterParking = Callable[[Settler, Any], Sequence[tuple[int, Aftermath]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The block waits for something other than a person; the fields are those of ``parking.park``.
+
+    ``output_extra`` is added to the output that the block will have.
+    """
+
+    waits_for: str
+    wait_key: str = ""
+    due_in_s: float | None = None
+    due_at: datetime | None = None
+    event_data: Mapping[str, JsonValue] = field(default_factory=dict)
+    then: AfterParking | None = None
+    output_extra: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 class HumanGate(Protocol):

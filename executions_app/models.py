@@ -88,12 +88,23 @@ class Execution(models.Model):
                 condition=models.Q(status__in=[s.value for s in ExecutionStatus]),
                 name="execution_status_known",
             ),
+            models.UniqueConstraint(
+                fields=("parent_block_execution_id",),
+                condition=models.Q(parent_block_execution_id__isnull=False),
+                name="execution_once_per_parent_block",
+            ),
         )
         indexes = (
             models.Index(fields=("workspace", "-id"), name="execution_by_workspace"),
             models.Index(fields=("workspace", "status", "-id"), name="execution_by_status"),
             models.Index(
                 fields=("parent",), condition=models.Q(parent__isnull=False), name="execution_by_parent"
+            ),
+            models.Index(
+                fields=("parent",),
+                condition=models.Q(parent__isnull=False)
+                & ~models.Q(status__in=["COMPLETED", "FAILED", "CANCELLED"]),
+                name="execution_open_children",
             ),
             models.Index(
                 fields=("deadline_at",),
@@ -211,9 +222,10 @@ class BlockExecution(models.Model):
     decides whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that
     its results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
     says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
-    which (a signal's name, an agent's limit). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's
-    timer fires, and when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until
-    that worker has let go.
+    which (a signal's name, a run's id, an agent's limit); ``output_extra`` is what people's answers add to the output
+    of a block that then waits. ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and
+    when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has
+    let go.
     """
 
     class Kind(models.TextChoices):
@@ -250,6 +262,7 @@ class BlockExecution(models.Model):
         max_length=8, choices=WaitsFor.choices, blank=True, default="", db_default=""
     )
     wait_key = models.CharField(max_length=255, blank=True, default="", db_default="")
+    output_extra = models.JSONField(null=True)
     progress = models.JSONField(null=True)
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in BlockStatus])
     fence = models.BigIntegerField(default=0)
@@ -307,6 +320,11 @@ class BlockExecution(models.Model):
             models.Index(fields=("execution",), condition=models.Q(superseded=True), name="block_superseded"),
             models.Index(
                 fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"
+            ),
+            models.Index(
+                fields=("execution", "wait_key"),
+                condition=models.Q(status="WAITING", waits_for__in=["signal", "child"]),
+                name="block_waiting",
             ),
             models.Index(
                 fields=("wait_key", "id"),
@@ -418,6 +436,74 @@ class ContextValue(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Signal(models.Model):
+    """One signal that a run was sent. It is kept, in the order of ``id``, until one block's wait consumes it.
+
+    ``dedup_key`` is the sender's ``Idempotency-Key``: the same key and body are one signal.
+    """
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="signals", db_constraint=False, db_index=False
+    )
+    name = models.CharField(max_length=100)
+    payload = models.JSONField(null=True)
+    dedup_key = models.CharField(max_length=255, blank=True, default="")
+    body_sha256 = models.CharField(max_length=64)
+    received_at = models.DateTimeField()
+    consumed_at = models.DateTimeField(null=True)
+    consumed_by = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("execution", "dedup_key"), condition=~models.Q(dedup_key=""), name="signal_once"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("execution", "name", "id"),
+                condition=models.Q(consumed_by__isnull=True),
+                name="signal_kept",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"signal {self.name} to execution {self.execution_id}"
+
+    @property
+    def public_id(self) -> str:
+        return f"signal_{self.pk:03d}"
+
+
+class Callback(models.Model):
+    """What an agent called back about one try of a block's work: its ``output``, or its ``error`` where it failed.
+
+    ``attempt`` is the number of retries before the try. One that came before its block waits is kept, and consumed
+    when it does.
+    """
+
+    block_execution = models.ForeignKey(
+        BlockExecution,
+        on_delete=models.CASCADE,
+        related_name="callbacks",
+        db_constraint=False,
+        db_index=False,
+    )
+    attempt = models.IntegerField()
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    received_at = models.DateTimeField()
+    consumed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("block_execution", "attempt"), name="callback_once"),)
+
+    def __str__(self) -> str:
+        return f"callback for block execution {self.block_execution_id}"
 
 
 class ExecutionEvent(models.Model):

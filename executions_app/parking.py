@@ -6,13 +6,18 @@ put aside. Where ``unsettled`` says so, ``aftermath.follow_up`` does it after th
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
 
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
+from executions_app.handlers import AfterParking
+from executions_app.journal import place_data
 from executions_app.maps import expand_map
+from executions_app.models import BlockExecution
 from executions_app.overruns import time_out_block
 from executions_app.progress import Claim
 from executions_app.run_state import RunState, lock_run
@@ -20,6 +25,7 @@ from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import Block
+from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType
 
 MAX_LOSSES = 5
@@ -30,8 +36,10 @@ RECORD_START = """
     RETURNING id, block_id, agent_id, started_at
 """
 WAIT = """
-    UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false, due_at = NULL
-    WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
+    UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false, waits_for = %s, wait_key = %s,
+        output_extra = %s, due_at = coalesce(%s, clock_timestamp() + make_interval(secs => %s))
+    WHERE id = %s AND fence = %s AND status = 'RUNNING'
+    RETURNING id, kind, block_id, scope_id, item_index, agent_id, fence, due_at
 """
 WAIT_FOR_ITEMS = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false, due_at = NULL
@@ -57,29 +65,59 @@ WAKE_RETRIES = """
 """
 
 
-def wait_for_person(claim: Claim, record: Callable[[], Mapping[str, JsonValue] | None]) -> Aftermath:
-    """Stop a block until a person answers; ``record`` writes the question in the same transaction.
+def park(
+    claim: Claim,
+    *,
+    waits_for: str,
+    wait_key: str = "",
+    due_in_s: float | None = None,
+    due_at: datetime | None = None,
+    record: Callable[[], Mapping[str, JsonValue] | None] | None = None,
+    event_data: Mapping[str, JsonValue] | None = None,
+    then: AfterParking | None = None,
+    output_extra: Mapping[str, JsonValue] | None = None,
+) -> Aftermath:
+    """Stop a block, and free its slot, until what it waits for comes; at most until it is due, if that is given.
 
-    What ``record`` returns becomes the data of the run's ``approval_requested`` event.
+    ``waits_for`` is one of ``BlockExecution.WaitsFor``. The event ``block_waiting`` says so, with ``event_data``.
+    Where it is a person, ``record`` writes the question in the same transaction, and what it returns becomes the
+    data of the event ``approval_requested``. ``then`` is called with the block's row, once it waits, in that
+    transaction too: it begins what is waited for, or finds that it is there already. In a failing run neither is
+    called: the block is cancelled.
     """
+    asks = waits_for == BlockExecution.WaitsFor.PERSON
     with command_transaction() as tx:
         run, settler = _lock(tx, claim.execution_id)
         _record_start(tx, settler, claim.block_execution_id, claim.fence)
-        row = tx.run(WAIT, (claim.block_execution_id, claim.fence)).fetchone()
+        extra = Jsonb(output_extra) if output_extra else None
+        wait = (waits_for, wait_key, extra, due_at, due_in_s, claim.block_execution_id, claim.fence)
+        row = tx.run(WAIT, wait).fetchone()
         if row is None:
             return _zombie(settler)
         run.slots -= 1
-        run.waiting_for_people += 1
+        run.waiting_for_people += asks
+        others: Iterable[tuple[int, Aftermath]] = ()
         if not run.failing:
-            data = record() or {}
-            settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
-            settler.journal.log(
-                "WARNING",
-                f"Human approval required for block {row.block_id} (Execution: {run.public_id})",
-                row,
-            )
+            data = {"waitsFor": waits_for, **_due(row.due_at), **(event_data or {})}
+            data |= place_data(row.kind, Place(row.scope_id, row.item_index))
+            settler.journal.event("block_waiting", row.block_id, data, row_id=row.id)
+            if record is not None:
+                _ask(settler, row, record() or {})
+            if then is not None:
+                others = then(settler, row)
         aftermath = conclude_locked(settler)
+        aftermath.others += others
     return _looked_again(aftermath, claim.execution_id)
+
+
+def _due(due_at: datetime | None) -> dict[str, JsonValue]:
+    return {} if due_at is None else {"dueAt": due_at.isoformat()}
+
+
+def _ask(settler: Settler, row: Any, data: Mapping[str, JsonValue]) -> None:
+    settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
+    message = f"Human approval required for block {row.block_id} (Execution: {settler.run.public_id})"
+    settler.journal.log("WARNING", message, row)
 
 
 def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:

@@ -67,6 +67,14 @@ INSERT_DONE = """
         0, 0, 0, '{}', agent_id, input, %s, started_at, clock_timestamp()
     FROM executions_app_blockexecution WHERE id = %s RETURNING id
 """
+INSERT_WAITING = """
+    INSERT INTO executions_app_blockexecution (execution_id, generation, scope_id, item_index, node, kind, block_id,
+        queue, status, waits_for, wait_key, fence, retries, losses, sends, settled, unrecorded_start, holds_slot,
+        taken, dead, lost, origins, agent_id, input, created_at, started_at)
+    SELECT execution_id, %s, %s, %s, node, kind, block_id, queue, 'WAITING', %s, %s, 1, 0, 0, 0, false, false, false,
+        0, 0, 0, '{}', agent_id, input, %s, %s
+    FROM executions_app_blockexecution WHERE id = %s RETURNING id
+"""
 COPY_OUTPUT = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
     SELECT %s, execution_id, block_id, value, %s FROM executions_app_blockoutput WHERE block_execution_id = %s
@@ -175,7 +183,7 @@ def recount(run: RunState, kept: RunRows, states: Mapping[int, LoopState]) -> di
     run.slots = sum(row.holds_slot for row in open_rows)
     run.ready = sum(row.status == BlockStatus.READY for row in open_rows)
     run.waiting_for_people = sum(
-        row.status == BlockStatus.WAITING and row.waits_for in ("", "person") for row in open_rows
+        row.status == BlockStatus.WAITING and row.waits_for == "person" for row in open_rows
     )
     total: Counter[str] = Counter()
     by_scope: dict[int, Counter[str]] = {}
@@ -235,6 +243,14 @@ def insert_done(settler: Settler, row: Any, place: Place, output: JsonValue | No
     else:
         tx.run(INSERT_OUTPUT, (Jsonb(output), run.now, made))
     run.active += 1
+    return made
+
+
+def insert_waiting(settler: Settler, row: Any, place: Place, waits_for: str, wait_key: str = "") -> int:
+    """Insert a row that waits in place of one that was taken back; returns its id."""
+    run = settler.run
+    values = (run.generation, place.scope, place.index, waits_for, wait_key, run.now, run.now, row.id)
+    made: int = settler.tx.one(INSERT_WAITING, values).id
     return made
 
 

@@ -3,19 +3,12 @@
 from typing import Any
 
 from executions_app.maps import RELEASE_ITEMS, window_of
+from executions_app.reopening import insert_waiting
 from executions_app.settlement import Settler
 from workflow_service.engine.rounds import Place
 
 ENDED_SCOPE = """
     SELECT id, total FROM executions_app_scope WHERE block_execution_id = %s AND kind = 'map' ORDER BY id DESC LIMIT 1
-"""
-INSERT_MAP = """
-    INSERT INTO executions_app_blockexecution (execution_id, generation, scope_id, item_index, node, kind, block_id,
-        queue, status, waits_for, fence, retries, losses, sends, settled, unrecorded_start, holds_slot, taken, dead,
-        lost, origins, agent_id, input, created_at, started_at)
-    SELECT execution_id, %s, %s, %s, node, kind, block_id, queue, 'WAITING', 'items', 1, 0, 0, 0, false, false, false,
-        0, 0, 0, '{}', agent_id, input, %s, %s
-    FROM executions_app_blockexecution WHERE id = %s RETURNING id
 """
 INSERT_SCOPE = """
     INSERT INTO executions_app_scope (execution_id, generation, kind, superseded, parent_scope_id, parent_index, ended,
@@ -66,7 +59,7 @@ def resume_map(settler: Settler, row: Any, place: Place) -> bool:
     block = settler.plan.nodes[row.node].block
     if old is None or block is None:
         return False
-    made = tx.one(INSERT_MAP, (run.generation, place.scope, place.index, run.now, run.now, row.id)).id
+    made = insert_waiting(settler, row, place, "items")
     scope = tx.one(
         INSERT_SCOPE, (run.id, run.generation, place.scope, place.index, made, old.total, run.now)
     ).id

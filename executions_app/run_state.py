@@ -17,6 +17,7 @@ COLUMNS = """
     e.context_seq, e.active, e.slots, e.ready, e.waiting_for_people, e.completed_blocks, e.failed_blocks,
     e.skipped_blocks, e.failing, e.unhandled_failures, e.reached_end, e.timeout_ms, e.active_ms, e.active_since,
     e.deadline_at, e.held_back, e.recovery_point_at, e.started_at, e.completed_at, e.error::text AS error,
+    e.parent_block_execution_id,
     (SELECT json_object_agg(l.kind || ':' || l.key, l.max_concurrency)::text
      FROM executions_app_concurrencylimit l WHERE l.workspace_id = e.workspace_id) AS limits,
     clock_timestamp() AS now
@@ -75,6 +76,7 @@ class RunState:
     started_at: datetime
     completed_at: datetime | None
     error: str | None
+    parent_block_execution_id: int | None
     limits: str | None
     now: datetime
     _status_before: ExecutionStatus = field(init=False)

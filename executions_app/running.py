@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
@@ -27,19 +27,24 @@ from pydantic import JsonValue
 from executions_app.aftermath import follow_up
 from executions_app.agent_slots import give_back, hand_on, wait_for_slot
 from executions_app.block_rules import retry_decision, timeout_s
+from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
-from executions_app.handlers import Ask, BlockWork, human_gate
+from executions_app.handlers import Ask, BlockWork, Park, human_gate
 from executions_app.map_results import collect_map, map_output
-from executions_app.parking import begin_map, retry_later, take_back, wait_for_person
+from executions_app.models import BlockExecution
+from executions_app.parking import begin_map, park, retry_later, take_back
 from executions_app.progress import Claim
+from executions_app.services.callbacks import await_callback
+from executions_app.services.children import begin_child
 from executions_app.settlement import Error
 from executions_app.transaction import DATABASE_GONE
+from executions_app.waits import begin_wait
 from executions_app.worker_identity import worker_id
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Invocation, LogLine
+from workflow_service.agents.invocation import Accepted, Invocation, LogLine
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block
@@ -71,6 +76,9 @@ class BeginMap:
 
     block: Block
     items: list[JsonValue]
+
+
+Outcome = Result | RetryLater | Ask | Park | BeginMap
 
 
 class BlockTimeout(TimeoutError):
@@ -155,7 +163,7 @@ def persistently(operation: Callable[[], T]) -> T:
             delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
 
 
-def work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
+def work_on(claim: Claim) -> Outcome:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
@@ -168,7 +176,7 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
         return Result(BlockStatus.FAILED, error=described)
 
 
-def _work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
+def _work_on(claim: Claim) -> Outcome:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
     logs: list[tuple[datetime, LogLine]] = []
@@ -183,18 +191,33 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
     extra: dict[str, JsonValue] = {}
     try:
         if block.asks_people:
-            answer = human_gate()(_block_work(claim, block))
-            if isinstance(answer, Ask):
-                return answer
-            extra = dict(answer.output_extra)
+            gate = human_gate()(_block_work(claim, block))
+            if isinstance(gate, Ask):
+                return gate
+            extra = dict(gate.output_extra)
             if not block.has_tool:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
-        output = _invoke(claim, block, logs)
+        answer = _do_work(claim, block, logs)
     except (ToolError, BlockTimeout) as error:
         return _failure(claim, block, compiled, tool_error_from(error), logs)
-    if extra and isinstance(output, dict):
-        output = {**extra, **output}
+    if isinstance(answer, Park):
+        return replace(answer, output_extra=extra)
+    if extra and isinstance(answer.output, dict):
+        return replace(answer, output={**extra, **answer.output})
+    return answer
+
+
+def _do_work(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> Result | Park:
+    match block.tool_type:
+        case ToolType.WAIT:
+            return begin_wait(_block_work(claim, block))
+        case ToolType.SUBWORKFLOW:
+            return begin_child(_block_work(claim, block))
+        case _:
+            output = _invoke(claim, block, logs)
+    if isinstance(output, Accepted):
+        return await_callback(block)
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
 
 
@@ -207,21 +230,30 @@ def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
     return BeginMap(block, items) if items else Result(BlockStatus.COMPLETED, output=map_output([]))
 
 
-def _write(
-    claim: Claim, outcome: Result | RetryLater | Ask | BeginMap, continue_as: tuple[UUID, str] | None
-) -> Aftermath:
+def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None) -> Aftermath:
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
         case RetryLater():
             return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
         case Ask():
-            return wait_for_person(claim, outcome.record)
+            return park(claim, waits_for=BlockExecution.WaitsFor.PERSON, record=outcome.record)
+        case Park():
+            return park(
+                claim,
+                waits_for=outcome.waits_for,
+                wait_key=outcome.wait_key,
+                due_in_s=outcome.due_in_s,
+                due_at=outcome.due_at,
+                event_data=outcome.event_data,
+                then=outcome.then,
+                output_extra=outcome.output_extra,
+            )
         case BeginMap():
             return begin_map(claim, outcome.block, outcome.items)
 
 
-def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
+def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue | Accepted:
     if block.tool_type is None or not isinstance(claim.input, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
     allowed_s = timeout_s(block)
@@ -235,6 +267,7 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         workspace_id=workspace_public_id(claim.workspace_id),
         log=lambda line: logs.append((timezone.now(), line)),
         stopped=StopCheck(claim),
+        callback_url=Try(claim.block_execution_id, claim.retries).url(claim.execution_public_id),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
     with time_limit(allowed_s, grace_s):

@@ -48,6 +48,11 @@ def list_executions(
     return rows.select_related("template", "version", "workspace", "created_by").order_by("-id")
 
 
+def children_of(execution: Execution) -> QuerySet[Execution]:
+    """Return the runs that blocks of this one started, oldest first; those that were let go of included."""
+    return Execution.objects.filter(parent=execution).order_by("id")
+
+
 def block_rows(execution: Execution) -> list[BlockExecution]:
     """Return the run's blocks that anything has been decided about, with their outputs, in the order they came up.
 

@@ -314,7 +314,6 @@ class Settler:
             error=failure,
         )
         if failure is not None:
-            self.loops.count(settled.place.scope, "failed")
             self.journal.event(
                 "block_failed", node.id, {"error": failure}, node=node.index, place=settled.place
             )

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
-from executions_app.agent_slots import find_awaited_limits, give_back_of_dead_workers, hand_on
+from executions_app.agent_slots import find_awaited_limits, give_back_of_workers, hand_on
 from executions_app.claiming import let_go
 from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import find_long_queues, send_blocks
@@ -25,7 +25,9 @@ from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.overruns import find_abandoned
 from executions_app.parking import take_back, wake_retries
+from executions_app.services.children import report_ended_children, stop_unwanted_children
 from executions_app.transaction import forget_broken_connection
+from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
 from workflow_service.accounts.idempotency import forget_old_answers
 
@@ -50,6 +52,12 @@ DUE_RETRIES = """
     SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
     JOIN executions_app_execution e ON e.id = b.execution_id
     WHERE b.status = 'RETRYING' AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
+"""
+DUE_WAITS = """
+    SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
+    JOIN executions_app_execution e ON e.id = b.execution_id
+    WHERE b.status = 'WAITING' AND b.waits_for IN ('timer', 'signal', 'callback', 'child')
+        AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
 """
 LOST_MESSAGES = """
     WITH late AS (
@@ -98,6 +106,9 @@ def sweep() -> bool:
         (leases_expire,) = cursor.fetchone()
     steps = (
         _wake_due_retries,
+        _fire_due_waits,
+        report_ended_children,
+        stop_unwanted_children,
         _time_out_runs,
         _time_out_abandoned_blocks,
         _send_lost_messages,
@@ -110,7 +121,7 @@ def sweep() -> bool:
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
-        _guarded(give_back_of_dead_workers)
+        _guarded(give_back_of_workers)
     return True
 
 
@@ -129,6 +140,15 @@ def _wake_due_retries() -> None:
 
 def _wake_retries_of(execution_id: int) -> None:
     follow_up(wake_retries(execution_id), execution_id)
+
+
+def _fire_due_waits() -> None:
+    for (execution_id,) in _rows(DUE_WAITS):
+        _guarded(partial(_fire_due_waits_of, execution_id))
+
+
+def _fire_due_waits_of(execution_id: int) -> None:
+    follow_up(fire_due(execution_id), execution_id)
 
 
 def _time_out_runs() -> None:
@@ -176,6 +196,7 @@ def take_back_blocks_of(workers: list[UUID]) -> None:
     """Give the blocks of workers that are known to be dead to others."""
     _take_back(_rows(BLOCKS_OF, workers))
     let_go(workers)
+    give_back_of_workers(workers)
 
 
 def _take_back(rows: list[Any]) -> None:

@@ -12,7 +12,14 @@ from workflow_service.engine.states import (
 
 ENDS = {f"execution_{status.value.lower()}" for status in ENDED_EXECUTION_STATUSES}
 # A block that completed began in one of these ways.
-BEGUN = {"block_started", "approval_responded", "block_rerouted", "block_substituted", "map_expanded"}
+BEGUN = {
+    "block_started",
+    "approval_responded",
+    "block_rerouted",
+    "block_substituted",
+    "map_expanded",
+    "block_waiting",
+}
 # Event types of which a block row may have one only.
 ONCE = {"block_completed", "block_failed", "block_rejected"}
 
@@ -34,7 +41,7 @@ def assert_consistent(execution: Execution) -> Execution:
         "slots": sum(row.holds_slot for row in rows),
         "ready": by_status[BlockStatus.READY],
         "waiting_for_people": sum(
-            row.status == BlockStatus.WAITING and row.waits_for in ("", "person") for row in rows
+            row.status == BlockStatus.WAITING and row.waits_for == "person" for row in rows
         ),
         "completed_blocks": _settled_as(current, BlockStatus.COMPLETED),
         "failed_blocks": _settled_as(current, BlockStatus.FAILED, BlockStatus.REJECTED),

@@ -108,6 +108,7 @@ def execution_document(facts: RunFacts) -> dict[str, Any]:
         "options": execution.given.options,
         "global_context": facts.context,
         "error": execution.error,
+        "parent_execution_id": execution.parent.public_id if execution.parent else None,
         "recovery_points": point_documents(execution, newest_points(execution)),
         "metrics": {
             "execution_time": _milliseconds(execution.started_at, execution.completed_at or facts.now),
@@ -181,6 +182,7 @@ def _block_document(facts: RunFacts, row: BlockExecution) -> dict[str, Any]:
         "output": result.value if result is not None else None,
         "error": row.error,
         "retry_count": row.retries,
+        "child_execution_id": row.wait_key if row.waits_for == BlockExecution.WaitsFor.CHILD else None,
         "human_interactions": facts.interactions.get(row.pk, ()),
     }
 

@@ -145,6 +145,9 @@ class BlockExecutionShape(CamelSerializer):
     output = JsonField(allow_null=True)
     error = JsonObjectField(allow_null=True)
     retry_count = serializers.IntegerField()
+    child_execution_id = serializers.CharField(
+        allow_null=True, help_text="The run that this block started and waits for, if it is a sub-workflow."
+    )
     human_interactions = HumanInteractionShape(many=True)
 
 
@@ -186,7 +189,9 @@ class ExecutionShape(ExecutionEntry):
 
     current_blocks = serializers.ListField(child=serializers.CharField())
     next_blocks = serializers.ListField(child=serializers.CharField())
-    blocked_blocks = serializers.ListField(child=serializers.CharField(), help_text="Waiting for a person.")
+    blocked_blocks = serializers.ListField(
+        child=serializers.CharField(), help_text="Waiting: for a person, a time, …"
+    )
     completed_blocks = serializers.ListField(child=serializers.CharField())
     failed_blocks = serializers.ListField(child=serializers.CharField())
     skipped_blocks = serializers.ListField(child=serializers.CharField())
@@ -195,6 +200,9 @@ class ExecutionShape(ExecutionEntry):
     options = JsonObjectField()
     global_context = JsonObjectField()
     error = JsonObjectField(allow_null=True)
+    parent_execution_id = serializers.CharField(
+        allow_null=True, help_text="The run of which this one is a sub-workflow."
+    )
     recovery_points = RecoveryPointShape(many=True, help_text="The newest 20.")
     metrics = ExecutionMetrics()
     event_seq = serializers.IntegerField(help_text="Number of the newest event.")

@@ -11,6 +11,7 @@ from executions_app.api.restart_views import (
     SkipBlockView,
 )
 from executions_app.api.views import EventsView, ExecutionsView, ExecutionView, LogsView
+from executions_app.api.wait_views import CallbackView, SignalView
 
 urlpatterns = [
     path("executions", ExecutionsView.as_view(), name="executions"),
@@ -47,4 +48,6 @@ urlpatterns = [
     ),
     path("executions/<slug:execution_id>/logs", LogsView.as_view(), name="execution-logs"),
     path("executions/<slug:execution_id>/events", EventsView.as_view(), name="execution-events"),
+    path("callbacks/<str:token>", CallbackView.as_view(), name="callback"),
+    path("executions/<slug:execution_id>/signals/<str:name>", SignalView.as_view(), name="execution-signals"),
 ]

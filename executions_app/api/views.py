@@ -122,8 +122,8 @@ class ExecutionsView(APIView):
             version=get_version(template, body["version"]) if "version" in body else None,
             input=body.get("input", {}),
             options=StartOptions(body.get("options", {})).data,
-            idempotency_key=_idempotency_key(request),
-            body_sha256=_digest(request.data),
+            idempotency_key=idempotency_key(request),
+            body_sha256=body_digest(request.data),
         )
         shape = _started(workspace, started, query["wait"])
         headers = {"Location": f"/api/v1/executions/{shape['execution_id']}"}
@@ -229,12 +229,14 @@ def _wait(execution: Execution, wait_s: float) -> Execution:
     return execution
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's ``Idempotency-Key``; raises ``HeaderInvalid``."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not KEY.fullmatch(key):
         raise HeaderInvalid("Idempotency-Key must be 1 to 255 printable characters without spaces")
     return key
 
 
-def _digest(body: object) -> str:
+def body_digest(body: object) -> str:
+    """Return what tells one body from another, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

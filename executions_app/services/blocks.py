@@ -124,7 +124,7 @@ def skip_block(
             raise BlockStateForbids(block_id, row.status, "skipped", why)
         run, tx = settler.run, settler.tx
         run.ready -= row.status == B.READY
-        run.waiting_for_people -= row.status == B.WAITING and row.waits_for in ("", "person")
+        run.waiting_for_people -= row.status == B.WAITING and row.waits_for == "person"
         block = settler.plan.nodes[row.node].block
         given = output if output is not None else (block.default_output if block else None) or {}
         tx.run(COMPLETE, (row.id,))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from pydantic import JsonValue
 
 from executions_app.errors import (
@@ -28,6 +29,7 @@ from executions_app.reopening import (
     cut_rows,
     failed_targets,
     insert_done,
+    insert_waiting,
     read_rows,
     recount,
     settled_rows,
@@ -43,6 +45,7 @@ from executions_app.trees import lock_tree, settle_finished, settler_of
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.plan import NodeKind, Plan
 from workflow_service.engine.restart import Cut, cut, loops_after
+from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ExecutionStatus
 
 NEXT_GENERATION = "UPDATE executions_app_execution SET generation = generation + 1 WHERE id = %s"
@@ -51,6 +54,11 @@ FINISHED_AFTER = """
     WHERE execution_id = %s AND seq > %s AND block_execution_id IS NOT NULL
         AND type IN ('block_completed', 'block_failed', 'block_rejected', 'block_skipped')
 """
+FAILED_CHILD = """
+    SELECT id, public_id FROM executions_app_execution
+    WHERE parent_block_execution_id = %s AND status IN ('FAILED', 'CANCELLED')
+"""
+ADOPT_CHILD = "UPDATE executions_app_execution SET parent_block_execution_id = %s WHERE id = %s"
 PARENT_BLOCKS = (
     "SELECT id, parent_id, parent_block_execution_id FROM executions_app_execution WHERE id = ANY(%s)"
 )
@@ -95,6 +103,7 @@ class Restarted:
     generation: int
 
 
+Aftermaths = list[tuple[int, Aftermath]]
 # Called with the answer before the commit.
 Confirm = Callable[[Restarted], object]
 
@@ -118,11 +127,20 @@ def restart_execution(
 
 
 def restart_locked(
-    tx: EngineTransaction, runs: Sequence[RunState], asked: Asked, restart: Restart
-) -> tuple[Restarted, list[tuple[int, Aftermath]]]:
-    """Restart a run that is locked with all that is under it; returns what is left to do after the commit, by run."""
+    tx: EngineTransaction,
+    runs: Sequence[RunState],
+    asked: Asked,
+    restart: Restart,
+    *,
+    under_parent: bool = False,
+) -> tuple[Restarted, Aftermaths]:
+    """Restart a run that is locked with all that is under it; returns what is left to do after the commit, by run.
+
+    ``under_parent``: its parent is being restarted, for which it works again.
+    """
     run = runs[0]
-    _require_restartable(run, restart)
+    if not under_parent:
+        _require_restartable(run, restart)
     tx.run(LOCK_OPEN, (run.id,))
     settle_finished(tx, run)
     settler = settler_of(tx, run)
@@ -132,20 +150,20 @@ def restart_locked(
     targets = _targets(settler, found, restart)
     taken = cut_rows(found, targets)
     gone = {row.id for row in found.taken_by(taken)}
-    cancelled = _cancel_children(settler, runs[1:], gone, asked)
+    aftermaths = _cancel_children(settler, runs[1:], gone, asked)
     affected = _blocks(settler.plan, taken.affected())
     _tell(settler, asked, restart, targets, affected, taken, gone)
-    _reopen(settler, found, targets, taken, restart)
+    _reopen(settler, found, targets, taken, restart, asked, aftermaths)
     aftermath = conclude_locked(settler)
     for block_id, agent_id in _agents(settler.plan, targets, restart).items():
         tx.run(SET_AGENT, (agent_id, run.id, block_id, run.generation))
     from_block = restart.from_block or _first_block(settler.plan, targets)
     context = context_of(Execution(pk=run.id))
     restarted = Restarted(run.public_id, run.status, run.now, from_block, affected, context, run.generation)
-    return restarted, [(run.id, aftermath), *cancelled]
+    return restarted, [(run.id, aftermath), *aftermaths]
 
 
-def _begun(settler: Settler, asked: Asked, restart: Restart) -> tuple[Restarted, list[tuple[int, Aftermath]]]:
+def _begun(settler: Settler, asked: Asked, restart: Restart) -> tuple[Restarted, Aftermaths]:
     """Begin a run that was cancelled before it had begun."""
     run = settler.run
     nothing = cut(settler.plan, {}, ())
@@ -156,7 +174,8 @@ def _begun(settler: Settler, asked: Asked, restart: Restart) -> tuple[Restarted,
 
 
 def _require_restartable(run: RunState, restart: Restart) -> None:
-    if Execution.objects.filter(pk=run.id, parent__isnull=False).exists():
+    parents = Execution.objects.filter(children=run.id).exclude(status__in=ENDED_EXECUTION_STATUSES)
+    if parents.exists():
         raise RestartFromParent(run.public_id)
     stands = run.status in ENDED_EXECUTION_STATUSES or run.status is ExecutionStatus.PAUSED
     if not stands and not restart.force:
@@ -205,7 +224,7 @@ def _is_under_way(row: Any) -> bool:
 
 def _cancel_children(
     settler: Settler, children: Iterable[RunState], gone: set[int], asked: Asked
-) -> list[tuple[int, Aftermath]]:
+) -> Aftermaths:
     """Cancel the sub-workflows that work for blocks which are taken back."""
     by_id = {child.id: child for child in children}
     if not by_id:
@@ -255,7 +274,15 @@ def _tell(
     settler.journal.log("INFO", f"Workflow {run.public_id} restarted from {where} {asked}")
 
 
-def _reopen(settler: Settler, found: RunRows, targets: list[Any], taken: Cut, restart: Restart) -> None:
+def _reopen(
+    settler: Settler,
+    found: RunRows,
+    targets: list[Any],
+    taken: Cut,
+    restart: Restart,
+    asked: Asked,
+    aftermaths: Aftermaths,
+) -> None:
     """Supersede what is taken back, count anew, and start what may start."""
     run = settler.run
     kept = supersede(
@@ -272,11 +299,11 @@ def _reopen(settler: Settler, found: RunRows, targets: list[Any], taken: Cut, re
     settler.loops.restate(loops, counts)
     ready = settler.reopen(taken, settled, active)
     by_node = {row.node: row for row in targets}
-    starting = [node for node in ready if not _stands(settler, by_node.get(node), restart)]
+    starting = [node for node in ready if not _stands(settler, by_node.get(node), restart, asked, aftermaths)]
     settler.start(starting)
 
 
-def _stands(settler: Settler, row: Any, restart: Restart) -> bool:
+def _stands(settler: Settler, row: Any, restart: Restart, asked: Asked, aftermaths: Aftermaths) -> bool:
     """Settle a node without its work, where that is skipped or done; tells whether it did."""
     if row is None or row.status not in (BlockStatus.FAILED, BlockStatus.REJECTED):
         return False
@@ -294,8 +321,30 @@ def _stands(settler: Settler, row: Any, restart: Restart) -> bool:
         made = insert_done(settler, row, place, None)
         settler.journal.event("block_rerouted", row.block_id, row_id=made)
         return True
-    from_failed = restart.from_block is None and restart.after_seq is None
-    return from_failed and not restart.reset_state and resume_map(settler, row, place)
+    if restart.from_block is not None or restart.after_seq is not None or restart.reset_state:
+        return False
+    return resume_map(settler, row, place) or _resume_child(settler, row, place, asked, aftermaths)
+
+
+def _resume_child(settler: Settler, row: Any, place: Place, asked: Asked, aftermaths: Aftermaths) -> bool:
+    """Restart the sub-workflow that failed a block, and have the block wait for it again."""
+    tx, run = settler.tx, settler.run
+    child = tx.run(FAILED_CHILD, (row.id,)).fetchone()
+    if child is None:
+        return False
+    try:
+        with transaction.atomic():
+            made = insert_waiting(settler, row, place, "child", child.public_id)
+            tx.run(ADOPT_CHILD, (made, child.id))
+            restarted, more = restart_locked(tx, lock_tree(tx, child.id), asked, Restart(), under_parent=True)
+    except NothingToRestart:
+        # It failed as a whole, as at its timeout: the block starts another.
+        return False
+    aftermaths += more
+    run.active += 1
+    data = {"waitsFor": "child", "childExecutionId": restarted.execution_id}
+    settler.journal.event("block_waiting", row.block_id, data, row_id=made)
+    return True
 
 
 def _agents(plan: Plan, targets: Iterable[Any], restart: Restart) -> dict[str, str]:

@@ -23,6 +23,7 @@ class Action(StrEnum):
     EXECUTION_START = "execution:start"
     EXECUTION_CONTROL = "execution:control"
     EXECUTION_OVERRIDE = "execution:override"
+    EXECUTION_SIGNAL = "execution:signal"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
     OPERATIONS_VIEW = "operations:view"
@@ -41,6 +42,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.EXECUTION_START,
         Action.EXECUTION_CONTROL,
         Action.EXECUTION_OVERRIDE,
+        Action.EXECUTION_SIGNAL,
         Action.OPERATIONS_VIEW,
         Action.KEY_CREATE,
     },
@@ -51,7 +53,14 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
 # What a role may do beyond that to things its bearer made: its own templates, the runs it started.
 OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(),
-    Role.DEVELOPER: frozenset({Action.TEMPLATE_UPDATE, Action.TEMPLATE_ARCHIVE, Action.EXECUTION_CONTROL}),
+    Role.DEVELOPER: frozenset(
+        {
+            Action.TEMPLATE_UPDATE,
+            Action.TEMPLATE_ARCHIVE,
+            Action.EXECUTION_CONTROL,
+            Action.EXECUTION_SIGNAL,
+        }
+    ),
     Role.OPERATOR: frozenset(),
     Role.APPROVER: frozenset(),
     Role.VIEWER: frozenset(),

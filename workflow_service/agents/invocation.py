@@ -65,3 +65,9 @@ class Invocation:
     workspace_id: str
     log: Callable[[LogLine], None]
     stopped: Callable[[], bool] = never_stopped
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a tool answers whose agent has accepted the work, and will call ``callback_url`` when it is done."""

@@ -24,7 +24,6 @@ from workflow_service.engine.graph import (
 )
 from workflow_service.engine.levels import Region
 from workflow_service.engine.loops import Loop, LoopNest
-from workflow_service.engine.states import ToolType
 from workflow_service.engine.validation import check
 
 __all__ = [
@@ -159,12 +158,6 @@ def unsupported_features(plan: Plan) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-_NOT_RUN_YET: Mapping[ToolType, str] = {
-    ToolType.SUBWORKFLOW: "sub-workflows",
-    ToolType.WAIT: "waits",
-}
-
-
 def _unsupported_in(node: Node) -> Iterator[Problem]:
     if node.kind is NodeKind.DECIDE:
         yield Problem(
@@ -177,9 +170,6 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
     block = node.block
     if block is None:
         return
-    what = _NOT_RUN_YET.get(block.tool_type) if block.tool_type else None
-    if what is None and not block.has_tool and not block.asks_people:
-        what = "blocks that name an agent but no tool"
     if node.references.secrets:
         names = ", ".join(sorted(node.references.secrets))
         yield Problem(
@@ -189,10 +179,10 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
             suggestion="Let the agent hold its own credentials",
             blocks=(block.block_id,),
         )
-    if what is not None:
+    if not block.has_tool and not block.asks_people:
         yield Problem(
             "TOOL_NOT_SUPPORTED",
-            f"'{node.id}' cannot run: this version cannot run {what} yet",
+            f"'{node.id}' cannot run: this version cannot run blocks that name an agent but no tool yet",
             pointer=f"{node.pointer}/toolType",
             suggestion="Give it another toolType",
             blocks=(block.block_id,),

@@ -23,7 +23,7 @@ from executions_app.models import (
 )
 from executions_app.progress import Claim
 from executions_app.services.limits import delete_limit, save_limit
-from executions_app.sweeper import sweep
+from executions_app.sweeper import sweep, take_back_blocks_of
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_all_until_quiet, run_until_quiet
 from tests.factories import event_types, make_template, make_workspace, noop, start, statuses
@@ -202,7 +202,6 @@ def test_the_slots_of_a_dead_worker_are_given_back() -> None:
     WorkerLease.objects.filter(id=worker).delete()
     sweep()
     assert statuses(first) == {"call": "QUEUED"}, "it is run again"
-    sweep()
     assert statuses(second) == {"call": "QUEUED"}
     assert_waits(first)
     assert run_until_quiet(second).status == "COMPLETED"
@@ -321,9 +320,9 @@ def test_many_processes_keep_to_the_limit(kills_per_s: float) -> None:
     workspace = limited(2)
     work = {"toolType": "USE_CASE", "configuration": {"useCase": "tests.farm_work", "input": {"name": "x"}}}
     call = {"toolType": "USE_CASE", "configuration": {"useCase": "tests.farm_diary", "input": {"of": "crm"}}}
-    calls = [{"blockId": f"call{n}", "agentId": "crm", **call} for n in range(8)]
-    after = [{"blockId": f"after{n}", "dependencies": [f"call{n}"], **work} for n in range(8)]
-    executions = [start(make_template([*calls, *after], workspace=workspace)) for _ in range(3)]
+    calls = [{"blockId": f"call{n}", "agentId": "crm", **call} for n in range(6)]
+    after = [{"blockId": f"after{n}", "dependencies": [f"call{n}"], **work} for n in range(6)]
+    executions = [start(make_template([*calls, *after], workspace=workspace)) for _ in range(2)]
     open_runs = Execution.objects.filter(pk__in=[execution.pk for execution in executions]).exclude(
         status__in=ENDED_EXECUTION_STATUSES
     )
@@ -361,3 +360,14 @@ def test_the_items_of_a_map_share_the_slots_and_the_map_itself_takes_none() -> N
     execution = assert_consistent(execution)
     assert execution.status == "COMPLETED"
     assert set(items.values_list("status", flat=True)) == {"COMPLETED"}
+
+
+def test_a_child_that_its_parent_saw_die_gives_its_slots_back_at_once() -> None:
+    workspace = limited(1)
+    first, second = start_call(workspace), start_call(workspace)
+    worker = live_worker()
+    claim(first, worker)
+    assert_waits(second)
+    take_back_blocks_of([worker])
+    assert statuses(second) == {"call": "QUEUED"}
+    assert statuses(first) == {"call": "QUEUED"}

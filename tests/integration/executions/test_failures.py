@@ -11,7 +11,7 @@ from executions_app.aftermath import follow_up, settle_again
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionLog
-from executions_app.parking import retry_later, take_back, wait_for_person, wake_retries
+from executions_app.parking import park, retry_later, take_back, wake_retries
 from executions_app.progress import Claim
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
@@ -60,7 +60,7 @@ def test_a_question_of_a_failing_run_is_not_asked() -> None:
     execution, one, two = two_at_work()
     finish_block(one, FAILED)
     asked: list[str] = []
-    wait_for_person(two, lambda: asked.append("asked"))
+    park(two, waits_for="person", record=lambda: asked.append("asked"))
     assert assert_consistent(execution).status == "FAILED"
     assert statuses(execution)["two"] == "CANCELLED"
     assert not asked
@@ -184,7 +184,7 @@ def test_a_row_that_cannot_be_settled_keeps_no_other_from_being_put_aside() -> N
     claims = claim_all(execution)
     finish_without_lock(claims["poison"], DONE)
     retry_later(claims["retries"], {"type": "NETWORK_ERROR", "message": "again"}, (), 60.0)
-    wait_for_person(claims["asks"], dict)
+    park(claims["asks"], waits_for="person", record=dict)
     take_back(execution.pk, [(claims["lost"].block_execution_id, claims["lost"].fence)])
     found = statuses(execution)
     assert (found["retries"], found["asks"], found["lost"]) == ("RETRYING", "WAITING", "QUEUED")
@@ -199,7 +199,7 @@ def test_a_block_that_was_claimed_without_the_lock_starts_before_it_is_put_aside
     with locked_elsewhere(execution.pk):
         claims = claim_all(execution)
     retry_later(claims["one"], {"type": "NETWORK_ERROR", "message": "again"}, (), 60.0)
-    wait_for_person(claims["two"], dict)
+    park(claims["two"], waits_for="person", record=dict)
     take_back(execution.pk, [(claims["three"].block_execution_id, claims["three"].fence)])
     assert_consistent(execution)
     assert event_types(execution) == [
@@ -207,6 +207,7 @@ def test_a_block_that_was_claimed_without_the_lock_starts_before_it_is_put_aside
         "block_started",
         "block_retrying",
         "block_started",
+        "block_waiting",
         "approval_requested",
         "block_started",
         "block_lost",

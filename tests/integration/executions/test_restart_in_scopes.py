@@ -3,13 +3,16 @@
 from typing import Any
 
 import pytest
+from django.db.models import Q
 
 from executions_app.claiming import claim_block
+from executions_app.errors import RestartFromParent
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, Scope
 from executions_app.selectors import context_of
 from executions_app.services.control import cancel_execution
 from executions_app.worker_identity import worker_id
+from templates_app.models import Template
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, error_of, event_types, make_template, noop, start
@@ -250,3 +253,108 @@ def test_a_cancelled_map_is_run_again_as_a_whole() -> None:
     restart(execution)
     finished(execution)
     assert sorted(ran) == ["a", "b", "end_"]
+
+
+# -- sub-workflows
+
+
+def calling(child: Template, **definition: Any) -> Execution:
+    blocks = [
+        {
+            "blockId": "call",
+            "toolType": "SUBWORKFLOW",
+            "configuration": {"template": child.public_id},
+        },
+        work("after", "call"),
+    ]
+    execution = start(make_template(blocks, workspace=child.workspace, **definition))
+    run_family(execution)
+    execution.refresh_from_db()
+    return execution
+
+
+def run_family(execution: Execution) -> None:
+    """Run queued blocks of a run and of its sub-workflows until none is left."""
+    family = Execution.objects.filter(Q(pk=execution.pk) | Q(parent=execution))
+    while busy := family.filter(block_executions__status="QUEUED").first():
+        run_until_quiet(busy)
+
+
+def to_the_end(execution: Execution, status: str = "COMPLETED") -> Execution:
+    run_family(execution)
+    return finished(execution, status)
+
+
+def test_a_failed_sub_workflow_goes_on_from_what_failed_in_it() -> None:
+    failing.add("inner2")
+    execution = calling(make_template([work("inner1"), work("inner2", "inner1")]))
+    assert execution.status == "FAILED", execution.error
+    failing.clear()
+    ran.clear()
+    (child,) = Execution.objects.filter(parent=execution)
+    restart(execution)
+    to_the_end(execution)
+    assert ran == ["inner2", "after"]
+    child.refresh_from_db()
+    assert (child.status, child.generation) == ("COMPLETED", 2)
+    assert_consistent(child)
+
+
+def test_a_sub_workflow_that_is_named_is_run_anew() -> None:
+    execution = calling(make_template([work("inner1"), work("inner2", "inner1")]))
+    assert execution.status == "COMPLETED", execution.error
+    ran.clear()
+    restart(execution, from_block="call")
+    to_the_end(execution)
+    assert ran == ["inner1", "inner2", "after"]
+    assert Execution.objects.filter(parent=execution).count() == 2
+
+
+def test_a_restart_cancels_the_sub_workflow_of_a_block_that_it_takes_back() -> None:
+    template = make_template([work("inner1")])
+    execution = start(
+        make_template(
+            [
+                {
+                    "blockId": "call",
+                    "toolType": "SUBWORKFLOW",
+                    "configuration": {"template": template.public_id},
+                },
+                work("after", "call"),
+            ],
+            workspace=template.workspace,
+        )
+    )
+    run_until_quiet(execution)
+    (child,) = Execution.objects.filter(parent=execution)
+    with pytest.raises(RestartFromParent):
+        restart(child, force=True, from_block="inner1")
+    restart(execution, from_block="call", force=True)
+    child.refresh_from_db()
+    assert child.status == "CANCELLED"
+    to_the_end(execution)
+    assert ran == ["inner1", "after"]
+
+
+def test_a_cancelled_sub_workflow_fails_its_block_and_goes_on_with_it() -> None:
+    template = make_template([work("inner1"), work("inner2", "inner1")])
+    execution = start(
+        make_template(
+            [
+                {
+                    "blockId": "call",
+                    "toolType": "SUBWORKFLOW",
+                    "configuration": {"template": template.public_id},
+                }
+            ],
+            workspace=template.workspace,
+        )
+    )
+    run_until_quiet(execution)
+    (child,) = Execution.objects.filter(parent=execution)
+    cancel_execution(child.pk, ADA)
+    execution.refresh_from_db()
+    assert error_of(execution)["type"] == "CHILD_CANCELLED"
+    restart(execution)
+    to_the_end(execution)
+    assert ran == ["inner1", "inner2"]

@@ -1,0 +1,106 @@
+"""Results that somebody other than a worker writes: of blocks that waited, and of runs that a block waits for.
+
+Both only finish the block's row. What that means for its run is settled by whoever locks the run next: the caller,
+after its commit, or the sweeper.
+"""
+
+import json
+from typing import Any
+
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
+
+from executions_app.run_state import RunState
+from executions_app.transaction import EngineTransaction
+from workflow_service.engine.states import (
+    ENDED_EXECUTION_STATUSES,
+    BlockStatus,
+    ErrorType,
+    ExecutionStatus,
+)
+from workflow_service.settings.config import get_config
+
+FINISH_WAIT = """
+    UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
+    WHERE id = %s AND status = 'WAITING' RETURNING output_extra::text AS extra
+"""
+WRITE_OUTPUT = """
+    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
+    SELECT id, execution_id, CASE kind WHEN 'item' THEN block_id || '[' || item_index || ']' ELSE block_id END, %s,
+        clock_timestamp() FROM executions_app_blockexecution
+    WHERE id = %s AND fence = %s AND status = 'COMPLETED'
+    ON CONFLICT (block_execution_id) DO NOTHING
+"""
+WAITING_PARENT = """
+    SELECT b.id, b.fence, b.execution_id, e.public_id FROM executions_app_blockexecution b
+    JOIN executions_app_execution e ON e.id = b.execution_id
+    WHERE b.id = %s AND b.status = 'WAITING' AND b.waits_for = 'child' AND b.wait_key = %s FOR UPDATE OF b
+"""
+FINAL_CONTEXT = """
+    SELECT DISTINCT ON (key) key, value::text AS value FROM executions_app_contextvalue
+    WHERE execution_id = %s AND NOT superseded ORDER BY key, seq DESC
+"""
+
+Error = dict[str, JsonValue]
+
+
+def complete_wait(tx: EngineTransaction, row: Any, output: JsonValue) -> None:
+    """Complete a waiting row (``id`` and ``fence``) that the transaction holds."""
+    finished = tx.one(FINISH_WAIT, (BlockStatus.COMPLETED, None, row.id))
+    if finished.extra is not None and isinstance(output, dict):
+        output = {**json.loads(finished.extra), **output}
+    tx.run(WRITE_OUTPUT, (Jsonb(output), row.id, row.fence))
+
+
+def fail_wait(
+    tx: EngineTransaction, row: Any, error: Error, status: BlockStatus = BlockStatus.FAILED
+) -> None:
+    """Fail (or reject) a waiting row that the transaction holds."""
+    tx.run(FINISH_WAIT, (status, Jsonb(error), row.id))
+
+
+def report_to_parent(tx: EngineTransaction, run: RunState) -> tuple[int, str] | None:
+    """Finish the block of another run that waits for this locked one, once it has ended and is written.
+
+    Its output is this run's final context, or its error this run's. Returns the parent's row id and public id, or
+    None if nobody waits: calling it again is harmless. Only the block's row is locked, never the parent: trees are
+    locked from the top down.
+    """
+    if run.parent_block_execution_id is None or run.status not in ENDED_EXECUTION_STATUSES:
+        return None
+    row = tx.run(WAITING_PARENT, (run.parent_block_execution_id, run.public_id)).fetchone()
+    if row is None:
+        return None
+    output = _final_context(tx, run) if run.status is ExecutionStatus.COMPLETED else None
+    if output is None:
+        fail_wait(tx, row, _error_of(run))
+    else:
+        complete_wait(tx, row, output)
+    return row.execution_id, row.public_id
+
+
+def _final_context(tx: EngineTransaction, run: RunState) -> dict[str, JsonValue] | None:
+    """Return the run's context; None where it is larger than an output may be."""
+    rows = tx.run(FINAL_CONTEXT, (run.id,)).fetchall()
+    if sum(len(row.key) + len(row.value) for row in rows) > get_config().max_output_bytes:
+        return None
+    return {row.key: json.loads(row.value) for row in rows}
+
+
+def _error_of(run: RunState) -> Error:
+    if run.status is ExecutionStatus.COMPLETED:
+        own: Error = {
+            "type": ErrorType.VALIDATION_ERROR,
+            "message": f"its context is larger than an output may be ({get_config().max_output_bytes} bytes)",
+        }
+    elif run.status is ExecutionStatus.CANCELLED:
+        own = {"type": ErrorType.CHILD_CANCELLED, "message": "it was cancelled"}
+    else:
+        own = json.loads(run.error) if run.error else {}
+    return {
+        "type": own.get("type", ErrorType.SYSTEM_ERROR),
+        "message": f"the sub-workflow {run.public_id} failed: {own.get('message', 'it says no reason')}",
+        "details": {"blockId": own.get("blockId")},
+        "retryable": False,
+        "childExecutionId": run.public_id,
+    }
