@@ -38,14 +38,21 @@ AWAITED = "SELECT DISTINCT template_id FROM executions_app_execution WHERE held_
 
 def begin_or_hold_back(tx: EngineTransaction, run: RunState, settler: Settler) -> None:
     """Begin a run that was just inserted, or hold it back where its template's limit is reached."""
-    limit = tx.run(LOCK_LIMIT, (run.template_id,)).fetchone() if run.template_limits else None
-    if limit is not None:
-        counted = tx.one(COUNT, (run.template_id, run.id))
-        if counted.under_way >= limit.max_concurrency or counted.held_back:
-            run.held_back = True
-            settler.journal.event("execution_queued", data={"maxConcurrency": limit.max_concurrency})
-            return
-    settler.begin()
+    limit = _reached_limit(tx, run) if run.template_limits else None
+    if limit is None:
+        settler.begin()
+        return
+    run.held_back = True
+    settler.journal.event("execution_queued", data={"maxConcurrency": limit})
+
+
+def _reached_limit(tx: EngineTransaction, run: RunState) -> int | None:
+    limit = tx.run(LOCK_LIMIT, (run.template_id,)).fetchone()
+    if limit is None:
+        return None
+    counted = tx.one(COUNT, (run.template_id, run.id))
+    reached = counted.under_way >= limit.max_concurrency or counted.held_back
+    return int(limit.max_concurrency) if reached else None
 
 
 def admit(template_id: int) -> None:

@@ -67,7 +67,7 @@ WAIT = """
 """
 WAKE = """
     UPDATE executions_app_blockexecution SET status = 'READY', waits_for = '', wait_key = ''
-    WHERE id = %s AND status = 'WAITING' AND waits_for = 'agent' RETURNING id
+    WHERE id = %s AND status = 'WAITING' AND waits_for = 'agent' RETURNING id, block_id
 """
 LOCK_LIMIT = "SELECT max_concurrency FROM executions_app_concurrencylimit WHERE id = %s FOR NO KEY UPDATE"
 MAKE_SLOTS = """
@@ -201,9 +201,11 @@ def _wake(execution_id: int, row_id: int) -> Aftermath:
         run = lock_run(tx, execution_id)
         if run is None or run.status in (*ENDED_EXECUTION_STATUSES, ExecutionStatus.PAUSED):
             return Aftermath()
-        if tx.run(WAKE, (row_id,)).fetchone() is None:
+        row = tx.run(WAKE, (row_id,)).fetchone()
+        if row is None:
             return Aftermath()
         settler = Settler(tx, run, compiled_version(run.version_id))
+        settler.journal.event("block_woken", row.block_id, row_id=row.id)
         settler.progress.add_ready(1)
         aftermath = conclude_locked(settler)
     aftermath.unsettled = any_unsettled(execution_id)

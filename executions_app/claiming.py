@@ -19,7 +19,8 @@ from executions_app.journal import Journal, started_data
 from executions_app.models import BlockExecution
 from executions_app.progress import Claim, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
-from executions_app.transaction import pipelined_transaction
+from executions_app.stand_ins import resolve_fallback, resolve_undo, work_of_row
+from executions_app.transaction import EngineTransaction, pipelined_transaction
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version
 from workflow_service.engine.errors import ExpressionError
@@ -29,10 +30,10 @@ from workflow_service.engine.states import ExecutionStatus
 
 CLAIM = """
     UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
-        started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL
+        started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL, progress = NULL
     WHERE id = %s AND status = 'QUEUED'
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
-        input::text AS input, started_at, agent_id
+        input::text AS input, started_at, agent_id, stand_in, variant
 """
 IDENTIFY = """
     SELECT e.public_id, e.workspace_id, e.version_id,
@@ -86,15 +87,16 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         if row is None or identity is None:
             return ClaimAnswer(None, orphans)
         node = compiled_version(identity.version_id).plan.nodes[row.node]
-        given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
-        agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
+        given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, identity.public_id))
+        block = work_of_row(node.block, row) if node.block else None
+        agent_id = row.agent_id or (block.agent_id if block else None) or ""
         # A map's own row hands out its items and collects them: the agent works on the items.
-        works = node.for_each is None or row.kind == BlockExecution.Kind.ITEM
+        works = node.for_each is None or row.kind != BlockExecution.Kind.BLOCK
         limit = _limit_of(identity.agent_limits, agent_id) if works else None
         if limit and not take_slot(tx, limit, row_id=row.id, fence=row.fence, worker=worker):
             return ClaimAnswer(None, orphans, (limit, agent_id))
         written = Jsonb(given) if unfit is None else None
-        tx.run(RECORD_CLAIM, (written, agent_id, lock_row is None, hard_end_s(node.block), row.id))
+        tx.run(RECORD_CLAIM, (written, agent_id, lock_row is None, hard_end_s(block), row.id))
         if lock_row is not None:
             run = RunState(*lock_row)
             journal = Journal(run)
@@ -121,6 +123,9 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         place=Place(row.scope_id, row.item_index),
         generation=row.generation,
         is_item=row.kind == BlockExecution.Kind.ITEM,
+        undoes=row.kind == BlockExecution.Kind.UNDO,
+        stand_in=row.stand_in,
+        variant=row.variant,
     )
     return ClaimAnswer(claim, orphans)
 
@@ -150,13 +155,17 @@ def _limit_of(limits: str | None, agent_id: str) -> AgentLimit | None:
     return AgentLimit(*found) if found else None
 
 
-def _input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
+def _input_of(tx: EngineTransaction, row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
     if row.input is not None:
         return json.loads(row.input), None
     item = None
     if row.kind == BlockExecution.Kind.ITEM:
         item = {"item": json.loads(row.item), "index": row.item_index}
     try:
+        if row.kind == BlockExecution.Kind.UNDO:
+            return resolve_undo(tx, row, node, values), None
+        if row.stand_in == BlockExecution.StandIn.FALLBACK:
+            return resolve_fallback(node, values, item), None
         return resolve_input(node, values, item), None
     except ExpressionError as error:
         return None, error.message

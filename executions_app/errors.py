@@ -12,7 +12,7 @@ class ExecutionNotFound(WorkflowError):
 
 
 class ExecutionEnded(WorkflowError):
-    """A run has ended, and cannot be paused, resumed or cancelled any more."""
+    """A run has ended, and nothing can be done to it any more."""
 
     code = "EXECUTION_ENDED"
 

@@ -16,7 +16,8 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from executions_app.journal import Queued
+from executions_app.compensation import undo_next
+from executions_app.journal import Announcement, Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
 from executions_app.recovery_points import note_recovery_point
@@ -81,6 +82,7 @@ class Aftermath:
     event_seq: int | None = None
     execution_public_id: str = ""
     unsettled: bool = False
+    announcements: list[Announcement] = field(default_factory=list)
     others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
     room_in_template: int | None = None
 
@@ -185,6 +187,7 @@ class _Decided:
             claim=claim_written(self.claim, written) if self.claim else None,
             event_seq=run.event_seq,
             execution_public_id=run.public_id,
+            announcements=journal.announcements,
             others=[_unsettled(*self.parent)] if self.parent else [],
             room_in_template=run.template_id if ended and run.template_limits else None,
         )
@@ -204,8 +207,9 @@ def _settle_rows(
 
 
 def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decided:
-    if settler.run.failing:
+    if settler.run.failing and not settler.run.compensating:
         settler.progress.cancel_open_blocks()
+    undo_next(settler)
     worker, queue = continue_as or (None, None)
     claim = settler.progress.promote(worker, queue)
     status_before = settler.run.status
@@ -236,6 +240,7 @@ def _settle_one_by_one(execution_id: int) -> Aftermath | None:
         if step is None:
             return None
         total.queued += step.queued
+        total.announcements += step.announcements
         total.others += step.others
         total.event_seq, total.execution_public_id = step.event_seq, step.execution_public_id
         if not step.unsettled:

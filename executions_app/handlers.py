@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from executions_app.finishing import Aftermath
 from executions_app.settlement import Settler
-from workflow_service.engine.definition import Block
+from workflow_service.engine.definition import Block, Escalation, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,27 @@ class HumanGate(Protocol):
     def __call__(self, work: BlockWork) -> Proceed | Ask: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """A failed block that a person is to save, by one of ``actions``.
+
+    ``input`` is its resolved configuration, None where there is none.
+    """
+
+    execution_id: int
+    workspace_id: int
+    block_execution_id: int
+    block: Block
+    escalation: Escalation
+    actions: Sequence[str]
+    error: JsonObject
+    input: JsonValue
+
+
+# Writes the question, in the transaction that lets the block wait; returns what the run's event says of it.
+AskIntervention = Callable[[Intervention], JsonObject]
+
+
 class NoHumanGate(RuntimeError):
     """A block needs a person and no gate is registered: ``approvals_app`` is not installed."""
 
@@ -81,6 +102,7 @@ SweepStep = Callable[[], object]
 CancelStep = Callable[[Sequence[int]], object]
 
 _gates: list[HumanGate] = []
+_interventions: list[AskIntervention] = []
 _sweep_steps: list[SweepStep] = []
 _cancel_steps: list[CancelStep] = []
 
@@ -95,6 +117,18 @@ def human_gate() -> HumanGate:
     if not _gates:
         raise NoHumanGate
     return _gates[0]
+
+
+def register_intervention(ask: AskIntervention) -> None:
+    """Register how people are asked about failed blocks; called once, like ``register_human_gate``."""
+    _interventions[:] = [ask]
+
+
+def asks_people_to_intervene() -> AskIntervention:
+    """Return how people are asked about failed blocks; raises ``NoHumanGate``."""
+    if not _interventions:
+        raise NoHumanGate
+    return _interventions[0]
 
 
 def register_sweep_step(step: SweepStep) -> None:

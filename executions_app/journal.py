@@ -4,7 +4,7 @@ Event numbers are given out here, under the execution's lock: gapless, in the or
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -118,6 +118,16 @@ class Queued:
     join: Join | None
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A line for the process's log once the transaction is committed; ``event`` is its name for machines."""
+
+    level: str
+    event: str
+    message: str
+    fields: Mapping[str, Any]
+
+
 class Journal:
     """Collects rows for one locked run. ``flush`` sends them; then ``queued`` lists what must be sent to workers."""
 
@@ -135,6 +145,7 @@ class Journal:
         self._to_send: dict[Key, Join | None] = {}
         self._written: psycopg.Cursor[Any] | None = None
         self._queued: list[Queued] = []
+        self.announcements: list[Announcement] = []
 
     def node(
         self,
@@ -263,11 +274,10 @@ class Journal:
             }
         )
 
-    def recovery_point(self, block_id: str, reason: str, row: Any = None) -> None:
-        """Note that the run can be taken up again where it stands now, after ``block_id`` (its ``row``)."""
+    def recovery_point(self, block_id: str, reason: str, row_id: int | None = None) -> None:
+        """Note that the run can be taken up again where it stands now, after ``block_id`` (of that row)."""
         run = self._run
-        self.event("recovery_point_created", block_id, {"reason": reason}, row_id=row.id if row else None)
-        self.log("INFO", f"Recovery point created for execution {run.public_id} at block {block_id}", row)
+        self.event("recovery_point_created", block_id, {"reason": reason}, row_id=row_id)
         self._point = (run.id, run.event_seq, run.context_seq, block_id, reason, run.now)
         run.recovery_point_at = run.now
 
@@ -275,6 +285,19 @@ class Journal:
     def last_block(self) -> str:
         """The block that the newest event about a block is about."""
         return next((event["block_id"] for event in reversed(self._events) if event["block_id"]), "")
+
+    def list_event(
+        self,
+        type: str,
+        blocks: Sequence[str],
+        place: Place,
+        *,
+        items: Sequence[int] = (),
+        **data: JsonValue,
+    ) -> None:
+        """Append one event about many rows: nodes of one place, or ``items`` of the map in ``place``'s scope."""
+        where = {"scope": place.scope, "items": list(items)} if items else place_data("", place)
+        self.event(type, data={"blocks": list(blocks), **data, **where})
 
     def block_event(self, type: str, row: Any, at: datetime | None, data: Mapping[str, JsonValue]) -> None:
         """Append an event about a block row."""

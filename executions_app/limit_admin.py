@@ -25,7 +25,8 @@ class ConcurrencyLimitAdmin(PolicyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         held = Count("slots", filter=Q(slots__block_execution_id__isnull=False))
-        return super().get_queryset(request).annotate(held=held)
+        limits: QuerySet[Any] = super().get_queryset(request).annotate(held=held)
+        return limits
 
     @admin.display(description="Slots held", empty_value="")
     def at_work(self, limit: Any) -> int | None:

@@ -127,7 +127,11 @@ class LoopRows:
 
     def _tell(self, before: LoopState | None, now: LoopState) -> None:
         """Append the events of what changed, and count blocks of a round that begins anew as not done."""
-        rounds = {"scope": now.scope, "entries": self._names(self._plan.loops[now.loop].entries)}
+        rounds = {
+            "scope": now.scope,
+            "parent": {"scope": now.parent.scope, "index": now.parent.index},
+            "entries": self._names(self._plan.loops[now.loop].entries),
+        }
         counts = self._counts.setdefault(now.scope, Counter())
         if now.ended and not (before and before.ended):
             if now.parent.scope:

@@ -10,16 +10,35 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import Func
 
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Workspace
 from workflow_service.engine.graph import NodeKind
-from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
+from workflow_service.engine.states import (
+    BlockStatus,
+    ErrorClass,
+    ExecutionStatus,
+    Priority,
+    RecoveryStrategy,
+)
 from workflow_service.identifiers import new_id
 
 
 def new_execution_id() -> str:
     return new_id("exec")
+
+
+def block_execution_id(pk: int) -> str:
+    """Return a block execution's id as the API shows it."""
+    return f"block_exec_{pk:03d}"
+
+
+class WritingTransaction(Func):
+    """The number of the transaction that writes: what commits later never has one below the snapshot's least."""
+
+    template = "pg_current_xact_id()::text::bigint"
+    output_field = models.BigIntegerField()
 
 
 class Execution(models.Model):
@@ -29,8 +48,8 @@ class Execution(models.Model):
     ``slots`` counts QUEUED and RUNNING rows. Both change only under this row's lock. ``generation`` counts restarts.
     ``active_ms`` is the time that the run was active before ``active_since``; its clock stops while it waits for
     people or is paused, and ``deadline_at`` is where it would reach ``timeout_ms``. ``held_back`` says that the run was
-    accepted and begins when its template's limit allows. A sub-workflow's run has a ``parent`` and the block execution
-    there that it works for.
+    accepted and begins when its template's limit allows. ``compensating`` says that nothing is under way but work that
+    undoes. A sub-workflow's run has a ``parent`` and the block execution there that it works for.
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=new_execution_id, editable=False)
@@ -66,6 +85,7 @@ class Execution(models.Model):
     failed_blocks = models.IntegerField(default=0)
     skipped_blocks = models.IntegerField(default=0)
     failing = models.BooleanField(default=False)
+    compensating = models.BooleanField(default=False, db_default=False)
     unhandled_failures = models.IntegerField(default=0)
     reached_end = models.BooleanField(default=False)
     timeout_ms = models.BigIntegerField(null=True)
@@ -223,9 +243,12 @@ class BlockExecution(models.Model):
     its results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
     says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
     which (a signal's name, a run's id, an agent's limit); ``output_extra`` is what people's answers add to the output
-    of a block that then waits. ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and
-    when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has
-    let go.
+    of a block that then waits. ``progress`` is what the work last said of itself: {"percent", "message", "at"}.
+    ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and when a RUNNING row has
+    overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has let go. ``recoveries``
+    counts the recovery actions for the row, ``variant`` how often its work was exchanged for other work or other input,
+    and ``stand_in`` says what came in place of its own work. A row of kind ``undo`` undoes the row whose negated id is
+    its ``scope_id``.
     """
 
     class Kind(models.TextChoices):
@@ -233,6 +256,11 @@ class BlockExecution(models.Model):
         GATE = NodeKind.GATE.value
         DECIDE = NodeKind.DECIDE.value
         ITEM = "item"
+        UNDO = "undo"
+
+    class StandIn(models.TextChoices):
+        FALLBACK = "fallback"
+        DEFAULT = "default"
 
     class WaitsFor(models.TextChoices):
         PERSON = "person"
@@ -264,6 +292,9 @@ class BlockExecution(models.Model):
     wait_key = models.CharField(max_length=255, blank=True, default="", db_default="")
     output_extra = models.JSONField(null=True)
     progress = models.JSONField(null=True)
+    recoveries = models.IntegerField(default=0, db_default=0)
+    variant = models.SmallIntegerField(default=0, db_default=0)
+    stand_in = models.CharField(max_length=8, choices=StandIn.choices, blank=True, default="", db_default="")
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in BlockStatus])
     fence = models.BigIntegerField(default=0)
     retries = models.IntegerField(default=0)
@@ -319,6 +350,16 @@ class BlockExecution(models.Model):
             ),
             models.Index(fields=("execution",), condition=models.Q(superseded=True), name="block_superseded"),
             models.Index(
+                fields=("execution",),
+                condition=models.Q(status="WAITING", wait_key="routing"),
+                name="block_unasked",
+            ),
+            models.Index(
+                fields=("execution",),
+                condition=models.Q(status="RUNNING", progress__isnull=False),
+                name="block_reporting",
+            ),
+            models.Index(
                 fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"
             ),
             models.Index(
@@ -338,7 +379,7 @@ class BlockExecution(models.Model):
 
     @property
     def public_id(self) -> str:
-        return f"block_exec_{self.pk:03d}"
+        return block_execution_id(self.pk)
 
 
 class ConcurrencyLimit(models.Model):
@@ -523,7 +564,11 @@ class ExecutionEvent(models.Model):
 
 
 class ExecutionLog(models.Model):
-    """One log line of a run."""
+    """One log line of a run.
+
+    Ids are given out before their transactions commit, several at a time; ``transaction`` is the number of the
+    one that wrote the line, by which a reader knows that nothing older can come any more.
+    """
 
     class Level(models.IntegerChoices):
         DEBUG = 10
@@ -541,6 +586,7 @@ class ExecutionLog(models.Model):
     context = models.JSONField(default=dict)
     stack_trace = models.TextField(blank=True)
     created_at = models.DateTimeField()
+    transaction = models.BigIntegerField(db_default=WritingTransaction(), editable=False)
 
     class Meta:
         ordering = ("id",)
@@ -586,6 +632,83 @@ class RecoveryPoint(models.Model):
     @property
     def public_id(self) -> str:
         return f"{self.PREFIX}{self.pk:03d}"
+
+
+class RecoveryAction(models.Model):
+    """One step up the recovery ladder for one block execution, written with its effect.
+
+    ``attempt`` counts the steps for the row from 1. ``outcome`` is pending until the block settles or fails again.
+    ``agent_id`` is who is to do the work after it. ``suggested_by`` is ``rules``, ``person`` or ``ai``.
+    """
+
+    class Outcome(models.TextChoices):
+        PENDING = "pending"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    execution = models.ForeignKey(
+        Execution,
+        on_delete=models.CASCADE,
+        related_name="recovery_actions",
+        db_constraint=False,
+        db_index=False,
+    )
+    block_execution = models.ForeignKey(
+        BlockExecution,
+        on_delete=models.CASCADE,
+        related_name="recovery_actions",
+        db_constraint=False,
+        db_index=False,
+    )
+    block_id = models.CharField(max_length=1_000)
+    attempt = models.IntegerField()
+    error_class = models.CharField(max_length=20, choices=[(c.value, c.value) for c in ErrorClass])
+    error_type = models.CharField(max_length=40)
+    error_message = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=16)
+    strategy = models.CharField(max_length=12, choices=[(s.value, s.value) for s in RecoveryStrategy])
+    reason = models.TextField()
+    agent_id = models.CharField(max_length=100, blank=True)
+    suggested_by = models.CharField(max_length=8, default="rules")
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.PENDING)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=("execution", "id"), name="recovery_by_execution"),
+            models.Index(fields=("block_execution", "id"), name="recovery_by_block"),
+            models.Index(fields=("workspace", "-id"), name="recovery_by_workspace"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.strategy} for {self.block_id}"
+
+
+class RecoveryStatistic(models.Model):
+    """How often a strategy worked, and did not, for errors of one class in one workspace."""
+
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    error_class = models.CharField(max_length=20)
+    strategy = models.CharField(max_length=12)
+    succeeded = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("workspace", "error_class", "strategy"), name="recovery_statistic_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.strategy} for {self.error_class}"
 
 
 class WorkerLease(models.Model):

@@ -5,7 +5,8 @@ worker that holds the lock. A run ends when none of its blocks is active.
 """
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.block_rules import hard_end_s
+from executions_app.compensation import compensation_facts
 from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of
 from executions_app.loops import LoopRows
 from executions_app.models import BlockExecution
@@ -39,7 +42,8 @@ FIRST_RESEND_S = 5
 
 # A map that waits for its items is not active, and neither are the items that it has not released yet.
 CANCELLABLE = """
-    SELECT id, holds_slot, status <> 'PENDING' AND waits_for <> 'items' AS active FROM executions_app_blockexecution
+    SELECT id, kind, block_id, scope_id, item_index, holds_slot,
+        status <> 'PENDING' AND waits_for <> 'items' AS active FROM executions_app_blockexecution
     WHERE execution_id = %s AND NOT superseded
         AND (status IN ('READY', 'QUEUED', 'RETRYING', 'WAITING') OR status = 'PENDING' AND kind = 'item')
     ORDER BY id FOR UPDATE
@@ -62,7 +66,8 @@ class Claim:
 
     ``input`` is its resolved configuration, of a map the list of its items. ``unfit_input`` says why that could not be
     resolved; the block then fails without any work. ``is_item``: one item of a map. ``agent_limit_id`` names the limit
-    whose slot it holds; blocks on an agent with a limit never go on in place.
+    whose slot it holds; blocks on an agent with a limit never go on in place. ``undoes``: it undoes another.
+    ``stand_in`` says what is done in place of its own work, and ``variant`` tells exchanged work and input apart.
     """
 
     execution_id: int
@@ -79,6 +84,9 @@ class Claim:
     generation: int = 1
     is_item: bool = False
     agent_limit_id: int | None = None
+    undoes: bool = False
+    stand_in: str = ""
+    variant: int = 0
 
 
 class Progress:
@@ -117,11 +125,27 @@ class Progress:
         rows = self.tx.run(CANCELLABLE, (self.run.id,)).fetchall()
         if rows:
             self.tx.run(CANCEL, (self.run.now, [row.id for row in rows]))
+        self._tell_cancelled(rows)
         self.run.active -= len(self._ready) + sum(row.active for row in rows)
         self.run.slots -= sum(row.holds_slot for row in rows)
         self.run.ready = 0
         self.run.waiting_for_people = 0
         self._ready.clear()
+
+    def _tell_cancelled(self, rows: Iterable[Any]) -> None:
+        blocks: dict[Place, list[str]] = defaultdict(list)
+        items: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for node, place in self._ready:
+            blocks[place].append(node.id)
+        for row in rows:
+            if row.kind == BlockExecution.Kind.ITEM:
+                items[row.scope_id, row.block_id].append(row.item_index)
+            else:
+                blocks[Place(row.scope_id, row.item_index)].append(row.block_id)
+        for place, names in blocks.items():
+            self.journal.list_event("blocks_cancelled", names, place)
+        for (scope, name), indexes in items.items():
+            self.journal.list_event("blocks_cancelled", [name], Place(scope), items=indexes)
 
     def add_ready(self, count: int) -> None:
         """Say that rows became READY outside this settlement (woken, taken back): they may be queued again."""
@@ -133,7 +157,8 @@ class Progress:
         With ``worker_id`` one of them is claimed for that worker at once, if it is of its ``queue`` and no older
         block waits. Returns that claim; its row id is known after ``flush``.
         """
-        if self.run.status is ExecutionStatus.PAUSED or self.run.failing or not self.run.ready:
+        nothing_starts = self.run.failing and not self.run.compensating
+        if self.run.status is ExecutionStatus.PAUSED or nothing_starts or not self.run.ready:
             return None
         limit = self.settings.max_parallel_blocks or get_config().workflow_max_parallel_blocks
         free = max(0, limit - self.run.slots)
@@ -216,6 +241,8 @@ class Progress:
             return
         waits = run.waiting_for_people == run.active
         new = ExecutionStatus.WAITING_FOR_APPROVAL if waits else ExecutionStatus.RUNNING
+        if run.compensating:
+            new = ExecutionStatus.RECOVERING
         if new is not run.status:
             if waits:
                 self.journal.event("execution_waiting")
@@ -235,15 +262,16 @@ class Progress:
         duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
         error = json.loads(run.error) if run.error else None
         data: dict[str, JsonValue] = {"durationMs": duration_ms}
+        if run.compensating:
+            data["compensation"] = compensation_facts(self.tx, run.id)
+            run.compensating = False
         if status is not ExecutionStatus.COMPLETED and error:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.event(f"execution_{status.value.lower()}", data=data)
         if status is ExecutionStatus.COMPLETED:
-            self.journal.log("INFO", f"Workflow {run.public_id} completed successfully in {duration_ms}ms")
+            log_lines.execution_completed(self.journal, run, duration_ms)
         else:
-            self.journal.log(
-                "ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}"
-            )
+            log_lines.execution_failed(self.journal, run, duration_ms, error)
 
     def become(self, status: ExecutionStatus) -> None:
         """Change the run's status; raises ``IllegalTransition``."""

@@ -5,11 +5,13 @@ the context held then follows from the order in which its values were written.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.errors import ExecutionEnded, RecoveryPointNotFound
 from executions_app.models import ContextValue, Execution, ExecutionEvent, RecoveryPoint
 from executions_app.run_state import RunState
@@ -27,9 +29,10 @@ def note_recovery_point(settler: Settler, status_before: ExecutionStatus) -> Non
     if run.status in ENDED_EXECUTION_STATUSES:
         return
     if run.status is ExecutionStatus.WAITING_FOR_APPROVAL and status_before is not run.status:
-        settler.journal.recovery_point(settler.journal.last_block, Reason.BLOCK)
+        _note(settler, _Boundary(settler.journal.last_block), Reason.BLOCK)
     elif settler.boundary is not None and _interval_is_over(run):
-        settler.journal.recovery_point(settler.boundary.block_id, Reason.INTERVAL, settler.boundary)
+        row = settler.boundary
+        _note(settler, _Boundary(row.block_id, row.agent_id, row.id), Reason.INTERVAL)
 
 
 def note_manual_point(settler: Settler) -> None:
@@ -39,7 +42,7 @@ def note_manual_point(settler: Settler) -> None:
         raise ExecutionEnded(run.public_id, run.status, "given a recovery point")
     completed = ExecutionEvent.objects.filter(execution_id=run.id, type="block_completed").order_by("-seq")
     block_id = completed.values_list("block_id", flat=True).first() or "start"
-    settler.journal.recovery_point(block_id, Reason.MANUAL)
+    _note(settler, _Boundary(block_id), Reason.MANUAL)
 
 
 def get_recovery_point(execution: Execution, point_id: str) -> RecoveryPoint:
@@ -75,6 +78,20 @@ def point_documents(execution: Execution, points: Sequence[RecoveryPoint]) -> li
         }
         for point in points
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Boundary:
+    """The block that a point lies behind, and its row where that is known."""
+
+    block_id: str
+    agent_id: str = ""
+    id: int | None = None
+
+
+def _note(settler: Settler, boundary: _Boundary, reason: str) -> None:
+    settler.journal.recovery_point(boundary.block_id, reason, boundary.id)
+    log_lines.recovery_point_created(settler.journal, settler.run, boundary)
 
 
 def _interval_is_over(run: RunState) -> bool:

@@ -87,10 +87,14 @@ INSERT_OUTPUT = """
 
 @dataclass(frozen=True, slots=True)
 class RunRows:
-    """The current rows of a locked run, and its loops and maps. ``rows`` are in the order of their making."""
+    """The current rows of a locked run, and its loops and maps. ``rows`` are in the order of their making.
+
+    ``undos`` are the rows of work that undid others, which are none of the plan's.
+    """
 
     plan: Plan
     rows: tuple[Any, ...]
+    undos: tuple[Any, ...]
     loops: Mapping[int, LoopState]
     maps: Mapping[int, int]
 
@@ -113,7 +117,8 @@ def read_rows(tx: EngineTransaction, run: RunState, plan: Plan) -> RunRows:
     rows = tuple(tx.run(ROWS, (run.id,)).fetchall())
     loops = {row.id: loop_state(row) for row in tx.run(LOOPS, (run.id,))} if plan.loops else {}
     maps = {row.id: row.block_execution_id for row in tx.run(MAPS, (run.id,))}
-    return RunRows(plan, rows, loops, maps)
+    undos = tuple(row for row in rows if row.kind == "undo")
+    return RunRows(plan, tuple(row for row in rows if row.kind != "undo"), undos, loops, maps)
 
 
 def cut_rows(found: RunRows, targets: Iterable[Any]) -> Cut:
@@ -127,7 +132,8 @@ def supersede(
     """Make what is taken back history, and return what stays."""
     tx, run = settler.tx, settler.run
     gone = found.taken_by(taken)
-    ids = [row.id for row in gone]
+    # What was undone runs again, and what could not be undone may have to be: either way nothing is undone by now.
+    ids = [row.id for row in (*gone, *found.undos)]
     scopes = [scope for scope in found.loops if taken.takes_instance(scope)]
     maps = [scope for scope, owner in found.maps.items() if owner in set(ids)]
     tx.run(SUPERSEDE_ROWS, (run.now, ids))
@@ -143,6 +149,7 @@ def supersede(
     return replace(
         found,
         rows=tuple(row for row in found.rows if row.id not in dropped),
+        undos=(),
         loops={scope: state for scope, state in found.loops.items() if scope not in set(scopes)},
         maps={scope: owner for scope, owner in found.maps.items() if scope not in set(maps)},
     )
@@ -214,7 +221,7 @@ def _recount_failures(run: RunState, kept: RunRows) -> None:
         and not kept.plan.nodes[row.node].error_edges
     ]
     run.unhandled_failures = len(unhandled) + sum(at_limit(state) for state in kept.loops.values())
-    run.failing, run.error = False, None
+    run.failing, run.compensating, run.error = False, False, None
     if unhandled:
         first: Error = json.loads(unhandled[0].error) if unhandled[0].error else {}
         run.error = json.dumps({**first, "blockId": unhandled[0].block_id})
@@ -264,6 +271,12 @@ def failed_targets(found: RunRows) -> list[Any]:
         and row.status in FAILED
         and not found.plan.nodes[row.node].error_edges
     ]
+
+
+def undone_targets(found: RunRows) -> list[Any]:
+    """Return the rows whose work was undone: it must be done again."""
+    undone = {-undo.scope_id for undo in found.undos if undo.status == BlockStatus.COMPLETED}
+    return [row for row in found.rows if row.id in undone]
 
 
 def cancelled_targets(found: RunRows) -> list[Any]:

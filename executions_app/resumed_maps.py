@@ -25,8 +25,12 @@ INSERT_ITEMS = """
         CASE WHEN done THEN status ELSE 'PENDING' END, 0, 0, 0, done, false, false, 0, 0, 0, '{}', queue,
         CASE WHEN done THEN agent_id ELSE '' END, %(now)s, 0, item, CASE WHEN done THEN input END,
         CASE WHEN done THEN started_at END, CASE WHEN done THEN finished_at END
-    FROM (SELECT *, status IN ('COMPLETED', 'SKIPPED') AS done FROM executions_app_blockexecution
-          WHERE execution_id = %(run)s AND scope_id = %(old)s ORDER BY item_index) AS items
+    FROM (SELECT b.*, b.status = 'SKIPPED' OR b.status = 'COMPLETED' AND NOT EXISTS (
+              SELECT 1 FROM executions_app_blockexecution u
+              WHERE u.execution_id = b.execution_id AND u.scope_id = -b.id AND u.kind = 'undo'
+                  AND u.status = 'COMPLETED') AS done
+          FROM executions_app_blockexecution b
+          WHERE b.execution_id = %(run)s AND b.scope_id = %(old)s ORDER BY b.item_index) AS items
 """
 COPY_OUTPUTS = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)

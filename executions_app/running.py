@@ -10,41 +10,40 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
-from typing import TypeVar
 from uuid import UUID
 
-from django.db import Error as DjangoDatabaseError
 from django.db import connection
-from django.utils import timezone
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.aftermath import follow_up
 from executions_app.agent_slots import give_back, hand_on, wait_for_slot
-from executions_app.block_rules import retry_decision, timeout_s
+from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, human_gate
+from executions_app.live_output import LiveOutput
 from executions_app.map_results import collect_map, map_output
 from executions_app.models import BlockExecution
-from executions_app.parking import begin_map, park, retry_later, take_back
+from executions_app.parking import begin_map, park, recover, take_back
 from executions_app.progress import Claim
 from executions_app.services.callbacks import await_callback
 from executions_app.services.children import begin_child
 from executions_app.settlement import Error
-from executions_app.transaction import DATABASE_GONE
+from executions_app.stand_ins import work_of
+from executions_app.transaction import DATABASE_GONE, persistently
 from executions_app.waits import begin_wait
 from executions_app.worker_identity import worker_id
-from templates_app.plans import CompiledVersion, compiled_version
+from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Accepted, Invocation, LogLine
+from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block
@@ -53,20 +52,16 @@ from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
 logger = logging.getLogger(__name__)
 
 TIME_SLICE_S = 5.0
-DATABASE_RETRY_MAX_S = 2.0
 # Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
 TIMEOUT_GRACE_S = 5.0
 STOP_CHECK_INTERVAL_S = 1.0
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
-class RetryLater:
-    """The work failed and is to be tried again in ``delay_s`` seconds."""
+class Failed:
+    """The work failed; what is done about it the block's recovery policy says."""
 
     error: Error
-    delay_s: float
     logs: Logs
 
 
@@ -78,7 +73,7 @@ class BeginMap:
     items: list[JsonValue]
 
 
-Outcome = Result | RetryLater | Ask | Park | BeginMap
+Outcome = Result | Failed | Ask | Park | BeginMap
 
 
 class BlockTimeout(TimeoutError):
@@ -144,25 +139,6 @@ def hand_back(worker: UUID, orphans: list[tuple[int, int, int]]) -> None:
         follow_up(aftermath, execution_id)
 
 
-def persistently(operation: Callable[[], T]) -> T:
-    """Call ``operation`` until the database answers; used where a result must not be lost.
-
-    A commit whose answer was lost is repeated and finds its fence outdated, so repeating is harmless.
-    """
-    delay_s = 0.05
-    while True:
-        try:
-            return operation()
-        except DATABASE_GONE as error:
-            logger.warning("the database did not answer, trying again in %.1f s: %s", delay_s, error)
-            try:
-                connection.close()
-            except DjangoDatabaseError:
-                logger.debug("the broken connection could not be closed")
-            time.sleep(delay_s)
-            delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
-
-
 def work_on(claim: Claim) -> Outcome:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
@@ -173,17 +149,21 @@ def work_on(claim: Claim) -> Outcome:
         logger.exception("block %s of %s broke its worker", claim.node, claim.execution_public_id)
         message = f"{type(error).__name__}: {error}"
         described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
-        return Result(BlockStatus.FAILED, error=described)
+        return Failed(described, ())
 
 
 def _work_on(claim: Claim) -> Outcome:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
-    logs: list[tuple[datetime, LogLine]] = []
+    live = LiveOutput(claim)
+    logs = live.unwritten
     block = node.block
     if block is None:
         message = f"'{node.id}' asks a language model, and none is configured"
-        return _failed(ErrorType.CONFIGURATION_ERROR, message, logs)
+        error = _error(ErrorType.CONFIGURATION_ERROR, message, {}, False, "")
+        return Result(BlockStatus.FAILED, error=error, logs=logs)
+    block = work_of(block, undoes=claim.undoes, stand_in=claim.stand_in)
+    log_lines.block_started(claim.execution_public_id, block.block_id, block.agent_id, claim.retries + 1)
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
     if block.for_each is not None and not claim.is_item:
@@ -198,9 +178,9 @@ def _work_on(claim: Claim) -> Outcome:
             if not block.has_tool:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
-        answer = _do_work(claim, block, logs)
+        answer = _do_work(claim, block, live)
     except (ToolError, BlockTimeout) as error:
-        return _failure(claim, block, compiled, tool_error_from(error), logs)
+        return _failure(tool_error_from(error), logs)
     if isinstance(answer, Park):
         return replace(answer, output_extra=extra)
     if extra and isinstance(answer.output, dict):
@@ -208,17 +188,19 @@ def _work_on(claim: Claim) -> Outcome:
     return answer
 
 
-def _do_work(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> Result | Park:
+def _do_work(claim: Claim, block: Block, live: LiveOutput) -> Result | Park:
     match block.tool_type:
         case ToolType.WAIT:
             return begin_wait(_block_work(claim, block))
         case ToolType.SUBWORKFLOW:
             return begin_child(_block_work(claim, block))
         case _:
-            output = _invoke(claim, block, logs)
+            with live:
+                output = _invoke(claim, block, live)
     if isinstance(output, Accepted):
+        live.write_rest()
         return await_callback(block)
-    return Result(BlockStatus.COMPLETED, output=output, logs=logs)
+    return Result(BlockStatus.COMPLETED, output=output, logs=live.unwritten)
 
 
 def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
@@ -234,8 +216,8 @@ def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None)
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
-        case RetryLater():
-            return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
+        case Failed():
+            return recover(claim, outcome.error, outcome.logs)
         case Ask():
             return park(claim, waits_for=BlockExecution.WaitsFor.PERSON, record=outcome.record)
         case Park():
@@ -253,7 +235,7 @@ def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None)
             return begin_map(claim, outcome.block, outcome.items)
 
 
-def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue | Accepted:
+def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue | Accepted:
     if block.tool_type is None or not isinstance(claim.input, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
     allowed_s = timeout_s(block)
@@ -265,8 +247,9 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
         execution_id=claim.execution_public_id,
         block_id=block.block_id,
         workspace_id=workspace_public_id(claim.workspace_id),
-        log=lambda line: logs.append((timezone.now(), line)),
+        log=live.log,
         stopped=StopCheck(claim),
+        progress=live.progress,
         callback_url=Try(claim.block_execution_id, claim.retries).url(claim.execution_public_id),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
@@ -296,9 +279,13 @@ class StopCheck:
 
 
 def idempotency_key(claim: Claim, block: Block) -> str:
-    """Return the key that an agent sees: the same for every try of one generation of a block."""
+    """Return the key that an agent sees: the same for every try of one generation of a block.
+
+    Work in place of the block's own, other input, and work that undoes have keys of their own.
+    """
     scope, index = claim.place.scope, claim.place.index
-    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}"
+    other = (":undo" if claim.undoes else "") + (f":{claim.variant}" if claim.variant else "")
+    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}{other}"
 
 
 @contextmanager
@@ -320,26 +307,13 @@ def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _failure(
-    claim: Claim, block: Block, compiled: CompiledVersion, error: ToolError, logs: Logs
-) -> Result | RetryLater:
-    retry_after = error.details.get("retryAfterS")
-    decision = retry_decision(
-        block,
-        compiled,
-        error_type=error.error_type,
-        retryable=error.retryable,
-        retries_so_far=claim.retries,
-        retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
-    )
+def _failure(error: ToolError, logs: Logs) -> Failed:
     described = _error(error.error_type, error.message, error.details, error.retryable, error.stack_trace)
-    if decision.retry:
-        return RetryLater(described, decision.delay_s, logs)
-    return Result(BlockStatus.FAILED, error=described, logs=logs)
+    return Failed(described, logs)
 
 
-def _failed(error_type: ErrorType, message: str, logs: Logs) -> Result:
-    return Result(BlockStatus.FAILED, error=_error(error_type, message, {}, False, ""), logs=logs)
+def _failed(error_type: ErrorType, message: str, logs: Logs) -> Failed:
+    return Failed(_error(error_type, message, {}, False, ""), logs)
 
 
 def _error(

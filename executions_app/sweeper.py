@@ -24,7 +24,7 @@ from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.overruns import find_abandoned
-from executions_app.parking import take_back, wake_retries
+from executions_app.parking import ask_unasked, take_back, wake_retries
 from executions_app.services.children import report_ended_children, stop_unwanted_children
 from executions_app.transaction import forget_broken_connection
 from executions_app.waits import fire_due
@@ -52,6 +52,10 @@ DUE_RETRIES = """
     SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
     JOIN executions_app_execution e ON e.id = b.execution_id
     WHERE b.status = 'RETRYING' AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
+"""
+UNASKED_RUNS = """
+    SELECT DISTINCT execution_id FROM executions_app_blockexecution
+    WHERE status = 'WAITING' AND wait_key = 'routing' LIMIT 200
 """
 DUE_WAITS = """
     SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
@@ -106,6 +110,7 @@ def sweep() -> bool:
         (leases_expire,) = cursor.fetchone()
     steps = (
         _wake_due_retries,
+        _ask_about_routing,
         _fire_due_waits,
         report_ended_children,
         stop_unwanted_children,
@@ -140,6 +145,15 @@ def _wake_due_retries() -> None:
 
 def _wake_retries_of(execution_id: int) -> None:
     follow_up(wake_retries(execution_id), execution_id)
+
+
+def _ask_about_routing() -> None:
+    for (execution_id,) in _rows(UNASKED_RUNS):
+        _guarded(partial(_ask_about_routing_of, execution_id))
+
+
+def _ask_about_routing_of(execution_id: int) -> None:
+    follow_up(ask_unasked(execution_id), execution_id)
 
 
 def _fire_due_waits() -> None:

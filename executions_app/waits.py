@@ -6,20 +6,20 @@ other that finished. Of a timer and an answer that compete one finds the row WAI
 """
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app.finishing import Aftermath, Result, any_unsettled, conclude_locked
 from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution
-from executions_app.results import Error, complete_wait, fail_wait
+from executions_app.recovering import recover_wait
+from executions_app.results import Error, complete_wait
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
-from executions_app.transaction import command_transaction
+from executions_app.transaction import command_transaction, database_now
 from templates_app.plans import compiled_version
 from workflow_service.agents.configuration import read_configuration
 from workflow_service.agents.waits import WaitConfiguration
@@ -65,11 +65,12 @@ def begin_wait(work: BlockWork) -> Result | Park:
             event_data={"signal": wait.signal},
             then=partial(_take_kept_signal, wait.signal),
         )
-    now = timezone.now()
-    due_at = wait.until or now + timedelta(milliseconds=wait.duration or 0)
-    if due_at <= now:
+    if wait.duration:
+        return Park(WaitsFor.TIMER, due_in_s=wait.duration / 1_000)
+    now = database_now()
+    if wait.until is None or wait.until <= now:
         return Result(BlockStatus.COMPLETED, output={"firedAt": _moment(now)})
-    return Park(WaitsFor.TIMER, due_at=due_at)
+    return Park(WaitsFor.TIMER, due_at=wait.until)
 
 
 def deliver_signal(settler: Settler, name: str) -> bool:
@@ -101,11 +102,13 @@ def _fire(settler: Settler, row: Any) -> None:
         case WaitsFor.SIGNAL if json.loads(row.input).get("onTimeout") == "continue":
             complete_wait(tx, row, _signal_output(row.wait_key, None, timed_out=True))
         case WaitsFor.SIGNAL:
-            fail_wait(tx, row, timed_out(f"the signal '{row.wait_key}' did not come {within}"))
+            recover_wait(settler, row.id, timed_out(f"the signal '{row.wait_key}' did not come {within}"))
         case WaitsFor.CALLBACK:
-            fail_wait(tx, row, timed_out(f"the agent accepted the work and did not call back {within}"))
+            recover_wait(
+                settler, row.id, timed_out(f"the agent accepted the work and did not call back {within}")
+            )
         case WaitsFor.CHILD:
-            fail_wait(tx, row, timed_out(f"the sub-workflow {row.wait_key} did not end {within}"))
+            recover_wait(settler, row.id, timed_out(f"the sub-workflow {row.wait_key} did not end {within}"))
 
 
 def timed_out(message: str) -> Error:

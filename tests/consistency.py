@@ -35,7 +35,7 @@ def assert_consistent(execution: Execution) -> Execution:
     finished = [row for row in rows if row.status in FINISHED_BLOCK_STATUSES]
     settled = [row for row in rows if row.settled]
     by_status = Counter(row.status for row in rows)
-    current = [row for row in settled if row.kind != "item" and _is_current(row, scopes)]
+    current = [row for row in settled if row.kind not in ("item", "undo") and _is_current(row, scopes)]
     counted = {
         "active": sum(_is_active(row) for row in rows),
         "slots": sum(row.holds_slot for row in rows),

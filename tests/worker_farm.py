@@ -45,7 +45,7 @@ def farm_work(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
 def diary(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """Work for a moment, and write down from when to when."""
     with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO farm_diary (of) VALUES (%s) RETURNING id", [params["of"]])
+        cursor.execute("INSERT INTO farm_diary (of) VALUES (%s) RETURNING id", [str(params["of"])])
         (page,) = cursor.fetchone()
         time.sleep(random.random() * 0.02)
         cursor.execute("UPDATE farm_diary SET ended_at = clock_timestamp() WHERE id = %s", [page])

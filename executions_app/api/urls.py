@@ -2,6 +2,7 @@ from django.urls import path
 
 from executions_app.api.block_views import BlockRunsView
 from executions_app.api.control_views import CancelView, PauseView, ResumeView
+from executions_app.api.history_views import EventsView, HistoryView, LogsView
 from executions_app.api.restart_views import (
     ForceRestartView,
     ReassignBlockView,
@@ -10,7 +11,7 @@ from executions_app.api.restart_views import (
     RetryBlockView,
     SkipBlockView,
 )
-from executions_app.api.views import EventsView, ExecutionsView, ExecutionView, LogsView
+from executions_app.api.views import ExecutionsView, ExecutionView
 from executions_app.api.wait_views import CallbackView, SignalView
 
 urlpatterns = [
@@ -48,6 +49,7 @@ urlpatterns = [
     ),
     path("executions/<slug:execution_id>/logs", LogsView.as_view(), name="execution-logs"),
     path("executions/<slug:execution_id>/events", EventsView.as_view(), name="execution-events"),
+    path("executions/<slug:execution_id>/history", HistoryView.as_view(), name="execution-history"),
     path("callbacks/<str:token>", CallbackView.as_view(), name="callback"),
     path("executions/<slug:execution_id>/signals/<str:name>", SignalView.as_view(), name="execution-signals"),
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from executions_app import log_lines
 from executions_app.errors import BlockNotFound, BlockNotReached, BlockStateForbids, ExecutionEnded
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.run_state import RunState
@@ -28,7 +29,7 @@ BUSY = "a worker is at work on it; cancel the run, or force its restart from thi
 
 ROW = """
     SELECT id, node, block_id, status, fence, holds_slot, waits_for, agent_id FROM executions_app_blockexecution
-    WHERE execution_id = %s AND node = %s AND kind <> 'item' AND NOT superseded
+    WHERE execution_id = %s AND node = %s AND kind NOT IN ('item', 'undo') AND NOT superseded
         AND status NOT IN ('PENDING', 'SKIPPED')
     ORDER BY id DESC LIMIT 1 FOR UPDATE
 """
@@ -214,6 +215,4 @@ def _note_reassigned(settler: Settler, row: Any, asked: Asked, agent_id: str) ->
         {"oldAgentId": row.agent_id or None, "newAgentId": agent_id, **asked.data()},
         row_id=row.id,
     )
-    settler.journal.log(
-        "INFO", f"Block {row.block_id} reassigned from {row.agent_id or 'none'} to {agent_id}", row
-    )
+    log_lines.block_reassigned(settler.journal, settler.run, row, row.agent_id, agent_id)

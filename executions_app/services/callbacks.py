@@ -17,7 +17,8 @@ from executions_app.errors import CallbackExpired, CallbackNotFound, CallbackRej
 from executions_app.finishing import any_unsettled, conclude_locked
 from executions_app.handlers import Park
 from executions_app.models import BlockExecution, Callback
-from executions_app.results import Error, complete_wait, fail_wait
+from executions_app.recovering import recover_wait
+from executions_app.results import Error, complete_wait
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
@@ -134,7 +135,7 @@ def _consume(settler: Settler, row: Any) -> bool:
         return False
     Callback.objects.filter(pk=callback.pk).update(consumed_at=settler.run.now)
     if callback.error is not None:
-        fail_wait(settler.tx, row, callback.error)
+        recover_wait(settler, row.id, callback.error)
         return True
     configuration = BlockExecution.objects.values_list("input", flat=True).get(pk=row.id)
     try:
@@ -142,7 +143,7 @@ def _consume(settler: Settler, row: Any) -> bool:
         output = called_back_output(given, callback.output)
     except ToolError as error:
         described: Error = {"type": error.error_type, "message": error.message, "details": error.details}
-        fail_wait(settler.tx, row, {**described, "retryable": False})
+        recover_wait(settler, row.id, {**described, "retryable": False})
     else:
         complete_wait(settler.tx, row, output)
     return True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from executions_app import log_lines
 from executions_app.aftermath import follow_up
 from executions_app.errors import ExecutionEnded
 from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
@@ -202,10 +203,12 @@ def _cancel(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
     run.failing = failing
     cancelled = tx.run(CANCEL_OPEN, (run.now, run.id)).fetchall()
     run.active = run.slots = run.ready = run.waiting_for_people = 0
+    run.compensating = False
     settler = settler_of(tx, run)
     settler.progress.become(ExecutionStatus.CANCELLED)
     run.completed_at = run.now
-    settler.journal.log("WARNING", f"Workflow {run.public_id} cancelled {asked}")
+    duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
+    log_lines.execution_cancelled(settler.journal, run, duration_ms)
     _tell_cancelled(settler, cancelled)
     settler.journal.event("execution_cancelled", data=asked.data())
     return conclude_locked(settler)

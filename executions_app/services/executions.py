@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.utils import timezone
+from django.db.models.functions import Now
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
 from executions_app.aftermath import follow_up
 from executions_app.errors import InputRejected, TemplateNotRunnable
@@ -107,7 +108,7 @@ def create_run(given: NewRun, **columns: Any) -> Execution:
         timeout_ms=given.timeout_ms,
         door=given.door,
         created_by=given.actor,
-        started_at=timezone.now(),
+        started_at=Now(),
         total_blocks=sum(node.kind is NodeKind.BLOCK for node in compiled.plan.nodes),
         **columns,
     )
@@ -124,6 +125,7 @@ def begin_run(
     """Begin a run that the transaction has inserted; ``data`` is further data of its first event."""
     run = lock_run(tx, execution.pk)
     assert run is not None  # noqa: S101 - inserted in this transaction
+    execution.started_at = run.started_at
     settler = Settler(tx, run, compiled)
     settler.journal.event(
         "execution_started",
@@ -133,6 +135,7 @@ def begin_run(
             **(data or {}),
         },
     )
+    log_lines.execution_started(settler.journal, run, execution.template.public_id)
     if run.status is ExecutionStatus.PAUSED:
         settler.journal.event("execution_paused", data={"reason": "the run that it is a part of is paused"})
     if execution.parent_id is None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.recovering import answer_intervention, read_block
+from executions_app.recovery_policy import INTERVENTION, ROUTING_ASKED
 from executions_app.results import complete_wait, fail_wait
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
@@ -15,7 +17,7 @@ from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import BlockStatus, ErrorType
 
 WAITING_ROW = """
-    SELECT id, node, block_id, fence, agent_id FROM executions_app_blockexecution
+    SELECT id, node, block_id, fence, agent_id, wait_key FROM executions_app_blockexecution
     WHERE id = %s AND execution_id = %s AND status = 'WAITING' AND waits_for = 'person' FOR UPDATE
 """
 MAKE_READY = (
@@ -50,7 +52,6 @@ def complete_waiting(
     if row is None:
         return None
     settler = Settler(tx, run, compiled_version(run.version_id))
-    run.waiting_for_people -= 1
     block = settler.plan.nodes[row.node].block
     has_tool = block is not None and block.has_tool
     settler.journal.event(
@@ -59,6 +60,19 @@ def complete_waiting(
         {"approved": decision.approved, "responder": decision.responder, "comments": decision.comments},
         row_id=row.id,
     )
+    if row.wait_key in (INTERVENTION, ROUTING_ASKED):
+        answer_intervention(
+            settler,
+            read_block(tx, execution_id, row.id),
+            approved=decision.approved,
+            response=decision.response,
+            responder=decision.responder,
+            comments=decision.comments,
+        )
+        aftermath = conclude_locked(settler)
+        aftermath.unsettled = True
+        return aftermath
+    run.waiting_for_people -= 1
     if decision.approved and has_tool:
         tx.run(MAKE_READY, (row.id,))
         settler.progress.add_ready(1)

@@ -34,6 +34,7 @@ from executions_app.reopening import (
     recount,
     settled_rows,
     supersede,
+    undone_targets,
 )
 from executions_app.resumed_maps import resume_map
 from executions_app.run_state import RunState
@@ -183,8 +184,8 @@ def _require_restartable(run: RunState, restart: Restart) -> None:
 
 
 def _targets(settler: Settler, found: RunRows, restart: Restart) -> list[Any]:
-    """Return the rows that a restart begins with, oldest first; what was cancelled is always among them."""
-    chosen = {row.id: row for row in cancelled_targets(found)}
+    """Return the rows that a restart begins with, oldest first; what was cancelled or undone is always among them."""
+    chosen = {row.id: row for row in (*cancelled_targets(found), *undone_targets(found))}
     if restart.from_block is not None:
         row = _row_of_block(settler.plan, found, restart.from_block)
         chosen[row.id] = row

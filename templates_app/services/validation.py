@@ -9,7 +9,7 @@ from templates_app.models import Template
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.configuration import configuration_errors
-from workflow_service.engine.definition import Definition, JsonObject
+from workflow_service.engine.definition import Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
 from workflow_service.engine.json_values import json_pointer
@@ -40,6 +40,13 @@ def _configurations(definition: Definition) -> Iterator[Finding]:
         if block.tool_type is not None:
             for one in configuration_errors(block.tool_type, block.configuration):
                 yield _finding(one, json_pointer("blocks", index, "configuration"), block.block_id)
+        for name in ("fallback", "compensate"):
+            work: StandIn | None = getattr(block.recovery, name, None)
+            tool_type = work and (work.tool_type or block.tool_type)
+            if work is not None and tool_type:
+                place = json_pointer("blocks", index, "recovery", name, "configuration")
+                for one in configuration_errors(tool_type, work.configuration):
+                    yield _finding(one, place, block.block_id)
 
 
 def _schemas(definition: Definition) -> Iterator[Finding]:

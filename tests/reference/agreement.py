@@ -10,7 +10,7 @@ from tests.reference.interpreter import Interpreter
 from tests.reference.script import result_of
 from workflow_service.engine import decide as real_decide
 from workflow_service.engine.definition import Definition
-from workflow_service.engine.plan import compile_plan
+from workflow_service.engine.plan import Plan, compile_plan
 
 
 @dataclass
@@ -37,9 +37,16 @@ class Moments:
         return may_start and self.rng.random() < 0.7
 
 
-def check_agreement(workflow: Workflow, rng: Random, decide: ModuleType = real_decide) -> Interpreter:
+def plan_of(workflow: Workflow) -> Plan:
+    """Compile a workflow; raises ``InvalidDefinition``."""
+    return compile_plan(Definition.model_validate(workflow.definition))
+
+
+def check_agreement(
+    workflow: Workflow, rng: Random, *, decide: ModuleType = real_decide, plan: Plan | None = None
+) -> Interpreter:
     """Run ``workflow`` to its end in a random order; raises ``AssertionError`` at the first difference."""
-    plan = compile_plan(Definition.model_validate(workflow.definition))
+    plan = plan or plan_of(workflow)
     reference, engine = Interpreter(workflow.definition, workflow.script), EngineRun(plan, decide)
     moments = Moments.drawn(rng)
     reference.begin()

@@ -74,7 +74,7 @@ class _Author:
             self._lead_on(position)
         for position in range(1, len(self.names)):
             self._lead_in(position)
-        for _ in range(self.rng.choice((0, 0, 1, 1, 2))):
+        for _ in range(self.rng.choice((0, 1, 1, 2))):
             self._add_gate()
         self._choose_starts()
         self._choose_joins()
@@ -223,7 +223,7 @@ class _Author:
             back = self._back_target(max(sources))
             if back and self._chance(0.5):
                 gate["branches"].append(self._branch([back]))
-            if self._chance(0.7):
+            if self._chance(0.5):
                 gate["branches"].append({"nextBlocks": self._some_targets(max(sources), 2)})
         else:
             gate["nextBlocks"] = targets

@@ -18,6 +18,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 MAX_LOG_CHARACTERS = 8_000
 MAX_NAME_CHARACTERS = 200
+MAX_PROGRESS_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,27 @@ def never_stopped() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far a tool says it is, 0 to 100 percent, and with what.
+
+    Raises ``ValueError`` for what is no percentage: the tool is told.
+    """
+
+    percent: float
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.percent, bool) or not 0 <= self.percent <= 100:
+            raise ValueError(f"progress is 0 to 100 percent, not {self.percent}")
+        object.__setattr__(self, "percent", round(float(self.percent), 1))
+        object.__setattr__(self, "message", storable_text(self.message, MAX_PROGRESS_CHARACTERS))
+
+
+def _unheard(report: ProgressReport) -> None:
+    """Drop a report: nobody follows this invocation."""
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced.
 
@@ -65,6 +87,7 @@ class Invocation:
     workspace_id: str
     log: Callable[[LogLine], None]
     stopped: Callable[[], bool] = never_stopped
+    progress: Callable[[ProgressReport], None] = _unheard
     callback_url: str | None = None
 
 

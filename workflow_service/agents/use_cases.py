@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from workflow_service.agents.errors import ToolError, invalid
-from workflow_service.agents.invocation import Invocation, LogLevel, LogLine, never_stopped
+from workflow_service.agents.invocation import Invocation, LogLevel, LogLine, ProgressReport, never_stopped
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.workspace_files import open_workspace_file
 from workflow_service.engine.errors import WorkflowError
@@ -52,6 +52,7 @@ class RunContext:
     workspace_id: str
     idempotency_key: str
     _log: Callable[[LogLine], None]
+    _progress: Callable[[ProgressReport], None]
     _deadline: float
     _files_dir: Path
     _stopped: Callable[[], bool] = never_stopped
@@ -59,6 +60,10 @@ class RunContext:
     def log(self, level: LogLevel, message: str, **context: JsonValue) -> None:
         """Write one line to the execution's log; ``context`` is kept beside it as JSON."""
         self._log(LogLine(level, message, context))
+
+    def progress(self, percent: float, message: str = "") -> None:
+        """Say how far the work is, 0 to 100; as often as wanted, the newest is shown within half a second."""
+        self._progress(ProgressReport(percent, message))
 
     def remaining_s(self) -> float:
         """Return the seconds that are left before the block's timeout, never less than 0."""
@@ -184,6 +189,7 @@ def _run_context(invocation: Invocation, deadline: float, limits: ToolLimits) ->
         workspace_id=invocation.workspace_id,
         idempotency_key=invocation.idempotency_key,
         _log=invocation.log,
+        _progress=invocation.progress,
         _deadline=deadline,
         _files_dir=limits.files_dir,
         _stopped=invocation.stopped,

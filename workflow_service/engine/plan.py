@@ -145,6 +145,8 @@ def begins(node: Node) -> bool:
 
 def _names_read(node: Node) -> frozenset[str]:
     names = node.references.context | node.routing_references.context
+    for part in (node.fallback, node.undo):
+        names |= part.references.context if part is not None else frozenset()
     for _, expression in node.output_mapping:
         names |= expression.references.context - {"output"}
     return names
@@ -170,8 +172,10 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
     block = node.block
     if block is None:
         return
-    if node.references.secrets:
-        names = ", ".join(sorted(node.references.secrets))
+    stand_ins = (part.references.secrets for part in (node.fallback, node.undo) if part is not None)
+    secrets = node.references.secrets.union(*stand_ins)
+    if secrets:
+        names = ", ".join(sorted(secrets))
         yield Problem(
             "SECRETS_NOT_SUPPORTED",
             f"'{node.id}' reads the secrets {names}, which this version does not keep yet",

@@ -231,6 +231,8 @@ SPECTACULAR_SETTINGS = {
         "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
         "BlockStatus": "workflow_service.engine.states.BlockStatus",
         "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
+        "ErrorType": "workflow_service.engine.states.ErrorType",
+        "HumanStepType": "workflow_service.engine.states.HumanStepType",
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -269,13 +271,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {
-            "()": "structlog.stdlib.ProcessorFormatter",
-            "processor": "structlog.processors.JSONRenderer",
-        },
+        "json": {"()": "workflow_service.log_format.json_formatter"},
         "plain": {"format": "%(asctime)s [%(levelname)s] %(name)s %(message)s"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format}},
     "root": {"handlers": ["console"], "level": CONFIG.log_level},
     "loggers": {"httpx": {"level": "WARNING"}, "amqp": {"level": "WARNING"}},
 }

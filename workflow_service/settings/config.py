@@ -1,7 +1,7 @@
 """The one typed settings object, read from the environment.
 
 Names and defaults follow document A's configuration section; the unit is in the name. Secrets are ``SecretStr``
-and print as stars. Nothing else in the service reads the environment.
+and print as stars. Nothing else in the service reads the environment, but for the crash points of tests.
 """
 
 import json
@@ -39,6 +39,9 @@ class Config(BaseSettings):
         (), description="Origins whose pages may post, such as https://wf.example."
     )
     log_level: str = Field("INFO", description="Least severe level that is logged.")
+    log_format: Literal["plain", "json"] = Field(
+        "plain", description="One line of text for each log line of a process, or one JSON object."
+    )
 
     access_token_lifetime_s: int = Field(1_800, ge=60, description="How long an access token is good for.")
     refresh_token_lifetime_s: int = Field(86_400, ge=60, description="How long a refresh token is good for.")

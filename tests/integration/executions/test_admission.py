@@ -11,9 +11,12 @@ from executions_app.admission import admit
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import ConcurrencyLimit, Execution
+from executions_app.services.executions import begin_run
 from executions_app.services.limits import delete_limit, save_limit
 from executions_app.sweeper import sweep
+from executions_app.transaction import command_transaction
 from templates_app.models import Template
+from templates_app.plans import compiled_version
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
@@ -121,8 +124,19 @@ def test_a_limit_may_be_raised_and_taken_away() -> None:
 
 def test_sub_workflows_are_part_of_their_parents_run() -> None:
     template, _limit = limited(1)
-    child = start(template)
-    Execution.objects.filter(pk=child.pk).update(parent=child)
+    first = start(template)
+    child = Execution.objects.create(
+        workspace=template.workspace,
+        template=template,
+        version_id=first.version_id,
+        created_by=template.owner,
+        parent=first,
+        started_at=timezone.now(),
+    )
+    with command_transaction() as tx:
+        begin_run(tx, child, compiled_version(child.version_id))
+    assert held_back(child) == [False], "its parent waits for it and makes no room meanwhile"
+    run_until_quiet(first)
     assert held_back(start(template)) == [False], "a child is not counted"
 
 

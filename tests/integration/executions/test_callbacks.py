@@ -17,7 +17,7 @@ from executions_app.running import _write, work_on
 from executions_app.services.callbacks import CallbackAnswer, take_callback
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
-from tests.driver import queued_blocks, run_until_quiet
+from tests.driver import queued_blocks, retry_later, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.misbehaving_server import MisbehavingServer, misbehaving_server
 from tests.waiting import assert_waits, go_on, let_time_pass, waiting_row
@@ -149,7 +149,7 @@ def test_each_try_is_called_back_about_once_and_an_earlier_one_s_result_counts(
     claim = claim_one(execution)
     work_on(claim)
     # The answer was lost on its way, and the work is tried again.
-    parking.retry_later(claim, {"type": "NETWORK_ERROR", "message": "lost"}, (), 0.0)
+    retry_later(claim, {"type": "NETWORK_ERROR", "message": "lost"}, 0.0)
     assert not take_callback(token_of(agent), FAILED)
     BlockExecution.objects.filter(execution=execution).update(status="QUEUED", holds_slot=True)
     Execution.objects.filter(pk=execution.pk).update(slots=1)

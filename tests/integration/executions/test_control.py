@@ -17,7 +17,6 @@ from executions_app.claiming import claim_block
 from executions_app.errors import ExecutionEnded
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, SweeperState
-from executions_app.parking import retry_later
 from executions_app.progress import Claim
 from executions_app.services.control import (
     Asked,
@@ -29,7 +28,7 @@ from executions_app.services.control import (
 from executions_app.sweeper import sweep
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
-from tests.driver import queued_blocks, run_until_quiet
+from tests.driver import queued_blocks, retry_later, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.locks import connect_elsewhere, locked_elsewhere
 from tests.people import People, make_people, question_of, run_asking
@@ -130,7 +129,7 @@ def test_a_run_that_was_never_paused_may_be_resumed_without_effect() -> None:
 
 def test_a_retry_that_falls_due_waits_for_the_resumption() -> None:
     execution = start_chain()
-    retry_later(claim_one(execution), ERROR, (), 0.0)
+    retry_later(claim_one(execution), ERROR, 0.0)
     pause_execution(execution.pk, ADA)
     sweep()
     assert statuses(execution) == {"one": "RETRYING"}
@@ -180,7 +179,7 @@ def test_a_cancelled_run_is_over_and_late_results_are_dropped() -> None:
     assert set(statuses(execution).values()) == {"CANCELLED"}
     assert_consistent(execution)
     assert not finish_block(claim, DONE).accepted
-    assert not retry_later(claim, ERROR, (), 0.0).accepted
+    assert not retry_later(claim, ERROR, 0.0).accepted
     assert set(statuses(execution).values()) == {"CANCELLED"}
     assert event_types(execution)[-1] == "execution_cancelled"
     assert_consistent(execution)

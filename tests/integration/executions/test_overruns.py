@@ -45,6 +45,12 @@ def pass_time(execution: Execution, seconds: float) -> None:
     assert running.update(due_at=timezone.now() - timedelta(seconds=seconds))
 
 
+def worker_of(execution: Execution) -> UUID:
+    worker = BlockExecution.objects.values_list("worker_id", flat=True).get(execution=execution)
+    assert worker is not None
+    return worker
+
+
 def eventually(holds: Callable[[], bool], within_s: float = 45.0) -> None:
     deadline = time.monotonic() + within_s
     while not holds():
@@ -94,15 +100,15 @@ def test_a_block_that_is_deaf_to_its_timer_is_killed_and_spends_its_retries() ->
                 return row.exists()  # noqa: B023 - called within this round
 
             eventually(runs)
-            workers.append(row.get().worker_id)
+            workers.append(worker_of(execution))
             pass_time(execution, 0.1)
             eventually(lambda: not row.exists())  # noqa: B023
         eventually(lambda: Execution.objects.get(pk=execution.pk).status == "FAILED")
     execution = assert_consistent(execution)
     assert execution.error is not None
     assert execution.error["type"] == "TIMEOUT_ERROR"
-    row = BlockExecution.objects.get(execution=execution)
-    assert (row.status, row.retries, row.losses) == ("FAILED", 1, 0)
+    failed = BlockExecution.objects.get(execution=execution)
+    assert (failed.status, failed.retries, failed.losses) == ("FAILED", 1, 0)
     assert "block_lost" not in event_types(execution)
     assert event_types(execution).count("block_retrying") == 1
     assert workers[0] != workers[1]
@@ -151,9 +157,9 @@ def test_a_parent_kills_its_own_children_only_and_not_itself(monkeypatch: pytest
     for pid in (os.getpid(), 1):
         execution, _claim = claimed()
         pass_time(execution, 0)
-        pids[BlockExecution.objects.values_list("worker_id", flat=True).get(execution=execution)] = pid
+        pids[worker_of(execution)] = pid
     killed: list[int] = []
-    monkeypatch.setattr(leases.os, "kill", lambda pid, _signal: killed.append(pid))
+    monkeypatch.setattr(os, "kill", lambda pid, _signal: killed.append(pid))
     keeper = leases.LeaseKeeper(leases.Repairer())
     keeper._children = pids
     keeper._kill_overrun()
@@ -164,11 +170,10 @@ def test_after_a_silence_of_the_database_nobody_is_killed_at_once(monkeypatch: p
     execution, _claim = claimed()
     pass_time(execution, 0)
     killed: list[int] = []
-    monkeypatch.setattr(leases.os, "kill", lambda pid, _signal: killed.append(pid))
+    monkeypatch.setattr(os, "kill", lambda pid, _signal: killed.append(pid))
     monkeypatch.setattr(leases, "is_running", lambda pid: True)
     keeper = leases.LeaseKeeper(leases.Repairer())
-    (worker,) = BlockExecution.objects.values_list("worker_id", flat=True).filter(execution=execution)
-    keeper._children = {worker: 4_000_000}
+    keeper._children = {worker_of(execution): 4_000_000}
     keeper._searched_at -= leases.SILENCE_S + 1
     keeper._kill_overrun()
     assert killed == []

@@ -1,10 +1,8 @@
 """Random workflows on the real stack: rows, edges and outcome are what the reference interpreter says.
 
 The stack runs first, in a random order; the interpreter then follows the order in which its blocks ended.
-``make chaos`` runs 200 of them.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -30,7 +28,7 @@ from workflow_service.engine.states import ErrorType
 
 pytestmark = pytest.mark.usefixtures("db")
 
-WORKFLOWS = 200 if os.environ.get("CHAOS") == "full" else 40
+WORKFLOWS = 200
 FEATURES = Features(questions=False, rejections=False)
 MAX_STEPS = 1_000
 ENDS = ("block_completed", "block_failed")

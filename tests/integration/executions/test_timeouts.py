@@ -12,6 +12,7 @@ from executions_app.errors import InputRejected
 from executions_app.finishing import Result, finish_block
 from executions_app.models import Execution, ExecutionEvent
 from executions_app.sweeper import sweep
+from templates_app.models import Template
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
@@ -89,9 +90,8 @@ def test_the_clock_stops_while_only_people_are_waited_for() -> None:
         running.run_blocks(execution.pk, block, "default")
     assert Approval.objects.filter(execution=execution).exists()
     execution.refresh_from_db()
-    assert (execution.status, execution.deadline_at, execution.active_since) == (
-        "WAITING_FOR_APPROVAL", None, None,
-    )  # fmt: skip
+    assert execution.status == "WAITING_FOR_APPROVAL"
+    assert not Execution.objects.get(pk=execution.pk).deadline_at, "the clock stands"
     assert 0 <= execution.active_ms < 60_000
 
 
@@ -116,3 +116,34 @@ def test_the_event_names_the_limit_and_the_time() -> None:
     data = ExecutionEvent.objects.get(execution_id=execution.pk, type="execution_timed_out").data
     assert data["timeoutMs"] == 60_000
     assert data["activeMs"] >= 0
+
+
+def parent_of(child: Template, **settings: object) -> tuple[Execution, Execution]:
+    """Start a run whose block waits for a run of ``child``; return both."""
+    call = {"blockId": "call", "toolType": "SUBWORKFLOW", "configuration": {"template": child.public_id}}
+    parent = start(make_template([call], workspace=child.workspace, globalSettings=settings))
+    (row_id,) = queued_blocks(parent)
+    running.run_blocks(parent.pk, row_id, "default")
+    return parent, Execution.objects.get(parent=parent)
+
+
+def test_a_parent_past_its_timeout_takes_its_sub_workflow_along() -> None:
+    parent, child = parent_of(make_template([noop("slow")]), timeout=60_000)
+    assert child.deadline_at is None, "a child has the timeout of its own template"
+    make_overdue(parent)
+    sweep()
+    sweep()
+    parent, child = assert_consistent(parent), assert_consistent(child)
+    assert (parent.status, child.status) == ("FAILED", "FAILED")
+    assert statuses(child) == {"slow": "CANCELLED"}
+    assert parent.error is not None
+    assert parent.error["type"] == "TIMEOUT_ERROR"
+
+
+def test_a_sub_workflow_past_its_own_timeout_fails_the_block_that_waits() -> None:
+    parent, child = parent_of(make_template([noop("slow")], globalSettings={"timeout": 60_000}))
+    make_overdue(child)
+    sweep()
+    assert assert_consistent(child).status == "FAILED"
+    assert statuses(parent) == {"call": "FAILED"}
+    assert assert_consistent(parent).status == "FAILED"

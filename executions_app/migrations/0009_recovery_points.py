@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("executions_app", "0006_signals_and_callbacks"),
+        ("executions_app", "0008_live_output"),
     ]
 
     operations = [
