@@ -20,6 +20,7 @@ from executions_app.compensation import undo_next
 from executions_app.journal import Announcement, Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
+from executions_app.recovery_points import note_recovery_point
 from executions_app.results import WRITE_OUTPUT, report_to_parent
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
@@ -214,7 +215,9 @@ def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decide
     undo_next(settler)
     worker, queue = continue_as or (None, None)
     claim = settler.progress.promote(worker, queue)
+    status_before = settler.run.status
     settler.progress.conclude()
+    note_recovery_point(settler, status_before)
     settler.flush()
     parent = report_to_parent(settler.tx, settler.run)
     return _Decided(settler, claim, parent)

@@ -50,7 +50,7 @@ CANCELLABLE = """
 """
 CANCEL = """
     UPDATE executions_app_blockexecution SET status = 'CANCELLED', settled = true, holds_slot = false,
-        fence = fence + 1, finished_at = %s WHERE id = ANY(%s)
+        fence = fence + 1, finished_at = %s, worker_id = NULL WHERE id = ANY(%s)
 """
 PROMOTE = """
     UPDATE executions_app_blockexecution SET status = 'QUEUED', holds_slot = true, queued_at = %s, next_send_at = %s
@@ -249,7 +249,7 @@ class Progress:
                 self.journal.event("execution_recovering")
             elif waits:
                 self.journal.event("execution_waiting")
-            self._become(new)
+            self.become(new)
 
     def _end(self) -> None:
         run = self.run
@@ -260,7 +260,7 @@ class Progress:
             run.error = json.dumps(
                 {"type": error_type, "message": "every path ended before 'end' was reached"}
             )
-        self._become(status)
+        self.become(status)
         run.completed_at = run.now
         duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
         error = json.loads(run.error) if run.error else None
@@ -276,7 +276,8 @@ class Progress:
         else:
             log_lines.execution_failed(self.journal, run, duration_ms, error)
 
-    def _become(self, status: ExecutionStatus) -> None:
+    def become(self, status: ExecutionStatus) -> None:
+        """Change the run's status; raises ``IllegalTransition``."""
         require_transition(EXECUTION_TRANSITIONS, self.run.status, status)
         self.run.status = status
 
