@@ -45,6 +45,11 @@ class LogLine:
         object.__setattr__(self, "stack_trace", storable_text(self.stack_trace, MAX_LOG_CHARACTERS))
 
 
+def never_stopped() -> bool:
+    """Say that nobody wants the work to stop."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
     """How far a tool says it is, 0 to 100 percent, and with what.
@@ -62,13 +67,16 @@ class ProgressReport:
         object.__setattr__(self, "message", storable_text(self.message, MAX_PROGRESS_CHARACTERS))
 
 
-def _unheard(report: ProgressReport) -> None:
+def unheard(report: ProgressReport) -> None:
     """Drop a report: nobody follows this invocation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced."""
+    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced.
+
+    ``stopped`` says whether the work is wanted no more (its run was cancelled); it may be asked as often as one likes.
+    """
 
     tool_type: ToolType
     configuration: Mapping[str, JsonValue]
@@ -78,7 +86,8 @@ class Invocation:
     block_id: str
     workspace_id: str
     log: Callable[[LogLine], None]
-    progress: Callable[[ProgressReport], None] = _unheard
+    stopped: Callable[[], bool] = never_stopped
+    progress: Callable[[ProgressReport], None] = unheard
     callback_url: str | None = None
 
 
