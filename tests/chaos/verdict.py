@@ -208,9 +208,10 @@ class Judge:
                     if took is not None:
                         gone = self._database_was_gone(fault.began, fault.began + took)
                         (disturbed if gone else calm).append(took)
-                        if took > SLOW_S and not gone:
+                        if took > SLOW_S:
                             self.verdict.slow_recoveries.append(
-                                f"{row}: {took:.1f} s after {fault.kind}, sent {row.sends} times more; "
+                                f"{row}: {took:.1f} s after {fault.kind}, sent {row.sends} times more"
+                                f"{', the database was gone' if gone else ''}; "
                                 f"{[(kind, round(at - fault.began, 1)) for kind, at in self.events[row.pk]]}"
                             )
         verdict = self.verdict
