@@ -106,7 +106,6 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             if run.status is ExecutionStatus.STARTING:
                 run.status = ExecutionStatus.RUNNING
             journal.flush(tx)
-            run.save(tx)
         tx.commit()
     claim = Claim(
         execution_id=execution_id,

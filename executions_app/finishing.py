@@ -21,7 +21,7 @@ from executions_app.journal import Announcement, Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
 from executions_app.recovery_points import note_recovery_point
-from executions_app.results import WRITE_OUTPUT, report_to_parent
+from executions_app.results import report_to_parent
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
 from executions_app.transaction import (
@@ -39,6 +39,18 @@ logger = logging.getLogger(__name__)
 FINISH = """
     UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id
+"""
+COMPLETE = """
+    WITH done AS (
+        UPDATE executions_app_blockexecution SET status = 'COMPLETED', error = NULL, finished_at = clock_timestamp()
+        WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, execution_id, kind, block_id, item_index
+    ), kept AS (
+        INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
+        SELECT id, execution_id, CASE kind WHEN 'item' THEN block_id || '[' || item_index || ']' ELSE block_id END, %s,
+            clock_timestamp() FROM done
+        ON CONFLICT (block_execution_id) DO NOTHING
+    )
+    SELECT id FROM done
 """
 WRITE_LOGS = """
     INSERT INTO executions_app_executionlog (
@@ -135,10 +147,12 @@ def _finish(
 ) -> Aftermath:
     with pipelined_transaction() as tx:
         locked = tx.run(TRY_LOCK, (claim.execution_id,))
-        error = Jsonb(result.error) if result.error else None
-        finished = tx.run(FINISH, (result.status, error, claim.block_execution_id, claim.fence))
+        mine = claim.block_execution_id, claim.fence
         if result.status is BlockStatus.COMPLETED:
-            tx.run(WRITE_OUTPUT, (Jsonb(result.output), claim.block_execution_id, claim.fence))
+            finished = tx.run(COMPLETE, (*mine, Jsonb(result.output)))
+        else:
+            error = Jsonb(result.error) if result.error else None
+            finished = tx.run(FINISH, (result.status, error, *mine))
         unsettled = tx.run(UNSETTLED, (claim.execution_id, BATCH))
         lock_row = locked.fetchone()
         if finished.fetchone() is None:
@@ -148,12 +162,8 @@ def _finish(
         decided: _Decided | None = None
         if lock_row is not None and settle:
             decided = _settle_rows(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
-        tx.commit()
-        left = tx.run(ANY_UNSETTLED, (claim.execution_id,))
-        aftermath = (
-            decided.aftermath() if decided else Aftermath(execution_public_id=claim.execution_public_id)
-        )
-        aftermath.unsettled = bool(left.fetchall()[0].found)
+        aftermath = _commit(tx, claim.execution_id, decided)
+    aftermath.execution_public_id = claim.execution_public_id
     return aftermath
 
 
@@ -165,11 +175,7 @@ def _settle_batch(execution_id: int, limit: int, continue_as: tuple[UUID, str] |
         if lock_row is None:
             return None
         decided = _settle_rows(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
-        tx.commit()
-        left = tx.run(ANY_UNSETTLED, (execution_id,))
-        aftermath = decided.aftermath()
-        aftermath.unsettled = bool(left.fetchall()[0].found)
-    return aftermath
+        return _commit(tx, execution_id, decided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +200,19 @@ class _Decided:
             ended_child=run.id if ended and run.parent_block_execution_id and not self.parent else None,
             room_in_template=run.template_id if ended and run.template_limits else None,
         )
+
+
+def _commit(tx: EngineTransaction, execution_id: int, decided: _Decided | None) -> Aftermath:
+    """Commit, and look whether anybody has finished a block meanwhile who could not lock the run.
+
+    Nobody can have where no block but the one claimed here is active.
+    """
+    alone = decided is not None and decided.settler.run.active == (decided.claim is not None)
+    tx.commit()
+    left = None if alone else tx.run(ANY_UNSETTLED, (execution_id,))
+    aftermath = decided.aftermath() if decided else Aftermath()
+    aftermath.unsettled = left is not None and bool(left.fetchall()[0].found)
+    return aftermath
 
 
 def _unsettled(execution_id: int, public_id: str) -> tuple[int, Aftermath]:

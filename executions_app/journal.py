@@ -14,41 +14,56 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.models import BlockExecution, ExecutionLog
-from executions_app.run_state import QUEUE_OF_PRIORITY, RunState
+from executions_app.run_state import QUEUE_OF_PRIORITY, SAVE, RunState
 from executions_app.transaction import EngineTransaction
 from workflow_service.engine.decide import Arrivals
 from workflow_service.engine.plan import Node
 from workflow_service.engine.rounds import THE_RUN, LoopState, Place
 from workflow_service.engine.states import BlockStatus, EdgeOutcome
 
-SETTLE_ROWS = """
-    UPDATE executions_app_blockexecution AS b SET settled = true, unrecorded_start = false, holds_slot = false,
-        status = r.status, outcomes = r.outcomes, error = r.error
-    FROM jsonb_to_recordset(%s) AS r(id bigint, status text, outcomes jsonb, error jsonb) WHERE b.id = r.id
-"""
+# What almost every transaction writes, in one statement: each statement costs more than what it does. No part reads
+# what another writes, except that events find the ids of nodes that are written with them.
+STEP = f"""
+    WITH settled AS (
+        UPDATE executions_app_blockexecution AS b SET settled = true, unrecorded_start = false, holds_slot = false,
+            status = r.status, outcomes = r.outcomes, error = r.error
+        FROM jsonb_to_recordset(%s) AS r(id bigint, status text, outcomes jsonb, error jsonb) WHERE b.id = r.id
+    ), nodes AS (
+        INSERT INTO executions_app_blockexecution (
+            execution_id, generation, retries, losses, sends, unrecorded_start, taken, dead, lost, created_at,
+            scope_id, item_index, queue, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes,
+            agent_id, worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at)
+        SELECT %s, %s, 0, 0, 0, false, 0, 0, 0, %s,
+            n.scope_id, n.item_index, n.queue, n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot,
+            n.origins, n.outcomes, n.agent_id, n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at,
+            n.due_at, n.next_send_at
+        FROM jsonb_to_recordset(%s) AS n(scope_id bigint, item_index int, queue text, node int, kind text,
+            block_id text, status text, fence bigint, settled bool, holds_slot bool, origins int[], outcomes jsonb,
+            agent_id text, worker_id uuid, input jsonb, error jsonb, queued_at timestamptz, started_at timestamptz,
+            finished_at timestamptz, due_at timestamptz, next_send_at timestamptz)
+        ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
+            status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
+            holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
+            agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
+            error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
+            finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at
+        RETURNING id, generation, scope_id, node, item_index
+    ), context AS (
+        INSERT INTO executions_app_contextvalue (execution_id, key, seq, value, block_execution_id)
+        SELECT %s, c.key, c.seq, coalesce(c.value, 'null'), c.block_execution_id
+        FROM jsonb_to_recordset(%s) AS c(key text, seq bigint, value jsonb, block_execution_id bigint)
+    ), events AS (
+        INSERT INTO executions_app_executionevent (
+            execution_id, seq, type, block_id, block_execution_id, data, created_at)
+        SELECT %s, e.seq, e.type, e.block_id, coalesce(e.block_execution_id, n.id), e.data, e.created_at
+        FROM jsonb_to_recordset(%s) AS e(seq bigint, type text, block_id text, block_execution_id bigint,
+            scope_id bigint, node int, item_index int, data jsonb, created_at timestamptz)
+        LEFT JOIN nodes n ON n.scope_id = e.scope_id AND n.node = e.node AND n.item_index = e.item_index
+    ), run AS ({SAVE})
+    SELECT id, generation, scope_id, node, item_index FROM nodes
+"""  # noqa: S608
 # A block whose start is recorded may be finished meanwhile: its slot is given back when that is settled.
 RECORD_ROWS = "UPDATE executions_app_blockexecution SET unrecorded_start = false WHERE id = ANY(%s)"
-WRITE_NODES = """
-    INSERT INTO executions_app_blockexecution (
-        execution_id, generation, retries, losses, sends, unrecorded_start, taken, dead, lost, created_at,
-        scope_id, item_index, queue, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes,
-        agent_id, worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at)
-    SELECT %s, %s, 0, 0, 0, false, 0, 0, 0, %s,
-        n.scope_id, n.item_index, n.queue, n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot,
-        n.origins, n.outcomes, n.agent_id, n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at,
-        n.due_at, n.next_send_at
-    FROM jsonb_to_recordset(%s) AS n(scope_id bigint, item_index int, queue text, node int, kind text, block_id text,
-        status text, fence bigint, settled bool, holds_slot bool, origins int[], outcomes jsonb, agent_id text,
-        worker_id uuid, input jsonb, error jsonb, queued_at timestamptz, started_at timestamptz,
-        finished_at timestamptz, due_at timestamptz, next_send_at timestamptz)
-    ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
-        status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
-        holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
-        agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
-        error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
-        finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at
-    RETURNING id, generation, scope_id, node, item_index
-"""
 WRITE_COUNTERS = """
     INSERT INTO executions_app_blockexecution (
         execution_id, generation, retries, losses, sends, unrecorded_start, fence, settled, holds_slot, agent_id,
@@ -73,19 +88,6 @@ WRITE_SCOPES = """
         first_round = EXCLUDED.first_round, open = EXCLUDED.open, broken = EXCLUDED.broken, back = EXCLUDED.back,
         exits = EXCLUDED.exits, arrivals = EXCLUDED.arrivals, counts = EXCLUDED.counts
 """
-WRITE_CONTEXT = """
-    INSERT INTO executions_app_contextvalue (execution_id, key, seq, value, block_execution_id)
-    SELECT %s, c.key, c.seq, coalesce(c.value, 'null'), c.block_execution_id
-    FROM jsonb_to_recordset(%s) AS c(key text, seq bigint, value jsonb, block_execution_id bigint)
-"""
-WRITE_EVENTS = """
-    INSERT INTO executions_app_executionevent (execution_id, seq, type, block_id, block_execution_id, data, created_at)
-    SELECT %s, e.seq, e.type, e.block_id, coalesce(e.block_execution_id, b.id), e.data, e.created_at
-    FROM jsonb_to_recordset(%s) AS e(seq bigint, type text, block_id text, block_execution_id bigint, scope_id bigint,
-        node int, item_index int, data jsonb, created_at timestamptz)
-    LEFT JOIN executions_app_blockexecution b ON b.execution_id = %s AND b.scope_id = e.scope_id
-        AND b.node = e.node AND b.item_index = e.item_index AND NOT b.superseded
-"""
 WRITE_LOGS = """
     INSERT INTO executions_app_executionlog (
         execution_id, block_execution_id, block_id, agent_id, level, message, context, stack_trace, created_at)
@@ -93,8 +95,6 @@ WRITE_LOGS = """
     FROM jsonb_to_recordset(%s) AS l(block_execution_id bigint, block_id text, agent_id text, level smallint,
         message text, context jsonb, stack_trace text, created_at timestamptz)
 """
-
-
 WRITE_POINT = """
     INSERT INTO executions_app_recoverypoint (execution_id, seq, context_seq, block_id, reason, created_at)
     VALUES (%s, %s, %s, %s, %s, %s)
@@ -258,7 +258,7 @@ class Journal:
         row_id: int | None = None,
         at: datetime | None = None,
     ) -> None:
-        """Append an event with the run's next number; about a row, by its id or by where its node stands."""
+        """Append an event with the run's next number; about a row, by its id or the place of a node written with it."""
         self._run.event_seq += 1
         self._events.append(
             {
@@ -328,24 +328,19 @@ class Journal:
         )
 
     def flush(self, tx: EngineTransaction) -> None:
-        """Send what was collected: at most one statement for each kind of row."""
+        """Send what was collected, and the run's counters: at most one statement for each further kind of row."""
         run = self._run
-        if self._settled:
-            tx.run(SETTLE_ROWS, (_json(self._settled),))
         if self._recorded:
             tx.run(RECORD_ROWS, (self._recorded,))
         if self._scopes:
             tx.run(WRITE_SCOPES, (run.id, run.generation, run.now, _json(list(self._scopes.values()))))
-        if self._nodes:
-            rows = _json(list(self._nodes.values()))
-            self._written = tx.run(WRITE_NODES, (run.id, run.generation, run.now, rows))
+        nodes, settled = _json(list(self._nodes.values())), _json(self._settled)
+        written = (run.id, run.generation, run.now, nodes)
+        context, events = (run.id, _json(self._context)), (run.id, _json(self._events))
+        self._written = tx.run(STEP, (settled, *written, *context, *events, *run.saved()))
         if self._counters:
             rows = _json(list(self._counters.values()))
             tx.run(WRITE_COUNTERS, (run.id, run.generation, run.now, rows))
-        if self._context:
-            tx.run(WRITE_CONTEXT, (run.id, _json(self._context)))
-        if self._events:
-            tx.run(WRITE_EVENTS, (run.id, _json(self._events), run.id))
         if self._logs:
             tx.run(WRITE_LOGS, (run.id, _json(self._logs)))
         if self._point:

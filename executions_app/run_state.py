@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from executions_app.run_clock import RunClock, clock
 from executions_app.transaction import EngineTransaction
@@ -117,18 +118,15 @@ class RunState:
         self.deadline_at = wound.deadline_at
         self._status_before = self.status
 
-    def save(self, tx: EngineTransaction) -> None:
-        """Write the counters back."""
+    def saved(self) -> tuple[Any, ...]:
+        """Return what ``SAVE`` writes back."""
         self._wind_clock()
-        tx.run(
-            SAVE,
-            (
-                self.status, self.event_seq, self.context_seq, self.active, self.slots, self.ready,
-                self.waiting_for_people, self.completed_blocks, self.failed_blocks, self.skipped_blocks,
-                self.failing, self.unhandled_failures, self.reached_end, self.active_ms, self.active_since,
-                self.deadline_at, self.held_back, self.recovery_point_at, self.completed_at, self.error,
-                self.compensating, self.id,
-            ),
+        return (
+            self.status, self.event_seq, self.context_seq, self.active, self.slots, self.ready,
+            self.waiting_for_people, self.completed_blocks, self.failed_blocks, self.skipped_blocks,
+            self.failing, self.unhandled_failures, self.reached_end, self.active_ms, self.active_since,
+            self.deadline_at, self.held_back, self.recovery_point_at, self.completed_at, self.error,
+            self.compensating, self.id,
         )  # fmt: skip
 
 

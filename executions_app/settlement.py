@@ -444,7 +444,6 @@ class Settler:
         """Write everything that was decided."""
         self.loops.write()
         self.journal.flush(self.tx)
-        self.run.save(self.tx)
         self.recoveries.flush(self.tx)
 
 
