@@ -53,8 +53,12 @@ class Stepper:
         queued = queued_blocks(self.execution)
         retrying = list(BlockExecution.objects.filter(execution=self.execution, status="RETRYING"))
         # A question whose block was cancelled meanwhile is closed by the next sweep only.
-        waiting = BlockExecution.objects.filter(execution=self.execution, status="WAITING", waits_for="person")
-        questions = list(Approval.objects.filter(status="PENDING", block_execution_id__in=waiting.values("pk")))
+        waiting = BlockExecution.objects.filter(
+            execution=self.execution, status="WAITING", waits_for="person"
+        )
+        questions = list(
+            Approval.objects.filter(status="PENDING", block_execution_id__in=waiting.values("pk"))
+        )
         steps: list[tuple[Callable[[Any], None], Sequence[Any]]] = [
             (self._claim, queued),
             (self._end, self._open),
@@ -88,10 +92,12 @@ class Stepper:
 
     def _answer(self, approval: Approval) -> None:
         assert self.responder is not None
+        decides = approval.type == "INTERVENTION"
         respond_to_approval(
             approval_id=approval.public_id,
             actor=self.responder,
             approved=self.rng.random() < 0.7,
+            response={"action": self.rng.choice(["retry", "skip"])} if decides else None,
             source="test",
         )
 

@@ -86,14 +86,15 @@ async def test_a_run_is_replayed_and_then_followed(
 ) -> None:
     socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
     assert await socket.connect() is not None
-    replayed = await socket.messages(4)
+    replayed = await socket.messages(5)
     assert [message["type"] for message in replayed] == [
         "execution_started",
         "block_started",
+        "block_waiting",
         "approval_requested",
         "execution_waiting",
     ]
-    assert [message["seq"] for message in replayed] == [1, 2, 3, 4]
+    assert [message["seq"] for message in replayed] == [1, 2, 3, 4, 5]
     assert replayed[1]["blockId"] == "load"
     assert replayed[1]["executionId"] == execution.public_id
 
@@ -117,16 +118,16 @@ async def test_a_run_is_replayed_and_then_followed(
 async def test_a_client_that_comes_back_gets_what_it_missed(
     people: People, execution: Execution, sockets: Callable[..., SocketClient]
 ) -> None:
-    socket = sockets(f"/ws/executions/{execution.public_id}?after=3", people.developer)
+    socket = sockets(f"/ws/executions/{execution.public_id}?after=4", people.developer)
     await socket.connect()
     (only,) = await socket.messages(1)
-    assert (only["seq"], only["type"]) == (4, "execution_waiting")
+    assert (only["seq"], only["type"]) == (5, "execution_waiting")
 
 
 async def test_log_lines_and_progress_come_to_who_asks_for_them(
     people: People, execution: Execution, sockets: Callable[..., SocketClient]
 ) -> None:
-    path = f"/ws/executions/{execution.public_id}?after=4"
+    path = f"/ws/executions/{execution.public_id}?after=5"
     everything = sockets(f"{path}&after_log=0", people.developer)
     await everything.connect()
     (asked,) = await everything.messages(1)
@@ -184,7 +185,7 @@ async def test_a_line_that_commits_late_is_not_lost_behind_one_with_a_higher_id(
             connection.close()
 
     (newest,) = await in_database(lambda: [ExecutionLog.objects.latest("id").pk])
-    socket = sockets(f"/ws/executions/{execution.public_id}?after=4&after_log={newest}", people.developer)
+    socket = sockets(f"/ws/executions/{execution.public_id}?after=5&after_log={newest}", people.developer)
     await socket.connect()
     slow = asyncio.create_task(asyncio.to_thread(write_slowly))
     await asyncio.wait_for(first.wait(), timeout=5)
@@ -205,7 +206,7 @@ async def test_more_events_than_a_page_all_come_in_order(
     monkeypatch.setattr(FollowingConsumer, "page_size", 2)
     socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
     await socket.connect()
-    assert [message["seq"] for message in await socket.messages(4)] == [1, 2, 3, 4]
+    assert [message["seq"] for message in await socket.messages(5)] == [1, 2, 3, 4, 5]
 
 
 async def test_a_lost_hint_costs_time_and_no_event(
@@ -215,19 +216,19 @@ async def test_a_lost_hint_costs_time_and_no_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(FollowingConsumer, "poll_s", 0.05)
-    socket = sockets(f"/ws/executions/{execution.public_id}?after=4", people.developer)
+    socket = sockets(f"/ws/executions/{execution.public_id}?after=5", people.developer)
     await socket.connect()
     assert await socket.hears_nothing(seconds=0.2)
     # An event without any hint.
     await in_database(
         ExecutionEvent.objects.create,
         execution_id=execution.pk,
-        seq=5,
+        seq=6,
         type="block_lost",
         created_at=execution.started_at,
     )
     (event,) = await socket.messages(1)
-    assert (event["seq"], event["type"]) == (5, "block_lost")
+    assert (event["seq"], event["type"]) == (6, "block_lost")
 
 
 async def test_who_may_not_follow_a_run_is_told_by_the_close_code(
@@ -274,7 +275,7 @@ async def test_a_ticket_opens_one_socket_once_and_needs_no_origin(
     accepted = await first.connect()
     assert accepted is not None
     assert accepted["subprotocol"] == "events.v1"
-    assert len(await first.messages(4)) == 4
+    assert len(await first.messages(5)) == 5
     assert await refusal_of(sockets(path, headers=[HOST], subprotocols=offered)) == 4401
     assert await refusal_of(sockets(path, headers=[HOST], subprotocols=["ticket.made-up"])) == 4401
     # A ticket that does not hold is not made good by a session.
@@ -309,7 +310,7 @@ async def test_who_loses_the_right_loses_the_socket(
     monkeypatch.setattr(FollowingConsumer, "admit_every_s", 0.0)
     socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
     await socket.connect()
-    await socket.messages(4)
+    await socket.messages(5)
     await in_database(Membership.objects.filter(user=people.developer).delete)
     assert await socket.close_code() == 4404
 
