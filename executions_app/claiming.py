@@ -33,7 +33,7 @@ CLAIM = """
         started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL, progress = NULL
     WHERE id = %s AND status = 'QUEUED'
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
-        input::text AS input, started_at, agent_id, stand_in, variant
+        input::text AS input, started_at, agent_id, stand_in, variant, recoveries
 """
 IDENTIFY = """
     SELECT e.public_id, e.workspace_id, e.version_id,
@@ -48,7 +48,15 @@ RECORD_CLAIM = """
     WHERE id = %s
 """
 ORPHANS = """
-    SELECT execution_id, id, fence FROM executions_app_blockexecution WHERE worker_id = %s AND status = 'RUNNING'
+    SELECT execution_id, id, fence FROM executions_app_blockexecution
+    WHERE worker_id = %s AND status IN ('RUNNING', 'CANCELLED')
+"""
+LET_GO = """
+    UPDATE executions_app_blockexecution SET worker_id = NULL WHERE worker_id = ANY(%s) AND status = 'CANCELLED'
+"""
+STILL_WANTED = """
+    SELECT EXISTS (SELECT 1 FROM executions_app_blockexecution
+        WHERE id = %s AND fence = %s AND status = 'RUNNING')
 """
 
 
@@ -118,15 +126,29 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         undoes=row.kind == BlockExecution.Kind.UNDO,
         stand_in=row.stand_in,
         variant=row.variant,
+        recoveries=row.recoveries,
     )
     return ClaimAnswer(claim, orphans)
 
 
 def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:
-    """Return (execution id, row id, fence) of the RUNNING blocks that bear a worker's id."""
+    """Return (execution id, row id, fence) of the RUNNING and cancelled blocks that bear a worker's id."""
     with connection.cursor() as cursor:
         cursor.execute(ORPHANS, [worker])
         return list(cursor.fetchall())
+
+
+def let_go(workers: list[UUID]) -> None:
+    """Say that these worker processes are not at work any more on blocks that were cancelled."""
+    with connection.cursor() as cursor:
+        cursor.execute(LET_GO, [workers])
+
+
+def is_wanted(block_execution_id: int, fence: int) -> bool:
+    """Tell whether the result of a claim would still count."""
+    with connection.cursor() as cursor:
+        cursor.execute(STILL_WANTED, [block_execution_id, fence])
+        return bool(cursor.fetchone()[0])
 
 
 def _limit_of(limits: str | None, agent_id: str) -> AgentLimit | None:

@@ -20,6 +20,7 @@ from executions_app.compensation import undo_next
 from executions_app.journal import Announcement, Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
+from executions_app.recovery_points import note_recovery_point
 from executions_app.results import WRITE_OUTPUT, report_to_parent
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
@@ -71,7 +72,8 @@ class Result:
 class Aftermath:
     """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
 
-    ``others`` are the same for further executions, by their id, that the transaction changed too.
+    ``others`` are the same for further executions, by their id, that the transaction changed too. ``ended_child`` is a
+    sub-workflow that ended, whose parent is yet to be told.
     ``room_in_template`` is the template of a run that ended, where runs may be held back by a limit.
     """
 
@@ -84,6 +86,7 @@ class Aftermath:
     announcements: list[Announcement] = field(default_factory=list)
     others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
     room_in_template: int | None = None
+    ended_child: int | None = None
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
@@ -188,6 +191,7 @@ class _Decided:
             execution_public_id=run.public_id,
             announcements=journal.announcements,
             others=[_unsettled(*self.parent)] if self.parent else [],
+            ended_child=run.id if ended and run.parent_block_execution_id and not self.parent else None,
             room_in_template=run.template_id if ended and run.template_limits else None,
         )
 
@@ -211,7 +215,9 @@ def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decide
     undo_next(settler)
     worker, queue = continue_as or (None, None)
     claim = settler.progress.promote(worker, queue)
+    status_before = settler.run.status
     settler.progress.conclude()
+    note_recovery_point(settler, status_before)
     settler.flush()
     parent = report_to_parent(settler.tx, settler.run)
     return _Decided(settler, claim, parent)

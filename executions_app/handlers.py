@@ -98,10 +98,13 @@ class NoHumanGate(RuntimeError):
 
 
 SweepStep = Callable[[], object]
+# Given the keys of execution rows that are being cancelled, inside the transaction that holds their locks.
+CancelStep = Callable[[Sequence[int]], object]
 
 _gates: list[HumanGate] = []
 _interventions: list[AskIntervention] = []
 _sweep_steps: list[SweepStep] = []
+_cancel_steps: list[CancelStep] = []
 
 
 def register_human_gate(gate: HumanGate) -> None:
@@ -137,3 +140,15 @@ def register_sweep_step(step: SweepStep) -> None:
 def sweep_steps() -> tuple[SweepStep, ...]:
     """Return what other apps have the sweeper repair."""
     return tuple(_sweep_steps)
+
+
+def register_cancel_step(step: CancelStep) -> None:
+    """Add what an app above this one does when runs are cancelled, in the same transaction."""
+    if step not in _cancel_steps:
+        _cancel_steps.append(step)
+
+
+def run_cancel_steps(execution_ids: Sequence[int]) -> None:
+    """Do what other apps do when these runs are cancelled."""
+    for step in _cancel_steps:
+        step(execution_ids)

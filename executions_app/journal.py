@@ -95,6 +95,12 @@ WRITE_LOGS = """
 """
 
 
+WRITE_POINT = """
+    INSERT INTO executions_app_recoverypoint (execution_id, seq, context_seq, block_id, reason, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s)
+"""
+
+
 Join = tuple[str, int]
 Key = tuple[Place, int]
 
@@ -135,6 +141,7 @@ class Journal:
         self._context: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
         self._logs: list[dict[str, Any]] = []
+        self._point: tuple[Any, ...] | None = None
         self._to_send: dict[Key, Join | None] = {}
         self._written: psycopg.Cursor[Any] | None = None
         self._queued: list[Queued] = []
@@ -267,6 +274,18 @@ class Journal:
             }
         )
 
+    def recovery_point(self, block_id: str, reason: str, row_id: int | None = None) -> None:
+        """Note that the run can be taken up again where it stands now, after ``block_id`` (of that row)."""
+        run = self._run
+        self.event("recovery_point_created", block_id, {"reason": reason}, row_id=row_id)
+        self._point = (run.id, run.event_seq, run.context_seq, block_id, reason, run.now)
+        run.recovery_point_at = run.now
+
+    @property
+    def last_block(self) -> str:
+        """The block that the newest event about a block is about."""
+        return next((event["block_id"] for event in reversed(self._events) if event["block_id"]), "")
+
     def list_event(
         self,
         type: str,
@@ -329,6 +348,8 @@ class Journal:
             tx.run(WRITE_EVENTS, (run.id, _json(self._events), run.id))
         if self._logs:
             tx.run(WRITE_LOGS, (run.id, _json(self._logs)))
+        if self._point:
+            tx.run(WRITE_POINT, self._point)
 
     def written(self) -> dict[Key, Any]:
         """Return the rows (id, generation) that ``flush`` wrote, by place and node.

@@ -55,6 +55,11 @@ class LoopRows:
             return None
         return Place(state.scope, state.round)
 
+    def restate(self, states: Mapping[int, LoopState], counts: Mapping[int, Counter[str]]) -> None:
+        """Take the instances that are not closed, by loop, and the counts of their rounds from who knows better."""
+        self._states = dict(states)
+        self._counts = dict(counts)
+
     def count(self, scope: int, how: str) -> None:
         """Count a block that ended, for the run and for the round of the loop it stood in."""
         _add(self._run, {how: 1})

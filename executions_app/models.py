@@ -93,6 +93,7 @@ class Execution(models.Model):
     active_since = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
     held_back = models.BooleanField(default=False)
+    recovery_point_at = models.DateTimeField(null=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="executions", db_index=False
     )
@@ -521,8 +522,8 @@ class Signal(models.Model):
 class Callback(models.Model):
     """What an agent called back about one try of a block's work: its ``output``, or its ``error`` where it failed.
 
-    ``attempt`` is the number of retries before the try. One that came before its block waits is kept, and consumed
-    when it does.
+    ``attempt`` is how often the block was recovered before the try. One that came before its block waits is kept, and
+    consumed when it does.
     """
 
     block_execution = models.ForeignKey(
@@ -593,6 +594,44 @@ class ExecutionLog(models.Model):
 
     def __str__(self) -> str:
         return self.message
+
+
+class RecoveryPoint(models.Model):
+    """A moment that a run can be restarted from: what was settled after event ``seq`` is taken back then.
+
+    The context held the values up to ``context_seq``.
+    """
+
+    PREFIX = "rp_"
+
+    class Reason(models.TextChoices):
+        INTERVAL = "interval"
+        BLOCK = "block"
+        MANUAL = "manual"
+
+    execution = models.ForeignKey(
+        Execution,
+        on_delete=models.CASCADE,
+        related_name="recovery_points",
+        db_constraint=False,
+        db_index=False,
+    )
+    seq = models.BigIntegerField()
+    context_seq = models.BigIntegerField()
+    block_id = models.CharField(max_length=1_000, blank=True)
+    reason = models.CharField(max_length=8, choices=Reason.choices)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (models.Index(fields=("execution", "id"), name="recovery_point_by_execution"),)
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return f"{self.PREFIX}{self.pk:03d}"
 
 
 class RecoveryAction(models.Model):

@@ -50,7 +50,7 @@ CANCELLABLE = """
 """
 CANCEL = """
     UPDATE executions_app_blockexecution SET status = 'CANCELLED', settled = true, holds_slot = false,
-        fence = fence + 1, finished_at = %s WHERE id = ANY(%s)
+        fence = fence + 1, finished_at = %s, worker_id = NULL WHERE id = ANY(%s)
 """
 PROMOTE = """
     UPDATE executions_app_blockexecution SET status = 'QUEUED', holds_slot = true, queued_at = %s, next_send_at = %s
@@ -87,6 +87,7 @@ class Claim:
     undoes: bool = False
     stand_in: str = ""
     variant: int = 0
+    recoveries: int = 0
 
 
 class Progress:
@@ -244,9 +245,11 @@ class Progress:
         if run.compensating:
             new = ExecutionStatus.RECOVERING
         if new is not run.status:
-            if waits:
+            if new is ExecutionStatus.RECOVERING:
+                self.journal.event("execution_recovering")
+            elif waits:
                 self.journal.event("execution_waiting")
-            self._become(new)
+            self.become(new)
 
     def _end(self) -> None:
         run = self.run
@@ -257,7 +260,7 @@ class Progress:
             run.error = json.dumps(
                 {"type": error_type, "message": "every path ended before 'end' was reached"}
             )
-        self._become(status)
+        self.become(status)
         run.completed_at = run.now
         duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
         error = json.loads(run.error) if run.error else None
@@ -273,7 +276,8 @@ class Progress:
         else:
             log_lines.execution_failed(self.journal, run, duration_ms, error)
 
-    def _become(self, status: ExecutionStatus) -> None:
+    def become(self, status: ExecutionStatus) -> None:
+        """Change the run's status; raises ``IllegalTransition``."""
         require_transition(EXECUTION_TRANSITIONS, self.run.status, status)
         self.run.status = status
 

@@ -44,6 +44,7 @@ _BLOCK_EVENTS: Mapping[str, BlockStatus] = {
 _LISTS: Mapping[str, BlockStatus] = {
     "blocks_skipped": BlockStatus.SKIPPED,
     "gates_passed": BlockStatus.COMPLETED,
+    "items_kept": BlockStatus.COMPLETED,
     "blocks_cancelled": BlockStatus.CANCELLED,
 }
 _RUN_EVENTS: Mapping[str, ExecutionStatus] = {
@@ -51,6 +52,7 @@ _RUN_EVENTS: Mapping[str, ExecutionStatus] = {
     "execution_waiting": ExecutionStatus.WAITING_FOR_APPROVAL,
     "execution_paused": ExecutionStatus.PAUSED,
     "execution_resumed": ExecutionStatus.RUNNING,
+    "execution_recovering": ExecutionStatus.RECOVERING,
     "execution_restarted": ExecutionStatus.RUNNING,
     "execution_completed": ExecutionStatus.COMPLETED,
     "execution_failed": ExecutionStatus.FAILED,
@@ -157,6 +159,10 @@ class RebuiltRun:
         elif fact.key is not None and fact.type == "block_lost":
             rerun = BlockStatus.READY if data["rerun"] else BlockStatus(data["status"])
             self._put(fact.key, rerun, is_item=fact.is_item)
+        elif fact.key is not None and fact.type == "recovery_action":
+            # Work that undoes begins with its action, too; every other step has an event of its own.
+            if data["strategy"] in ("reassign", "fallback") or "undoes" in data:
+                self._put(fact.key, BlockStatus.READY, is_item=fact.is_item)
         elif fact.key is not None and fact.type in _BLOCK_EVENTS:
             self._put(fact.key, _BLOCK_EVENTS[fact.type], is_item=fact.is_item)
 

@@ -16,7 +16,8 @@ COLUMNS = """
     e.id, e.public_id, e.workspace_id, e.template_id, e.version_id, e.status, e.priority, e.generation, e.event_seq,
     e.context_seq, e.active, e.slots, e.ready, e.waiting_for_people, e.completed_blocks, e.failed_blocks,
     e.skipped_blocks, e.failing, e.unhandled_failures, e.reached_end, e.timeout_ms, e.active_ms, e.active_since,
-    e.deadline_at, e.held_back, e.started_at, e.completed_at, e.error::text AS error, e.compensating,
+    e.deadline_at, e.held_back, e.recovery_point_at, e.started_at, e.completed_at, e.error::text AS error,
+    e.compensating,
     e.parent_block_execution_id,
     (SELECT json_object_agg(l.kind || ':' || l.key, l.max_concurrency)::text
      FROM executions_app_concurrencylimit l WHERE l.workspace_id = e.workspace_id) AS limits,
@@ -31,7 +32,7 @@ SAVE = """
     UPDATE executions_app_execution SET status = %s, event_seq = %s, context_seq = %s, active = %s, slots = %s,
         ready = %s, waiting_for_people = %s, completed_blocks = %s, failed_blocks = %s, skipped_blocks = %s,
         failing = %s, unhandled_failures = %s, reached_end = %s, active_ms = %s, active_since = %s, deadline_at = %s,
-        held_back = %s, completed_at = %s, error = %s, compensating = %s
+        held_back = %s, recovery_point_at = %s, completed_at = %s, error = %s, compensating = %s
     WHERE id = %s
 """
 
@@ -72,6 +73,7 @@ class RunState:
     active_since: datetime | None
     deadline_at: datetime | None
     held_back: bool
+    recovery_point_at: datetime | None
     started_at: datetime
     completed_at: datetime | None
     error: str | None
@@ -124,7 +126,8 @@ class RunState:
                 self.status, self.event_seq, self.context_seq, self.active, self.slots, self.ready,
                 self.waiting_for_people, self.completed_blocks, self.failed_blocks, self.skipped_blocks,
                 self.failing, self.unhandled_failures, self.reached_end, self.active_ms, self.active_since,
-                self.deadline_at, self.held_back, self.completed_at, self.error, self.compensating, self.id,
+                self.deadline_at, self.held_back, self.recovery_point_at, self.completed_at, self.error,
+                self.compensating, self.id,
             ),
         )  # fmt: skip
 

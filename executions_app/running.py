@@ -17,6 +17,7 @@ from functools import cache, partial
 from hashlib import sha256
 from uuid import UUID
 
+from django.db import connection
 from pydantic import JsonValue
 
 from executions_app import log_lines
@@ -24,7 +25,7 @@ from executions_app.aftermath import follow_up
 from executions_app.agent_slots import give_back, hand_on, wait_for_slot
 from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
-from executions_app.claiming import claim_block, find_orphans
+from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, human_gate
 from executions_app.live_output import LiveOutput
@@ -53,6 +54,7 @@ logger = logging.getLogger(__name__)
 TIME_SLICE_S = 5.0
 # Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
 TIMEOUT_GRACE_S = 5.0
+STOP_CHECK_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     worker = persistently(worker_id)
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
+        persistently(lambda: let_go([worker]))
         hand_back(answer.orphans)
     if answer.no_slot:
         limit, agent_id = answer.no_slot
@@ -96,6 +99,7 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     finally:
         # What this process is not working on must not wait for it.
         if not clean:
+            persistently(lambda: let_go([worker]))
             hand_back(persistently(lambda: find_orphans(worker)))
     return done
 
@@ -244,12 +248,34 @@ def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue | Accepte
         block_id=block.block_id,
         workspace_id=workspace_public_id(claim.workspace_id),
         log=live.log,
+        stopped=StopCheck(claim),
         progress=live.progress,
-        callback_url=Try(claim.block_execution_id, claim.retries).url(claim.execution_public_id),
+        callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
     with time_limit(allowed_s, grace_s):
         return invoke(invocation, tool_limits())
+
+
+class StopCheck:
+    """Says whether a claim's work is wanted no more; looks at most once in ``STOP_CHECK_INTERVAL_S``."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._looked_at = time.monotonic()
+        self._stopped = False
+
+    def __call__(self) -> bool:
+        due = time.monotonic() - self._looked_at >= STOP_CHECK_INTERVAL_S
+        # A use case in a transaction of its own, or on another thread, is not disturbed in it.
+        main = threading.current_thread() is threading.main_thread()
+        if due and main and not self._stopped and not connection.in_atomic_block:
+            self._looked_at = time.monotonic()
+            try:
+                self._stopped = not is_wanted(self._claim.block_execution_id, self._claim.fence)
+            except DATABASE_GONE:
+                connection.close()
+        return self._stopped
 
 
 def idempotency_key(claim: Claim, block: Block) -> str:

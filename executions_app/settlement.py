@@ -8,7 +8,7 @@ statement at the end, so the number of statements does not depend on the size of
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,8 @@ from workflow_service.engine.decide import (
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.expressions import evaluate_condition
 from workflow_service.engine.plan import Node, NodeKind
+from workflow_service.engine.restart import Cut, Settled, reopen
+from workflow_service.engine.routing import RoutingFailure
 from workflow_service.engine.states import (
     FINISHED_BLOCK_STATUSES,
     BlockStatus,
@@ -99,6 +101,8 @@ class Settler:
         self.maps = MapRows(tx, run, self.plan, self.journal)
         self._arrivals: dict[Key, Arrivals | None] = {}
         self._decided_here: deque[tuple[int, Verdict, Error | None]] = deque()
+        # The last block that this transaction settled as completed: a boundary at which a run can be taken up again.
+        self.boundary: Any = None
         self._finished_node: int | None = None
         self._finished_output: JsonValue = None
 
@@ -114,6 +118,28 @@ class Settler:
         """Make the blocks ready that begin the run."""
         self.progress.beginning = True
         for node in self.loops.apply(begin(self.plan)).ready:
+            self._make_ready(node)
+        self._settle_decided_here()
+
+    def reopen(self, taken: Cut, kept: Collection[Settled], active: Mapping[Place, int]) -> tuple[int, ...]:
+        """Follow what stays of a restarted run into what was taken back; returns the nodes that may start."""
+        gate_failures: dict[int, Error] = {}
+        while True:
+            settlement = reopen(
+                taken, kept, active, scope_of=self._scope_of, failed_gates=frozenset(gate_failures)
+            )
+            if settlement.routing_failure is None:
+                break
+            assert settlement.routing_failed_node is not None  # noqa: S101 - it comes with the failure
+            gate_failures[settlement.routing_failed_node] = _routing_error(settlement.routing_failure)
+        nobody = NodeSettlement(-1, Verdict.SKIPPED, {})
+        applied = replace(settlement, settled=(nobody, *settlement.settled), ready=())
+        self._apply(_Routed(applied, None, gate_failures), Verdict.COMPLETED, None, "")
+        return settlement.ready
+
+    def start(self, nodes: Iterable[int]) -> None:
+        """Make nodes ready that a restart leads up to again."""
+        for node in nodes:
             self._make_ready(node)
         self._settle_decided_here()
 
@@ -159,6 +185,8 @@ class Settler:
         # Hidden nodes count where they fail, and only there.
         if how == "failed" or self.plan.nodes[row.node].kind is NodeKind.BLOCK:
             self.loops.count(row.scope_id, how)
+        if status is BlockStatus.COMPLETED:
+            self.boundary = row
         self._apply(routed, verdict, error, row.block_id)
         self._settle_decided_here()
 
@@ -195,12 +223,7 @@ class Settler:
             failure = settlement.routing_failure
             if failure is None:
                 return _Routed(settlement, own_failure, gate_failures)
-            error: Error = {
-                "type": failure.error_type,
-                "message": failure.message,
-                "details": failure.details,
-                "retryable": False,
-            }
+            error = _routing_error(failure)
             if settlement.routing_failed_node == node:
                 verdict, own_failure = Verdict.FAILED, error
             elif settlement.routing_failed_node is not None:
@@ -423,3 +446,12 @@ class Settler:
         self.journal.flush(self.tx)
         self.run.save(self.tx)
         self.recoveries.flush(self.tx)
+
+
+def _routing_error(failure: RoutingFailure) -> Error:
+    return {
+        "type": failure.error_type,
+        "message": failure.message,
+        "details": failure.details,
+        "retryable": False,
+    }

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import find_awaited_limits, give_back_of_workers, hand_on
+from executions_app.claiming import let_go
 from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import find_long_queues, send_blocks
 from executions_app.handlers import sweep_steps
@@ -28,6 +29,7 @@ from executions_app.services.children import report_ended_children, stop_unwante
 from executions_app.transaction import forget_broken_connection
 from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
+from workflow_service.accounts.idempotency import forget_old_answers
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +47,11 @@ READ_CLOCK = """
             THEN clock_timestamp() + make_interval(secs => %s) ELSE s.grace_until END
     RETURNING grace_until IS NULL OR grace_until <= clock_timestamp() AS leases_expire
 """
+# What falls due in a paused run waits for its resumption, and must not crowd out the others here.
 DUE_RETRIES = """
-    SELECT DISTINCT execution_id FROM executions_app_blockexecution
-    WHERE status = 'RETRYING' AND due_at <= clock_timestamp() LIMIT 500
+    SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
+    JOIN executions_app_execution e ON e.id = b.execution_id
+    WHERE b.status = 'RETRYING' AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
 """
 UNASKED_RUNS = """
     SELECT DISTINCT execution_id FROM executions_app_blockexecution
@@ -77,6 +81,11 @@ BLOCKS_OF_DEAD_WORKERS = """
 BLOCKS_OF = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
     WHERE status = 'RUNNING' AND worker_id = ANY(%s)
+"""
+CANCELLED_AT_DEAD_WORKERS = """
+    SELECT DISTINCT b.worker_id FROM executions_app_blockexecution b
+    LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
+    WHERE b.status = 'CANCELLED' AND b.worker_id IS NOT NULL AND l.id IS NULL
 """
 DROP_EXPIRED = (
     "DELETE FROM executions_app_workerlease WHERE expires_at < clock_timestamp() - interval '1 hour'"
@@ -110,6 +119,7 @@ def sweep() -> bool:
         _send_lost_messages,
         _settle_leftovers,
         _keep_limits,
+        forget_old_answers,
         *sweep_steps(),
     )
     for step in steps:
@@ -191,6 +201,7 @@ def _keep_limits() -> None:
 
 def _take_back_lost_blocks() -> None:
     _take_back(_rows(BLOCKS_OF_DEAD_WORKERS))
+    let_go([worker for (worker,) in _rows(CANCELLED_AT_DEAD_WORKERS)])
     with connection.cursor() as cursor:
         cursor.execute(DROP_EXPIRED)
 
@@ -198,6 +209,7 @@ def _take_back_lost_blocks() -> None:
 def take_back_blocks_of(workers: list[UUID]) -> None:
     """Give the blocks of workers that are known to be dead to others."""
     _take_back(_rows(BLOCKS_OF, workers))
+    let_go(workers)
     give_back_of_workers(workers)
 
 

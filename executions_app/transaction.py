@@ -7,7 +7,7 @@ COMMITTED), so what follows the lock of the execution row sees everything commit
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, LiteralString, TypeVar
@@ -43,12 +43,14 @@ class EngineTransaction:
         self._operation = operation
         self.committed = False
 
-    def run(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+    def run(
+        self, statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> psycopg.Cursor[Any]:
         """Send a statement and return its cursor."""
         # Django's own cursors bind on the client, which pipelines and prepared statements do not allow.
         return psycopg.Cursor(self._raw, row_factory=namedtuple_row).execute(statement, parameters or None)
 
-    def one(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> Any:
+    def one(self, statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """Send a statement that always answers with a row, and return that row."""
         return self.run(statement, parameters).fetchone()
 

@@ -1,6 +1,6 @@
 """Questions to people: written when a block stops, closed when nobody needs the answer any more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -73,6 +73,12 @@ def close_unneeded(*, limit: int = 200) -> int:
         with transaction.atomic(durable=True):
             closed += _close([approval], now=database_now())
     return closed
+
+
+def close_of_runs(execution_ids: Sequence[int]) -> None:
+    """Close what is asked about runs that are being cancelled, in the transaction that cancels them."""
+    asked = Approval.objects.filter(execution_id__in=execution_ids, status=ApprovalStatus.PENDING)
+    _close(asked.select_related("execution"), now=database_now())
 
 
 def announce_overdue(*, limit: int = 200) -> int:

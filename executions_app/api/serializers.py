@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from executions_app.api.restart_serializers import RecoveryPointShape
 from executions_app.models import BlockExecution
 from workflow_service.api_serializers import (
     CamelSerializer,
@@ -214,7 +215,7 @@ class ExecutionShape(ExecutionEntry):
     parent_execution_id = serializers.CharField(
         allow_null=True, help_text="The run of which this one is a sub-workflow."
     )
-    recovery_points = serializers.ListField(child=JsonObjectField())
+    recovery_points = RecoveryPointShape(many=True, help_text="The newest 20.")
     metrics = ExecutionMetrics()
     event_seq = serializers.IntegerField(help_text="Number of the newest event.")
 

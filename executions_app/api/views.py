@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from typing import Any
 
 from django.utils import timezone
@@ -39,10 +38,12 @@ from templates_app.models import Template
 from templates_app.plans import compiled_version
 from templates_app.selectors import get_template, get_version
 from workflow_service.accounts.api.requests import current_user, workspace_of
+from workflow_service.accounts.idempotency import KEY
 from workflow_service.accounts.policies import Action, require
 from workflow_service.accounts.throttles import ExecutionThrottle
 from workflow_service.api_serializers import HeaderInvalid, read_body, read_query
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES
+from workflow_service.idempotent_posts import REPLAYED
 
 TAGS = ["executions"]
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -60,11 +61,12 @@ START_EXAMPLE = OpenApiExample(
     },
     request_only=True,
 )
-_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 class ExecutionsView(APIView):
     """The executions of a workspace."""
+
+    idempotent_by_itself = True
 
     throttle_classes = (ExecutionThrottle,)
 
@@ -118,6 +120,8 @@ class ExecutionsView(APIView):
         )
         shape = _started(workspace, started, query["wait"])
         headers = {"Location": f"/api/v1/executions/{shape['execution_id']}"}
+        if not started.created:
+            headers[REPLAYED] = "true"
         return Response(StartedShape(shape).data, status=202, headers=headers)
 
 
@@ -172,7 +176,7 @@ def _wait(execution: Execution, wait_s: float) -> Execution:
 def idempotency_key(request: Request) -> str | None:
     """Return the request's ``Idempotency-Key``; raises ``HeaderInvalid``."""
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not KEY.fullmatch(key):
         raise HeaderInvalid("Idempotency-Key must be 1 to 255 printable characters without spaces")
     return key
 

@@ -81,6 +81,8 @@ class CallbackTaken(CamelSerializer):
 class CallbackView(APIView):
     """Where agents say how their work ended."""
 
+    commits_itself = True
+
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (CallbackThrottle,)
@@ -116,6 +118,8 @@ class CallbackView(APIView):
 
 class SignalView(APIView):
     """The signals of a run."""
+
+    idempotent_by_itself = True
 
     @extend_schema(
         summary="Send a signal to an execution",

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
 from executions_app.aftermath import follow_up
-from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
+from executions_app.errors import InputRejected, TemplateNotRunnable
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.models import Execution, ExecutionInput, StartRequest
 from executions_app.run_state import lock_run
@@ -22,6 +22,7 @@ from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
 from templates_app.services.subworkflows import subworkflow_findings
+from workflow_service.accounts.idempotency import IdempotencyConflict
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS, JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem

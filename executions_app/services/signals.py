@@ -10,7 +10,7 @@ from django.db import connection
 from pydantic import JsonValue
 
 from executions_app.aftermath import follow_up
-from executions_app.errors import ExecutionEnded, IdempotencyConflict, SignalRejected, TooManySignals
+from executions_app.errors import ExecutionEnded, SignalRejected, TooManySignals
 from executions_app.finishing import any_unsettled, conclude_locked
 from executions_app.models import Execution, Signal
 from executions_app.run_state import lock_run
@@ -18,6 +18,7 @@ from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
 from executions_app.waits import deliver_signal
 from templates_app.plans import compiled_version
+from workflow_service.accounts.idempotency import IdempotencyConflict
 from workflow_service.agents.waits import SIGNAL_NAME
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import JsonUnfit, check_json

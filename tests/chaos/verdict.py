@@ -119,9 +119,11 @@ class Judge:
         verdict.runs = len(self.runs)
         verdict.worker_kills = sum(fault.kills_worker for fault in self.faults)
         verdict.redis_kills, verdict.postgres_kills = counts["redis"], counts["postgres"]
-        others = ("flush", "stop", "duplicate", "beat")
+        others = ("flush", "stop", "duplicate", "beat", "crash")
         verdict.other_faults = {kind: counts[kind] for kind in others if counts[kind]}
-        verdict.min_active_at_kill = min((fault.active for fault in self.faults), default=0)
+        verdict.min_active_at_kill = min(
+            (fault.active for fault in self.faults if fault.kind != "crash"), default=0
+        )
         done = Counter(
             row.execution_id for row in self.rows.values() if row.kind != "gate" and row.status != "SKIPPED"
         )
@@ -206,9 +208,10 @@ class Judge:
                     if took is not None:
                         gone = self._database_was_gone(fault.began, fault.began + took)
                         (disturbed if gone else calm).append(took)
-                        if took > SLOW_S and not gone:
+                        if took > SLOW_S:
                             self.verdict.slow_recoveries.append(
-                                f"{row}: {took:.1f} s after {fault.kind}, sent {row.sends} times more; "
+                                f"{row}: {took:.1f} s after {fault.kind}, sent {row.sends} times more"
+                                f"{', the database was gone' if gone else ''}; "
                                 f"{[(kind, round(at - fault.began, 1)) for kind, at in self.events[row.pk]]}"
                             )
         verdict = self.verdict

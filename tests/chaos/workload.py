@@ -21,10 +21,9 @@ from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.errors import ExecutionEnded
 from executions_app.models import BlockExecution, Execution
-from executions_app.running import persistently
 from executions_app.services.executions import start_execution
 from executions_app.services.signals import send_signal
-from executions_app.transaction import database_now
+from executions_app.transaction import database_now, persistently
 from templates_app.models import Template
 from tests.factories import branch, make_template, make_user, make_workspace
 from workflow_service.accounts.models import Role, User, Workspace

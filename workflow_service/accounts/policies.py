@@ -22,6 +22,7 @@ class Action(StrEnum):
     EXECUTION_READ = "execution:read"
     EXECUTION_START = "execution:start"
     EXECUTION_CONTROL = "execution:control"
+    EXECUTION_OVERRIDE = "execution:override"
     EXECUTION_SIGNAL = "execution:signal"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
@@ -40,6 +41,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     | {
         Action.EXECUTION_START,
         Action.EXECUTION_CONTROL,
+        Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
         Action.OPERATIONS_VIEW,
         Action.KEY_CREATE,

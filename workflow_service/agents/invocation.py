@@ -45,6 +45,11 @@ class LogLine:
         object.__setattr__(self, "stack_trace", storable_text(self.stack_trace, MAX_LOG_CHARACTERS))
 
 
+def never_stopped() -> bool:
+    """Say that nobody wants the work to stop."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
     """How far a tool says it is, 0 to 100 percent, and with what.
@@ -68,7 +73,10 @@ def unheard(report: ProgressReport) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced."""
+    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced.
+
+    ``stopped`` says whether the work is wanted no more (its run was cancelled); it may be asked as often as one likes.
+    """
 
     tool_type: ToolType
     configuration: Mapping[str, JsonValue]
@@ -78,6 +86,7 @@ class Invocation:
     block_id: str
     workspace_id: str
     log: Callable[[LogLine], None]
+    stopped: Callable[[], bool] = never_stopped
     progress: Callable[[ProgressReport], None] = unheard
     callback_url: str | None = None
 

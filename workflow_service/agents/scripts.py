@@ -36,6 +36,8 @@ MAX_LINE_BYTES = 8_000
 MAX_TRACE_BYTES = 16_000
 CHUNK_BYTES = 65_536
 MAX_PIPE_CHUNKS = 16
+# How often a script that says nothing is asked whether it is still wanted.
+LOOK_UP_S = 0.5
 
 _LEVEL = re.compile(r"(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL):[ \t]*")
 _PROGRESS = re.compile(r"PROGRESS:[ \t]*(\d{1,3}(?:\.\d{1,9})?)[ \t]*%?(?:[ \t]+(.*))?", re.ASCII)
@@ -128,7 +130,9 @@ class _Run:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     raise self._timed_out()
-                for key, _ in selector.select(remaining):
+                if self.invocation.stopped():
+                    raise ToolError(ErrorType.SYSTEM_ERROR, f"{self.name} was stopped: its run was cancelled")
+                for key, _ in selector.select(min(remaining, LOOK_UP_S)):
                     if key.data is None:
                         unsent = _send(selector, process.stdin, unsent)
                     else:

@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "workflow_service.idempotent_posts.IdempotentPosts",
 ]
 
 TEMPLATES = [
@@ -221,6 +222,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "workflow_service.api_schema.add_definition",
         "workflow_service.api_schema.add_problems",
+        "workflow_service.api_schema.add_idempotency_keys",
     ],
     "ENUM_NAME_OVERRIDES": {
         "TemplateStatus": ["draft", "active", "deprecated", "archived"],

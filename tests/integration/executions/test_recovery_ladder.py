@@ -20,7 +20,7 @@ from executions_app.selectors import success_rates
 from executions_app.settlement import Error
 from executions_app.waits import fire_due
 from executions_app.worker_identity import worker_id
-from tests.consistency import assert_consistent
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet, wake_all
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
@@ -39,7 +39,7 @@ def run(*blocks: dict[str, Any], options: dict[str, Any] | None = None, **defini
 
 def drive(execution: Execution) -> Execution:
     for _ in range(20):
-        run_until_quiet(execution)
+        assert_rebuilt(run_until_quiet(execution))
         if not BlockExecution.objects.filter(execution=execution, status="RETRYING").exists():
             break
         wake_all(execution)
@@ -223,7 +223,7 @@ def test_a_block_lost_too_often_goes_up_the_ladder() -> None:
         (row_id,) = queued_blocks(execution)
         claim = claim_block(execution.pk, row_id, worker_id()).claim
         assert claim is not None
-        running.hand_back([(execution.pk, row_id, claim.fence)])
+        running.hand_back(worker_id(), [(execution.pk, row_id, claim.fence)])
     assert drive(execution).status == "COMPLETED"
     assert actions(execution) == [("skip", "succeeded")]
 
@@ -233,7 +233,7 @@ def test_a_block_whose_loss_is_a_failure_fails_at_once() -> None:
     (row_id,) = queued_blocks(execution)
     claim = claim_block(execution.pk, row_id, worker_id()).claim
     assert claim is not None
-    running.hand_back([(execution.pk, row_id, claim.fence)])
+    running.hand_back(worker_id(), [(execution.pk, row_id, claim.fence)])
     execution = drive(execution)
     assert execution.status == "FAILED"
     assert execution.error is not None

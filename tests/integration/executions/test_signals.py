@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from executions_app.errors import ExecutionEnded, IdempotencyConflict, SignalRejected, TooManySignals
+from executions_app.errors import ExecutionEnded, SignalRejected, TooManySignals
 from executions_app.models import BlockOutput, Execution, Signal
 from executions_app.services import signals
 from executions_app.services.signals import SentSignal, send_signal
@@ -13,6 +13,7 @@ from tests.consistency import assert_consistent
 from tests.driver import run_until_quiet
 from tests.factories import branch, event_types, make_template, noop, start, statuses
 from tests.waiting import assert_waits, go_on, let_time_pass, wait_block, waiting_row
+from workflow_service.accounts.idempotency import IdempotencyConflict
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
