@@ -90,6 +90,13 @@ def approval_required(journal: Journal, run: RunState, row: Any) -> None:
     _announce(journal, run, "WARNING", "human_approval_required", message, row)
 
 
+def intervention_required(journal: Journal, run: RunState, row: Any) -> None:
+    """Say that a block failed and waits for people to decide what becomes of it."""
+    message = f"Human intervention required for block {row.block_id} (Execution: {run.public_id})"
+    journal.log("WARNING", message, row)
+    _announce(journal, run, "WARNING", "human_intervention_required", message, row)
+
+
 def recovery_point_created(journal: Journal, run: RunState, row: Any) -> None:
     """Say that a recovery point was made behind a block."""
     message = f"Recovery point created for execution {run.public_id} at block {row.block_id}"

@@ -15,6 +15,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.handlers import Intervention, asks_people_to_intervene
 from executions_app.models import BlockExecution
 from executions_app.recovery_journal import (
@@ -136,6 +137,7 @@ def take_step(
             _say_retrying(settler, row, step, error, counts=0)
             effect = Effect(BlockStatus.RETRYING, due_in_s=step.delay_s)
         case S.REASSIGN:
+            log_lines.block_reassigned(settler.journal, run, row, row.agent_id, step.agent_id or "")
             effect = Effect(BlockStatus.READY, agent_id=step.agent_id)
         case S.FALLBACK:
             work = block.recovery.fallback if block.recovery else None
@@ -241,6 +243,7 @@ def change_block(settler: Settler, row: Any, effect: Effect, error: Error, *, ac
     if effect.output is not None:
         settler.tx.run(WRITE_OUTPUT, (Jsonb(effect.output), row.id, row.fence + 1))
     if effect.status is BlockStatus.READY:
+        settler.journal.event("block_woken", row.block_id, row_id=row.id)
         settler.progress.add_ready(1)
 
 
@@ -302,8 +305,7 @@ def _ask_person(
         )
     )
     settler.journal.event("approval_requested", row.block_id, asked, row_id=row.id)
-    message = f"Human intervention required for block {row.block_id} (Execution: {run.public_id})"
-    settler.journal.log("WARNING", message, row)
+    log_lines.intervention_required(settler.journal, run, row)
 
 
 def _block_of(settler: Settler, row: Any) -> Block:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from executions_app.models import BlockExecution, Execution, ExecutionEvent
 from workflow_service.engine.rounds import NOT_BEGUN
 from workflow_service.engine.states import (
+    ENDED_EXECUTION_STATUSES,
     FINISHED_BLOCK_STATUSES,
     BlockStatus,
     ExecutionStatus,
@@ -101,6 +102,7 @@ class RebuiltRun:
     blocks: dict[BlockKey, RebuiltBlock] = field(default_factory=dict)
     rounds: dict[int, int] = field(default_factory=dict)
     _parents: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _undoes: bool = False
 
     @property
     def completed_blocks(self) -> int:
@@ -152,6 +154,8 @@ class RebuiltRun:
         elif fact.type in ("loop_round_started", "loop_ended"):
             self.rounds[data["scope"]] = data.get("round", data.get("rounds", 0) - 1)
             self._parents[data["scope"]] = (data["parent"]["scope"], data["parent"]["index"])
+        elif fact.type == "recovery_action" and "undoes" in data:
+            self._undo(fact)
         elif fact.key is not None and fact.type == "block_lost":
             rerun = BlockStatus.READY if data["rerun"] else BlockStatus(data["status"])
             self._put(fact.key, rerun, is_item=fact.is_item)
@@ -164,6 +168,9 @@ class RebuiltRun:
 
     def _apply_to_run(self, fact: Fact) -> None:
         self.status = _RUN_EVENTS[fact.type]
+        self._undoes = self._undoes and self.status not in ENDED_EXECUTION_STATUSES
+        if fact.type == "execution_resumed" and self._undoes:
+            self.status = ExecutionStatus.RECOVERING
         if fact.type == "execution_cancelled":
             for block in self.blocks.values():
                 if block.status not in FINISHED_BLOCK_STATUSES:
@@ -173,6 +180,12 @@ class RebuiltRun:
             for key in fact.superseded:
                 self.blocks.pop(key, None)
             self.rounds |= {int(scope): number for scope, number in fact.data.get("rounds", {}).items()}
+
+    def _undo(self, fact: Fact) -> None:
+        """A failing run begins to undo what it did, or goes on with it; it waits for nobody then."""
+        self._undoes = True
+        if self.status is not ExecutionStatus.PAUSED:
+            self.status = ExecutionStatus.RECOVERING
 
     def _put(self, key: BlockKey, status: BlockStatus, *, is_item: bool) -> None:
         known = self.blocks.get(key)

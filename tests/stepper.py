@@ -92,10 +92,12 @@ class Stepper:
 
     def _answer(self, approval: Approval) -> None:
         assert self.responder is not None
+        decides = approval.type == "INTERVENTION"
         respond_to_approval(
             approval_id=approval.public_id,
             actor=self.responder,
             approved=self.rng.random() < 0.7,
+            response={"action": self.rng.choice(["retry", "skip"])} if decides else None,
             source="test",
         )
 

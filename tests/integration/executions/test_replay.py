@@ -14,6 +14,7 @@ from executions_app.replay import BlockKey, Fact, differences, read_facts, rebui
 from tests.consistency import assert_consistent
 from tests.driver import run_until_quiet
 from tests.factories import branch, make_template, noop, start
+from tests.failing_work import new_key, unsteady_block, work
 from tests.people import People, asking, make_people
 from tests.reference.generator import Features, random_workflow
 from tests.reference.script import COMPLETED, Line
@@ -53,7 +54,11 @@ def people(db: None) -> People:
 
 
 def agrees_always(
-    execution: Execution, rng: Random, people: People | None = None, loses: float = 0.05
+    execution: Execution,
+    rng: Random,
+    people: People | None = None,
+    loses: float = 0.05,
+    statuses: set[str] | None = None,
 ) -> Execution:
     """Run in random steps; then rebuild each moment from the events up to it and compare it with its rows."""
     stepper = Stepper(execution, rng, people.alice if people else None, loses=loses)
@@ -63,6 +68,8 @@ def agrees_always(
     for snapshot in stepper.snapshots:
         until = snapshot.execution.event_seq
         assert list(differences(rebuild(facts[:until]), snapshot.execution, snapshot.rows)) == [], until
+        if statuses is not None:
+            statuses.add(snapshot.execution.status)
     assert_consistent(ended)
     return ended
 
@@ -221,6 +228,38 @@ def test_what_a_failing_run_cancels_is_rebuilt_as_cancelled(people: People) -> N
         cancelled |= {f"{row.block_id} {row.kind}" for row in rows}
     expected = {"asks block", "again block", "each block", "each item", "queued0 block"}
     assert cancelled >= expected, expected - cancelled
+
+
+def test_the_recovery_ladder_is_rebuilt_at_every_moment(people: People) -> None:
+    seen: set[str] = set()
+    statuses: set[str] = set()
+    for seed in range(24):
+        rng = Random(seed)
+        ways: list[dict[str, Any]] = [
+            {"fallback": work(new_key())},
+            {"agents": ["one", "two"], "strategies": ["reassign"]},
+            {"strategies": ["queue"], "maxQueued": 1},
+            {"escalate": {"assignees": ["alice"]}},
+        ]
+        undone = {"compensate": work(new_key(), fails=rng.choice([0, 0, 9]))}
+        blocks = [
+            noop("first", {"n": 1}, recovery=undone),
+            noop("second", {"n": 2}, dependencies=["first"], recovery=undone),
+            *(
+                unsteady_block(
+                    f"shaky{n}",
+                    new_key(),
+                    fails=rng.choice([0, 1, 1, 2, 9]),
+                    error=rng.choice(["NETWORK_ERROR", "AGENT_UNAVAILABLE", "VALIDATION_ERROR"]),
+                    fields={"dependencies": ["second"], "recovery": way, "agentId": "own"},
+                )
+                for n, way in enumerate(rng.sample(ways, 2))
+            ),
+        ]
+        execution = start(make_template(blocks, workspace=people.workspace))
+        seen |= types_of(agrees_always(execution, rng, people, statuses=statuses))
+    assert seen >= {"recovery_action", "block_retrying", "block_woken", "block_waiting", "approval_responded"}
+    assert "RECOVERING" in statuses
 
 
 def test_a_block_lost_too_often_is_rebuilt_as_failed() -> None:

@@ -14,7 +14,7 @@ from approvals_app.models import ApprovalEvent
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.dispatch import tell_execution
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, ExecutionLog
-from tests.factories import make_user
+from tests.factories import event_types, make_user
 from tests.people import People, make_people, question_of, run_asking
 from tests.sockets import SocketClient
 from workflow_service.accounts.models import Membership, User
@@ -86,14 +86,9 @@ async def test_a_run_is_replayed_and_then_followed(
 ) -> None:
     socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
     assert await socket.connect() is not None
-    replayed = await socket.messages(4)
-    assert [message["type"] for message in replayed] == [
-        "execution_started",
-        "block_started",
-        "approval_requested",
-        "execution_waiting",
-    ]
-    assert [message["seq"] for message in replayed] == [1, 2, 3, 4]
+    replayed = await socket.messages(execution.event_seq)
+    assert [message["type"] for message in replayed] == await in_database(event_types, execution)
+    assert [message["seq"] for message in replayed] == list(range(1, execution.event_seq + 1))
     assert replayed[1]["blockId"] == "load"
     assert replayed[1]["executionId"] == execution.public_id
 
@@ -117,20 +112,24 @@ async def test_a_run_is_replayed_and_then_followed(
 async def test_a_client_that_comes_back_gets_what_it_missed(
     people: People, execution: Execution, sockets: Callable[..., SocketClient]
 ) -> None:
-    socket = sockets(f"/ws/executions/{execution.public_id}?after=3", people.developer)
+    socket = sockets(
+        f"/ws/executions/{execution.public_id}?after={execution.event_seq - 1}", people.developer
+    )
     await socket.connect()
     (only,) = await socket.messages(1)
-    assert (only["seq"], only["type"]) == (4, "execution_waiting")
+    assert only["seq"] == execution.event_seq
 
 
 async def test_log_lines_and_progress_come_to_who_asks_for_them(
     people: People, execution: Execution, sockets: Callable[..., SocketClient]
 ) -> None:
-    path = f"/ws/executions/{execution.public_id}?after=4"
+    path = f"/ws/executions/{execution.public_id}?after={execution.event_seq}"
     everything = sockets(f"{path}&after_log=0", people.developer)
     await everything.connect()
-    (asked,) = await everything.messages(1)
-    assert (asked["type"], asked["log"]["level"]) == ("log", "WARNING")
+    written = await in_database(ExecutionLog.objects.filter(execution_id=execution.pk).count)
+    told = await everything.messages(written)
+    assert [line["cursor"] for line in told] == sorted(line["cursor"] for line in told)
+    asked = next(line for line in told if line["log"]["level"] == "WARNING")
     assert asked["log"]["message"].startswith("Human approval required for block load")
     assert asked["log"]["id"] == f"log_{asked['cursor']:03d}"
 
@@ -141,8 +140,8 @@ async def test_log_lines_and_progress_come_to_who_asks_for_them(
 
     for percent in (10.0, 20.0):
         await in_database(report, percent)
-        (told,) = await everything.messages(1)
-        assert (told["type"], told["blockId"], told["progress"]["percent"]) == ("progress", "load", percent)
+        (said,) = await everything.messages(1)
+        assert (said["type"], said["blockId"], said["progress"]["percent"]) == ("progress", "load", percent)
 
     line = await in_database(
         ExecutionLog.objects.create,
@@ -152,9 +151,9 @@ async def test_log_lines_and_progress_come_to_who_asks_for_them(
         created_at=execution.started_at,
     )
     await in_database(tell_execution, execution.public_id, 0)
-    (told,) = await everything.messages(1)
-    assert (told["cursor"], told["log"]["message"]) == (line.pk, "later")
-    again = sockets(f"{path}&after_log={asked['cursor']}", people.developer)
+    (newest,) = await everything.messages(1)
+    assert (newest["cursor"], newest["log"]["message"]) == (line.pk, "later")
+    again = sockets(f"{path}&after_log={told[-1]['cursor']}", people.developer)
     await again.connect()
     assert [message["type"] for message in await again.messages(2)] == ["log", "progress"]
     others = sockets(path, people.developer)
@@ -184,7 +183,10 @@ async def test_a_line_that_commits_late_is_not_lost_behind_one_with_a_higher_id(
             connection.close()
 
     (newest,) = await in_database(lambda: [ExecutionLog.objects.latest("id").pk])
-    socket = sockets(f"/ws/executions/{execution.public_id}?after=4&after_log={newest}", people.developer)
+    socket = sockets(
+        f"/ws/executions/{execution.public_id}?after={execution.event_seq}&after_log={newest}",
+        people.developer,
+    )
     await socket.connect()
     slow = asyncio.create_task(asyncio.to_thread(write_slowly))
     await asyncio.wait_for(first.wait(), timeout=5)
@@ -205,7 +207,7 @@ async def test_more_events_than_a_page_all_come_in_order(
     monkeypatch.setattr(FollowingConsumer, "page_size", 2)
     socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
     await socket.connect()
-    assert [message["seq"] for message in await socket.messages(4)] == [1, 2, 3, 4]
+    assert [message["seq"] for message in await socket.messages(5)] == [1, 2, 3, 4, 5]
 
 
 async def test_a_lost_hint_costs_time_and_no_event(
@@ -215,19 +217,19 @@ async def test_a_lost_hint_costs_time_and_no_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(FollowingConsumer, "poll_s", 0.05)
-    socket = sockets(f"/ws/executions/{execution.public_id}?after=4", people.developer)
+    socket = sockets(f"/ws/executions/{execution.public_id}?after={execution.event_seq}", people.developer)
     await socket.connect()
     assert await socket.hears_nothing(seconds=0.2)
     # An event without any hint.
     await in_database(
         ExecutionEvent.objects.create,
         execution_id=execution.pk,
-        seq=5,
+        seq=execution.event_seq + 1,
         type="block_lost",
         created_at=execution.started_at,
     )
     (event,) = await socket.messages(1)
-    assert (event["seq"], event["type"]) == (5, "block_lost")
+    assert (event["seq"], event["type"]) == (execution.event_seq + 1, "block_lost")
 
 
 async def test_who_may_not_follow_a_run_is_told_by_the_close_code(
@@ -274,7 +276,7 @@ async def test_a_ticket_opens_one_socket_once_and_needs_no_origin(
     accepted = await first.connect()
     assert accepted is not None
     assert accepted["subprotocol"] == "events.v1"
-    assert len(await first.messages(4)) == 4
+    assert len(await first.messages(5)) == 5
     assert await refusal_of(sockets(path, headers=[HOST], subprotocols=offered)) == 4401
     assert await refusal_of(sockets(path, headers=[HOST], subprotocols=["ticket.made-up"])) == 4401
     # A ticket that does not hold is not made good by a session.
@@ -309,7 +311,7 @@ async def test_who_loses_the_right_loses_the_socket(
     monkeypatch.setattr(FollowingConsumer, "admit_every_s", 0.0)
     socket = sockets(f"/ws/executions/{execution.public_id}", people.developer)
     await socket.connect()
-    await socket.messages(4)
+    await socket.messages(execution.event_seq)
     await in_database(Membership.objects.filter(user=people.developer).delete)
     assert await socket.close_code() == 4404
 
