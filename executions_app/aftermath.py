@@ -9,6 +9,7 @@ import logging
 from django.db import connection
 
 from executions_app.admission import admit
+from executions_app.child_ends import end_waiting_block
 from executions_app.dispatch import send_aftermath, send_settle_hint
 from executions_app.finishing import Aftermath, settle_execution
 from executions_app.transaction import DATABASE_GONE
@@ -29,6 +30,10 @@ def _send(aftermath: Aftermath, execution_id: int) -> None:
     send_aftermath(aftermath, execution_id)
     for other_id, other in aftermath.others:
         follow_up(other, other_id)
+    told = None if aftermath.ended_child is None else end_waiting_block(aftermath.ended_child)
+    if told is not None:
+        parent_id, parents = told
+        follow_up(parents, parent_id)
     if aftermath.room_in_template is not None:
         admit(aftermath.room_in_template)
 

@@ -19,7 +19,7 @@ _TOKEN = re.compile(r"cb_([1-9]\d{0,17})_(\d{1,6})_[\w-]{43}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One try of a block's work; ``attempt`` is the number of retries before it."""
+    """One try of a block's work; ``attempt`` is the number of times it was recovered before."""
 
     block_execution_id: int
     attempt: int

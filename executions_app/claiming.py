@@ -33,7 +33,7 @@ CLAIM = """
         started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL, progress = NULL
     WHERE id = %s AND status = 'QUEUED'
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
-        input::text AS input, started_at, agent_id, stand_in, variant
+        input::text AS input, started_at, agent_id, stand_in, variant, recoveries
 """
 IDENTIFY = """
     SELECT e.public_id, e.workspace_id, e.version_id,
@@ -126,6 +126,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         undoes=row.kind == BlockExecution.Kind.UNDO,
         stand_in=row.stand_in,
         variant=row.variant,
+        recoveries=row.recoveries,
     )
     return ClaimAnswer(claim, orphans)
 

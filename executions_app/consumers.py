@@ -69,7 +69,7 @@ class ExecutionConsumer(FollowingConsumer):
             place = replace(place, log=line.pk)
             yield place, log_message(line, self.public_id)
         for block in reporting_blocks(self.execution):
-            if block.progress != place.reported.get(block.pk):
+            if block.progress and block.progress != place.reported.get(block.pk):
                 place = replace(place, reported={**place.reported, block.pk: block.progress})
                 yield place, progress_message(block, self.public_id)
 

@@ -72,7 +72,8 @@ class Result:
 class Aftermath:
     """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
 
-    ``others`` are the same for further executions, by their id, that the transaction changed too.
+    ``others`` are the same for further executions, by their id, that the transaction changed too. ``ended_child`` is a
+    sub-workflow that ended, whose parent is yet to be told.
     ``room_in_template`` is the template of a run that ended, where runs may be held back by a limit.
     """
 
@@ -85,6 +86,7 @@ class Aftermath:
     announcements: list[Announcement] = field(default_factory=list)
     others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
     room_in_template: int | None = None
+    ended_child: int | None = None
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
@@ -189,6 +191,7 @@ class _Decided:
             execution_public_id=run.public_id,
             announcements=journal.announcements,
             others=[_unsettled(*self.parent)] if self.parent else [],
+            ended_child=run.id if ended and run.parent_block_execution_id and not self.parent else None,
             room_in_template=run.template_id if ended and run.template_limits else None,
         )
 

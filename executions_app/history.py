@@ -172,7 +172,7 @@ class _History:
         )
 
 
-def transition_document(number: int, transition: Transition) -> JsonObject:
+def transition_document(number: int, transition: Transition) -> dict[str, Any]:
     """Return a transition in document B's shape; ``number`` counts the run's transitions from 1."""
     decision = transition.decision
     return {
@@ -191,7 +191,7 @@ def transition_document(number: int, transition: Transition) -> JsonObject:
     }
 
 
-def audit_entries(events: Iterable[ExecutionEvent]) -> Iterator[JsonObject]:
+def audit_entries(events: Iterable[ExecutionEvent]) -> Iterator[dict[str, Any]]:
     """Yield events as document B's audit log (section 6.5)."""
     traces = _stack_traces(events := list(events))
     for event in events:

@@ -127,19 +127,23 @@ class LiveOutput:
             self._progress = None
         if not lines and progress is None:
             return False
-        own: list[Any] = [self._claim.block_execution_id, self._claim.fence]
+        own = [self._claim.block_execution_id, self._claim.fence]
+        written: list[Any]
         try:
             with connection.cursor() as cursor:
                 if progress is not None:
-                    cursor.execute(WRITE_PROGRESS, [Jsonb(progress), *own])
+                    written = [Jsonb(progress), *own]
+                    cursor.execute(WRITE_PROGRESS, written)
                 self._in_doubt = len(lines)
                 if lines:
-                    cursor.execute(WRITE_LINES, [log_rows(lines), *own])
+                    written = [log_rows(lines), *own]
+                    cursor.execute(WRITE_LINES, written)
                     # None are written where the block is another's by now: its result will be thrown away too.
                     self._forget(cursor.rowcount)
         except DATABASE_GONE:
             with self._lock:
-                self._progress = self._progress or progress
+                newer: JsonObject | None = self._progress
+                self._progress = newer or progress
             raise
         except (DjangoDatabaseError, psycopg.Error):
             self._in_doubt = 0

@@ -522,8 +522,8 @@ class Signal(models.Model):
 class Callback(models.Model):
     """What an agent called back about one try of a block's work: its ``output``, or its ``error`` where it failed.
 
-    ``attempt`` is the number of retries before the try. One that came before its block waits is kept, and consumed
-    when it does.
+    ``attempt`` is how often the block was recovered before the try. One that came before its block waits is kept, and
+    consumed when it does.
     """
 
     block_execution = models.ForeignKey(

@@ -137,7 +137,10 @@ def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:
         if row is None:
             return _zombie(settler)
         run.slots -= 1
-        if not run.failing:
+        if run.failing:
+            # It waits for items that will not come, and is cancelled as what is not active.
+            run.active -= 1
+        else:
             settler.progress.add_ready(expand_map(tx, run, block, row.id, items))
             settler.journal.event("map_expanded", row.block_id, {"items": len(items)}, row_id=row.id)
         aftermath = conclude_locked(settler)

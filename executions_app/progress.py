@@ -87,6 +87,7 @@ class Claim:
     undoes: bool = False
     stand_in: str = ""
     variant: int = 0
+    recoveries: int = 0
 
 
 class Progress:
@@ -244,7 +245,9 @@ class Progress:
         if run.compensating:
             new = ExecutionStatus.RECOVERING
         if new is not run.status:
-            if waits:
+            if new is ExecutionStatus.RECOVERING:
+                self.journal.event("execution_recovering")
+            elif waits:
                 self.journal.event("execution_waiting")
             self.become(new)
 

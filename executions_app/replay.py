@@ -1,7 +1,7 @@
 """A run rebuilt from its events alone, as it stood after any of them.
 
 ``rebuild`` is a pure function of facts: events, with the place and the kind of the row each is about (these never
-change; a row's status is what is rebuilt). A block is told by where it stands: (scope, index, block id). Three
+change; a row's status is what is rebuilt). A block is told by where it stands: (scope, round or item, block id). Three
 statuses have no events, since nothing depends on when they change: what is PENDING, READY or QUEUED and has never
 begun is not there, and what is to run once more is READY, whether it is queued or not. A row that is finished and not
 settled yet stands as it did before: its event comes with its settlement. Everything else is exact.
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from executions_app.models import BlockExecution, Execution, ExecutionEvent
-from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.rounds import NOT_BEGUN
 from workflow_service.engine.states import (
     FINISHED_BLOCK_STATUSES,
@@ -52,6 +51,7 @@ _RUN_EVENTS: Mapping[str, ExecutionStatus] = {
     "execution_waiting": ExecutionStatus.WAITING_FOR_APPROVAL,
     "execution_paused": ExecutionStatus.PAUSED,
     "execution_resumed": ExecutionStatus.RUNNING,
+    "execution_recovering": ExecutionStatus.RECOVERING,
     "execution_restarted": ExecutionStatus.RUNNING,
     "execution_completed": ExecutionStatus.COMPLETED,
     "execution_failed": ExecutionStatus.FAILED,
@@ -60,10 +60,10 @@ _RUN_EVENTS: Mapping[str, ExecutionStatus] = {
 
 
 class BlockKey(NamedTuple):
-    """Where a block stands: ``index`` is the round of a loop or the item of a map, ``scope`` which; 0 is the run."""
+    """Where a block stands: ``number`` is the round of a loop or the item of a map, ``scope`` which; 0 is the run."""
 
     scope: int
-    index: int
+    number: int
     block_id: str
 
 
@@ -76,7 +76,7 @@ class Fact:
 
     seq: int
     type: str
-    data: JsonObject = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     key: BlockKey | None = None
     is_item: bool = False
     superseded: frozenset[BlockKey] = frozenset()
@@ -122,7 +122,7 @@ class RebuiltRun:
 
     def is_current(self, key: BlockKey) -> bool:
         """Tell whether a block stands in the last round of every loop around it."""
-        scope, index = key.scope, key.index
+        scope, index = key.scope, key.number
         while scope:
             if self.rounds.get(scope, NOT_BEGUN) != index:
                 return False
@@ -155,6 +155,10 @@ class RebuiltRun:
         elif fact.key is not None and fact.type == "block_lost":
             rerun = BlockStatus.READY if data["rerun"] else BlockStatus(data["status"])
             self._put(fact.key, rerun, is_item=fact.is_item)
+        elif fact.key is not None and fact.type == "recovery_action":
+            # Work that undoes begins with its action, too; every other step has an event of its own.
+            if data["strategy"] in ("reassign", "fallback") or "undoes" in data:
+                self._put(fact.key, BlockStatus.READY, is_item=fact.is_item)
         elif fact.key is not None and fact.type in _BLOCK_EVENTS:
             self._put(fact.key, _BLOCK_EVENTS[fact.type], is_item=fact.is_item)
 

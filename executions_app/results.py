@@ -12,12 +12,7 @@ from pydantic import JsonValue
 
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
-from workflow_service.engine.states import (
-    ENDED_EXECUTION_STATUSES,
-    BlockStatus,
-    ErrorType,
-    ExecutionStatus,
-)
+from workflow_service.engine.states import BlockStatus, ExecutionStatus
 from workflow_service.settings.config import get_config
 
 FINISH_WAIT = """
@@ -60,47 +55,25 @@ def fail_wait(
 
 
 def report_to_parent(tx: EngineTransaction, run: RunState) -> tuple[int, str] | None:
-    """Finish the block of another run that waits for this locked one, once it has ended and is written.
+    """Complete the block of another run that waits for this locked one, once it has completed and is written.
 
-    Its output is this run's final context, or its error this run's. Returns the parent's row id and public id, or
-    None if nobody waits: calling it again is harmless. Only the block's row is locked, never the parent: trees are
-    locked from the top down.
+    The output is this run's final context. Returns the parent's row id and public id, or None where nobody waits, or
+    the block has failed (``child_ends``). Only the block's row is locked, never its run: trees are locked from the top
+    down.
     """
-    if run.parent_block_execution_id is None or run.status not in ENDED_EXECUTION_STATUSES:
+    if run.parent_block_execution_id is None or run.status is not ExecutionStatus.COMPLETED:
         return None
     row = tx.run(WAITING_PARENT, (run.parent_block_execution_id, run.public_id)).fetchone()
-    if row is None:
+    output = None if row is None else final_context(tx, run.id)
+    if row is None or output is None:
         return None
-    output = _final_context(tx, run) if run.status is ExecutionStatus.COMPLETED else None
-    if output is None:
-        fail_wait(tx, row, _error_of(run))
-    else:
-        complete_wait(tx, row, output)
+    complete_wait(tx, row, output)
     return row.execution_id, row.public_id
 
 
-def _final_context(tx: EngineTransaction, run: RunState) -> dict[str, JsonValue] | None:
-    """Return the run's context; None where it is larger than an output may be."""
-    rows = tx.run(FINAL_CONTEXT, (run.id,)).fetchall()
+def final_context(tx: EngineTransaction, execution_id: int) -> dict[str, JsonValue] | None:
+    """Return a run's context; None where it is larger than an output may be."""
+    rows = tx.run(FINAL_CONTEXT, (execution_id,)).fetchall()
     if sum(len(row.key) + len(row.value) for row in rows) > get_config().max_output_bytes:
         return None
     return {row.key: json.loads(row.value) for row in rows}
-
-
-def _error_of(run: RunState) -> Error:
-    if run.status is ExecutionStatus.COMPLETED:
-        own: Error = {
-            "type": ErrorType.VALIDATION_ERROR,
-            "message": f"its context is larger than an output may be ({get_config().max_output_bytes} bytes)",
-        }
-    elif run.status is ExecutionStatus.CANCELLED:
-        own = {"type": ErrorType.CHILD_CANCELLED, "message": "it was cancelled"}
-    else:
-        own = json.loads(run.error) if run.error else {}
-    return {
-        "type": own.get("type", ErrorType.SYSTEM_ERROR),
-        "message": f"the sub-workflow {run.public_id} failed: {own.get('message', 'it says no reason')}",
-        "details": {"blockId": own.get("blockId")},
-        "retryable": False,
-        "childExecutionId": run.public_id,
-    }

@@ -250,7 +250,7 @@ def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue | Accepte
         log=live.log,
         stopped=StopCheck(claim),
         progress=live.progress,
-        callback_url=Try(claim.block_execution_id, claim.retries).url(claim.execution_public_id),
+        callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
     with time_limit(allowed_s, grace_s):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import BigIntegerField, Func, Q, QuerySet
 from pydantic import JsonValue
@@ -147,7 +148,7 @@ def logs_after(execution: Execution, line: int, limit: int) -> tuple[list[Execut
     last = rows.filter(pk__lte=line).order_by("-pk").values_list("transaction", "pk").first()
     if last is not None:
         rows = rows.filter(Q(transaction__gt=last[0]) | Q(transaction=last[0], pk__gt=last[1]))
-    found = list(rows.annotate(oldest=OldestTransaction()).order_by("transaction", "pk")[:limit])
+    found: list[Any] = list(rows.annotate(oldest=OldestTransaction()).order_by("transaction", "pk")[:limit])
     lines = [row for row in found if row.transaction < row.oldest]
     return lines, len(lines) < len(found)
 

@@ -181,7 +181,10 @@ class Settler:
         settlement, verdict = routed.settlement, Verdict(status.value)
         self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
         self._write_finish_event(row, status, error, settlement.settled[0].conditions)
-        self.loops.count(row.scope_id, _COUNTED_AS.get(status, "failed"))
+        how = _COUNTED_AS.get(status, "failed")
+        # Hidden nodes count where they fail, and only there.
+        if how == "failed" or self.plan.nodes[row.node].kind is NodeKind.BLOCK:
+            self.loops.count(row.scope_id, how)
         if status is BlockStatus.COMPLETED:
             self.boundary = row
         self._apply(routed, verdict, error, row.block_id)

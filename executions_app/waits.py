@@ -104,16 +104,15 @@ def _fire(settler: Settler, row: Any) -> None:
         case WaitsFor.SIGNAL:
             recover_wait(settler, row.id, timed_out(f"the signal '{row.wait_key}' did not come {within}"))
         case WaitsFor.CALLBACK:
-            recover_wait(
-                settler, row.id, timed_out(f"the agent accepted the work and did not call back {within}")
-            )
+            message = f"the agent accepted the work and did not call back {within}"
+            recover_wait(settler, row.id, timed_out(message, retryable=True))
         case WaitsFor.CHILD:
             recover_wait(settler, row.id, timed_out(f"the sub-workflow {row.wait_key} did not end {within}"))
 
 
-def timed_out(message: str) -> Error:
+def timed_out(message: str, *, retryable: bool = False) -> Error:
     """Return the error of a wait that was too long."""
-    return {"type": ErrorType.TIMEOUT_ERROR, "message": message, "details": {}, "retryable": False}
+    return {"type": ErrorType.TIMEOUT_ERROR, "message": message, "details": {}, "retryable": retryable}
 
 
 def _take_kept_signal(name: str, settler: Settler, row: Any) -> tuple[()]:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionEvent, Scope
+from executions_app.replay import differences, read_facts, rebuild
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
     FINISHED_BLOCK_STATUSES,
@@ -65,6 +66,12 @@ def assert_consistent(execution: Execution) -> Execution:
         assert execution.active > 0, "nothing is left to do and the run has not ended"
         assert execution.completed_at is None
     return execution
+
+
+def assert_rebuilt(execution: Execution) -> None:
+    """Check that a run's events say of it, and of its blocks, what its rows say."""
+    rows = BlockExecution.objects.filter(execution=execution)
+    assert list(differences(rebuild(read_facts(execution)), execution, rows)) == []
 
 
 def _is_active(row: BlockExecution) -> bool:

@@ -1,8 +1,10 @@
 """Drives a run in random small steps, and remembers how its rows stood between them."""
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from approvals_app.models import Approval
@@ -49,12 +51,21 @@ class Stepper:
 
     def _step(self) -> bool:
         queued = queued_blocks(self.execution)
-        retrying = BlockExecution.objects.filter(execution=self.execution, status="RETRYING")
-        questions = list(Approval.objects.filter(execution=self.execution, status="PENDING"))
-        steps = [(self._claim, queued)] * bool(queued) + [(self._end, self._open)] * bool(self._open)
-        steps += [(self._answer, questions)] * bool(questions and self.responder)
-        if retrying.exists():
-            steps.append((self._wake, [retrying]))
+        retrying = list(BlockExecution.objects.filter(execution=self.execution, status="RETRYING"))
+        # A question whose block was cancelled meanwhile is closed by the next sweep only.
+        waiting = BlockExecution.objects.filter(
+            execution=self.execution, status="WAITING", waits_for="person"
+        )
+        questions = list(
+            Approval.objects.filter(status="PENDING", block_execution_id__in=waiting.values("pk"))
+        )
+        steps: list[tuple[Callable[[Any], None], Sequence[Any]]] = [
+            (self._claim, queued),
+            (self._end, self._open),
+            (self._answer, questions if self.responder else []),
+            (self._wake, retrying),
+        ]
+        steps = [(step, choices) for step, choices in steps if choices]
         if not steps:
             return False
         step, choices = self.rng.choice(steps)
@@ -75,9 +86,8 @@ class Stepper:
         aftermath = running._write(claim, running.work_on(claim), None)
         follow_up(aftermath, self.execution.pk)
 
-    def _wake(self, retrying: "object") -> None:
-        rows = BlockExecution.objects.filter(execution=self.execution, status="RETRYING")
-        rows.update(due_at=self.execution.started_at)
+    def _wake(self, row: BlockExecution) -> None:
+        BlockExecution.objects.filter(pk=row.pk).update(due_at=self.execution.started_at)
         follow_up(wake_retries(self.execution.pk), self.execution.pk)
 
     def _answer(self, approval: Approval) -> None:

@@ -123,11 +123,14 @@ def _take_kept(settler: Settler, row: Any) -> tuple[()]:
 def _consume(settler: Settler, row: Any) -> bool:
     """Finish a waiting row with what its agent called back, if it did.
 
-    The result of an earlier try counts, as it is the same work; its failure does not: that is why there was a retry.
+    The result of an earlier try counts while it is the same work; its failure does not: that is why it is tried again.
     """
     callback = (
         Callback.objects.filter(block_execution_id=row.id, consumed_at=None)
-        .filter(Q(error__isnull=True) | Q(attempt=F("block_execution__retries")))
+        .filter(
+            Q(attempt=F("block_execution__recoveries"))
+            | Q(error__isnull=True, block_execution__stand_in="", block_execution__variant=0)
+        )
         .order_by("id")
         .first()
     )

@@ -2,7 +2,7 @@
 
 The child is inserted in the transaction that parks the block, under the parent's lock: there is never a block that
 waits for a child that does not exist, nor two children of one wait. Its end finishes the block's row
-(``results.report_to_parent``); what a crash left out the sweeper makes good.
+(``results.report_to_parent``, ``child_ends``); what a crash left out the sweeper makes good.
 """
 
 import json
@@ -13,11 +13,11 @@ from typing import Any
 from django.db import connection
 
 from executions_app.aftermath import follow_up
+from executions_app.child_ends import end_waiting_block
 from executions_app.errors import InputRejected, TemplateNotRunnable
 from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
 from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution, Execution, new_execution_id
-from executions_app.results import report_to_parent
 from executions_app.run_state import lock_run
 from executions_app.services.executions import NewRun, begin_run, check_input, create_run, runnable_version
 from executions_app.settlement import Settler
@@ -135,12 +135,10 @@ def _start(
 def report_ended_children() -> None:
     """Tell blocks of children that ended without saying so; a step of the sweeper."""
     for child_id in _ids(UNREPORTED):
-        with command_transaction() as tx:
-            run = lock_run(tx, child_id)
-            parent = report_to_parent(tx, run) if run is not None else None
-        if parent is not None:
-            parent_id, public_id = parent
-            follow_up(Aftermath(execution_public_id=public_id, unsettled=True), parent_id)
+        told = end_waiting_block(child_id)
+        if told is not None:
+            parent_id, aftermath = told
+            follow_up(aftermath, parent_id)
 
 
 def stop_unwanted_children() -> None:

@@ -7,7 +7,7 @@ import time
 from django.db import connection
 
 from executions_app.models import WorkerLease
-from executions_app.running import persistently
+from executions_app.transaction import persistently
 from tests.chaos import ledger
 from tests.chaos.faults import Killer, Schedule
 from tests.chaos.stack import CHILDREN, ChaosStack
@@ -35,7 +35,7 @@ def run(stack: ChaosStack, options: argparse.Namespace) -> Verdict:
     with connection.cursor() as cursor:
         cursor.execute(ledger.SCHEMA)
     began = time.monotonic()
-    load = Workload(options.seed, options.runs, options.active)
+    load = Workload(options.seed, options.runs, options.active, round(options.rest * 1_000))
     schedule = Schedule(
         options.seed, options.seconds, options.kills, options.redis, options.postgres, options.others
     )
@@ -56,7 +56,7 @@ def run(stack: ChaosStack, options: argparse.Namespace) -> Verdict:
     killer.pass_time(lambda: persistently(count_active) == 0, DRAIN_TIMEOUT_S)
     teller.tell(now=True)
     load.end()
-    verdict = Judge(load.accepted, killer.done, Verdict(options.seed)).judge()
+    verdict = Judge(load.accepted, killer.done + killer.crashes(), Verdict(options.seed)).judge()
     verdict.findings += load.errors
     verdict.seconds = round(time.monotonic() - began, 1)
     _tell_verdict(verdict)

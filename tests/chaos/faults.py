@@ -14,7 +14,7 @@ import redis
 from executions_app.dispatch import send_blocks
 from executions_app.journal import Queued
 from executions_app.models import BlockExecution
-from executions_app.running import persistently
+from executions_app.transaction import persistently
 from tests.chaos.stack import ChaosStack, Process
 from tests.chaos.workload import count_active
 
@@ -82,6 +82,10 @@ class Killer:
     @property
     def counts(self) -> Counter[str]:
         return Counter("kill" if fault.kills_worker else fault.kind for fault in self.done)
+
+    def crashes(self) -> list[Fault]:
+        """Return the ends of processes that nobody planned: a fault of a library, or what a kill led to."""
+        return [Fault("crash", at, at, frozenset(pids), 0) for at, _, pids in self.stack.crashes]
 
     def run(self) -> None:
         """Do every fault of the schedule; returns once what was stopped goes on."""
@@ -166,10 +170,11 @@ class Killer:
             raise TimeoutError(f"no {role} came up to be killed")
         return chance.choice(found)
 
-    @staticmethod
-    def _signal_all(process: Process, number: signal.Signals) -> list[int]:
+    def _signal_all(self, process: Process, number: signal.Signals) -> list[int]:
         """Send a signal to a process and its children; the parent first, so that it replaces none of them."""
         pids = [process.pid, *process.children()]
+        if number is signal.SIGKILL:
+            self.stack.plan_end(process.pid)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)

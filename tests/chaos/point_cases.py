@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from django.db import connection
+from django.db.models import Q
 
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.callback_tokens import Try
@@ -29,12 +30,13 @@ from executions_app.services.callbacks import CallbackAnswer, take_callback
 from executions_app.services.executions import start_execution
 from executions_app.services.signals import send_signal
 from executions_app.transaction import database_now
+from templates_app.models import Template
 from tests.chaos import ledger
 from tests.chaos.points import POINTS
 from tests.chaos.scenarios import ACCEPTS, AGENT, SCENARIOS, Scenario
 from tests.chaos.stack import CHILDREN, ChaosStack
 from tests.chaos.verdict import key_of
-from tests.chaos.workload import pending_approvals
+from tests.chaos.workload import CHILD, nap, pending_approvals
 from tests.consistency import assert_consistent
 from tests.factories import make_template, make_user, make_workspace
 from workflow_service.accounts.models import Role
@@ -68,6 +70,8 @@ class Cases:
             name: make_template(scenario.blocks, workspace=workspace, globalSettings=dict(scenario.settings))
             for name, scenario in SCENARIOS.items()
         }
+        child = make_template([nap("rest", ms=600_000)], workspace=workspace)
+        Template.objects.filter(pk=child.pk).update(public_id=CHILD)
         for name, scenario in SCENARIOS.items():
             if scenario.limit:
                 key = AGENT if scenario.limit == "agent" else self._templates[name].public_id
@@ -133,9 +137,10 @@ class Cases:
         for row in BlockExecution.objects.filter(status="WAITING", waits_for="callback"):
             token = Try(row.pk, row.retries).token(row.execution.public_id)
             self._call(partial(_call_back, token))
-        for execution in executions:
-            execution.refresh_from_db()
-        ended = all(execution.status in ENDED_EXECUTION_STATUSES for execution in executions)
+        # Runs that these started end with them.
+        ids = [execution.pk for execution in executions]
+        family = Execution.objects.filter(Q(pk__in=ids) | Q(parent__in=ids))
+        ended = not family.exclude(status__in=ENDED_EXECUTION_STATUSES).exists()
         if scenario.poked and not (ended and deaths_of(self._armed, case) == DEATHS):
             # A run that has ended may be settled again like any other.
             self._call(partial(send_settle_hint, executions[0].pk, executions[0].public_id))
@@ -175,14 +180,14 @@ def _call_back(token: str) -> None:
         take_callback(token, CallbackAnswer(output={}))
 
 
-def _problems_of(execution: Execution, scenario: Scenario) -> list[str]:
-    """Return what is wrong with a run that has ended."""
+def _problems_of(execution: Execution, scenario: Scenario | None) -> list[str]:
+    """Return what is wrong with a run that has ended, and with those that it started; these may end in any way."""
     try:
         execution = assert_consistent(execution)
     except AssertionError as error:
         return [f"inconsistent: {error}"]
-    problems = []
-    if execution.status != scenario.ends:
+    problems = [problem for child in execution.children.all() for problem in _problems_of(child, None)]
+    if scenario is not None and execution.status != scenario.ends:
         problems.append(f"ended {execution.status}, not {scenario.ends}: {execution.error}")
     told = ExecutionEvent.objects.filter(execution_id=execution.pk).values_list("block_execution_id", "type")
     events = Counter(told)

@@ -20,7 +20,7 @@ COMMITS = {
     "finishing.settle_batch": "poked",
     "finishing.fail_poison_row": "poisoned",
     "parking.park": "naps",
-    "parking.retry_later": "retries",
+    "parking.recover": "retries",
     "parking.wake_retries": "retries",
     "parking.take_back": "dying",
     "parking.begin_map": "map",
@@ -28,6 +28,7 @@ COMMITS = {
     "signals.send_signal": "signalled",
     "callbacks.take_callback": "callback",
     "deadlines.time_out_run": "late",
+    "children.stop": "late-call",
     "admission.admit_one": "one-run",
     "agent_slots.put_aside": "one-call",
     "agent_slots.wake": "one-call",
@@ -44,6 +45,7 @@ PUBLISHES = {
 # Which scenarios do not try, and why.
 NOT_TRIED = {
     "gate.message_of": "it only reads",
+    "parking.ask_unasked": "the sweeper repeats it every second until it is committed, as it does waits.fire_due",
     "children.report_ended_children": "a child tells its end itself, in finishing.finish",
 }
 

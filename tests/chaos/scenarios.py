@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.workload import SIGNAL, Block, await_signal, chain, mapping, nap, work
+from tests.chaos.workload import CHILD, SIGNAL, Block, await_signal, chain, mapping, nap, work
 
 AGENT = "crm"
 
@@ -35,6 +35,12 @@ ACCEPTS: Block = {
     "configuration": {"endpoint": "", "method": "POST", "body": {}, "callback": True},
 }
 
+CALLS: Block = {
+    "blockId": "calls",
+    "toolType": "SUBWORKFLOW",
+    "configuration": {"template": CHILD, "input": {}},
+}
+
 SCENARIOS = {
     "chain": Scenario([work("one", ms=20), work("two", "one", ms=20), work("three", "two", ms=20)]),
     "fan-out": Scenario([work("split", ms=20), *PARTS, work("join", *(part["blockId"] for part in PARTS))]),
@@ -48,6 +54,7 @@ SCENARIOS = {
     "naps": Scenario([nap("short", ms=200), nap("shorter", "short", ms=100), work("then", "shorter")]),
     "signalled": Scenario([await_signal("ready"), work("then", "ready", ms=20)], signal=SIGNAL),
     "late": Scenario([nap("long", ms=600_000), work("never", "long")], "FAILED", settings={"timeout": 1_000}),
+    "late-call": Scenario([CALLS, work("never", "calls")], "FAILED", settings={"timeout": 2_000}),
     "one-run": Scenario([work("alone", ms=300)], limit="template", together=3),
     "one-call": Scenario([*ON_AGENT, work("then", "call0", "call1", "call2")], limit="agent"),
     "callback": Scenario([ACCEPTS, work("then", "accepts", ms=20)]),

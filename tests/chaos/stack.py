@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 # By which the processes of one stack are found, whatever became of their parents.
 MARK = "CHAOS_STACK"
 RESTART_DELAY_S = 0.3
+LOOK_EVERY_S = 0.5
 ORPHANS_MAY_LIVE_S = 12.0
 CHILDREN = 2
 CELERY = (sys.executable, "-m", "celery", "-A", "celery_app")
@@ -44,7 +46,7 @@ BEAT_COMMAND = (*CELERY, "beat", "--loglevel", "INFO")
 
 @dataclass
 class Process:
-    """One program that is kept running. ``stopped_until`` is set while it is stopped by SIGSTOP."""
+    """One program that is kept running. ``family`` are the pids of its children when they were last looked for."""
 
     name: str
     command: tuple[str, ...]
@@ -52,6 +54,7 @@ class Process:
     popen: "subprocess.Popen[bytes] | None" = None
     ended_at: float = 0.0
     starts: int = 0
+    family: tuple[int, ...] = ()
 
     @property
     def pid(self) -> int:
@@ -81,6 +84,10 @@ class ChaosStack:
             **environment,
         }
         self.processes: dict[str, Process] = {}
+        # Ends that nobody planned: when, the process's name, and the pids that went or were orphaned.
+        self.crashes: list[tuple[float, str, tuple[int, ...]]] = []
+        self._planned: set[int] = set()
+        self._looked_at = 0.0
         self._orphans: list[tuple[float, int]] = []
 
     def set_django_up(self) -> None:
@@ -95,11 +102,17 @@ class ChaosStack:
     def mend(self) -> None:
         """Start what has ended, after a moment; end what a killed parent left long ago."""
         now = time.monotonic()
+        look = now - self._looked_at > LOOK_EVERY_S
+        if look:
+            self._looked_at = now
         for process in self.processes.values():
             if process.is_running():
+                if look:
+                    process.family = tuple(process.children())
                 continue
             if process.ended_at == 0.0:
                 process.ended_at = now
+                self._note_end(process)
             if process.starts == 0 or now - process.ended_at >= RESTART_DELAY_S:
                 self._start(process)
         for due, pid in [found for found in self._orphans if found[0] <= now]:
@@ -107,13 +120,26 @@ class ChaosStack:
             if pid in processes.find_marked(MARK, str(self.data_dir)):
                 os.kill(pid, signal.SIGKILL)
 
+    def plan_end(self, pid: int) -> None:
+        """Say that a process is about to be killed on purpose."""
+        self._planned.add(pid)
+
+    def _note_end(self, process: Process) -> None:
+        if process.starts and process.pid not in self._planned:
+            self.crashes.append((time.time(), process.name, (process.pid, *process.family)))
+            self._leave_orphans(process.family)
+
+    def _leave_orphans(self, pids: Iterable[int]) -> None:
+        due = time.monotonic() + ORPHANS_MAY_LIVE_S
+        self._orphans += [(due, pid) for pid in pids]
+
     def kill_parent(self, name: str) -> list[int]:
         """Kill a worker's parent and no more; return the pids of its children, which live on for now."""
         process = self.processes[name]
         children = process.children()
+        self.plan_end(process.pid)
         os.kill(process.pid, signal.SIGKILL)
-        due = time.monotonic() + ORPHANS_MAY_LIVE_S
-        self._orphans += [(due, pid) for pid in children]
+        self._leave_orphans(children)
         return children
 
     def kill_redis(self) -> None:

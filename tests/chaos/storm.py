@@ -32,6 +32,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--least-active", type=int, default=20, help="runs under way at a fault (%(default)s)"
     )
+    parser.add_argument("--rest", type=float, default=8, help="seconds that runs rest (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="workers beside the one with a wrong clock")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats a schedule")
     parser.add_argument("--report", type=Path, default=PROJECT_ROOT / "build" / "chaos.json")

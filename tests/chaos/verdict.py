@@ -119,9 +119,11 @@ class Judge:
         verdict.runs = len(self.runs)
         verdict.worker_kills = sum(fault.kills_worker for fault in self.faults)
         verdict.redis_kills, verdict.postgres_kills = counts["redis"], counts["postgres"]
-        others = ("flush", "stop", "duplicate", "beat")
+        others = ("flush", "stop", "duplicate", "beat", "crash")
         verdict.other_faults = {kind: counts[kind] for kind in others if counts[kind]}
-        verdict.min_active_at_kill = min((fault.active for fault in self.faults), default=0)
+        verdict.min_active_at_kill = min(
+            (fault.active for fault in self.faults if fault.kind != "crash"), default=0
+        )
         done = Counter(
             row.execution_id for row in self.rows.values() if row.kind != "gate" and row.status != "SKIPPED"
         )

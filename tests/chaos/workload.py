@@ -21,18 +21,15 @@ from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.errors import ExecutionEnded
 from executions_app.models import BlockExecution, Execution
-from executions_app.running import persistently
 from executions_app.services.executions import start_execution
 from executions_app.services.signals import send_signal
-from executions_app.transaction import database_now
+from executions_app.transaction import database_now, persistently
 from templates_app.models import Template
 from tests.factories import branch, make_template, make_user, make_workspace
 from workflow_service.accounts.models import Role, User, Workspace
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ApprovalStatus
 
 POLL_S = 0.1
-ANSWER_AFTER_S = 10.0
-NAP_MS = 8_000
 SIGNAL = "go"
 # The public id of the template that others call.
 CHILD = "tpl_storm_child"
@@ -54,7 +51,7 @@ def work(block_id: str, *needs: str, ms: int = 80, fails: int = 0, dies: int = 0
     }
 
 
-def nap(block_id: str, *needs: str, ms: int = NAP_MS) -> Block:
+def nap(block_id: str, *needs: str, ms: int | str = "${workflow.input.restMs}") -> Block:
     """Return a block that waits for ``ms``, so that many runs are under way and few wait for a worker."""
     return {
         "blockId": block_id,
@@ -168,7 +165,10 @@ def signalled() -> list[Block]:
 
 
 def calling() -> list[Block]:
-    call = {"toolType": "SUBWORKFLOW", "configuration": {"template": CHILD, "input": {}}}
+    call = {
+        "toolType": "SUBWORKFLOW",
+        "configuration": {"template": CHILD, "input": {"restMs": "${workflow.input.restMs}"}},
+    }
     calls = [{"blockId": f"call{n}", "dependencies": ["prepare"], **call} for n in range(2)]
     return [
         work("begin"),
@@ -216,11 +216,15 @@ KINDS = (
 
 @dataclass
 class Workload:
-    """Keeps ``active`` runs under way until ``finish`` is called and at least ``runs`` were started."""
+    """Keeps ``active`` runs under way until ``finish`` is called and at least ``runs`` were started.
+
+    Most runs rest for ``rest_ms``, and people take as long to answer at most.
+    """
 
     seed: int
     runs: int
     active: int
+    rest_ms: int
     accepted: dict[str, Kind] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
@@ -283,7 +287,7 @@ class Workload:
             workspace=self._workspace,
             actor=template.owner,
             template=template,
-            input={},
+            input={"restMs": self.rest_ms},
             idempotency_key=key,
             body_sha256=kind.name,
         )
@@ -293,7 +297,7 @@ class Workload:
     def _answer_people(self) -> None:
         chance = random.Random(self.seed)
         while not self._over.wait(POLL_S):
-            before = persistently(database_now) - timedelta(seconds=ANSWER_AFTER_S * chance.random())
+            before = persistently(database_now) - timedelta(milliseconds=self.rest_ms * chance.random())
             for approval_id in persistently(partial(pending_approvals, before)):
                 persistently(partial(self._approve, approval_id))
             for row in persistently(partial(waiting_for_signal, before)):

@@ -67,7 +67,7 @@ class ProgressReport:
         object.__setattr__(self, "message", storable_text(self.message, MAX_PROGRESS_CHARACTERS))
 
 
-def _unheard(report: ProgressReport) -> None:
+def unheard(report: ProgressReport) -> None:
     """Drop a report: nobody follows this invocation."""
 
 
@@ -87,7 +87,7 @@ class Invocation:
     workspace_id: str
     log: Callable[[LogLine], None]
     stopped: Callable[[], bool] = never_stopped
-    progress: Callable[[ProgressReport], None] = _unheard
+    progress: Callable[[ProgressReport], None] = unheard
     callback_url: str | None = None
 
 

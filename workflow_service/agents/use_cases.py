@@ -23,7 +23,14 @@ from typing import Any, TypeVar
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from workflow_service.agents.errors import ToolError, invalid
-from workflow_service.agents.invocation import Invocation, LogLevel, LogLine, ProgressReport, never_stopped
+from workflow_service.agents.invocation import (
+    Invocation,
+    LogLevel,
+    LogLine,
+    ProgressReport,
+    never_stopped,
+    unheard,
+)
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.workspace_files import open_workspace_file
 from workflow_service.engine.errors import WorkflowError
@@ -52,10 +59,10 @@ class RunContext:
     workspace_id: str
     idempotency_key: str
     _log: Callable[[LogLine], None]
-    _progress: Callable[[ProgressReport], None]
     _deadline: float
     _files_dir: Path
     _stopped: Callable[[], bool] = never_stopped
+    _progress: Callable[[ProgressReport], None] = unheard
 
     def log(self, level: LogLevel, message: str, **context: JsonValue) -> None:
         """Write one line to the execution's log; ``context`` is kept beside it as JSON."""

@@ -84,7 +84,13 @@ def _document(run: RebuiltRun) -> dict[str, Any]:
         "skippedBlocks": run.skipped_blocks,
         "rounds": run.rounds,
         "blocks": [
-            {**key._asdict(), "status": block.status, "generation": block.generation}
+            {
+                "scope": key.scope,
+                "index": key.number,
+                "blockId": key.block_id,
+                "status": block.status,
+                "generation": block.generation,
+            }
             for key, block in run.blocks.items()
         ],
     }
@@ -96,7 +102,7 @@ def _text(run: RebuiltRun) -> str:
         f"{run.skipped_blocks} skipped, {len(run.waiting)} waiting"
     ]
     for key, block in run.blocks.items():
-        place = f" [{key.scope}:{key.index}]" if key.scope else ""
+        place = f" [{key.scope}:{key.number}]" if key.scope else ""
         again = f" (run {block.generation})" if block.generation > 1 else ""
         lines.append(f"  {key.block_id}{place}: {block.status}{again}")
     return "\n".join(lines)

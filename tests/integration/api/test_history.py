@@ -100,7 +100,7 @@ def test_an_error_edge_and_a_default_are_told_as_such(developer: Caller, house: 
 
 def test_hidden_joins_are_ways_and_no_states(developer: Caller, house: House) -> None:
     definition = parse_dsl("start->a;start->b;[a,b]->c:x==1;[a,b]->d:else;c->end;d->end;", {})
-    document = dump_definition(definition)
+    document: dict[str, Any] = dump_definition(definition)
     for block in document["blocks"]:
         block |= noop(block["blockId"], {"x": 1}) | block
     blocks = document.pop("blocks")

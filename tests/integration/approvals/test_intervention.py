@@ -13,7 +13,7 @@ from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, Execution, RecoveryAction
 from executions_app.sweeper import sweep
 from executions_app.worker_identity import worker_id
-from tests.consistency import assert_consistent
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, event_types, make_template, noop, start, statuses
 from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
@@ -52,7 +52,8 @@ def answer(
         comments="seen",
         source="test",
     )
-    return assert_consistent(run_until_quiet(execution))
+    assert_rebuilt(run_until_quiet(execution))
+    return assert_consistent(execution)
 
 
 def actions(execution: Execution) -> list[tuple[str, str, str]]:
@@ -63,6 +64,7 @@ def actions(execution: Execution) -> list[tuple[str, str, str]]:
 def test_the_question_names_the_failure_and_what_may_be_done(people: People) -> None:
     execution = assert_consistent(escalated(people, new_key()))
     assert execution.status == "WAITING_FOR_APPROVAL"
+    assert_rebuilt(execution)
     question = question_of(execution)
     assert question.type == "INTERVENTION"
     assert question.assignees == ["alice"]
@@ -219,6 +221,7 @@ def lost_way(people: People, recovery: dict[str, Any] | None) -> Execution:
 def test_a_person_finds_the_way_on_and_the_work_is_not_done_again(people: People) -> None:
     execution = lost_way(people, {"escalate": {}})
     assert execution.status == "WAITING_FOR_APPROVAL"
+    assert_rebuilt(execution)
     question = question_of(execution)
     assert "NO_BRANCH_MATCHED" in question.message
     assert question.response_schema is not None

@@ -15,9 +15,10 @@ from executions_app.models import BlockExecution, BlockOutput, Callback, Executi
 from executions_app.progress import Claim
 from executions_app.running import _write, work_on
 from executions_app.services.callbacks import CallbackAnswer, take_callback
+from executions_app.sweeper import sweep
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
-from tests.driver import queued_blocks, retry_later, run_until_quiet
+from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.misbehaving_server import MisbehavingServer, misbehaving_server
 from tests.waiting import assert_waits, go_on, let_time_pass, waiting_row
@@ -149,7 +150,7 @@ def test_each_try_is_called_back_about_once_and_an_earlier_one_s_result_counts(
     claim = claim_one(execution)
     work_on(claim)
     # The answer was lost on its way, and the work is tried again.
-    retry_later(claim, {"type": "NETWORK_ERROR", "message": "lost"}, 0.0)
+    parking.recover(claim, {"type": "NETWORK_ERROR", "message": "lost", "retryable": True}, ())
     assert not take_callback(token_of(agent), FAILED)
     BlockExecution.objects.filter(execution=execution).update(status="QUEUED", holds_slot=True)
     Execution.objects.filter(pk=execution.pk).update(slots=1)
@@ -175,7 +176,7 @@ def test_a_callback_counts_once(agent: MisbehavingServer) -> None:
 
 
 def test_an_agent_that_does_not_call_back_in_time_has_failed(agent: MisbehavingServer) -> None:
-    execution = run_calling(agent, timeout=5_000)
+    execution = run_calling(agent, timeout=5_000, retryPolicy={"maxRetries": 0})
     row = waiting_row(execution)
     assert row.due_at is not None
     assert row.started_at is not None
@@ -186,6 +187,22 @@ def test_an_agent_that_does_not_call_back_in_time_has_failed(agent: MisbehavingS
     assert execution.error["type"] == "TIMEOUT_ERROR"
     with pytest.raises(CallbackExpired):
         take_callback(token_of(agent), DONE)
+
+
+def test_work_that_failed_elsewhere_is_retried_as_its_policy_says(agent: MisbehavingServer) -> None:
+    execution = run_calling(agent, retryPolicy={"maxRetries": 1, "baseDelay": 0})
+    lost = CallbackAnswer(error={"type": "NETWORK_ERROR", "message": "no scanner", "retryable": True})
+    assert take_callback(token_of(agent), lost)
+    assert statuses(execution) == {"wait": "RETRYING"}
+    assert_consistent(execution)
+    sweep()
+    execution = go_on(execution)
+    assert_waits(execution)
+    assert len(agent.requests) == 2
+    assert take_callback(token_of(agent), DONE)
+    execution = go_on(execution)
+    assert execution.status == "COMPLETED"
+    assert_consistent(execution)
 
 
 def test_without_a_timeout_an_agent_has_a_day(agent: MisbehavingServer) -> None:

@@ -7,7 +7,7 @@ import pytest
 from executions_app import running
 from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent, RecoveryAction
 from executions_app.parking import take_back
-from tests.consistency import assert_consistent
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet, wake_all
 from tests.factories import event_types, make_template, noop, start
 from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
@@ -28,7 +28,7 @@ def broken(**fields: Any) -> dict[str, Any]:
 
 def drive(execution: Execution) -> Execution:
     for _ in range(20):
-        run_until_quiet(execution)
+        assert_rebuilt(run_until_quiet(execution))
         if not BlockExecution.objects.filter(execution=execution, status="RETRYING").exists():
             break
         wake_all(execution)
@@ -85,6 +85,7 @@ def test_a_run_that_undoes_is_recovering_and_starts_nothing_else() -> None:
             running.run_blocks(execution.pk, row_id, "default")
     execution = assert_consistent(execution)
     assert (execution.status, execution.active, execution.compensating) == ("RECOVERING", 1, True)
+    assert_rebuilt(execution)
     assert drive(execution).status == "FAILED"
 
 

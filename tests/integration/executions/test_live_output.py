@@ -94,6 +94,7 @@ def test_lines_and_progress_are_there_while_the_block_runs() -> None:
         until(lambda: BlockExecution.objects.get(execution=execution).progress is not None)
         row = BlockExecution.objects.get(execution=execution)
         assert row.status == "RUNNING"
+        assert row.progress is not None
         assert (row.progress["percent"], row.progress["message"]) == (40.0, "reading")
     assert messages(execution) == ["one", "two"]
     lines = ExecutionLog.objects.filter(execution_id=execution.pk, block_id="talk").order_by("id")

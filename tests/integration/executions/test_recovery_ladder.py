@@ -20,7 +20,7 @@ from executions_app.selectors import success_rates
 from executions_app.settlement import Error
 from executions_app.waits import fire_due
 from executions_app.worker_identity import worker_id
-from tests.consistency import assert_consistent
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet, wake_all
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
@@ -39,7 +39,7 @@ def run(*blocks: dict[str, Any], options: dict[str, Any] | None = None, **defini
 
 def drive(execution: Execution) -> Execution:
     for _ in range(20):
-        run_until_quiet(execution)
+        assert_rebuilt(run_until_quiet(execution))
         if not BlockExecution.objects.filter(execution=execution, status="RETRYING").exists():
             break
         wake_all(execution)

@@ -202,6 +202,27 @@ def test_loops_maps_and_questions_are_rebuilt_at_every_moment(people: People) ->
     }  # fmt: skip
 
 
+def test_what_a_failing_run_cancels_is_rebuilt_as_cancelled(people: People) -> None:
+    """Blocks that are queued, ask, are to be tried again, are maps with items or items of them."""
+    cancelled: set[str] = set()
+    for seed in range(8):
+        blocks = [
+            noop("begin"),
+            told("breaks", fails=True, dependencies=["begin"]),
+            asking("asks", fields={"dependencies": ["begin"]}),
+            told("again", fails_first=1, dependencies=["begin"], retryPolicy={"maxRetries": 1}),
+            noop("each", "${item}", dependencies=["begin"], forEach="[1, 2, 3, 4]", maxConcurrency=2),
+            *(noop(f"queued{n}", dependencies=["begin"]) for n in range(3)),
+        ]
+        template = make_template(blocks, workspace=people.workspace, globalSettings={"maxParallelBlocks": 4})
+        execution = start(template)
+        assert agrees_always(execution, Random(seed), people, loses=0.0).status == "FAILED"
+        rows = BlockExecution.objects.filter(execution=execution, status="CANCELLED")
+        cancelled |= {f"{row.block_id} {row.kind}" for row in rows}
+    expected = {"asks block", "again block", "each block", "each item", "queued0 block"}
+    assert cancelled >= expected, expected - cancelled
+
+
 def test_a_block_lost_too_often_is_rebuilt_as_failed() -> None:
     execution = agrees_always(
         start(make_template([noop("a"), noop("b", dependencies=["a"])])), Random(1), loses=1.0
@@ -281,7 +302,7 @@ class TestCommand:
         document = json.loads(capsys.readouterr().out)
         assert (document["status"], document["completedBlocks"], document["seq"]) == ("COMPLETED", 2, 6)
         assert document["blocks"][0] == {
-            "scope": 0, "index": 0, "block_id": "a", "status": "COMPLETED", "generation": 1,
+            "scope": 0, "index": 0, "blockId": "a", "status": "COMPLETED", "generation": 1,
         }  # fmt: skip
 
     def test_checks_the_rows(self, execution: Execution, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, make_workspace, noop, start, statuses
 from tests.waiting import assert_waits, go_on, let_time_pass, wait_block, waiting_row
 from workflow_service.engine.states import BlockStatus
+from workflow_service.settings.config import get_config
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
@@ -105,6 +106,23 @@ def test_a_child_s_failure_may_be_handled() -> None:
     assert statuses(execution) == {"call": "FAILED", "mend": "COMPLETED"}
 
 
+def test_a_block_may_be_done_without_its_child() -> None:
+    fields = {"optional": True, "defaultOutput": {"late": True}}
+    execution = go_on(start(parent_of(make_template([BREAKS]), **fields)))
+    assert execution.status == "COMPLETED"
+    assert output_of(execution) == {"late": True}
+    assert_consistent(execution)
+
+
+def test_a_child_whose_context_is_too_large_fails_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_config(), "max_output_bytes", 2_000)
+    blocks = [noop(f"b{number}", {f"k{number}": "x" * 900}) for number in range(4)]
+    execution = go_on(start(parent_of(make_template(blocks))))
+    assert execution.status == "FAILED"
+    assert execution.error is not None
+    assert "larger than an output may be" in execution.error["message"]
+
+
 def test_a_child_of_which_nothing_runs_ends_within_its_start() -> None:
     child = make_template([noop("never", conditions={"expression": "False"})])
     execution = go_on(start(parent_of(child)))
@@ -169,6 +187,7 @@ def test_an_end_that_nobody_told_the_parent_is_told_by_the_sweeper(monkeypatch: 
     inner = child_of(execution)
     with monkeypatch.context() as patch:
         patch.setattr("executions_app.finishing.report_to_parent", lambda *_: None)
+        patch.setattr("executions_app.aftermath.end_waiting_block", lambda _: None)
         run_until_quiet(inner)
     assert_waits(execution, "call")
     sweep()
