@@ -228,14 +228,14 @@ def _recount_failures(run: RunState, kept: RunRows) -> None:
 
 
 def _counted_as(row: Any) -> str | None:
-    """Return as what a row counts in its run's progress: blocks in any case, gates where they failed."""
+    """Return as what a row counts in its run's progress: blocks in any case, hidden nodes where they fail."""
     if not row.settled or row.kind == "item":
         return None
     if row.status in FAILED:
         return "failed"
-    if row.status == BlockStatus.COMPLETED and row.kind != NodeKind.GATE:
-        return "completed"
-    return "skipped" if row.status == BlockStatus.SKIPPED and row.kind == NodeKind.BLOCK else None
+    if row.kind != NodeKind.BLOCK:
+        return None
+    return {BlockStatus.COMPLETED: "completed", BlockStatus.SKIPPED: "skipped"}.get(row.status)
 
 
 def insert_done(settler: Settler, row: Any, place: Place, output: JsonValue | None) -> int:
