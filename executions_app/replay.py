@@ -43,6 +43,7 @@ _BLOCK_EVENTS: Mapping[str, BlockStatus] = {
 _LISTS: Mapping[str, BlockStatus] = {
     "blocks_skipped": BlockStatus.SKIPPED,
     "gates_passed": BlockStatus.COMPLETED,
+    "items_kept": BlockStatus.COMPLETED,
     "blocks_cancelled": BlockStatus.CANCELLED,
 }
 _RUN_EVENTS: Mapping[str, ExecutionStatus] = {

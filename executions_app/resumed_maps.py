@@ -6,6 +6,7 @@ from executions_app.maps import RELEASE_ITEMS, window_of
 from executions_app.reopening import insert_waiting
 from executions_app.settlement import Settler
 from workflow_service.engine.rounds import Place
+from workflow_service.engine.states import BlockStatus
 
 ENDED_SCOPE = """
     SELECT id, total FROM executions_app_scope WHERE block_execution_id = %s AND kind = 'map' ORDER BY id DESC LIMIT 1
@@ -48,7 +49,7 @@ COUNT_ITEMS = """
     WHERE id = %s RETURNING open
 """
 KEPT_ITEMS = """
-    SELECT item_index FROM executions_app_blockexecution
+    SELECT item_index, status FROM executions_app_blockexecution
     WHERE execution_id = %s AND scope_id = %s AND settled ORDER BY item_index
 """
 
@@ -75,6 +76,9 @@ def resume_map(settler: Settler, row: Any, place: Place) -> bool:
     run.active += window
     settler.progress.add_ready(window)
     settler.journal.event("map_expanded", row.block_id, {"scope": scope, "resumed": True}, row_id=made)
-    kept = [item.item_index for item in tx.run(KEPT_ITEMS, (run.id, scope))]
-    settler.journal.event("items_kept", data={"blocks": [row.block_id], "scope": scope, "items": kept})
+    kept = tx.run(KEPT_ITEMS, (run.id, scope)).fetchall()
+    for event, status in (("items_kept", BlockStatus.COMPLETED), ("blocks_skipped", BlockStatus.SKIPPED)):
+        items = [item.item_index for item in kept if item.status == status]
+        if items:
+            settler.journal.list_event(event, [row.block_id], Place(scope), items=items)
     return True

@@ -88,7 +88,8 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     worker = persistently(worker_id)
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
-        hand_back(worker, answer.orphans)
+        persistently(lambda: let_go([worker]))
+        hand_back(answer.orphans)
     if answer.no_slot:
         limit, agent_id = answer.no_slot
         persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
@@ -98,7 +99,8 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     finally:
         # What this process is not working on must not wait for it.
         if not clean:
-            hand_back(worker, persistently(lambda: find_orphans(worker)))
+            persistently(lambda: let_go([worker]))
+            hand_back(persistently(lambda: find_orphans(worker)))
     return done
 
 
@@ -130,10 +132,8 @@ def agent_slot(claim: Claim) -> Iterator[None]:
             hand_on(limit_id)
 
 
-def hand_back(worker: UUID, orphans: list[tuple[int, int, int]]) -> None:
-    """Give back blocks that bear this worker's id and that it is not running, and let go of the cancelled ones."""
-    if orphans:
-        persistently(lambda: let_go([worker]))
+def hand_back(orphans: list[tuple[int, int, int]]) -> None:
+    """Give back blocks that were claimed for this worker although it never learned of it."""
     for execution_id, row_id, fence in orphans:
         aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)]))
         follow_up(aftermath, execution_id)

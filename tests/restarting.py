@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from executions_app.claiming import claim_block
 from executions_app.models import BlockExecution, Execution
 from executions_app.progress import Claim
+from executions_app.replay import differences, read_facts, rebuild
 from executions_app.services.control import Asked
 from executions_app.services.restart import Restart, Restarted, restart_execution
 from executions_app.worker_identity import worker_id
@@ -59,6 +60,7 @@ def restart(execution: Execution, **options: Any) -> Restarted:
     """Restart a run, and check its rows before anything of it goes on."""
     restarted = restart_execution(execution.pk, ADA, Restart(**options))
     assert_consistent(execution)
+    assert_told(execution)
     return restarted
 
 
@@ -72,8 +74,16 @@ def finished(execution: Execution, status: str = "COMPLETED") -> Execution:
     """Let a run go on to its end, and check it there."""
     execution = run_until_quiet(execution)
     assert_consistent(execution)
+    assert_told(execution)
     assert execution.status == status, execution.error
     return execution
+
+
+def assert_told(execution: Execution) -> None:
+    """Check that a run as its events tell it is as its rows are."""
+    execution = Execution.objects.get(pk=execution.pk)
+    rows = BlockExecution.objects.filter(execution=execution)
+    assert list(differences(rebuild(read_facts(execution)), execution, rows)) == []
 
 
 def claim_one(execution: Execution) -> Claim:

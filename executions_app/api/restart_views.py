@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from executions_app.api.control_serializers import CommandBody
 from executions_app.api.control_views import ControlView, answered, controlled_execution
+from executions_app.api.requests import readable_execution
 from executions_app.api.restart_serializers import (
     BlockCommandAnswer,
     ReassignBody,
@@ -20,7 +21,6 @@ from executions_app.api.restart_serializers import (
     read_restart,
     restart_answer,
 )
-from executions_app.api.views import readable_execution
 from executions_app.models import Execution, RecoveryPoint
 from executions_app.recovery_points import get_recovery_point, point_documents
 from executions_app.services.blocks import reassign_block, retry_block, skip_block

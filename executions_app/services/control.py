@@ -22,7 +22,7 @@ from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of
-from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 
 TAKE_BACK_QUEUED = """
@@ -224,11 +224,9 @@ def _tell_cancelled(settler: Settler, rows: Iterable[Any]) -> None:
         else:
             blocks[row.scope_id, row.item_index].append(row.block_id)
     for (scope, index), names in sorted(blocks.items()):
-        place: JsonObject = {"scope": scope, "round": index} if scope else {}
-        settler.journal.event("blocks_cancelled", data={"blocks": sorted(names), **place})
+        settler.journal.list_event("blocks_cancelled", sorted(names), Place(scope, index))
     for (scope, name), indexes in sorted(items.items()):
-        data = {"blocks": [name], "scope": scope, "items": sorted(indexes)}
-        settler.journal.event("blocks_cancelled", data=data)
+        settler.journal.list_event("blocks_cancelled", [name], Place(scope), items=sorted(indexes))
 
 
 def _standing(

@@ -353,8 +353,9 @@ def _agents(plan: Plan, targets: Iterable[Any], restart: Restart) -> dict[str, s
     chosen = dict(restart.agents)
     if restart.reassign:
         for row in targets:
-            recovery = getattr(plan.nodes[row.node].block, "recovery", None)
-            others = [agent for agent in (recovery.agents if recovery else ()) if agent != row.agent_id]
+            block = plan.nodes[row.node].block
+            agents = block.recovery.agents if block and block.recovery else ()
+            others = [agent for agent in agents if agent != row.agent_id]
             if others and row.status in (BlockStatus.FAILED, BlockStatus.REJECTED):
                 chosen.setdefault(row.block_id, others[0])
     return chosen

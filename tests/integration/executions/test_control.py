@@ -32,6 +32,7 @@ from tests.driver import queued_blocks, retry_later, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.locks import connect_elsewhere, locked_elsewhere
 from tests.people import People, make_people, question_of, run_asking
+from tests.restarting import assert_told
 from workflow_service.agents.use_cases import RunContext, use_case
 from workflow_service.engine.states import BlockStatus
 
@@ -64,6 +65,12 @@ def claim_one(execution: Execution) -> Claim:
     return claim
 
 
+def check(execution: Execution) -> None:
+    """Check a run's rows among themselves, and that its events tell the same."""
+    assert_consistent(execution)
+    assert_told(execution)
+
+
 def status_of(execution: Execution) -> str:
     return str(Execution.objects.values_list("status", flat=True).get(pk=execution.pk))
 
@@ -83,13 +90,13 @@ def test_after_a_pause_nothing_starts_and_what_runs_is_recorded() -> None:
     standing = pause_execution(execution.pk, ADA)
     assert (standing.status, standing.changed, standing.at_work) == ("PAUSED", True, ("part0",))
     assert statuses(execution) == {"part0": "RUNNING", "part1": "READY", "part2": "READY"}
-    assert_consistent(execution)
+    check(execution)
     assert claim_block(execution.pk, late, worker_id()).claim is None, "its message comes too late"
     aftermath = finish_block(claim, DONE, continue_as=(worker_id(), "default"))
     assert (aftermath.accepted, aftermath.claim, aftermath.queued) == (True, None, [])
     assert statuses(execution)["part0"] == "COMPLETED"
     assert status_of(execution) == "PAUSED"
-    assert_consistent(execution)
+    check(execution)
     assert data_of(execution, "execution_paused") == {"actor": "ada", "reason": "the supplier is down"}
 
 
@@ -100,9 +107,9 @@ def test_a_resumed_run_goes_on_to_its_end() -> None:
     standing = resume_execution(execution.pk, Asked("bob"))
     assert (standing.status, standing.changed) == ("RUNNING", True)
     assert len(queued_blocks(execution)) == 3
-    assert_consistent(execution)
+    check(execution)
     assert run_until_quiet(execution).status == "COMPLETED"
-    assert_consistent(execution)
+    check(execution)
     assert data_of(execution, "execution_resumed") == {"actor": "bob"}
 
 
@@ -117,7 +124,7 @@ def test_commands_are_idempotent() -> None:
         assert (first.changed, second.changed) == (True, False)
         assert (first.status, first.at) == (second.status, second.at)
         assert event_types(execution).count(event) == 1
-        assert_consistent(execution)
+        check(execution)
 
 
 def test_a_run_that_was_never_paused_may_be_resumed_without_effect() -> None:
@@ -135,7 +142,7 @@ def test_a_retry_that_falls_due_waits_for_the_resumption() -> None:
     assert statuses(execution) == {"one": "RETRYING"}
     resume_execution(execution.pk, ADA)
     assert statuses(execution) == {"one": "QUEUED"}
-    assert_consistent(execution)
+    check(execution)
     assert run_until_quiet(execution).status == "COMPLETED"
 
 
@@ -147,7 +154,7 @@ def test_a_decision_while_paused_is_recorded_and_carried_out_after_the_resumptio
     )
     assert statuses(execution) == {"load": "READY"}
     assert status_of(execution) == "PAUSED"
-    assert_consistent(execution)
+    check(execution)
     resume_execution(execution.pk, ADA)
     assert run_until_quiet(execution).status == "COMPLETED"
 
@@ -156,7 +163,7 @@ def test_a_run_that_waits_for_people_waits_again_after_a_pause(people: People) -
     execution = run_asking(people)
     pause_execution(execution.pk, ADA)
     assert resume_execution(execution.pk, ADA).status == "WAITING_FOR_APPROVAL"
-    assert_consistent(execution)
+    check(execution)
 
 
 def test_the_last_block_of_a_paused_run_ends_it() -> None:
@@ -165,7 +172,7 @@ def test_the_last_block_of_a_paused_run_ends_it() -> None:
     pause_execution(execution.pk, ADA)
     finish_block(claim, DONE)
     assert status_of(execution) == "COMPLETED"
-    assert_consistent(execution)
+    check(execution)
 
 
 # -- cancel
@@ -177,12 +184,12 @@ def test_a_cancelled_run_is_over_and_late_results_are_dropped() -> None:
     standing = cancel_execution(execution.pk, ADA)
     assert (standing.status, standing.at_work, standing.last_state) == ("CANCELLED", ("part0",), "part0")
     assert set(statuses(execution).values()) == {"CANCELLED"}
-    assert_consistent(execution)
+    check(execution)
     assert not finish_block(claim, DONE).accepted
     assert not retry_later(claim, ERROR, 0.0).accepted
     assert set(statuses(execution).values()) == {"CANCELLED"}
     assert event_types(execution)[-1] == "execution_cancelled"
-    assert_consistent(execution)
+    check(execution)
 
 
 def test_a_worker_lets_go_of_what_was_cancelled_under_it() -> None:
@@ -199,7 +206,7 @@ def test_a_worker_lets_go_of_what_was_cancelled_under_it() -> None:
     assert seen[0].at_work == ("slow",)
     assert cancel_execution(execution.pk, ADA).at_work == ()
     assert statuses(execution) == {"slow": "CANCELLED"}
-    assert_consistent(execution)
+    check(execution)
 
 
 def test_a_use_case_learns_that_its_run_was_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,14 +262,14 @@ def test_a_result_that_waits_to_be_settled_is_kept_and_starts_nothing() -> None:
         assert finish_block(claim, DONE).event_seq is None, "it could not be settled"
     cancel_execution(execution.pk, ADA)
     assert statuses(execution) == {"one": "COMPLETED", "two": "CANCELLED"}
-    assert_consistent(execution)
+    check(execution)
 
 
 def test_open_questions_are_closed_with_the_run(people: People) -> None:
     execution = run_asking(people)
     cancel_execution(execution.pk, ADA)
     assert Approval.objects.get(execution=execution).status == "CANCELLED"
-    assert_consistent(execution)
+    check(execution)
 
 
 def test_what_has_ended_cannot_be_commanded() -> None:
@@ -271,7 +278,7 @@ def test_what_has_ended_cannot_be_commanded() -> None:
         with pytest.raises(ExecutionEnded) as refusal:
             command(execution.pk, ADA)
         assert "COMPLETED" in refusal.value.message
-    assert_consistent(execution)
+    check(execution)
 
 
 def test_a_command_takes_the_runs_under_it_along() -> None:
@@ -289,7 +296,7 @@ def test_a_command_takes_the_runs_under_it_along() -> None:
     assert [status_of(run) for run in (parent, child, grandchild, ended)] == ["CANCELLED"] * 3 + ["COMPLETED"]
     assert not finish_block(claim, DONE).accepted
     for run in (parent, child, grandchild, ended):
-        assert_consistent(run)
+        check(run)
 
 
 # -- races
@@ -309,7 +316,7 @@ def test_a_claim_that_is_just_being_made_when_the_pause_comes_is_one_or_the_othe
         rows = BlockExecution.objects.filter(execution=execution)
         assert set(rows.filter(status="RUNNING").values_list("pk", flat=True)) == running_ids
         assert rows.filter(status="READY").count() == 4 - len(running_ids)
-        assert_consistent(execution)
+        check(execution)
 
 
 def test_of_a_finish_and_a_cancel_one_comes_first() -> None:
@@ -323,7 +330,7 @@ def test_of_a_finish_and_a_cancel_one_comes_first() -> None:
             cancelled.result()
         assert statuses(execution)["one"] == ("COMPLETED" if accepted else "CANCELLED")
         assert status_of(execution) == "CANCELLED"
-        assert_consistent(execution)
+        check(execution)
 
 
 @pytest.mark.parametrize("command", [pause_execution, resume_execution, cancel_execution])
@@ -338,10 +345,10 @@ def test_a_process_that_dies_in_a_command_leaves_nothing_of_it(command: object) 
         with pytest.raises(SystemExit):
             command(execution.pk, ADA, confirm=_die)
         assert (statuses(execution), event_types(execution)) == (before, told)
-        assert_consistent(execution)
+        check(execution)
     command(execution.pk, ADA)
     assert statuses(execution) != before
-    assert_consistent(execution)
+    check(execution)
 
 
 def _die(standing: Standing) -> None:

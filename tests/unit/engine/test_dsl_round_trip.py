@@ -99,7 +99,7 @@ FEATURES: dict[str, st.SearchStrategy[Any]] = {
     "name": TEXT,
     "description": TEXT,
     "agent_id": TEXT,
-    "tool_type": st.sampled_from(ToolType),
+    "tool_type": st.sampled_from([tool for tool in ToolType if tool is not ToolType.MAP]),
     "configuration": JSON_OBJECTS,
     "join": st.one_of(st.sampled_from(["all", "any"]), st.integers(1, 9)),
     "human_in_loop": HUMAN_STEPS,

@@ -119,7 +119,7 @@ class TestConditions:
         ]
 
     def test_for_each_is_checked(self) -> None:
-        block = {"blockId": "a", "toolType": "MAP", "forEach": "items["}
+        block = {"blockId": "a", "toolType": "NOOP", "forEach": "items["}
         assert [pointer for _, pointer, _ in found_in([block])] == ["/blocks/0/forEach"]
 
     def test_conditions_of_joins_are_placed(self) -> None:
