@@ -10,13 +10,15 @@ import os
 from typing import Any
 
 from celery import Celery
-from kombu.transport import redis
+from kombu.transport.redis import Channel, QoS
 from redis.exceptions import ConnectionError as ConnectionLost
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workflow_service.settings.development")
 
 logger = logging.getLogger(__name__)
-_connparams_of_open_channel = redis.Channel._connparams
+# Kombu's functions have no types.
+_channel: Any = Channel
+_connparams_of_open_channel: Any = Channel._connparams
 
 
 def _connparams(channel: Any, *arguments: Any, **options: Any) -> Any:
@@ -25,19 +27,19 @@ def _connparams(channel: Any, *arguments: Any, **options: Any) -> Any:
     return _connparams_of_open_channel(channel, *arguments, **options)
 
 
-class ForgivingQoS(redis.QoS):  # type: ignore[misc] - kombu has no types
+class ForgivingQoS(QoS):
     """Forgets a lost connection's messages where they cannot be given back."""
 
     def restore_unacked(self, client: Any = None) -> None:
         try:
-            super().restore_unacked(client)
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
         except ConnectionLost:
             logger.warning("%d messages cannot be given back: the broker is gone", len(self._delivered))
             self._delivered.clear()
 
 
-redis.Channel._connparams = _connparams
-redis.Channel.QoS = ForgivingQoS
+_channel._connparams = _connparams
+_channel.QoS = ForgivingQoS
 
 app = Celery("workflow_service")
 app.config_from_object("django.conf:settings", namespace="CELERY")
