@@ -1,34 +1,45 @@
-"""The Celery application: carries hints from Postgres to workers, and decides nothing."""
+"""The Celery application: carries hints from Postgres to workers, and decides nothing.
+
+Kombu 5.7 lets a worker die when Redis goes: it acknowledges messages and gives them back through channels whose
+connection is closed already, and the AttributeError is none of the errors that a worker recovers from. Here such a
+channel answers as a lost connection does, and what is not given back is a hint like others: the sweeper sends it again.
+"""
 
 import logging
 import os
 from typing import Any
 
 from celery import Celery
-from kombu.transport import redis
+from kombu.transport.redis import Channel, QoS
+from redis.exceptions import ConnectionError as ConnectionLost
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workflow_service.settings.development")
 
 logger = logging.getLogger(__name__)
+# Kombu's functions have no types.
+_channel: Any = Channel
+_connparams_of_open_channel: Any = Channel._connparams
 
 
-class ForgivingQoS(redis.QoS):  # type: ignore[misc] - kombu has no types
-    """Lets a worker outlive the loss of Redis.
+def _connparams(channel: Any, *arguments: Any, **options: Any) -> Any:
+    if channel.connection is None or channel.connection.client is None:
+        raise ConnectionLost("the channel's connection is closed")
+    return _connparams_of_open_channel(channel, *arguments, **options)
 
-    Kombu 5.7 gives a worker's messages back when its connection is lost, at times through the connection that is gone;
-    that AttributeError is none of those that a worker recovers from, and ends it. What is not given back is a hint
-    like others: the sweeper sends it again.
-    """
+
+class ForgivingQoS(QoS):
+    """Forgets a lost connection's messages where they cannot be given back."""
 
     def restore_unacked(self, client: Any = None) -> None:
         try:
-            super().restore_unacked(client)
-        except AttributeError:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+        except ConnectionLost:
             logger.warning("%d messages cannot be given back: the broker is gone", len(self._delivered))
             self._delivered.clear()
 
 
-redis.Channel.QoS = ForgivingQoS
+_channel._connparams = _connparams
+_channel.QoS = ForgivingQoS
 
 app = Celery("workflow_service")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -26,20 +26,30 @@ from executions_app.models import (
     StartRequest,
     WorkerLease,
 )
+from executions_app.services.blocks import skip_block
 from executions_app.services.callbacks import CallbackAnswer, take_callback
+from executions_app.services.control import (
+    Asked,
+    cancel_execution,
+    create_recovery_point,
+    pause_execution,
+    resume_execution,
+)
 from executions_app.services.executions import start_execution
+from executions_app.services.restart import Restart, restart_execution
 from executions_app.services.signals import send_signal
 from executions_app.transaction import database_now
 from templates_app.models import Template
 from tests.chaos import ledger
 from tests.chaos.points import POINTS
-from tests.chaos.scenarios import ACCEPTS, AGENT, SCENARIOS, Scenario
+from tests.chaos.scenarios import ACCEPTS, AGENT, FAILING_CHILD, SCENARIOS, Scenario
 from tests.chaos.stack import CHILDREN, ChaosStack
 from tests.chaos.verdict import key_of
-from tests.chaos.workload import CHILD, nap, pending_approvals
+from tests.chaos.workload import CHILD, nap, pending_approvals, work
 from tests.consistency import assert_consistent
 from tests.factories import make_template, make_user, make_workspace
 from workflow_service.accounts.models import Role
+from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES
 
 READY_TIMEOUT_S = 120.0
@@ -56,6 +66,17 @@ TRIES = """
 """
 
 
+ROBOT = Asked("robot")
+COMMANDS: dict[str, Callable[[int], object]] = {
+    "pause": lambda execution_id: pause_execution(execution_id, ROBOT),
+    "resume": lambda execution_id: resume_execution(execution_id, ROBOT),
+    "cancel": lambda execution_id: cancel_execution(execution_id, ROBOT),
+    "note": lambda execution_id: create_recovery_point(execution_id, ROBOT),
+    "restart": lambda execution_id: restart_execution(execution_id, ROBOT, Restart()),
+    "skip": lambda execution_id: skip_block(execution_id, "long", ROBOT, {}),
+}
+
+
 class Cases:
     """Tries points on one stack, one after the other."""
 
@@ -70,8 +91,10 @@ class Cases:
             name: make_template(scenario.blocks, workspace=workspace, globalSettings=dict(scenario.settings))
             for name, scenario in SCENARIOS.items()
         }
-        child = make_template([nap("rest", ms=600_000)], workspace=workspace)
-        Template.objects.filter(pk=child.pk).update(public_id=CHILD)
+        children = {CHILD: nap("rest", ms=600_000), FAILING_CHILD: work("breaks", ms=20, fails=-1)}
+        for public_id, block in children.items():
+            child = make_template([block], workspace=workspace)
+            Template.objects.filter(pk=child.pk).update(public_id=public_id)
         for name, scenario in SCENARIOS.items():
             if scenario.limit:
                 key = AGENT if scenario.limit == "agent" else self._templates[name].public_id
@@ -121,6 +144,10 @@ class Cases:
             give = partial(send_signal, execution=executions[0], name=scenario.signal, payload=None)
             self._call(partial(give, idempotency_key=key))
         try:
+            for command in scenario.commands:
+                if command == "restart":
+                    self._wait(lambda: _have_all_ended(executions), RUN_TIMEOUT_S, f"the first end of {key}")
+                self._call(partial(_command, command, executions[0].pk))
             ends = f"the end of {key}"
             self._wait(lambda: self._have_ended(executions, scenario, case), RUN_TIMEOUT_S, ends)
         except TimeoutError as error:
@@ -137,10 +164,7 @@ class Cases:
         for row in BlockExecution.objects.filter(status="WAITING", waits_for="callback"):
             token = Try(row.pk, row.retries).token(row.execution.public_id)
             self._call(partial(_call_back, token))
-        # Runs that these started end with them.
-        ids = [execution.pk for execution in executions]
-        family = Execution.objects.filter(Q(pk__in=ids) | Q(parent__in=ids))
-        ended = not family.exclude(status__in=ENDED_EXECUTION_STATUSES).exists()
+        ended = _have_all_ended(executions)
         if scenario.poked and not (ended and deaths_of(self._armed, case) == DEATHS):
             # A run that has ended may be settled again like any other.
             self._call(partial(send_settle_hint, executions[0].pk, executions[0].public_id))
@@ -172,6 +196,19 @@ class Cases:
                 raise TimeoutError(f"{what} did not come within {timeout_s:.0f} s")
             self._stack.mend()
             time.sleep(POLL_S)
+
+
+def _have_all_ended(executions: list[Execution]) -> bool:
+    """Tell whether runs have ended, and with them those that they started."""
+    ids = [execution.pk for execution in executions]
+    family = Execution.objects.filter(Q(pk__in=ids) | Q(parent__in=ids))
+    return not family.exclude(status__in=ENDED_EXECUTION_STATUSES).exists()
+
+
+def _command(name: str, execution_id: int) -> None:
+    # Who was killed after the commit asks again, and may be told that there is nothing left to do.
+    with contextlib.suppress(WorkflowError):
+        COMMANDS[name](execution_id)
 
 
 def _call_back(token: str) -> None:

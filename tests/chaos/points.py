@@ -29,6 +29,13 @@ COMMITS = {
     "callbacks.take_callback": "callback",
     "deadlines.time_out_run": "late",
     "children.stop": "late-call",
+    "child_ends.end_waiting_block": "failing-call",
+    "control.pause_execution": "paused",
+    "control.resume_execution": "paused",
+    "control.cancel_execution": "cancelled",
+    "control.create_recovery_point": "noted",
+    "restart.restart_execution": "restarted",
+    "blocks.command": "skipped",
     "admission.admit_one": "one-run",
     "agent_slots.put_aside": "one-call",
     "agent_slots.wake": "one-call",
@@ -46,7 +53,6 @@ PUBLISHES = {
 NOT_TRIED = {
     "gate.message_of": "it only reads",
     "parking.ask_unasked": "the sweeper repeats it every second until it is committed, as it does waits.fire_due",
-    "children.report_ended_children": "a child tells its end itself, in finishing.finish",
 }
 
 SIDES = ("before", "after")

@@ -7,19 +7,22 @@ from typing import Any
 from tests.chaos.workload import CHILD, SIGNAL, Block, await_signal, chain, mapping, nap, work
 
 AGENT = "crm"
+FAILING_CHILD = "tpl_failing_child"
 
 
 @dataclass(frozen=True)
 class Scenario:
     """Blocks and the status their run ends in.
 
-    ``poked``: settle hints are sent while it goes on. ``signal`` is sent to it. ``limit`` lets one run of the template,
+    ``poked``: settle hints are sent while it goes on. ``commands`` are given to it in
+    turn, and ``signal`` is sent. ``limit`` lets one run of the template,
     or one block on the agent, be at work at once; ``together`` runs are started.
     """
 
     blocks: list[Block]
     ends: str = "COMPLETED"
     poked: bool = False
+    commands: tuple[str, ...] = ()
     signal: str = ""
     limit: str = ""
     together: int = 1
@@ -55,6 +58,14 @@ SCENARIOS = {
     "signalled": Scenario([await_signal("ready"), work("then", "ready", ms=20)], signal=SIGNAL),
     "late": Scenario([nap("long", ms=600_000), work("never", "long")], "FAILED", settings={"timeout": 1_000}),
     "late-call": Scenario([CALLS, work("never", "calls")], "FAILED", settings={"timeout": 2_000}),
+    "failing-call": Scenario(
+        [{**CALLS, "configuration": {"template": FAILING_CHILD, "input": {}}}], "FAILED"
+    ),
+    "paused": Scenario([nap("rest", ms=1_500), work("then", "rest")], commands=("pause", "resume")),
+    "cancelled": Scenario([nap("long", ms=600_000)], "CANCELLED", commands=("cancel",)),
+    "noted": Scenario([nap("rest", ms=1_500), work("then", "rest")], commands=("note",)),
+    "restarted": Scenario([work("breaks", ms=20, fails=-1)], "FAILED", commands=("restart",)),
+    "skipped": Scenario([nap("long", ms=600_000), work("then", "long")], commands=("skip",)),
     "one-run": Scenario([work("alone", ms=300)], limit="template", together=3),
     "one-call": Scenario([*ON_AGENT, work("then", "call0", "call1", "call2")], limit="agent"),
     "callback": Scenario([ACCEPTS, work("then", "accepts", ms=20)]),
