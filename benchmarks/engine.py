@@ -68,7 +68,7 @@ def make_template(name: str, blocks: Sequence[Block], **settings: Any) -> Templa
 
 def chain(length: int, *, fib: bool = False) -> Template:
     """Make a template of blocks in a row that do nothing, or compute fib(10)."""
-    work = {"toolType": "USE_CASE", "configuration": {"useCase": "benchmark.fib", "params": {"n": 10}}}
+    work = {"toolType": "USE_CASE", "configuration": {"useCase": "benchmark.fib", "input": {"n": 10}}}
     blocks = [
         {"blockId": f"step{n}", "dependencies": [f"step{n - 1}"] if n else []}
         | (work if fib else {"toolType": "NOOP"})

@@ -33,7 +33,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     seconds = bench.scale(20, 6)
     template = engine.chain(STEPS)
     with background(bench):
-        delays = asyncio.run(_follow(bench, template.public_id, seconds))
+        delays = asyncio.run(_follow(bench.stack.base_url, authorization(), template.public_id, seconds))
         bench.say(f"{len(delays)} events came by socket")
         updates = _state_updates(bench.scale(10, 3))
     yield Figure("ws_p95_ms", percentile(delays, 95), f"{len(delays)} events, {FOLLOWERS} sockets", at_most=100.0)
@@ -43,11 +43,9 @@ def measure(bench: Bench) -> Iterator[Figure]:
     yield Figure("state_update_p50_ms", percentile(updates, 50))
 
 
-async def _follow(bench: Bench, template_id: str, seconds: float) -> list[float]:
+async def _follow(base_url: str, headers: dict[str, str], template_id: str, seconds: float) -> list[float]:
     ends = time.monotonic() + seconds
-    async with httpx.AsyncClient(
-        base_url=bench.stack.base_url, headers=authorization(), timeout=TIMEOUT_S
-    ) as client:
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=TIMEOUT_S) as client:
         followed = await asyncio.gather(*(_follower(client, template_id, ends) for _ in range(FOLLOWERS)))
     delays = [delay for part in followed for delay in part]
     if not delays:
