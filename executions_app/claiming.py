@@ -13,7 +13,8 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from executions_app.journal import Journal
+from executions_app.journal import Journal, started_data
+from executions_app.models import BlockExecution
 from executions_app.progress import Claim, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
 from executions_app.transaction import pipelined_transaction
@@ -21,13 +22,15 @@ from executions_app.values import RunValues
 from templates_app.plans import compiled_version
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.plan import Node
+from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ExecutionStatus
 
 CLAIM = """
     UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
         started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL
     WHERE id = %s AND status = 'QUEUED'
-    RETURNING id, node, block_id, fence, retries, input::text AS input, started_at
+    RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
+        input::text AS input, started_at
 """
 IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
 RECORD_CLAIM = """
@@ -71,7 +74,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             run = RunState(*lock_row)
             journal = Journal(run)
             journal.event(
-                "block_started", row.block_id, {"agentId": agent_id}, row_id=row.id, at=row.started_at
+                "block_started", row.block_id, started_data(row, agent_id), row_id=row.id, at=row.started_at
             )
             if run.status is ExecutionStatus.STARTING:
                 run.status = ExecutionStatus.RUNNING
@@ -89,6 +92,9 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         retries=row.retries,
         input=given,
         unfit_input=unfit,
+        place=Place(row.scope_id, row.item_index),
+        generation=row.generation,
+        is_item=row.kind == BlockExecution.Kind.ITEM,
     )
     return ClaimAnswer(claim, orphans)
 
@@ -103,7 +109,10 @@ def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:
 def _input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
     if row.input is not None:
         return json.loads(row.input), None
+    item = None
+    if row.kind == BlockExecution.Kind.ITEM:
+        item = {"item": json.loads(row.item), "index": row.item_index}
     try:
-        return resolve_input(node, values), None
+        return resolve_input(node, values, item), None
     except ExpressionError as error:
         return None, error.message

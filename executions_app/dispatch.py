@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from executions_app.finishing import Aftermath
-from executions_app.journal import Queued
+from executions_app.journal import Join, Queued
 
 logger = logging.getLogger(__name__)
 # By name: the tasks stand above this module, and call what calls it.
@@ -49,7 +49,7 @@ def send_blocks(execution_id: int, execution_public_id: str, blocks: Sequence[Qu
 
     A chord's body is a settle hint and no more: the last header settles the join itself.
     """
-    by_join: dict[int | None, list[Signature]] = defaultdict(list)
+    by_join: dict[Join | None, list[Signature]] = defaultdict(list)
     for block in blocks:
         signature = current_app.signature(
             RUN_BLOCK,

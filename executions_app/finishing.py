@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from executions_app.journal import Queued
 from executions_app.models import ExecutionLog
-from executions_app.progress import Claim
+from executions_app.progress import Claim, claim_written
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
 from executions_app.transaction import (
@@ -39,7 +39,8 @@ FINISH = """
 """
 WRITE_OUTPUT = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
-    SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution
+    SELECT id, execution_id, CASE kind WHEN 'item' THEN block_id || '[' || item_index || ']' ELSE block_id END, %s,
+        clock_timestamp() FROM executions_app_blockexecution
     WHERE id = %s AND fence = %s AND status = 'COMPLETED'
     ON CONFLICT (block_execution_id) DO NOTHING
 """
@@ -139,12 +140,15 @@ def _finish(
             return Aftermath(accepted=False)
         if result.logs:
             tx.run(WRITE_LOGS, (log_rows(result.logs), claim.block_execution_id))
-        if lock_row is None or not settle:
-            aftermath = Aftermath(execution_public_id=claim.execution_public_id)
-        else:
-            aftermath = settle_locked(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
+        decided: _Decided | None = None
+        if lock_row is not None and settle:
+            decided = _settle_rows(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
         tx.commit()
-        aftermath.unsettled = bool(tx.one(ANY_UNSETTLED, (claim.execution_id,)).found)
+        left = tx.run(ANY_UNSETTLED, (claim.execution_id,))
+        aftermath = (
+            decided.aftermath() if decided else Aftermath(execution_public_id=claim.execution_public_id)
+        )
+        aftermath.unsettled = bool(left.fetchall()[0].found)
     return aftermath
 
 
@@ -155,38 +159,57 @@ def _settle_batch(execution_id: int, limit: int, continue_as: tuple[UUID, str] |
         lock_row = locked.fetchone()
         if lock_row is None:
             return None
-        aftermath = settle_locked(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
+        decided = _settle_rows(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
         tx.commit()
-        aftermath.unsettled = bool(tx.one(ANY_UNSETTLED, (execution_id,)).found)
+        left = tx.run(ANY_UNSETTLED, (execution_id,))
+        aftermath = decided.aftermath()
+        aftermath.unsettled = bool(left.fetchall()[0].found)
     return aftermath
 
 
-def settle_locked(
-    tx: EngineTransaction, run: RunState, rows: Iterable[Any], continue_as: tuple[UUID, str] | None = None
-) -> Aftermath:
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What a transaction decided about a run. ``aftermath`` waits for the rows it wrote, so it is asked for last."""
+
+    settler: Settler
+    claim: Claim | None
+
+    def aftermath(self) -> Aftermath:
+        journal, run = self.settler.journal, self.settler.run
+        written = journal.written()
+        return Aftermath(
+            queued=journal.queued(written),
+            claim=claim_written(self.claim, written) if self.claim else None,
+            event_seq=run.event_seq,
+            execution_public_id=run.public_id,
+        )
+
+
+def _settle_rows(
+    tx: EngineTransaction, run: RunState, rows: Iterable[Any], continue_as: tuple[UUID, str] | None
+) -> _Decided:
     """Settle rows of a locked run, start what may start, and write it all; the caller commits."""
     settler = Settler(tx, run, compiled_version(run.version_id))
     settler.settle_rows(rows)
-    return conclude_locked(settler, continue_as)
+    return _conclude(settler, continue_as)
 
 
-def conclude_locked(settler: Settler, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
-    """Start what may start, or nothing more in a failing run, set the run's status, and write.
-
-    The caller commits.
-    """
+def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decided:
     if settler.run.failing:
         settler.progress.cancel_open_blocks()
     worker, queue = continue_as or (None, None)
     claim = settler.progress.promote(worker, queue)
     settler.progress.conclude()
     settler.flush()
-    return Aftermath(
-        queued=settler.journal.queued,
-        claim=settler.progress.claim_written(claim) if claim else None,
-        event_seq=settler.run.event_seq,
-        execution_public_id=settler.run.public_id,
-    )
+    return _Decided(settler, claim)
+
+
+def conclude_locked(settler: Settler) -> Aftermath:
+    """Start what may start, or nothing more in a failing run, set the run's status, and write.
+
+    The caller commits.
+    """
+    return _conclude(settler, None).aftermath()
 
 
 def _settle_one_by_one(execution_id: int) -> Aftermath | None:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from executions_app.models import ExecutionLog
-from executions_app.run_state import RunState
+from executions_app.models import BlockExecution, ExecutionLog
+from executions_app.run_state import QUEUE_OF_PRIORITY, RunState
 from executions_app.transaction import EngineTransaction
 from workflow_service.engine.decide import Arrivals
 from workflow_service.engine.plan import Node
+from workflow_service.engine.rounds import THE_RUN, LoopState, Place
 from workflow_service.engine.states import BlockStatus, EdgeOutcome
 
 SETTLE_ROWS = """
@@ -28,32 +30,48 @@ SETTLE_ROWS = """
 RECORD_ROWS = "UPDATE executions_app_blockexecution SET unrecorded_start = false WHERE id = ANY(%s)"
 WRITE_NODES = """
     INSERT INTO executions_app_blockexecution (
-        execution_id, scope_id, item_index, generation, retries, losses, sends, unrecorded_start, taken, dead, lost,
-        queue, created_at, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes, agent_id,
-        worker_id, input, error, queued_at, started_at, finished_at, next_send_at)
-    SELECT %s, 0, 0, 1, 0, 0, 0, false, 0, 0, 0, %s, %s,
-        n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot, n.origins, n.outcomes, n.agent_id,
-        n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at, n.next_send_at
-    FROM jsonb_to_recordset(%s) AS n(node int, kind text, block_id text, status text, fence bigint, settled bool,
-        holds_slot bool, origins int[], outcomes jsonb, agent_id text, worker_id uuid, input jsonb, error jsonb,
-        queued_at timestamptz, started_at timestamptz, finished_at timestamptz, next_send_at timestamptz)
+        execution_id, generation, retries, losses, sends, unrecorded_start, taken, dead, lost, created_at,
+        scope_id, item_index, queue, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes,
+        agent_id, worker_id, input, error, queued_at, started_at, finished_at, next_send_at)
+    SELECT %s, %s, 0, 0, 0, false, 0, 0, 0, %s,
+        n.scope_id, n.item_index, n.queue, n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot,
+        n.origins, n.outcomes, n.agent_id, n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at,
+        n.next_send_at
+    FROM jsonb_to_recordset(%s) AS n(scope_id bigint, item_index int, queue text, node int, kind text, block_id text,
+        status text, fence bigint, settled bool, holds_slot bool, origins int[], outcomes jsonb, agent_id text,
+        worker_id uuid, input jsonb, error jsonb, queued_at timestamptz, started_at timestamptz,
+        finished_at timestamptz, next_send_at timestamptz)
     ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
         holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
         agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
         error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
         finished_at = EXCLUDED.finished_at, next_send_at = EXCLUDED.next_send_at
-    RETURNING id, node
+    RETURNING id, generation, scope_id, node, item_index
 """
 WRITE_COUNTERS = """
     INSERT INTO executions_app_blockexecution (
-        execution_id, scope_id, item_index, generation, retries, losses, sends, unrecorded_start, fence, settled,
-        holds_slot, agent_id, status, queue, created_at, node, kind, block_id, taken, dead, lost, origins)
-    SELECT %s, 0, 0, 1, 0, 0, 0, false, 0, false, false, '', 'PENDING', %s, %s,
-        n.node, n.kind, n.block_id, n.taken, n.dead, n.lost, n.origins
-    FROM jsonb_to_recordset(%s) AS n(node int, kind text, block_id text, taken int, dead int, lost int, origins int[])
+        execution_id, generation, retries, losses, sends, unrecorded_start, fence, settled, holds_slot, agent_id,
+        status, created_at, scope_id, item_index, queue, node, kind, block_id, taken, dead, lost, origins)
+    SELECT %s, %s, 0, 0, 0, false, 0, false, false, '', 'PENDING', %s,
+        n.scope_id, n.item_index, n.queue, n.node, n.kind, n.block_id, n.taken, n.dead, n.lost, n.origins
+    FROM jsonb_to_recordset(%s) AS n(scope_id bigint, item_index int, queue text, node int, kind text, block_id text,
+        taken int, dead int, lost int, origins int[])
     ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         taken = EXCLUDED.taken, dead = EXCLUDED.dead, lost = EXCLUDED.lost, origins = EXCLUDED.origins
+"""
+WRITE_SCOPES = """
+    INSERT INTO executions_app_scope (
+        execution_id, generation, kind, superseded, total, completed_items, failed_items, created_at, id, loop,
+        parent_scope_id, parent_index, ended, closed, round, first_round, open, broken, back, exits, arrivals, counts)
+    SELECT %s, %s, 'loop', false, 0, 0, 0, %s, s.id, s.loop, s.parent_scope_id, s.parent_index, s.ended, s.closed,
+        s.round, s.first_round, s.open, s.broken, s.back, s.exits, s.arrivals, s.counts
+    FROM jsonb_to_recordset(%s) AS s(id bigint, loop int, parent_scope_id bigint, parent_index int, ended bool,
+        closed bool, round int, first_round int, open int, broken bool, back int[], exits jsonb, arrivals jsonb,
+        counts jsonb)
+    ON CONFLICT (id) DO UPDATE SET ended = EXCLUDED.ended, closed = EXCLUDED.closed, round = EXCLUDED.round,
+        first_round = EXCLUDED.first_round, open = EXCLUDED.open, broken = EXCLUDED.broken, back = EXCLUDED.back,
+        exits = EXCLUDED.exits, arrivals = EXCLUDED.arrivals, counts = EXCLUDED.counts
 """
 WRITE_CONTEXT = """
     INSERT INTO executions_app_contextvalue (execution_id, key, seq, value, block_execution_id)
@@ -63,10 +81,10 @@ WRITE_CONTEXT = """
 WRITE_EVENTS = """
     INSERT INTO executions_app_executionevent (execution_id, seq, type, block_id, block_execution_id, data, created_at)
     SELECT %s, e.seq, e.type, e.block_id, coalesce(e.block_execution_id, b.id), e.data, e.created_at
-    FROM jsonb_to_recordset(%s) AS e(seq bigint, type text, block_id text, block_execution_id bigint, node int,
-        data jsonb, created_at timestamptz)
-    LEFT JOIN executions_app_blockexecution b
-        ON b.execution_id = %s AND b.scope_id = 0 AND b.node = e.node AND b.item_index = 0 AND b.generation = 1
+    FROM jsonb_to_recordset(%s) AS e(seq bigint, type text, block_id text, block_execution_id bigint, scope_id bigint,
+        node int, item_index int, data jsonb, created_at timestamptz)
+    LEFT JOIN executions_app_blockexecution b ON b.execution_id = %s AND b.scope_id = e.scope_id
+        AND b.node = e.node AND b.item_index = e.item_index AND NOT b.superseded
 """
 WRITE_LOGS = """
     INSERT INTO executions_app_executionlog (
@@ -77,14 +95,21 @@ WRITE_LOGS = """
 """
 
 
+Join = tuple[str, int]
+Key = tuple[Place, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A block that must be sent to the workers after the commit. ``join`` is the node all its edges lead to."""
+    """A block that must be sent to the workers after the commit.
+
+    ``join`` names what the blocks of a chord meet in: the node all their edges lead to, or the map of the items.
+    """
 
     id: int
     block_id: str
     queue: str
-    join: int | None
+    join: Join | None
 
 
 class Journal:
@@ -92,20 +117,22 @@ class Journal:
 
     def __init__(self, run: RunState) -> None:
         self._run = run
-        self._nodes: dict[int, dict[str, Any]] = {}
-        self._counters: dict[int, dict[str, Any]] = {}
+        self._nodes: dict[Key, dict[str, Any]] = {}
+        self._counters: dict[Key, dict[str, Any]] = {}
+        self._scopes: dict[int, dict[str, Any]] = {}
         self._settled: list[dict[str, Any]] = []
         self._recorded: list[int] = []
         self._context: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
         self._logs: list[dict[str, Any]] = []
-        self.to_send: dict[int, int | None] = {}
-        self.queued: list[Queued] = []
-        self.row_ids: dict[int, int] = {}
+        self._to_send: dict[Key, Join | None] = {}
+        self._written: psycopg.Cursor[Any] | None = None
+        self._queued: list[Queued] = []
 
     def node(
         self,
         node: Node,
+        place: Place,
         status: BlockStatus,
         *,
         outcomes: Mapping[int, EdgeOutcome] | None = None,
@@ -113,10 +140,8 @@ class Journal:
         **columns: Any,
     ) -> None:
         """Say what a node's row becomes; the last word of a transaction is written."""
-        self._nodes[node.index] = {
-            "node": node.index,
-            "kind": node.kind,
-            "block_id": node.id,
+        self._nodes[place, node.index] = {
+            **self._identity(node, place),
             "status": status,
             "fence": 0,
             "settled": False,
@@ -127,17 +152,55 @@ class Journal:
             **columns,
         }
 
-    def counters(self, node: Node, arrivals: Arrivals) -> None:
+    def counters(self, node: Node, place: Place, arrivals: Arrivals) -> None:
         """Say how many in-edges of a node have resolved, and how."""
-        self._counters[node.index] = {
-            "node": node.index,
-            "kind": node.kind,
-            "block_id": node.id,
+        self._counters[place, node.index] = {
+            **self._identity(node, place),
             "taken": arrivals.taken,
             "dead": arrivals.dead,
             "lost": arrivals.lost,
             "origins": sorted(arrivals.origins),
         }
+
+    def _identity(self, node: Node, place: Place) -> dict[str, Any]:
+        return {
+            "scope_id": place.scope,
+            "item_index": place.index,
+            "queue": queue_of(node, self._run),
+            "node": node.index,
+            "kind": node.kind,
+            "block_id": node.id,
+        }
+
+    def loop(self, state: LoopState, counts: Mapping[str, int]) -> None:
+        """Say how an instance of a loop stands; ``state.scope`` is its row's id."""
+        self._scopes[state.scope] = {
+            "id": state.scope,
+            "loop": state.loop,
+            "parent_scope_id": state.parent.scope,
+            "parent_index": state.parent.index,
+            "ended": state.ended,
+            "closed": state.closed,
+            "round": state.round,
+            "first_round": state.first_round,
+            "open": state.open,
+            "broken": state.broken,
+            "back": sorted(state.back),
+            "exits": {str(edge): [outcome, sorted(left)] for edge, (outcome, left) in state.exits.items()},
+            "arrivals": {
+                str(node): [each.taken, each.dead, each.lost, sorted(each.origins)]
+                for node, each in state.arrivals.items()
+            },
+            "counts": dict(counts),
+        }
+
+    def send(self, node: Node, place: Place, join: Join | None) -> None:
+        """Say that a queued node must be sent to the workers after the commit."""
+        self._to_send[place, node.index] = join
+
+    def send_row(self, queued: Queued) -> None:
+        """Say that a row that was queued must be sent to the workers after the commit."""
+        self._queued.append(queued)
 
     def settled(
         self,
@@ -173,10 +236,11 @@ class Journal:
         data: Mapping[str, Any] | None = None,
         *,
         node: int | None = None,
+        place: Place = THE_RUN,
         row_id: int | None = None,
         at: datetime | None = None,
     ) -> None:
-        """Append an event with the run's next number."""
+        """Append an event with the run's next number; about a row, by its id or by where its node stands."""
         self._run.event_seq += 1
         self._events.append(
             {
@@ -184,7 +248,9 @@ class Journal:
                 "type": type,
                 "block_id": block_id,
                 "block_execution_id": row_id,
+                "scope_id": place.scope,
                 "node": node,
+                "item_index": place.index,
                 "data": dict(data or {}),
                 "created_at": at or self._run.now,
             }
@@ -225,23 +291,55 @@ class Journal:
             tx.run(SETTLE_ROWS, (_json(self._settled),))
         if self._recorded:
             tx.run(RECORD_ROWS, (self._recorded,))
-        written = None
+        if self._scopes:
+            tx.run(WRITE_SCOPES, (run.id, run.generation, run.now, _json(list(self._scopes.values()))))
         if self._nodes:
-            written = tx.run(WRITE_NODES, (run.id, run.queue, run.now, _json(list(self._nodes.values()))))
+            rows = _json(list(self._nodes.values()))
+            self._written = tx.run(WRITE_NODES, (run.id, run.generation, run.now, rows))
         if self._counters:
-            tx.run(WRITE_COUNTERS, (run.id, run.queue, run.now, _json(list(self._counters.values()))))
+            rows = _json(list(self._counters.values()))
+            tx.run(WRITE_COUNTERS, (run.id, run.generation, run.now, rows))
         if self._context:
             tx.run(WRITE_CONTEXT, (run.id, _json(self._context)))
         if self._events:
             tx.run(WRITE_EVENTS, (run.id, _json(self._events), run.id))
         if self._logs:
             tx.run(WRITE_LOGS, (run.id, _json(self._logs)))
-        if written is not None:
-            self.row_ids = {row.node: row.id for row in written}
-            self.queued += [
-                Queued(self.row_ids[node], self._nodes[node]["block_id"], run.queue, join)
-                for node, join in self.to_send.items()
-            ]
+
+    def written(self) -> dict[Key, Any]:
+        """Return the rows (id, generation) that ``flush`` wrote, by place and node.
+
+        Reading them waits for the network, so in a pipeline it is done after the commit.
+        """
+        if self._written is None:
+            return {}
+        return {(Place(row.scope_id, row.item_index), row.node): row for row in self._written}
+
+    def queued(self, written: Mapping[Key, Any]) -> list[Queued]:
+        """Return what must be sent to the workers, given what ``written`` returned."""
+        return self._queued + [
+            Queued(written[key].id, self._nodes[key]["block_id"], self._nodes[key]["queue"], join)
+            for key, join in self._to_send.items()
+        ]
+
+
+def started_data(row: Any, agent_id: str) -> dict[str, JsonValue]:
+    """Return what the event of a row's start says: who works on it, and in which round or on which item."""
+    data: dict[str, JsonValue] = {"agentId": agent_id}
+    return data | place_data(row.kind, Place(row.scope_id, row.item_index))
+
+
+def place_data(kind: str, place: Place) -> dict[str, JsonValue]:
+    """Return how events name the round or the item that a row stands in."""
+    if kind == BlockExecution.Kind.ITEM:
+        return {"item": place.index, "scope": place.scope}
+    return {"round": place.index, "scope": place.scope} if place.scope else {}
+
+
+def queue_of(node: Node, run: RunState) -> str:
+    """Return the Celery queue of a node: that of its own priority, else of its run's."""
+    priority = node.block.priority if node.block else None
+    return run.queue if priority is None else QUEUE_OF_PRIORITY[priority]
 
 
 def _outcomes(outcomes: Mapping[int, EdgeOutcome] | None) -> dict[str, str] | None:

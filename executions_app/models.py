@@ -133,12 +133,13 @@ class StartRequest(models.Model):
 class Scope(models.Model):
     """One live or ended instance of a loop or a map: the place in which its rounds or items have their rows.
 
-    A loop's row appears with the first edge that leads to it; its ``round`` is -1 until it begins, and the block rows of
-    a round bear it as ``item_index``. ``open`` counts the round's nodes and inner loops that are ready and not settled,
-    ``back`` lists the entries to which back edges were taken, ``exits`` holds the outcomes of the round's exits by edge
-    index, ``arrivals`` the in-edges of entries that have resolved. ``parent_scope_id`` and ``parent_index`` are the
-    place it stands in; 0 and 0 are the run itself. Of a map, ``block_execution_id`` is the block's row and ``total``
-    the number of items.
+    A loop's row appears with the first edge that leads to it; its ``round`` is -1 until it begins, and the block
+    rows of a round bear it as ``item_index``. ``open`` counts the round's nodes and inner loops that are active,
+    ``back`` lists the back edges taken, ``exits`` holds the outcomes of the round's exits by edge index, ``arrivals``
+    the in-edges of entries that have resolved, ``counts`` how many blocks ended how in this round.
+    ``parent_scope_id`` and ``parent_index`` are the place it stands in; 0 and 0 are the run itself. ``closed``: it has
+    ended and nothing more arrives. Of a map, ``block_execution_id`` is the block's row, ``total`` the number of items,
+    ``open`` how many of them are active, and ``broken`` says that too many failed.
     """
 
     class Kind(models.TextChoices):
@@ -156,6 +157,7 @@ class Scope(models.Model):
     generation = models.IntegerField(default=1)
     superseded = models.BooleanField(default=False, db_default=False)
     ended = models.BooleanField(default=False)
+    closed = models.BooleanField(default=False)
     round = models.IntegerField(default=-1)
     first_round = models.IntegerField(default=0)
     open = models.IntegerField(default=0)
@@ -174,7 +176,7 @@ class Scope(models.Model):
         indexes = (
             models.Index(
                 fields=("execution",),
-                condition=models.Q(ended=False, superseded=False),
+                condition=models.Q(closed=False, superseded=False),
                 name="scope_live",
             ),
             models.Index(
@@ -191,13 +193,14 @@ class Scope(models.Model):
 class BlockExecution(models.Model):
     """One node of the plan in one scope, for one round or item; a restart supersedes it by a row of its generation.
 
-    ``scope_id`` 0 is the run itself; in a loop's scope ``item_index`` is the round, in a map's the item, whose value is
-    ``item``. Rows appear when a node's first in-edge resolves. ``fence`` grows with every claim and every reset and decides
-    whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that its
-    results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
+    ``scope_id`` 0 is the run itself; in a loop's scope ``item_index`` is the round, in a map's the item, whose value
+    is ``item``. Rows appear when a node's first in-edge resolves. ``fence`` grows with every claim and every reset and
+    decides whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that
+    its results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
     says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
-    which (a signal's name). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and when
-    a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has let go.
+    which (a signal's name). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and
+    when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has
+    let go.
     """
 
     class Kind(models.TextChoices):

@@ -12,11 +12,13 @@ from pydantic import JsonValue
 
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
+from executions_app.maps import expand_map
 from executions_app.progress import Claim
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.plans import compiled_version
+from workflow_service.engine.definition import Block
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType
 
 MAX_LOSSES = 5
@@ -28,6 +30,10 @@ RECORD_START = """
 """
 WAIT = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false
+    WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
+"""
+WAIT_FOR_ITEMS = """
+    UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
 """
 RETRY = """
@@ -68,6 +74,22 @@ def wait_for_person(claim: Claim, record: Callable[[], Mapping[str, JsonValue] |
                 f"Human approval required for block {row.block_id} (Execution: {run.public_id})",
                 row,
             )
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, claim.execution_id)
+
+
+def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:
+    """Give every item of a map its row, and let its block wait for them."""
+    with command_transaction() as tx:
+        run, settler = _lock(tx, claim.execution_id)
+        _record_start(tx, settler, claim.block_execution_id, claim.fence)
+        row = tx.run(WAIT_FOR_ITEMS, (claim.block_execution_id, claim.fence)).fetchone()
+        if row is None:
+            return _zombie(settler)
+        run.slots -= 1
+        if not run.failing:
+            settler.progress.add_ready(expand_map(tx, run, block, row.id, items))
+            settler.journal.event("map_expanded", row.block_id, {"items": len(items)}, row_id=row.id)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, claim.execution_id)
 

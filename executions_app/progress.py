@@ -5,13 +5,17 @@ worker that holds the lock. A run ends when none of its blocks is active.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from executions_app.journal import Journal, Queued
+from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of
+from executions_app.loops import LoopRows
+from executions_app.models import BlockExecution
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
@@ -19,6 +23,7 @@ from templates_app.plans import CompiledVersion
 from workflow_service.engine.decide import outcome
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.plan import Node
+from workflow_service.engine.rounds import THE_RUN, Place
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
     EXECUTION_TRANSITIONS,
@@ -31,9 +36,12 @@ from workflow_service.settings.config import get_config
 
 FIRST_RESEND_S = 5
 
+# A map that waits for its items is not active, and neither are the items that it has not released yet.
 CANCELLABLE = """
-    SELECT id, status, holds_slot FROM executions_app_blockexecution
-    WHERE execution_id = %s AND status IN ('READY', 'QUEUED', 'RETRYING', 'WAITING') ORDER BY id FOR UPDATE
+    SELECT id, holds_slot, status <> 'PENDING' AND waits_for <> 'items' AS active FROM executions_app_blockexecution
+    WHERE execution_id = %s AND NOT superseded
+        AND (status IN ('READY', 'QUEUED', 'RETRYING', 'WAITING') OR status = 'PENDING' AND kind = 'item')
+    ORDER BY id FOR UPDATE
 """
 CANCEL = """
     UPDATE executions_app_blockexecution SET status = 'CANCELLED', settled = true, holds_slot = false,
@@ -43,7 +51,7 @@ PROMOTE = """
     UPDATE executions_app_blockexecution SET status = 'QUEUED', holds_slot = true, queued_at = %s, next_send_at = %s
     WHERE id IN (SELECT id FROM executions_app_blockexecution WHERE execution_id = %s AND status = 'READY'
                  ORDER BY id LIMIT %s)
-    RETURNING id, node, block_id, queue
+    RETURNING id, node, kind, scope_id, block_id, queue
 """
 
 
@@ -51,7 +59,8 @@ PROMOTE = """
 class Claim:
     """One block that a worker may run now, and the fence that its result must carry.
 
-    ``unfit_input`` says why its configuration could not be resolved; the block then fails without any work.
+    ``input`` is its resolved configuration, of a map the list of its items. ``unfit_input`` says why that could not be
+    resolved; the block then fails without any work. ``is_item``: one item of a map.
     """
 
     execution_id: int
@@ -64,6 +73,9 @@ class Claim:
     retries: int
     input: JsonValue
     unfit_input: str | None = None
+    place: Place = THE_RUN
+    generation: int = 1
+    is_item: bool = False
 
 
 class Progress:
@@ -76,6 +88,7 @@ class Progress:
         compiled: CompiledVersion,
         values: RunValues,
         journal: Journal,
+        loops: LoopRows,
     ) -> None:
         self.tx = tx
         self.run = run
@@ -83,26 +96,25 @@ class Progress:
         self.settings = compiled.definition.global_settings
         self.values = values
         self.journal = journal
+        self.loops = loops
         self.beginning = False
-        self._ready: list[int] = []
+        self._ready: list[tuple[Node, Place]] = []
 
-    def make_ready(self, node: Node) -> None:
+    def make_ready(self, node: Node, place: Place) -> None:
         """Say that a node may start."""
         self.run.active += 1
         self.run.ready += 1
-        self._ready.append(node.index)
-        self.journal.node(node, BlockStatus.READY)
+        self._ready.append((node, place))
+        self.journal.node(node, place, BlockStatus.READY)
 
     def cancel_open_blocks(self) -> None:
         """Cancel what has not begun or waits: nothing new starts in a failing or cancelled run."""
-        for index in self._ready:
-            self.journal.node(
-                self.plan.nodes[index], BlockStatus.CANCELLED, settled=True, finished_at=self.run.now
-            )
+        for node, place in self._ready:
+            self.journal.node(node, place, BlockStatus.CANCELLED, settled=True, finished_at=self.run.now)
         rows = self.tx.run(CANCELLABLE, (self.run.id,)).fetchall()
         if rows:
             self.tx.run(CANCEL, (self.run.now, [row.id for row in rows]))
-        self.run.active -= len(self._ready) + len(rows)
+        self.run.active -= len(self._ready) + sum(row.active for row in rows)
         self.run.slots -= sum(row.holds_slot for row in rows)
         self.run.ready = 0
         self.run.waiting_for_people = 0
@@ -125,54 +137,65 @@ class Progress:
         older = min(free, self.run.ready - len(self._ready))
         resend_at = self.run.now + timedelta(seconds=FIRST_RESEND_S)
         if older:
-            for row in self.tx.run(PROMOTE, (self.run.now, resend_at, self.run.id, older)).fetchall():
+            rows = self.tx.run(PROMOTE, (self.run.now, resend_at, self.run.id, older)).fetchall()
+            for row in rows:
                 self._take_slot()
-                self.journal.queued.append(Queued(row.id, row.block_id, row.queue, self._join_of(row.node)))
+                join = self._join_of_row(row)
+                self.journal.send_row(Queued(row.id, row.block_id, row.queue, join))
         starting = self._ready[: free - older]
         claimed: Claim | None = None
-        for index in starting:
+        for node, place in starting:
             self._take_slot()
-            node = self.plan.nodes[index]
-            if worker_id and not older and claimed is None and queue == self.run.queue:
-                claimed = self._claim(node, worker_id)
+            if worker_id and not older and claimed is None and queue == queue_of(node, self.run):
+                claimed = self._claim(node, place, worker_id)
                 if claimed:
                     continue
             self.journal.node(
-                node, BlockStatus.QUEUED, holds_slot=True, queued_at=self.run.now, next_send_at=resend_at
+                node,
+                place,
+                BlockStatus.QUEUED,
+                holds_slot=True,
+                queued_at=self.run.now,
+                next_send_at=resend_at,
             )
-            self.journal.to_send[index] = self._join_of(index)
+            self.journal.send(node, place, self._join_of(node))
         return claimed
+
+    def _join_of_row(self, row: Any) -> Join | None:
+        # The items of a map meet in it. A window of them is a chord as well: its body settles what they have left.
+        if row.kind == BlockExecution.Kind.ITEM:
+            return "map", row.scope_id
+        return self._join_of(self.plan.nodes[row.node])
 
     def _take_slot(self) -> None:
         self.run.slots += 1
         self.run.ready -= 1
 
-    def _join_of(self, index: int) -> int | None:
+    def _join_of(self, node: Node) -> Join | None:
         """Return the join that all edges of a node lead to, if there is one such."""
-        targets = {self.plan.edges[edge].target for edge in self.plan.nodes[index].normal_edges}
+        targets = {self.plan.edges[edge].target for edge in node.normal_edges}
         if len(targets) != 1:
             return None
         (target,) = targets
-        return target if target >= 0 and len(self.plan.nodes[target].in_edges) > 1 else None
+        return ("node", target) if target >= 0 and len(self.plan.nodes[target].in_edges) > 1 else None
 
-    def _claim(self, node: Node, worker_id: UUID) -> Claim | None:
+    def _claim(self, node: Node, place: Place, worker_id: UUID) -> Claim | None:
         try:
             given = resolve_input(node, self.values)
         except ExpressionError:
             return None  # the claim from the queue fails the block, with the reason
         agent_id = node.block.agent_id or "" if node.block else ""
         self.journal.node(
-            node, BlockStatus.RUNNING, holds_slot=True, queued_at=self.run.now, started_at=self.run.now, fence=1,
-            worker_id=worker_id, input=given, agent_id=agent_id,
+            node, place, BlockStatus.RUNNING, holds_slot=True, queued_at=self.run.now, started_at=self.run.now,
+            fence=1, worker_id=worker_id, input=given, agent_id=agent_id,
         )  # fmt: skip
-        self.journal.event("block_started", node.id, {"agentId": agent_id}, node=node.index)
+        data = {"agentId": agent_id, **place_data(node.kind, place)}
+        self.journal.event("block_started", node.id, data, node=node.index, place=place)
         run = self.run
-        # The row's id is known once it is written: `claim_written` puts it in.
-        return Claim(run.id, run.public_id, run.workspace_id, run.version_id, 0, node.index, 1, 0, given)
-
-    def claim_written(self, claim: Claim) -> Claim:
-        """Return a claim made by ``promote`` with the row id that ``flush`` gave it."""
-        return replace(claim, block_execution_id=self.journal.row_ids[claim.node])
+        # The row's id and generation are known once it is written: `claim_written` puts them in.
+        return Claim(
+            run.id, run.public_id, run.workspace_id, run.version_id, 0, node.index, 1, 0, given, place=place
+        )
 
     def conclude(self) -> None:
         """Set the run's status from what is left to do, and end it if nothing is."""
@@ -221,10 +244,30 @@ class Progress:
         self.run.status = status
 
 
-def resolve_input(node: Node, values: RunValues) -> JsonValue:
+def claim_written(claim: Claim, written: Mapping[Key, Any]) -> Claim:
+    """Return a claim made by ``promote`` with the row id and generation that its row was written with."""
+    row = written[claim.place, claim.node]
+    return replace(claim, block_execution_id=row.id, generation=row.generation)
+
+
+def resolve_input(node: Node, values: RunValues, item: Mapping[str, JsonValue] | None = None) -> JsonValue:
     """Return a node's configuration with every ``${...}`` replaced, secrets left as references.
 
-    Raises ``ExpressionError`` where a name is missing or does not fit.
+    Of a map it is the list of its items; ``item`` are the names that one of them adds (``item``, ``index``). Raises
+    ``ExpressionError`` where a name is missing or does not fit.
     """
     values.prefetch([node.references])
-    return {} if node.template is None else node.template.render(values.scope())
+    if node.for_each is not None and item is None:
+        return _items(node.for_each.render(values.scope()))
+    return {} if node.template is None else node.template.render(values.scope(item))
+
+
+def _items(value: JsonValue) -> list[JsonValue]:
+    if not isinstance(value, list):
+        raise ExpressionError(f"forEach must give a list, and gives {type(value).__name__}")
+    most = get_config().workflow_max_map_items
+    if len(value) > most:
+        raise ExpressionError(
+            f"forEach gives {len(value)} items; at most {most} are allowed (WORKFLOW_MAX_MAP_ITEMS)"
+        )
+    return value

@@ -1,5 +1,6 @@
 """The execution row while it is locked: its counters, as this transaction changes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,8 +8,8 @@ from executions_app.transaction import EngineTransaction
 from workflow_service.engine.states import ExecutionStatus
 
 COLUMNS = """
-    id, public_id, workspace_id, template_id, version_id, status, priority, event_seq, context_seq, active, slots,
-    ready, waiting_for_people, completed_blocks, failed_blocks, skipped_blocks, failing, unhandled_failures,
+    id, public_id, workspace_id, template_id, version_id, status, priority, generation, event_seq, context_seq, active,
+    slots, ready, waiting_for_people, completed_blocks, failed_blocks, skipped_blocks, failing, unhandled_failures,
     reached_end, started_at, completed_at, error::text AS error, clock_timestamp() AS now
 """
 TRY_LOCK = f"""
@@ -24,6 +25,9 @@ SAVE = """
 """
 
 
+QUEUE_OF_PRIORITY: Mapping[str, str] = {"high": "high", "normal": "default", "low": "low"}
+
+
 @dataclass(slots=True)
 class RunState:
     """One locked execution. ``now`` is the database's clock when the lock was given."""
@@ -35,6 +39,7 @@ class RunState:
     version_id: int
     status: ExecutionStatus
     priority: str
+    generation: int
     event_seq: int
     context_seq: int
     active: int
@@ -58,7 +63,7 @@ class RunState:
     @property
     def queue(self) -> str:
         """The Celery queue of this run's blocks."""
-        return "default" if self.priority == "normal" else self.priority
+        return QUEUE_OF_PRIORITY[self.priority]
 
     def save(self, tx: EngineTransaction) -> None:
         """Write the counters back."""

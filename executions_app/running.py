@@ -29,7 +29,8 @@ from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
-from executions_app.parking import retry_later, take_back, wait_for_person
+from executions_app.map_results import collect_map, map_output
+from executions_app.parking import begin_map, retry_later, take_back, wait_for_person
 from executions_app.progress import Claim
 from executions_app.settlement import Error
 from executions_app.transaction import DATABASE_GONE
@@ -62,6 +63,14 @@ class RetryLater:
     error: Error
     delay_s: float
     logs: Logs
+
+
+@dataclass(frozen=True, slots=True)
+class BeginMap:
+    """The block is a map whose items are to run."""
+
+    block: Block
+    items: list[JsonValue]
 
 
 class BlockTimeout(TimeoutError):
@@ -128,7 +137,7 @@ def persistently(operation: Callable[[], T]) -> T:
             delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
 
 
-def work_on(claim: Claim) -> Result | RetryLater | Ask:
+def work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
@@ -141,7 +150,7 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask:
         return Result(BlockStatus.FAILED, error=described)
 
 
-def _work_on(claim: Claim) -> Result | RetryLater | Ask:
+def _work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
     logs: list[tuple[datetime, LogLine]] = []
@@ -151,6 +160,8 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
         return _failed(ErrorType.CONFIGURATION_ERROR, message, logs)
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
+    if block.for_each is not None and not claim.is_item:
+        return _work_on_map(claim, block)
     extra: dict[str, JsonValue] = {}
     try:
         if block.asks_people:
@@ -169,8 +180,17 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask:
     return Result(BlockStatus.COMPLETED, output=output, logs=logs)
 
 
+def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
+    """Begin a map, or collect it once its items have ended."""
+    items = claim.input if isinstance(claim.input, list) else []
+    collected = collect_map(claim.execution_id, claim.block_execution_id, block)
+    if collected is not None:
+        return collected
+    return BeginMap(block, items) if items else Result(BlockStatus.COMPLETED, output=map_output([]))
+
+
 def _write(
-    claim: Claim, outcome: Result | RetryLater | Ask, continue_as: tuple[UUID, str] | None
+    claim: Claim, outcome: Result | RetryLater | Ask | BeginMap, continue_as: tuple[UUID, str] | None
 ) -> Aftermath:
     match outcome:
         case Result():
@@ -179,6 +199,8 @@ def _write(
             return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
         case Ask():
             return wait_for_person(claim, outcome.record)
+        case BeginMap():
+            return begin_map(claim, outcome.block, outcome.items)
 
 
 def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
@@ -202,7 +224,8 @@ def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) ->
 
 def idempotency_key(claim: Claim, block: Block) -> str:
     """Return the key that an agent sees: the same for every try of one generation of a block."""
-    return f"{claim.execution_public_id}:0:{block.block_id}:0:1"
+    scope, index = claim.place.scope, claim.place.index
+    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}"
 
 
 @contextmanager

@@ -7,20 +7,32 @@ statement at the end, so the number of statements does not depend on the size of
 """
 
 import json
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import JsonValue
 
-from executions_app.journal import Journal
+from executions_app.journal import Journal, Key, place_data, started_data
+from executions_app.loops import LoopRows
+from executions_app.maps import MapRows
+from executions_app.models import BlockExecution
 from executions_app.progress import Progress
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
 from templates_app.plans import CompiledVersion
-from workflow_service.engine.decide import Arrivals, NodeSettlement, Settlement, Verdict, settle
+from workflow_service.engine.decide import (
+    Arrivals,
+    LoopLimit,
+    NodeSettlement,
+    Place,
+    Settlement,
+    Verdict,
+    begin,
+    settle,
+)
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.expressions import evaluate_condition
 from workflow_service.engine.plan import Node, NodeKind
@@ -33,11 +45,11 @@ from workflow_service.engine.states import (
 BATCH = 200
 CONTEXT_VALUE_MAX_BYTES = 65_536
 CONTEXT_KEY_MAX_CHARACTERS = 255
-RUN_SCOPE = 0
 
 UNSETTLED = """
-    SELECT b.id, b.node, b.block_id, b.status, b.fence, b.settled, b.unrecorded_start, b.holds_slot, b.agent_id,
-        b.retries, b.started_at, b.finished_at, b.error::text AS error, o.value::text AS output
+    SELECT b.id, b.node, b.kind, b.scope_id, b.item_index, b.block_id, b.status, b.fence, b.settled,
+        b.unrecorded_start, b.holds_slot, b.agent_id, b.retries, b.started_at, b.finished_at, b.error::text AS error,
+        o.value::text AS output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id
     WHERE b.execution_id = %s AND (
@@ -46,11 +58,14 @@ UNSETTLED = """
     ORDER BY b.finished_at NULLS FIRST, b.id LIMIT %s
 """
 ARRIVALS = """
-    SELECT node, taken, dead, lost, origins FROM executions_app_blockexecution
-    WHERE execution_id = %s AND scope_id = %s AND node = ANY(%s)
+    SELECT b.scope_id, b.item_index, b.node, b.taken, b.dead, b.lost, b.origins
+    FROM unnest(%s::bigint[], %s::int[], %s::int[]) AS p(scope_id, item_index, node)
+    JOIN executions_app_blockexecution b ON b.execution_id = %s AND b.scope_id = p.scope_id AND b.node = p.node
+        AND b.item_index = p.item_index AND NOT b.superseded
 """
 
 Error = dict[str, JsonValue]
+_COUNTED_AS = {BlockStatus.COMPLETED: "completed", BlockStatus.SKIPPED: "skipped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +87,10 @@ class Settler:
         self.settings = compiled.definition.global_settings
         self.values = RunValues(tx, run.id, run.public_id)
         self.journal = Journal(run)
-        self.progress = Progress(tx, run, compiled, self.values, self.journal)
-        self._arrivals: dict[int, Arrivals] = {}
-        self._loaded: set[int] = set()
+        self.loops = LoopRows(tx, run, self.plan, self.journal)
+        self.progress = Progress(tx, run, compiled, self.values, self.journal, self.loops)
+        self.maps = MapRows(tx, run, self.plan)
+        self._arrivals: dict[Key, Arrivals | None] = {}
         self._decided_here: deque[tuple[int, Verdict, Error | None]] = deque()
         self._finished_node: int | None = None
         self._finished_output: JsonValue = None
@@ -85,11 +101,12 @@ class Settler:
         """Settle unsettled rows (the columns of ``UNSETTLED``) in the order given."""
         for row in rows:
             self._record(row)
+        self.progress.add_ready(self.maps.go_on())
 
-    def begin(self, roots: Iterable[int]) -> None:
+    def begin(self) -> None:
         """Make the blocks ready that begin the run."""
         self.progress.beginning = True
-        for node in roots:
+        for node in self.loops.apply(begin(self.plan)).ready:
             self._make_ready(node)
         self._settle_decided_here()
 
@@ -98,9 +115,12 @@ class Settler:
         # What follows a block did not begin before it ended.
         self.run.now = max(self.run.now, row.finished_at or self.run.now)
         if row.unrecorded_start:
-            self.journal.block_event("block_started", row, row.started_at, {"agentId": row.agent_id})
+            self.journal.block_event("block_started", row, row.started_at, started_data(row, row.agent_id))
         if row.settled or status not in FINISHED_BLOCK_STATUSES:
             self.journal.recorded(row.id)
+            return
+        if row.kind == BlockExecution.Kind.ITEM:
+            self._record_item(row, status)
             return
         self.run.active -= 1
         self.run.slots -= row.holds_slot
@@ -118,9 +138,20 @@ class Settler:
             status, error = BlockStatus.FAILED, routed.failure
         settlement, verdict = routed.settlement, Verdict(status.value)
         self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
-        self._write_finish_event(row, status, error, settlement)
+        self._write_finish_event(row, status, error, settlement.settled[0].conditions)
+        self.loops.count(row.scope_id, _COUNTED_AS.get(status, "failed"))
         self._apply(routed, verdict, error, row.block_id)
         self._settle_decided_here()
+
+    def _record_item(self, row: Any, status: BlockStatus) -> None:
+        """Settle an item of a map: it leads nowhere; what its map makes of it is decided after the batch."""
+        error: Error | None = json.loads(row.error) if row.error else None
+        self.run.active -= 1
+        self.run.slots -= row.holds_slot
+        self.journal.settled(row.id, status, None, error)
+        if status is not BlockStatus.CANCELLED:
+            self._write_finish_event(row, status, error)
+        self.maps.item_ended(row.scope_id, status)
 
     def _route(self, node: int, verdict: Verdict, output: JsonValue) -> _Routed:
         """Ask the engine where to go. A node or gate whose routing fails settles as failed, with the reason."""
@@ -138,6 +169,7 @@ class Settler:
                 verdict,
                 scope_of=self._scope_of,
                 arrivals_of=self._arrivals_of,
+                loops=self.loops.states,
                 chosen=chosen,
                 failed_gates=frozenset(gate_failures),
             )
@@ -184,23 +216,23 @@ class Settler:
             self.journal.context_value(key, value, row.id if row else 0)
 
     def _write_finish_event(
-        self, row: Any, status: BlockStatus, error: Error | None, settlement: Settlement
+        self,
+        row: Any,
+        status: BlockStatus,
+        error: Error | None,
+        conditions: Iterable[tuple[str, bool]] = (),
     ) -> None:
         duration_ms = None
         if row.started_at and row.finished_at:
             duration_ms = round((row.finished_at - row.started_at).total_seconds() * 1_000)
         data: dict[str, JsonValue] = {"durationMs": duration_ms, "retryCount": row.retries}
-        if conditions := settlement.settled[0].conditions:
+        data |= place_data(row.kind, Place(row.scope_id, row.item_index))
+        if conditions:
             data["conditions"] = [{"condition": source, "result": result} for source, result in conditions]
         if error is not None:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.block_event(f"block_{status.value.lower()}", row, row.finished_at, data)
-        if status is BlockStatus.COMPLETED:
-            self.run.completed_blocks += 1
-        elif status is BlockStatus.SKIPPED:
-            self.run.skipped_blocks += 1
-        else:
-            self.run.failed_blocks += 1
+        if status in (BlockStatus.FAILED, BlockStatus.REJECTED):
             message = error["message"] if error else status.value.lower()
             self.journal.log(
                 "ERROR",
@@ -212,27 +244,45 @@ class Settler:
     # -- what the engine's answer means
 
     def _apply(self, routed: _Routed, verdict: Verdict, error: Error | None, block_id: str) -> None:
-        settlement = routed.settlement
+        settlement = self.loops.apply(routed.settlement)
         for settled in settlement.settled[1:]:
             self._write_passed_node(settled, routed.gate_failures.get(settled.node))
-        skipped = [self.plan.nodes[s.node].id for s in settlement.settled[1:] if s.verdict is Verdict.SKIPPED]
-        if skipped:
-            self.journal.event("blocks_skipped", data={"blocks": skipped})
-        self._arrivals.update(settlement.arrivals)
+        self._tell_skipped(settlement.settled[1:])
         for node, arrivals in settlement.arrivals.items():
-            self.journal.counters(self.plan.nodes[node], arrivals)
+            place = self._place(node)
+            self._arrivals[place, node] = arrivals
+            self.journal.counters(self.plan.nodes[node], place, arrivals)
         self.run.reached_end |= settlement.reached_end
         if verdict in (Verdict.FAILED, Verdict.REJECTED) and not settlement.handled:
             self._fail_unhandled(block_id, error)
         for gate, failure in routed.gate_failures.items():
             self._fail_unhandled(self.plan.nodes[gate].id, failure)
+        for limit in settlement.limits:
+            self._fail_at_limit(limit)
         for node in settlement.ready:
             self._make_ready(node)
+
+    def _tell_skipped(self, settled: Iterable[NodeSettlement]) -> None:
+        skipped: dict[Place, list[JsonValue]] = defaultdict(list)
+        for each in settled:
+            if each.verdict is Verdict.SKIPPED:
+                skipped[each.place].append(self.plan.nodes[each.node].id)
+        for place, blocks in skipped.items():
+            data: dict[str, JsonValue] = {"blocks": blocks}
+            if place.scope:
+                data |= {"scope": place.scope, "round": place.index}
+            self.journal.event("blocks_skipped", data=data)
+
+    def _place(self, node: int) -> Place:
+        place = self.loops.place(node)
+        assert place is not None, f"node {node} is in no round"  # noqa: S101 - the engine names no other
+        return place
 
     def _write_passed_node(self, settled: NodeSettlement, failure: Error | None) -> None:
         node = self.plan.nodes[settled.node]
         self.journal.node(
             node,
+            settled.place,
             BlockStatus(settled.verdict.value),
             settled=True,
             finished_at=self.run.now,
@@ -240,11 +290,21 @@ class Settler:
             origins=settled.origins,
             error=failure,
         )
-        if settled.verdict is Verdict.SKIPPED:
-            self.run.skipped_blocks += node.kind is NodeKind.BLOCK
-        elif failure is not None:
+        if failure is not None:
             self.journal.event("block_failed", node.id, {"error": failure})
         self._put_context(node.id, settled.computed)
+
+    def _fail_at_limit(self, limit: LoopLimit) -> None:
+        block_id = self.plan.nodes[limit.node].id.removesuffix("?")
+        error: Error = {
+            "type": ErrorType.LOOP_LIMIT_REACHED,
+            "message": f"the loop at '{block_id}' has run {limit.rounds} rounds and leads back once more; "
+            "raise 'maxRounds' of the block it is entered at, or mend the condition that ends it",
+            "details": {"maxRounds": limit.rounds, "scope": limit.scope},
+            "retryable": False,
+        }
+        self.journal.event("loop_limit_reached", block_id, {"error": error})
+        self._fail_unhandled(block_id, error)
 
     def _fail_unhandled(self, block_id: str, error: Error | None) -> None:
         self.run.unhandled_failures += 1
@@ -258,14 +318,16 @@ class Settler:
     def _make_ready(self, index: int) -> None:
         node = self.plan.nodes[index]
         if self.run.failing:
-            self.journal.node(node, BlockStatus.CANCELLED, settled=True, finished_at=self.run.now)
+            self.journal.node(
+                node, self._place(index), BlockStatus.CANCELLED, settled=True, finished_at=self.run.now
+            )
             return
         if node.guard is not None:
             verdict, error = self._evaluate_guard(node)
             if verdict is not None:
                 self._decided_here.append((index, verdict, error))
                 return
-        self.progress.make_ready(node)
+        self.progress.make_ready(node, self._place(index))
 
     def _evaluate_guard(self, node: Node) -> tuple[Verdict | None, Error | None]:
         assert node.guard is not None  # noqa: S101 - the caller checked
@@ -283,24 +345,24 @@ class Settler:
         """Settle the nodes whose guard decided them without any work."""
         while self._decided_here:
             index, verdict, error = self._decided_here.popleft()
-            node = self.plan.nodes[index]
+            node, place = self.plan.nodes[index], self._place(index)
             routed = self._route(index, verdict, None)
             self.journal.node(
                 node,
+                place,
                 BlockStatus(verdict.value),
                 settled=True,
                 finished_at=self.run.now,
                 outcomes=routed.settlement.settled[0].outcomes,
                 error=error,
             )
+            self.loops.count(place.scope, "skipped" if verdict is Verdict.SKIPPED else "failed")
             if verdict is Verdict.SKIPPED:
-                self.run.skipped_blocks += 1
                 self.journal.event(
                     "blocks_skipped",
                     data={"blocks": [node.id], "guard": node.guard.source if node.guard else ""},
                 )
             else:
-                self.run.failed_blocks += 1
                 self.journal.event("block_failed", node.id, {"error": error})
             self._apply(routed, verdict, error, node.id)
 
@@ -327,16 +389,20 @@ class Settler:
         return self.values.scope(own)
 
     def _arrivals_of(self, nodes: frozenset[int]) -> Mapping[int, Arrivals]:
-        unknown = sorted(nodes - self._loaded)
+        places = {node: place for node in sorted(nodes) if (place := self.loops.place(node)) is not None}
+        unknown = [(place, node) for node, place in places.items() if (place, node) not in self._arrivals]
         if unknown:
-            for row in self.tx.run(ARRIVALS, (self.run.id, RUN_SCOPE, unknown)):
-                self._arrivals.setdefault(
-                    row.node, Arrivals(row.taken, row.dead, row.lost, frozenset(row.origins))
-                )
-            self._loaded.update(unknown)
-        return {node: self._arrivals[node] for node in nodes if node in self._arrivals}
+            self._arrivals |= dict.fromkeys(unknown)
+            scopes, indexes = [place.scope for place, _ in unknown], [place.index for place, _ in unknown]
+            rows = self.tx.run(ARRIVALS, (scopes, indexes, [node for _, node in unknown], self.run.id))
+            for row in rows:
+                arrived = Arrivals(row.taken, row.dead, row.lost, frozenset(row.origins))
+                self._arrivals[Place(row.scope_id, row.item_index), row.node] = arrived
+        known = {node: self._arrivals[place, node] for node, place in places.items()}
+        return {node: arrived for node, arrived in known.items() if arrived is not None}
 
     def flush(self) -> None:
         """Write everything that was decided."""
+        self.loops.write()
         self.journal.flush(self.tx)
         self.run.save(self.tx)

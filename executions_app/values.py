@@ -17,11 +17,11 @@ _inputs: OrderedDict[int, JsonValue] = OrderedDict()
 
 CONTEXT_STATEMENT = """
     SELECT DISTINCT ON (key) key, value::text AS value FROM executions_app_contextvalue
-    WHERE execution_id = %s AND key = ANY(%s) ORDER BY key, seq DESC
+    WHERE execution_id = %s AND key = ANY(%s) AND NOT superseded ORDER BY key, seq DESC
 """
 OUTPUT_STATEMENT = """
     SELECT DISTINCT ON (block_id) block_id, value::text AS value FROM executions_app_blockoutput
-    WHERE execution_id = %s AND block_id = ANY(%s) ORDER BY block_id, block_execution_id DESC
+    WHERE execution_id = %s AND block_id = ANY(%s) AND NOT superseded ORDER BY block_id, block_execution_id DESC
 """
 INPUT_STATEMENT = "SELECT input::text AS value FROM executions_app_executioninput WHERE execution_id = %s"
 
@@ -77,9 +77,9 @@ class RunValues:
                 _inputs.popitem(last=False)
         return value
 
-    def scope(self, own: JsonValue = None) -> "RunScope":
+    def scope(self, own: Mapping[str, JsonValue] | JsonValue = None) -> "RunScope":
         """Return a scope in which ``own``, if it is an object, is looked up before the context."""
-        return RunScope(self, own if isinstance(own, dict) else {})
+        return RunScope(self, own if isinstance(own, Mapping) else {})
 
     def _load(self, keys: list[str], blocks: list[str]) -> None:
         context = self._tx.run(CONTEXT_STATEMENT, (self._execution_id, keys)) if keys else None

@@ -2,8 +2,13 @@
 
 from collections import Counter
 
-from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionEvent
-from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, FINISHED_BLOCK_STATUSES, BlockStatus
+from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionEvent, Scope
+from workflow_service.engine.states import (
+    ENDED_EXECUTION_STATUSES,
+    FINISHED_BLOCK_STATUSES,
+    BlockStatus,
+    ExecutionStatus,
+)
 
 ENDS = {f"execution_{status.value.lower()}" for status in ENDED_EXECUTION_STATUSES}
 # Event types of which a block row may have one only.
@@ -16,18 +21,22 @@ def assert_consistent(execution: Execution) -> Execution:
     Call it while nobody works on the execution: it reads several tables, one after the other.
     """
     execution = Execution.objects.get(pk=execution.pk)
-    rows = list(BlockExecution.objects.filter(execution=execution))
+    rows = list(BlockExecution.objects.filter(execution=execution, superseded=False))
+    scopes = {scope.pk: scope for scope in Scope.objects.filter(execution=execution)}
     finished = [row for row in rows if row.status in FINISHED_BLOCK_STATUSES]
     settled = [row for row in rows if row.settled]
     by_status = Counter(row.status for row in rows)
+    current = [row for row in settled if row.kind != "item" and _is_current(row, scopes)]
     counted = {
-        "active": sum(row.status != BlockStatus.PENDING and not row.settled for row in rows),
+        "active": sum(_is_active(row) for row in rows),
         "slots": sum(row.holds_slot for row in rows),
         "ready": by_status[BlockStatus.READY],
-        "waiting_for_people": by_status[BlockStatus.WAITING],
-        "completed_blocks": _settled_as(settled, BlockStatus.COMPLETED),
-        "failed_blocks": _settled_as(settled, BlockStatus.FAILED, BlockStatus.REJECTED),
-        "skipped_blocks": _settled_as(settled, BlockStatus.SKIPPED),
+        "waiting_for_people": sum(
+            row.status == BlockStatus.WAITING and row.waits_for in ("", "person") for row in rows
+        ),
+        "completed_blocks": _settled_as(current, BlockStatus.COMPLETED),
+        "failed_blocks": _settled_as(current, BlockStatus.FAILED, BlockStatus.REJECTED),
+        "skipped_blocks": _settled_as(current, BlockStatus.SKIPPED),
     }
     assert {name: getattr(execution, name) for name in counted} == counted
     for row in rows:
@@ -35,6 +44,8 @@ def assert_consistent(execution: Execution) -> Execution:
             assert row.holds_slot, f"{row} is {row.status} without a slot"
         assert row in finished or not row.settled, f"{row} is {row.status} and settled"
         assert not (row.settled and row.unrecorded_start), f"the start of {row} was never recorded"
+    for scope in scopes.values():
+        _assert_scope(scope, execution, rows)
     _assert_history(execution, rows)
     if execution.status in ENDED_EXECUTION_STATUSES:
         assert execution.active == 0
@@ -43,6 +54,30 @@ def assert_consistent(execution: Execution) -> Execution:
         assert execution.active > 0, "nothing is left to do and the run has not ended"
         assert execution.completed_at is None
     return execution
+
+
+def _is_active(row: BlockExecution) -> bool:
+    return row.status != BlockStatus.PENDING and not row.settled and row.waits_for != "items"
+
+
+def _is_current(row: BlockExecution, scopes: dict[int, Scope]) -> bool:
+    """Tell whether a row stands in the last round of each loop around it."""
+    scope, index = row.scope_id, row.item_index
+    while scope:
+        if scopes[scope].round != index:
+            return False
+        scope, index = scopes[scope].parent_scope_id, scopes[scope].parent_index
+    return True
+
+
+def _assert_scope(scope: Scope, execution: Execution, rows: list[BlockExecution]) -> None:
+    if scope.kind == Scope.Kind.MAP:
+        items = [row for row in rows if row.scope_id == scope.pk]
+        assert [row.item_index for row in sorted(items, key=lambda row: row.pk)] == list(range(scope.total))
+        if not execution.failing and execution.status not in ENDED_EXECUTION_STATUSES:
+            assert scope.open == sum(_is_active(row) for row in items)
+    elif execution.status == ExecutionStatus.COMPLETED:
+        assert scope.ended, f"{scope} is open in a run that has completed"
 
 
 def _settled_as(settled: list[BlockExecution], *statuses: BlockStatus) -> int:

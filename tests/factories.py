@@ -73,6 +73,12 @@ def event_types(execution: Execution) -> list[str]:
     return list(rows.values_list("type", flat=True))
 
 
+def error_of(execution: Execution) -> dict[str, Any]:
+    """Return the error of an execution that failed."""
+    assert isinstance(execution.error, dict), f"{execution} has no error"
+    return execution.error
+
+
 def noop(block_id: str, output: Any = None, **fields: Any) -> dict[str, Any]:
     """Return a block that gives ``output`` and does nothing else."""
     configuration = {} if output is None else {"output": output}

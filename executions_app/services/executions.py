@@ -82,7 +82,7 @@ def start_execution(
             settler.journal.event(
                 "execution_started", data={"templateId": template.public_id, "version": version.label}
             )
-            settler.begin(compiled.plan.roots)
+            settler.begin()
             aftermath = conclude_locked(settler)
     if aftermath is None:
         # Another request with this key was first; its answer is there now.

@@ -145,7 +145,12 @@ class Conditions(DefinitionModel):
 
 
 class Block(DefinitionModel):
-    """One step of work. ``timeout`` is milliseconds."""
+    """One step of work. ``timeout`` is milliseconds.
+
+    With ``for_each``, a list expression, it is a map: its tool runs once for each item, which the configuration reads
+    as ``item`` and ``index``. ``toolType: MAP`` with a ``toolType`` and a ``configuration`` of its own in the
+    configuration is another spelling of that.
+    """
 
     block_id: BlockId
     name: str | None = Field(default=None, max_length=255)
@@ -168,6 +173,7 @@ class Block(DefinitionModel):
     output_mapping: dict[str, str] | None = None
     for_each: str | None = None
     max_concurrency: StrictInt | None = Field(default=None, ge=1, le=1_000)
+    tolerated_failure_percentage: Annotated[float, Field(ge=0, le=100)] = 0
     max_rounds: StrictInt | None = Field(default=None, ge=1, le=100_000)
     priority: Literal["high", "normal", "low"] | None = None
 
@@ -180,6 +186,22 @@ class Block(DefinitionModel):
     def asks_people(self) -> bool:
         """Whether the block stops until a person answers."""
         return self.human_in_loop.required or self.tool_type is ToolType.HUMAN
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_map(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or data.get("toolType", data.get("tool_type")) != ToolType.MAP:
+            return data
+        given = data.get("configuration")
+        inner = dict(given) if isinstance(given, Mapping) else {}
+        tool = inner.pop("toolType", None)
+        configuration = inner.pop("configuration", {})
+        if tool in (None, ToolType.MAP) or inner or not (data.get("forEach") or data.get("for_each")):
+            raise ValueError(
+                "toolType MAP wants forEach, and a configuration of toolType (of each item) and configuration"
+            )
+        rest = {name: value for name, value in data.items() if name != "tool_type"}
+        return {**rest, "toolType": tool, "configuration": configuration}
 
     @model_validator(mode="after")
     def normalise(self) -> "Block":

@@ -32,7 +32,8 @@ class Edge:
     """A way from one node to another; ``target`` is ``END_NODE`` for the end of the run.
 
     ``conditional`` says that a completed source may leave it out. ``back`` edges start a loop's next round
-    and are no in-edges of their target.
+    and are no in-edges of their target. ``leaves`` are the loops, inner before outer, that end before the edge
+    is resolved at its target; ``enters`` is the loop that it leads into.
     """
 
     index: int
@@ -41,6 +42,8 @@ class Edge:
     kind: EdgeKind = EdgeKind.NORMAL
     conditional: bool = False
     back: bool = False
+    leaves: tuple[int, ...] = ()
+    enters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ edges has no cycle. Everything here is iterative, and the nesting is bounded: de
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from workflow_service.engine.findings import Finding, Severity
 from workflow_service.engine.graph import END_NODE, Edge, Graph, Node, NodeKind
@@ -44,6 +45,22 @@ class LoopNest:
     loop_of: tuple[int | None, ...]
     back_edges: frozenset[int]
     findings: tuple[Finding, ...]
+
+    def around(self, loop: int | None) -> Iterator[int]:
+        """Yield ``loop`` and the loops around it, inner before outer."""
+        while loop is not None:
+            yield loop
+            loop = self.loops[loop].parent
+
+    def placed(self, edge: Edge) -> Edge:
+        """Return ``edge`` with the borders of loops that it crosses."""
+        back = edge.index in self.back_edges
+        target = None if edge.target == END_NODE else self.loop_of[edge.target]
+        inside = frozenset(self.around(target))
+        # A back edge leads into its own loop, at whose entry no inner loop is entered.
+        leaves = tuple(takewhile(lambda loop: loop not in inside, self.around(self.loop_of[edge.source])))
+        home = next((loop for loop in self.around(self.loop_of[edge.source]) if loop in inside), None)
+        return replace(edge, back=back, leaves=leaves, enters=None if home == target else target)
 
 
 def strongly_connected(successors: Successors) -> list[list[int]]:

@@ -48,7 +48,7 @@ class Plan:
     """``roots`` are the blocks that begin a run; ``levels`` groups blocks that nothing keeps from
     overlapping.
 
-    ``names_used`` are the context keys that any expression reads.
+    ``names_used`` are the context keys that any expression reads. A loop is numbered, by its place in ``loops``.
     """
 
     definition: Definition
@@ -66,13 +66,17 @@ class Plan:
 
     def error_edges_reach(self, origin: int, target: int) -> bool:
         """Return whether ``target`` lies on a way that begins with an error edge of ``origin``."""
-        if not self.nodes[origin].error_edges:
+        if not self.is_recoverable(origin):
             return False
         reached = self._reached.get(origin)
         if reached is None:
             reached = self._reached[origin] = self._reach(origin)
         # The end of the run, -1, has the last bit.
         return bool(reached[target >> 3] >> (target & 7) & 1)
+
+    def is_recoverable(self, origin: int) -> bool:
+        """Return whether an error edge may make good what was lost at ``origin``; at a loop's limit none does."""
+        return origin >= 0 and bool(self.nodes[origin].error_edges)
 
     def _reach(self, origin: int) -> bytes:
         """Return a bit for each node on a way from ``origin``'s error edges; one bit, as there may be
@@ -102,7 +106,7 @@ def compile_plan(definition: Definition) -> Plan:
 
 
 def _plan(graph: Graph, nest: LoopNest) -> Plan:
-    edges = tuple(replace(edge, back=True) if edge.index in nest.back_edges else edge for edge in graph.edges)
+    edges = tuple(nest.placed(edge) for edge in graph.edges) if nest.loops else graph.edges
     forward = [
         replace(node, in_edges=tuple(edge for edge in node.in_edges if not edges[edge].back))
         if nest.back_edges
@@ -149,25 +153,13 @@ def _names_read(node: Node) -> frozenset[str]:
 
 def unsupported_features(plan: Plan) -> tuple[Problem, ...]:
     """Return what the plan holds that is understood, but cannot be run by this version."""
-    found = [
-        Problem(
-            "LOOPS_NOT_SUPPORTED",
-            "This version cannot run loops yet",
-            pointer=plan.nodes[loop.entries[0]].pointer,
-            suggestion="Take out the edges that lead back",
-            blocks=tuple(
-                plan.nodes[node].id for node in loop.body if plan.nodes[node].kind is NodeKind.BLOCK
-            ),
-        )
-        for loop in plan.loops
-    ]
+    found: list[Problem] = []
     for node in plan.nodes:
         found += _unsupported_in(node)
     return tuple(found)
 
 
 _NOT_RUN_YET: Mapping[ToolType, str] = {
-    ToolType.MAP: "maps",
     ToolType.SUBWORKFLOW: "sub-workflows",
     ToolType.WAIT: "waits",
 }
@@ -186,8 +178,6 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
     if block is None:
         return
     what = _NOT_RUN_YET.get(block.tool_type) if block.tool_type else None
-    if what is None and block.for_each is not None:
-        what = "maps"
     if what is None and not block.has_tool and not block.asks_people:
         what = "blocks that name an agent but no tool"
     if node.references.secrets:

@@ -19,6 +19,8 @@ NEVER_RETRIED = frozenset(
         ErrorType.ROUTING_ERROR,
         ErrorType.SETTLEMENT_ERROR,
         ErrorType.NO_PATH_TO_END,
+        ErrorType.LOOP_LIMIT_REACHED,
+        ErrorType.MAP_FAILED,
     }
 )
 

@@ -93,6 +93,9 @@ class Config(BaseSettings):
     )
     state_service_timeout_ms: int = Field(10_000, ge=1, description="How long a call to it may take.")
 
+    workflow_max_map_items: int = Field(
+        default=10_000, ge=1, description="items that one map may have; more fail its block"
+    )
     workflow_max_parallel_blocks: int = Field(
         10, ge=1, description="Blocks of one run at work at once, unless its template says."
     )

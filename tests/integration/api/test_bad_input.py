@@ -126,13 +126,17 @@ def test_a_condition_that_reaches_out_is_refused(developer: Caller, condition: s
     assert {issue["type"] for issue in findings(developer, *blocks)} == {"BAD_CONDITION"}
 
 
-def test_a_loop_that_cannot_run_yet_is_named(developer: Caller) -> None:
-    blocks = (
-        noop("a"),
-        noop("b", dependencies=["a"], conditions={"branches": [branch("x", "a"), branch(None, "end")]}),
+def test_a_loop_that_cannot_be_run_is_named(developer: Caller) -> None:
+    """Entered at two blocks, with parallel parts: nothing says where a round begins and ends."""
+    found = findings(
+        developer,
+        noop("s"),
+        noop("a", dependencies=["s"]),
+        noop("b", dependencies=["s", "a"]),
+        noop("c", dependencies=["a"]),
+        noop("d", dependencies=["b", "c"], conditions={"branches": [branch("x", "a"), branch(None, "end")]}),
     )
-    found = findings(developer, noop("a", dependencies=["start"]), blocks[1])
-    assert {issue["type"] for issue in found} == {"LOOPS_NOT_SUPPORTED"}
+    assert {issue["type"] for issue in found} == {"UNSUPPORTED_LOOP"}
 
 
 def test_a_tool_that_is_configured_wrong_is_named(developer: Caller) -> None:

@@ -590,9 +590,3 @@ def test_reads_approved(edges: str, expected: bool) -> None:
 def test_reads_approved_in_what_a_gate_computes() -> None:
     plan = planned("[a,b]->c:fine; [a,b]->d:else", gates={"[a,b]": {"set": {"fine": "approved and true"}}})
     assert reads_approved(plan, plan.node_by_id["a"])
-
-
-def test_a_plan_with_loops_is_not_settled() -> None:
-    plan = planned("start->a; a->b; b->a:again; b->end:else")
-    with pytest.raises(ValueError, match="unsupported_features"):
-        settled(plan, "a")

@@ -59,8 +59,8 @@ class TestEdges:
             "a->b:one == 1; a->c:context.two; [b,c]->d:three",
             a={"guard": "four", "configuration": {"deep": [{"x": "${five} and ${workflow.input.no}"}]}},
             b={"output_mapping": {"key": "output.rows + six"}},
-            c={"for_each": "${seven}", "tool_type": "MAP"},
-            d={"for_each": "eight", "tool_type": "MAP"},
+            c={"for_each": "${seven}"},
+            d={"for_each": "eight"},
             gates={"[b,c]": {"set": {"out": "nine"}}},
         )
         expected = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
@@ -165,10 +165,7 @@ class TestUnsupported:
     @pytest.mark.parametrize(
         ("edges", "options", "code"),
         [
-            ("start->a; a->b; b->a:again; b->end:else", {}, "LOOPS_NOT_SUPPORTED"),
             ('a->b:"is it good"; a->c:else', {}, "QUESTIONS_NOT_SUPPORTED"),
-            ("a->b", {"a": {"tool_type": "MAP"}}, "TOOL_NOT_SUPPORTED"),
-            ("a->b", {"a": {"for_each": "items"}}, "TOOL_NOT_SUPPORTED"),
             ("a->b", {"a": {"tool_type": "SUBWORKFLOW"}}, "TOOL_NOT_SUPPORTED"),
             ("a->b", {"a": {"tool_type": "WAIT"}}, "TOOL_NOT_SUPPORTED"),
             ("a->b", {"a": {"tool_type": None, "agent_id": "agent1"}}, "TOOL_NOT_SUPPORTED"),
