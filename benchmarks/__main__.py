@@ -49,7 +49,10 @@ def main() -> int:
         )
     write_json(figures, options.output)
     took = time.monotonic() - bench.begun_at
-    print(f"{platform.machine()}, Python {platform.python_version()}, {CONCURRENCY} worker processes a side, ", end="")
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, {CONCURRENCY} worker processes a side, ",
+        end="",
+    )
     print(f"{', '.join(f'{name}={value}' for name, value in safe.items())}; {took:.0f} s")
     print(table(figures))
     print(f"written to {options.output}")
@@ -77,7 +80,10 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="measured pairs of a scenario (15; 5 with --quick)")
     parser.add_argument("--quick", action="store_true", help="smaller numbers: a look within three minutes")
     parser.add_argument(
-        "--output", type=Path, default=Path("build/bench.json"), help="where the figures go (build/bench.json)"
+        "--output",
+        type=Path,
+        default=Path("build/bench.json"),
+        help="where the figures go (build/bench.json)",
     )
     options = parser.parse_args()
     if options.runs is not None and options.runs < 1:

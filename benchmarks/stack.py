@@ -76,8 +76,10 @@ class Stack:
         concurrency = ["-c", str(CONCURRENCY)]
         self.start(
             "stepwise",
-            [*celery, "benchmarks.stepwise", "worker", *concurrency, "-n", "stepwise@%h", "-Q", "low"]
-            + ["--prefetch-multiplier", "1", "--without-gossip", "--without-mingle", "-l", "INFO"],
+            [
+                *(*celery, "benchmarks.stepwise", "worker", *concurrency, "-n", "stepwise@%h", "-Q", "low"),
+                *("--prefetch-multiplier", "1", "--without-gossip", "--without-mingle", "-l", "INFO"),
+            ],
         )
         self.start("bare", [*celery, "benchmarks.bare", "worker", *concurrency, "-n", "bare@%h"])
 
@@ -151,8 +153,7 @@ def open_stack() -> Iterator[Stack]:
 def safe_settings(database_url: str) -> dict[str, str]:
     """Return Postgres' settings of durability; raises ``StackFailed`` if one of them is off."""
     with psycopg.connect(database_url) as database:
-        found = {name: str(database.execute(f"SHOW {name}").fetchone()[0]) for name in SAFE}  # type: ignore[index,call-overload]  # noqa: S608
+        found = {name: str(database.execute(f"SHOW {name}").fetchone()[0]) for name in SAFE}  # type: ignore[index,call-overload]
     if set(found.values()) != {"on"}:
         raise StackFailed(f"Postgres must be as safe as it is by default, and is {found}")
     return found
-

@@ -13,6 +13,7 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app.finishing import ANY_UNSETTLED
 from executions_app.journal import Journal, started_data
 from executions_app.models import BlockExecution
 from executions_app.progress import Claim, resolve_input
@@ -47,11 +48,13 @@ class ClaimAnswer:
     """What asking for a block gave: the claim, or None where there was nothing to claim.
 
     ``orphans`` are (execution id, row id, fence) of blocks that bear this worker's id although it is not running
-    them: their claim was committed and the answer lost.
+    them: their claim was committed and the answer lost. ``unsettled`` says that others finished blocks while the
+    claim held the run's lock, and left them to it.
     """
 
     claim: Claim | None
     orphans: list[tuple[int, int, int]]
+    unsettled: bool = False
 
 
 def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> ClaimAnswer:
@@ -65,7 +68,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         orphans = [(row.execution_id, row.id, row.fence) for row in orphaned]
         row = claimed.fetchone()
         if row is None or identity is None:
-            return ClaimAnswer(None, orphans)
+            return ClaimAnswer(None, orphans, unsettled=lock_row is not None)
         node = compiled_version(identity.version_id).plan.nodes[row.node]
         given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
         agent_id = (node.block.agent_id if node.block else None) or ""
@@ -81,6 +84,8 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             journal.flush(tx)
             run.save(tx)
         tx.commit()
+        left = tx.run(ANY_UNSETTLED, (execution_id,)) if lock_row is not None else None
+        unsettled = left is not None and bool(left.fetchall()[0].found)
     claim = Claim(
         execution_id=execution_id,
         execution_public_id=identity.public_id,
@@ -96,7 +101,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         generation=row.generation,
         is_item=row.kind == BlockExecution.Kind.ITEM,
     )
-    return ClaimAnswer(claim, orphans)
+    return ClaimAnswer(claim, orphans, unsettled)
 
 
 def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:

@@ -74,14 +74,17 @@ class Result:
 
 @dataclass(slots=True)
 class Aftermath:
-    """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``."""
+    """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
+
+    ``unsettled`` says whether finished rows are left to be settled; None where nobody looked.
+    """
 
     accepted: bool = True
     queued: list[Queued] = field(default_factory=list)
     claim: Claim | None = None
     event_seq: int | None = None
     execution_public_id: str = ""
-    unsettled: bool = False
+    unsettled: bool | None = None
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:

@@ -25,7 +25,7 @@ from django.db import connection
 from django.utils import timezone
 from pydantic import JsonValue
 
-from executions_app.aftermath import follow_up
+from executions_app.aftermath import follow_up, settle_again
 from executions_app.claiming import claim_block, find_orphans
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, human_gate
@@ -88,6 +88,8 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
         hand_back(answer.orphans)
     done, clean = 0, False
     try:
+        if answer.unsettled:
+            settle_again(execution_id, str(execution_id))
         done, clean = _run_in_place(answer.claim, worker, queue)
     finally:
         # What this process is not working on must not wait for it.

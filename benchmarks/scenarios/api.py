@@ -1,4 +1,4 @@
-"""Latencies of the API under load: the status of a run, the list of runs, and templates made, read, changed, archived."""
+"""Latencies of the API under load: the status of a run, the list of runs, the life of a template."""
 
 import time
 from collections.abc import Callable, Iterator

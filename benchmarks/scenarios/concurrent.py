@@ -19,7 +19,9 @@ def measure_diamonds(bench: Bench) -> Iterator[Figure]:
     seconds, ids = engine.run_many(engine.diamond(), count, TIMEOUT_S)
     bench.overhead("diamonds", seconds, count * BLOCKS)
     yield Figure(f"diamonds_{count}.completed", len(ids), f"{seconds:.1f} s", at_least=count)
-    yield Figure(f"diamonds_{count}.per_s", count / seconds, f"{count * BLOCKS / seconds:.0f} blocks a second")
+    yield Figure(
+        f"diamonds_{count}.per_s", count / seconds, f"{count * BLOCKS / seconds:.0f} blocks a second"
+    )
 
 
 def measure_named_loads(bench: Bench) -> Iterator[Figure]:

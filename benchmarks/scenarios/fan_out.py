@@ -26,5 +26,9 @@ def measure(bench: Bench) -> Iterator[Figure]:
         ours, theirs = medians(pairs)
         bench.overhead(f"fan_out {width}", ours, width + 1)
         yield Figure(
-            f"fanout_{width}.ratio", ratio_of_pairs(pairs), f"{ours:.3f} s", f"{theirs:.3f} s", at_most=at_most
+            f"fanout_{width}.ratio",
+            ratio_of_pairs(pairs),
+            f"{ours:.3f} s",
+            f"{theirs:.3f} s",
+            at_most=at_most,
         )

@@ -36,7 +36,9 @@ def measure(bench: Bench) -> Iterator[Figure]:
         delays = asyncio.run(_follow(bench.stack.base_url, authorization(), template.public_id, seconds))
         bench.say(f"{len(delays)} events came by socket")
         updates = _state_updates(bench.scale(10, 3))
-    yield Figure("ws_p95_ms", percentile(delays, 95), f"{len(delays)} events, {FOLLOWERS} sockets", at_most=100.0)
+    yield Figure(
+        "ws_p95_ms", percentile(delays, 95), f"{len(delays)} events, {FOLLOWERS} sockets", at_most=100.0
+    )
     yield Figure("ws_p50_ms", percentile(delays, 50))
     yield Figure("ws_p99_ms", percentile(delays, 99))
     yield Figure("state_update_p95_ms", percentile(updates, 95), f"{len(updates)} blocks", at_most=50.0)
@@ -66,9 +68,12 @@ async def _follower(client: httpx.AsyncClient, template_id: str, ends: float) ->
         ).raise_for_status()
         ticket = (await client.post("/api/v1/ws-tickets")).raise_for_status().json()["ticket"]
         address = f"ws{str(client.base_url)[4:].rstrip('/')}/ws/executions/{started.json()['executionId']}"
-        async with asyncio.timeout(TIMEOUT_S), websockets.connect(
-            address, subprotocols=[websockets.Subprotocol(f"ticket.{ticket}")], compression=None
-        ) as socket:
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            websockets.connect(
+                address, subprotocols=[websockets.Subprotocol(f"ticket.{ticket}")], compression=None
+            ) as socket,
+        ):
             opened_at = datetime.now(UTC)
             async for text in socket:
                 arrived_at = datetime.now(UTC)

@@ -1,17 +1,22 @@
 """The same steps in tables that hold a million finished block rows, with all that belongs to them."""
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
+from django.utils import timezone
 from psycopg import sql
 
 from benchmarks import bare, engine
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, medians, ratio_of_pairs
+from executions_app.api.documents import read_run
 
 STEPS = 40
 COPIED_STEPS = 10
 TIMEOUT_S = 60.0
+STATISTICS_LATE_S = 1.5
 TABLES = """
     SELECT table_name FROM information_schema.columns
     WHERE table_schema = 'public' AND column_name = 'execution_id' AND table_name LIKE 'executions\\_app\\_%'
@@ -20,6 +25,11 @@ TABLES = """
 COLUMNS = """
     SELECT column_name FROM information_schema.columns
     WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position
+"""
+# Whoever reads a whole table of a million rows has no index for what it asks.
+SCANNED = """
+    SELECT relname, seq_scan FROM pg_stat_user_tables
+    WHERE relname LIKE 'executions\\_app\\_%' AND n_live_tup >= %s ORDER BY relname
 """
 EXECUTION, BLOCKS = "executions_app_execution", "executions_app_blockexecution"
 
@@ -33,7 +43,11 @@ def measure(bench: Bench) -> Iterator[Figure]:
     copies = rows // COPIED_STEPS
     copy_run(bench.stack.services.urls.database_url, model.pk, copies)
     bench.say(f"{rows:,} finished block rows are written")
+    scanned = _scans(bench, copies)
     after = _pairs(bench, template)
+    read_run(engine.run_once(template, TIMEOUT_S)[1], timezone.now())
+    again = _scans(bench, copies)
+    scans = {table: again[table] - scanned[table] for table in scanned if again[table] > scanned[table]}
     ours_before, theirs_before = medians(before)
     ours_after, theirs_after = medians(after)
     yield Figure(
@@ -44,6 +58,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         at_most=1.2,
     )
     yield Figure("million_rows.ratio_beside_celery", ratio_of_pairs(after) / ratio_of_pairs(before))
+    yield Figure("million_rows.table_scans", sum(scans.values()), ", ".join(sorted(scans)), at_most=0)
     yield Figure("million_rows.rows", copies * COPIED_STEPS)
 
 
@@ -53,6 +68,14 @@ def _pairs(bench: Bench, template: engine.Template) -> list[tuple[float, float]]
         for _ in range(bench.runs + 2)
     ]
     return rounds[2:]
+
+
+def _scans(bench: Bench, rows: int) -> dict[str, int]:
+    """Return how often each of the large tables was read from end to end."""
+    with psycopg.connect(bench.stack.services.urls.database_url, autocommit=True) as database:
+        time.sleep(STATISTICS_LATE_S)
+        database.execute("SELECT pg_stat_clear_snapshot()")
+        return {str(name): int(scans) for name, scans in database.execute(SCANNED, [rows]).fetchall()}
 
 
 def copy_run(database_url: str, execution_id: int, copies: int) -> None:
@@ -70,7 +93,7 @@ def copy_run(database_url: str, execution_id: int, copies: int) -> None:
         database.execute("CHECKPOINT")
 
 
-def _copy(database: psycopg.Connection[tuple[str]], table: str, execution_id: int, copies: int) -> None:
+def _copy(database: psycopg.Connection[Any], table: str, execution_id: int, copies: int) -> None:
     columns = [name for (name,) in database.execute(COLUMNS, [table]).fetchall()]
     changed = {
         # An execution's copies follow one another; a block's keep their order within each.
@@ -89,12 +112,13 @@ def _copy(database: psycopg.Connection[tuple[str]], table: str, execution_id: in
         INSERT INTO {table} ({columns}) SELECT {values} FROM {table} t, generate_series(1, {copies}) g,
             (SELECT {execution} + 1000 AS next) e,
             (SELECT max(id) - min(id) + 1 AS per_run, 1000000 AS shift FROM {blocks} WHERE execution_id = {execution}) b
-        WHERE t.{own} = {execution} ORDER BY g
+        WHERE t.{own} = {execution} ORDER BY g, t.{own}
     """).format(
         table=sql.Identifier(table),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         values=sql.SQL(", ").join(
-            sql.SQL(changed[name]) if name in changed else sql.Identifier("t", name) for name in columns  # type: ignore[arg-type]
+            sql.SQL(changed[name]) if name in changed else sql.Identifier("t", name)
+            for name in columns  # type: ignore[arg-type]
         ),
         copies=sql.Literal(copies),
         execution=sql.Literal(execution_id),

@@ -28,9 +28,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     stepwise_pairs = [(stepwise, theirs) for _, theirs, stepwise in rounds]
     stepwise_ms = statistics.median(stepwise for *_, stepwise in rounds) * 1_000 / STEPS
     floor = f"{theirs_ms:.2f} ms a step"
-    yield Figure(
-        "sequential_40.ratio", ratio_of_pairs(pairs), f"{ours_ms:.2f} ms a step", floor, at_most=1.0
-    )
+    yield Figure("sequential_40.ratio", ratio_of_pairs(pairs), f"{ours_ms:.2f} ms a step", floor, at_most=1.0)
     yield Figure("sequential_40.ms", ours_ms)
     yield Figure("sequential_40.celery_ms", theirs_ms)
     yield Figure(
