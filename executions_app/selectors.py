@@ -50,7 +50,8 @@ def list_executions(
 
 def block_rows(execution: Execution) -> QuerySet[BlockExecution]:
     """Return the run's blocks that anything has been decided about, with their outputs, in the order they came up."""
-    rows = BlockExecution.objects.filter(execution=execution, kind=NodeKind.BLOCK)
+    # The index of a run's rows is that of those not superseded.
+    rows = BlockExecution.objects.filter(execution=execution, kind=NodeKind.BLOCK, superseded=False)
     return rows.exclude(status=BlockStatus.PENDING).select_related("result").order_by("id")
 
 

@@ -29,7 +29,7 @@ COLUMNS = """
 # Whoever reads a whole table of a million rows has no index for what it asks.
 SCANNED = """
     SELECT relname, seq_scan FROM pg_stat_user_tables
-    WHERE relname LIKE 'executions\\_app\\_%' AND n_live_tup >= %s ORDER BY relname
+    WHERE relname LIKE 'executions\\_app\\_%%' AND n_live_tup >= %s ORDER BY relname
 """
 EXECUTION, BLOCKS = "executions_app_execution", "executions_app_blockexecution"
 
