@@ -48,11 +48,37 @@ def list_executions(
     return rows.select_related("template", "version", "workspace", "created_by").order_by("-id")
 
 
-def block_rows(execution: Execution) -> QuerySet[BlockExecution]:
-    """Return the run's blocks that anything has been decided about, with their outputs, in the order they came up."""
-    # The index of a run's rows is that of those not superseded.
+def block_rows(execution: Execution) -> list[BlockExecution]:
+    """Return the run's blocks that anything has been decided about, with their outputs, in the order they came up.
+
+    Of a block in a loop it is the row of the last round: as many rows at most as the workflow has blocks.
+    """
     rows = BlockExecution.objects.filter(execution=execution, kind=NodeKind.BLOCK, superseded=False)
-    return rows.exclude(status=BlockStatus.PENDING).select_related("result").order_by("id")
+    newest = rows.exclude(status=BlockStatus.PENDING).order_by("node", "-id").distinct("node")
+    return sorted(newest.select_related("result"), key=lambda row: row.pk)
+
+
+def list_block_runs(
+    execution: Execution,
+    *,
+    block_id: str | None = None,
+    status: str | None = None,
+    superseded: bool = False,
+) -> QuerySet[BlockExecution]:
+    """Return every time a block of the run ran or is to run: rounds of loops, items of maps, in the order they came up.
+
+    ``superseded``: those too that a restart has put aside.
+    """
+    rows = BlockExecution.objects.filter(
+        execution=execution, kind__in=(BlockExecution.Kind.BLOCK, BlockExecution.Kind.ITEM)
+    )
+    if not superseded:
+        rows = rows.filter(superseded=False)
+    if block_id is not None:
+        rows = rows.filter(block_id=block_id)
+    if status is not None:
+        rows = rows.filter(status=status)
+    return rows.select_related("result").order_by("id")
 
 
 def events_after(execution: Execution, seq: int, limit: int) -> list[ExecutionEvent]:
@@ -93,7 +119,11 @@ def list_logs(
 
 def context_of(execution: Execution) -> dict[str, JsonValue]:
     """Return the current value of every name in the run's context, in the order they were written."""
-    rows = ContextValue.objects.filter(execution_id=execution.pk).order_by("key", "-seq").distinct("key")
+    rows = (
+        ContextValue.objects.filter(execution_id=execution.pk, superseded=False)
+        .order_by("key", "-seq")
+        .distinct("key")
+    )
     newest = sorted(rows.values_list("seq", "key", "value"), key=lambda row: row[:2])
     return {key: value for _, key, value in newest}
 

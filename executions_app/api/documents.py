@@ -47,7 +47,7 @@ def read_run(execution: Execution, now: datetime) -> RunFacts:
     """Read what the documents show of an execution: three queries, however large it is."""
     return RunFacts(
         execution,
-        list(block_rows(execution)),
+        block_rows(execution),
         context_of(execution),
         interactions_of(execution.pk),
         compiled_version(execution.version_id),
@@ -146,13 +146,33 @@ def workflow_execution_document(facts: RunFacts) -> dict[str, Any]:
     }
 
 
+def block_runs(execution: Execution, rows: Sequence[BlockExecution], now: datetime) -> list[dict[str, Any]]:
+    """Return rows of blocks as ``blockExecutions`` shows them, with where they stand."""
+    facts = RunFacts(
+        execution, rows, {}, interactions_of(execution.pk), compiled_version(execution.version_id), now
+    )
+    return [
+        _block_document(facts, row)
+        | {
+            "item": row.item if row.kind == BlockExecution.Kind.ITEM else None,
+            "generation": row.generation,
+            "superseded": row.superseded,
+        }
+        for row in rows
+    ]
+
+
 def _block_document(facts: RunFacts, row: BlockExecution) -> dict[str, Any]:
+    is_item = row.kind == BlockExecution.Kind.ITEM
     result = getattr(row, "result", None)
     return {
         "block_id": row.block_id,
         "execution_id": row.public_id,
         "agent_id": row.agent_id or None,
         "status": row.status,
+        "round": row.item_index if row.scope_id and not is_item else None,
+        "item_index": row.item_index if is_item else None,
+        "waits_for": row.waits_for or None,
         "started_at": row.started_at,
         "completed_at": row.finished_at,
         "duration": _milliseconds(row.started_at, row.finished_at),

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from executions_app.models import ExecutionLog
+from executions_app.models import BlockExecution, ExecutionLog
 from workflow_service.api_serializers import (
     CamelSerializer,
     JsonField,
@@ -121,6 +121,15 @@ class BlockExecutionShape(CamelSerializer):
     execution_id = serializers.CharField(help_text="Of this block execution.")
     agent_id = serializers.CharField(allow_null=True)
     status = serializers.ChoiceField(choices=_values(BlockStatus))
+    round = serializers.IntegerField(
+        allow_null=True, help_text="Of the loop that the block is in, from 0; null outside of loops."
+    )
+    item_index = serializers.IntegerField(
+        allow_null=True, help_text="Of the item that it worked on, from 0; null where it is no item of a map."
+    )
+    waits_for = serializers.ChoiceField(
+        choices=_values(BlockExecution.WaitsFor), allow_null=True, help_text="Where the status is WAITING."
+    )
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
     duration = serializers.IntegerField(allow_null=True, help_text="Milliseconds.")
@@ -129,6 +138,29 @@ class BlockExecutionShape(CamelSerializer):
     error = JsonObjectField(allow_null=True)
     retry_count = serializers.IntegerField()
     human_interactions = HumanInteractionShape(many=True)
+
+
+class BlockRunShape(BlockExecutionShape):
+    """One time a block ran or is to run: in a round, on an item, in a generation."""
+
+    item = JsonField(allow_null=True, help_text="The item's value.")
+    generation = serializers.IntegerField(help_text="1, and one more with each restart.")
+    superseded = serializers.BooleanField(help_text="A restart has put it aside.")
+
+
+class BlockRunList(CamelSerializer):
+    block_executions = BlockRunShape(many=True)
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+
+
+class BlockRunQuery(PageQuery):
+    block_id = serializers.CharField(max_length=100, required=False)
+    status = serializers.ChoiceField(choices=_values(BlockStatus), required=False)
+    superseded = serializers.BooleanField(
+        default=False, help_text="Whether to list what a restart has put aside too."
+    )
 
 
 class ResourceUsage(CamelSerializer):
