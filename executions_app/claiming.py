@@ -4,26 +4,19 @@ The claim is one ``UPDATE … WHERE status = 'QUEUED'``; no row means that anoth
 paused or cancelled, and that is no error. The input is resolved once per generation, in the claim's transaction.
 """
 
-import json
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from psycopg.types.json import Jsonb
-from pydantic import JsonValue
 
 from executions_app.finishing import ANY_UNSETTLED
 from executions_app.journal import Journal, started_data
-from executions_app.models import BlockExecution
-from executions_app.progress import Claim, resolve_input
+from executions_app.progress import RECORD_CLAIM, Claim, claim_of, input_of
 from executions_app.run_state import TRY_LOCK, RunState
 from executions_app.transaction import pipelined_transaction
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version
-from workflow_service.engine.errors import ExpressionError
-from workflow_service.engine.plan import Node
-from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ExecutionStatus
 
 CLAIM = """
@@ -34,10 +27,6 @@ CLAIM = """
         input::text AS input, started_at
 """
 IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
-RECORD_CLAIM = """
-    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s
-    WHERE id = %s
-"""
 ORPHANS = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution WHERE worker_id = %s AND status = 'RUNNING'
 """
@@ -70,7 +59,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         if row is None or identity is None:
             return ClaimAnswer(None, orphans, unsettled=lock_row is not None)
         node = compiled_version(identity.version_id).plan.nodes[row.node]
-        given, unfit = _input_of(row, node, RunValues(tx, execution_id, identity.public_id))
+        given, unfit = input_of(row, node, RunValues(tx, execution_id, identity.public_id))
         agent_id = (node.block.agent_id if node.block else None) or ""
         tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, lock_row is None, row.id))
         if lock_row is not None:
@@ -86,20 +75,8 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         tx.commit()
         left = tx.run(ANY_UNSETTLED, (execution_id,)) if lock_row is not None else None
         unsettled = left is not None and bool(left.fetchall()[0].found)
-    claim = Claim(
-        execution_id=execution_id,
-        execution_public_id=identity.public_id,
-        workspace_id=identity.workspace_id,
-        version_id=identity.version_id,
-        block_execution_id=row.id,
-        node=row.node,
-        fence=row.fence,
-        retries=row.retries,
-        input=given,
-        unfit_input=unfit,
-        place=Place(row.scope_id, row.item_index),
-        generation=row.generation,
-        is_item=row.kind == BlockExecution.Kind.ITEM,
+    claim = claim_of(
+        row, execution_id, identity.public_id, identity.workspace_id, identity.version_id, given, unfit
     )
     return ClaimAnswer(claim, orphans, unsettled)
 
@@ -109,15 +86,3 @@ def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:
     with connection.cursor() as cursor:
         cursor.execute(ORPHANS, [worker])
         return list(cursor.fetchall())
-
-
-def _input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
-    if row.input is not None:
-        return json.loads(row.input), None
-    item = None
-    if row.kind == BlockExecution.Kind.ITEM:
-        item = {"item": json.loads(row.item), "index": row.item_index}
-    try:
-        return resolve_input(node, values, item), None
-    except ExpressionError as error:
-        return None, error.message
