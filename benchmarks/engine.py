@@ -77,9 +77,9 @@ def chain(length: int, *, fib: bool = False) -> Template:
     return make_template(f"{length} in a row", blocks)
 
 
-def fan(width: int) -> Template:
-    """Make a template of blocks side by side that meet in one more."""
-    return make_template(f"{width} side by side", _meeting(width, []), maxParallelBlocks=width)
+def fan(width: int, **settings: Any) -> Template:
+    """Make a template of blocks side by side that meet in one more; ``settings`` are its global ones."""
+    return make_template(f"{width} side by side", _meeting(width, []), **settings)
 
 
 def diamond(width: int = 5) -> Template:

@@ -14,7 +14,7 @@ from executions_app.finishing import ANY_UNSETTLED
 from executions_app.journal import Journal, started_data
 from executions_app.progress import RECORD_CLAIM, Claim, claim_of, input_of
 from executions_app.run_state import TRY_LOCK, RunState
-from executions_app.transaction import pipelined_transaction
+from executions_app.transaction import EngineTransaction, pipelined_transaction
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version
 from workflow_service.engine.states import ExecutionStatus
@@ -57,7 +57,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         orphans = [(row.execution_id, row.id, row.fence) for row in orphaned]
         row = claimed.fetchone()
         if row is None or identity is None:
-            return ClaimAnswer(None, orphans, unsettled=lock_row is not None)
+            return ClaimAnswer(None, orphans, _commit(tx, execution_id, held_lock=lock_row is not None))
         node = compiled_version(identity.version_id).plan.nodes[row.node]
         given, unfit = input_of(row, node, RunValues(tx, execution_id, identity.public_id))
         agent_id = (node.block.agent_id if node.block else None) or ""
@@ -72,13 +72,17 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
                 run.status = ExecutionStatus.RUNNING
             journal.flush(tx)
             run.save(tx)
-        tx.commit()
-        left = tx.run(ANY_UNSETTLED, (execution_id,)) if lock_row is not None else None
-        unsettled = left is not None and bool(left.fetchall()[0].found)
+        unsettled = _commit(tx, execution_id, held_lock=lock_row is not None)
     claim = claim_of(
         row, execution_id, identity.public_id, identity.workspace_id, identity.version_id, given, unfit
     )
     return ClaimAnswer(claim, orphans, unsettled)
+
+
+def _commit(tx: EngineTransaction, execution_id: int, *, held_lock: bool) -> bool:
+    """Commit; returns whether others left finished blocks to us while we held the run's lock."""
+    tx.commit()
+    return held_lock and bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchall()[0].found)
 
 
 def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:

@@ -108,8 +108,8 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
         aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
-        follow_up(aftermath, claim.execution_id)
-        claim = aftermath.claim
+        next_claim = follow_up(aftermath, claim.execution_id, continue_as)
+        claim = aftermath.claim or next_claim
     return done, clean
 
 
