@@ -40,8 +40,9 @@ fmt: setup-dev ## Format the code and mend what can be mended by itself
 bench: setup-dev ## Measure the engine beside bare Celery (ARGS="--quick", "--only fan_out")
 	@$(RUN) -m benchmarks $(ARGS)
 
-chaos: setup-dev ## Kill processes and wipe servers in the middle of runs
-	@$(RUN) -m pytest tests/acceptance/test_durability.py tests/integration/executions $(ARGS)
+chaos: setup-dev ## Kill processes and servers in the middle of runs; build/chaos.json (ARGS="--runs 100 --kills 20 --seed 7")
+	@CHAOS=full $(RUN) -m pytest tests/chaos/test_crash_points.py tests/acceptance/test_durability.py tests/integration/executions
+	@$(RUN) -m tests.chaos.storm $(ARGS)
 
 clean: ## Remove the environment, caches and all data of the private servers
 	@sh scripts/clean.sh

@@ -15,7 +15,7 @@ from workflow_service.accounts.policies import Action
 from workflow_service.accounts.selectors import list_workspaces_allowing
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus
-from workflow_service.live import FORBIDDEN, FollowingConsumer, Numbered, Refused
+from workflow_service.live import FORBIDDEN, FollowingConsumer, Positioned, Refused
 
 
 class ApprovalsConsumer(FollowingConsumer):
@@ -29,7 +29,7 @@ class ApprovalsConsumer(FollowingConsumer):
             raise Refused(FORBIDDEN)
         return [group_of(pk) for pk in self.workspaces]
 
-    def read(self, user: User, after: int, limit: int) -> Sequence[Numbered]:
+    def read(self, user: User, after: int, limit: int) -> Sequence[Positioned]:
         """Return what happened after event ``after``."""
         events = list_feed(frozenset(self.workspaces), after, limit)
         responders = responders_of(user) if events else {}

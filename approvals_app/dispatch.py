@@ -12,6 +12,7 @@ from django.db import transaction
 from redis.exceptions import RedisError
 
 from approvals_app.models import ApprovalEvent
+from executions_app.crash_points import reach
 
 logger = logging.getLogger(__name__)
 
@@ -40,4 +41,6 @@ def _tell(newest: dict[int, int]) -> None:
 async def _send(newest: dict[int, int]) -> None:
     layer = get_channel_layer()
     for workspace_id, event_id in newest.items():
+        reach("approval.hint:before publish")
         await layer.group_send(group_of(workspace_id), {"type": "approval.hint", "id": event_id})
+        reach("approval.hint:after publish")

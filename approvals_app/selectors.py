@@ -17,7 +17,7 @@ from executions_app.interactions import HumanInteraction
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action
 from workflow_service.accounts.selectors import list_workspaces_allowing
-from workflow_service.engine.states import ApprovalStatus
+from workflow_service.engine.states import ApprovalStatus, HumanStepType
 
 
 def list_approvals(user: User) -> QuerySet[Approval]:
@@ -47,7 +47,7 @@ def find_standing_approval(execution_id: int, block_id: str, input_sha256: str) 
         block_id=block_id,
         input_sha256=input_sha256,
         status=ApprovalStatus.APPROVED,
-    )
+    ).exclude(type=HumanStepType.INTERVENTION)
     return standing.select_related("responded_by").order_by("-id").first()
 
 

@@ -14,8 +14,15 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from executions_app import limit_admin  # noqa: F401 - registers its page
 from executions_app.gantt import gantt_of
-from executions_app.models import Execution, ExecutionEvent, ExecutionLog
+from executions_app.models import (
+    Execution,
+    ExecutionEvent,
+    ExecutionLog,
+    RecoveryAction,
+    RecoveryStatistic,
+)
 from executions_app.selectors import progress_of
 from executions_app.timeline import Timeline, given_input, timeline_of
 from templates_app.graph import graph_of
@@ -23,6 +30,7 @@ from templates_app.graph_layout import GraphTooLarge
 from templates_app.graph_svg import render_graph
 from templates_app.models import Template
 from templates_app.plans import compiled_version
+from workflow_service.accounts.admin_policies import PolicyAdmin
 from workflow_service.accounts.policies import Action
 from workflow_service.admin_pages import PageAdmin, WordsFilter
 from workflow_service.badges import badge
@@ -143,6 +151,37 @@ class ExecutionAdmin(PageAdmin):
             "live_url": reverse("admin:executions_app_execution_live", args=[row.pk]),
             "socket_path": f"/ws/executions/{row.public_id}",
         }
+
+
+@admin.register(RecoveryAction)
+class RecoveryActionAdmin(PolicyAdmin):
+    """What was done about failed blocks; looked at, not edited."""
+
+    view_action = Action.EXECUTION_READ
+    list_display = ("created_at", "execution", "block_id", "error_type", "strategy", "outcome", "reason")
+    list_filter = ("strategy", "outcome", "error_class", "created_at")
+    list_select_related = ("execution",)
+    list_per_page = 50
+    search_fields = ("execution__public_id", "block_id", "fingerprint")
+    search_help_text = "Execution id, block or fingerprint of the error"
+    show_full_result_count = False
+    ordering = ("-id",)
+
+
+@admin.register(RecoveryStatistic)
+class RecoveryStatisticAdmin(PolicyAdmin):
+    """How often each strategy worked; looked at, not edited."""
+
+    view_action = Action.EXECUTION_READ
+    list_display = ("workspace", "error_class", "strategy", "succeeded", "failed", "rate")
+    list_filter = ("error_class", "strategy")
+    list_select_related = ("workspace",)
+    ordering = ("workspace", "error_class", "strategy")
+
+    @admin.display(description="Worked")
+    def rate(self, row: RecoveryStatistic) -> str:
+        tries = row.succeeded + row.failed
+        return f"{100 * row.succeeded // tries} %" if tries else ""
 
 
 def picture_of(execution: Execution, timeline: Timeline) -> SafeString | None:

@@ -1,4 +1,4 @@
-"""What is done after a commit: hints are sent, and whoever held a run's lock looks again.
+"""What is done after a commit: hints are sent, whoever held a run's lock looks again, and what was held back begins.
 
 A finisher that could not lock the run left its row to the holder, who may have read before. So both look again. Who
 finds the lock taken may go: its row was committed before it looked, and the holder looks after giving the lock back.
@@ -11,6 +11,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from executions_app.admission import admit
+from executions_app.child_ends import end_waiting_block
 from executions_app.dispatch import send_aftermath, send_settle_hint
 from executions_app.finishing import Aftermath, any_unsettled, settle_execution
 from executions_app.progress import Claim
@@ -26,16 +28,27 @@ LOCK_WAIT_S = 0.002
 def follow_up(
     aftermath: Aftermath, execution_id: int, continue_as: tuple[UUID, str] | None = None
 ) -> Claim | None:
-    """Send what a transaction left to be sent, and settle what it left unsettled.
+    """Send what a transaction left to be sent, and settle what it left unsettled, in other executions too.
 
     With ``continue_as`` (worker id, queue) that may claim the run's next block for the worker; returns the claim.
     """
-    send_aftermath(aftermath, execution_id)
-    # A command does not look in its own transaction: whether it left anything is asked here.
+    _send(aftermath, execution_id)
     if aftermath.unsettled or (aftermath.unsettled is None and any_unsettled(execution_id)):
         wanted = continue_as if aftermath.claim is None else None
         return settle_again(execution_id, aftermath.execution_public_id, wanted)
     return None
+
+
+def _send(aftermath: Aftermath, execution_id: int) -> None:
+    send_aftermath(aftermath, execution_id)
+    for other_id, other in aftermath.others:
+        follow_up(other, other_id)
+    told = None if aftermath.ended_child is None else end_waiting_block(aftermath.ended_child)
+    if told is not None:
+        parent_id, parents = told
+        follow_up(parents, parent_id)
+    if aftermath.room_in_template is not None:
+        admit(aftermath.room_in_template)
 
 
 def settle_again(
@@ -46,6 +59,7 @@ def settle_again(
     Returns the block claimed for ``continue_as``, if there was one to claim.
     """
     claim: Claim | None = None
+    aftermath: Aftermath | None = None
     try:
         for _ in range(RECHECKS):
             wanted = continue_as if claim is None else None
@@ -56,7 +70,7 @@ def settle_again(
                 time.sleep(LOCK_WAIT_S)
                 continue
             claim = claim or aftermath.claim
-            send_aftermath(aftermath, execution_id)
+            _send(aftermath, execution_id)
             if not aftermath.unsettled:
                 return claim
     except DATABASE_GONE as error:

@@ -4,31 +4,55 @@ The claim is one ``UPDATE … WHERE status = 'QUEUED'``; no row means that anoth
 paused or cancelled, and that is no error. The input is resolved once per generation, in the claim's transaction.
 """
 
+import json
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from psycopg.types.json import Jsonb
+from pydantic import JsonValue
 
+from executions_app.agent_slots import AgentLimit, take_slot
+from executions_app.block_rules import hard_end_s
 from executions_app.finishing import ANY_UNSETTLED
 from executions_app.journal import Journal, started_data
-from executions_app.progress import RECORD_CLAIM, Claim, claim_of, input_of
+from executions_app.models import BlockExecution
+from executions_app.progress import RECORD_CLAIM, Claim, item_names, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
+from executions_app.stand_ins import resolve_fallback, resolve_undo, work_of_row
 from executions_app.transaction import EngineTransaction, pipelined_transaction
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version
+from workflow_service.engine.errors import ExpressionError
+from workflow_service.engine.plan import Node
+from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ExecutionStatus
 
 CLAIM = """
     UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
-        started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL
+        started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL, progress = NULL
     WHERE id = %s AND status = 'QUEUED'
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
-        input::text AS input, started_at
+        input::text AS input, started_at, agent_id, stand_in, variant, recoveries
 """
-IDENTIFY = "SELECT public_id, workspace_id, version_id FROM executions_app_execution WHERE id = %s"
+IDENTIFY = """
+    SELECT e.public_id, e.workspace_id, e.version_id,
+        (SELECT json_object_agg(l.key, json_build_array(l.id, l.max_concurrency))::text
+         FROM executions_app_concurrencylimit l
+         WHERE l.workspace_id = e.workspace_id AND l.kind = 'agent') AS agent_limits
+    FROM executions_app_execution e WHERE e.id = %s
+"""
 ORPHANS = """
-    SELECT execution_id, id, fence FROM executions_app_blockexecution WHERE worker_id = %s AND status = 'RUNNING'
+    SELECT execution_id, id, fence FROM executions_app_blockexecution
+    WHERE worker_id = %s AND status IN ('RUNNING', 'CANCELLED')
+"""
+LET_GO = """
+    UPDATE executions_app_blockexecution SET worker_id = NULL WHERE worker_id = ANY(%s) AND status = 'CANCELLED'
+"""
+STILL_WANTED = """
+    SELECT EXISTS (SELECT 1 FROM executions_app_blockexecution
+        WHERE id = %s AND fence = %s AND status = 'RUNNING')
 """
 
 
@@ -37,12 +61,14 @@ class ClaimAnswer:
     """What asking for a block gave: the claim, or None where there was nothing to claim.
 
     ``orphans`` are (execution id, row id, fence) of blocks that bear this worker's id although it is not running
-    them: their claim was committed and the answer lost. ``unsettled`` says that others finished blocks while the
-    claim held the run's lock, and left them to it.
+    them: their claim was committed and the answer lost. ``no_slot`` names the agent that is busy: the block stays
+    QUEUED and is to be put aside. ``unsettled`` says that others finished blocks while the claim held the run's lock,
+    and left them to it.
     """
 
     claim: Claim | None
     orphans: list[tuple[int, int, int]]
+    no_slot: tuple[AgentLimit, str] | None = None
     unsettled: bool = False
 
 
@@ -57,11 +83,19 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         orphans = [(row.execution_id, row.id, row.fence) for row in orphaned]
         row = claimed.fetchone()
         if row is None or identity is None:
-            return ClaimAnswer(None, orphans, _commit(tx, execution_id, held_lock=lock_row is not None))
+            unsettled = _commit(tx, execution_id, held_lock=lock_row is not None)
+            return ClaimAnswer(None, orphans, unsettled=unsettled)
         node = compiled_version(identity.version_id).plan.nodes[row.node]
-        given, unfit = input_of(row, node, RunValues(tx, execution_id, identity.public_id))
-        agent_id = (node.block.agent_id if node.block else None) or ""
-        tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, lock_row is None, row.id))
+        given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, identity.public_id))
+        block = work_of_row(node.block, row) if node.block else None
+        agent_id = row.agent_id or (block.agent_id if block else None) or ""
+        # A map's own row hands out its items and collects them: the agent works on the items.
+        works = node.for_each is None or row.kind != BlockExecution.Kind.BLOCK
+        limit = _limit_of(identity.agent_limits, agent_id) if works else None
+        if limit and not take_slot(tx, limit, row_id=row.id, fence=row.fence, worker=worker):
+            return ClaimAnswer(None, orphans, (limit, agent_id))
+        written = Jsonb(given) if unfit is None else None
+        tx.run(RECORD_CLAIM, (written, agent_id, lock_row is None, hard_end_s(block), row.id))
         if lock_row is not None:
             run = RunState(*lock_row)
             journal = Journal(run)
@@ -73,10 +107,27 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             journal.flush(tx)
             run.save(tx)
         unsettled = _commit(tx, execution_id, held_lock=lock_row is not None)
-    claim = claim_of(
-        row, execution_id, identity.public_id, identity.workspace_id, identity.version_id, given, unfit
+    claim = Claim(
+        execution_id=execution_id,
+        execution_public_id=identity.public_id,
+        workspace_id=identity.workspace_id,
+        version_id=identity.version_id,
+        block_execution_id=row.id,
+        node=row.node,
+        fence=row.fence,
+        retries=row.retries,
+        input=given,
+        unfit_input=unfit,
+        agent_limit_id=limit.id if limit else None,
+        place=Place(row.scope_id, row.item_index),
+        generation=row.generation,
+        is_item=row.kind == BlockExecution.Kind.ITEM,
+        undoes=row.kind == BlockExecution.Kind.UNDO,
+        stand_in=row.stand_in,
+        variant=row.variant,
+        recoveries=row.recoveries,
     )
-    return ClaimAnswer(claim, orphans, unsettled)
+    return ClaimAnswer(claim, orphans, unsettled=unsettled)
 
 
 def _commit(tx: EngineTransaction, execution_id: int, *, held_lock: bool) -> bool:
@@ -86,7 +137,39 @@ def _commit(tx: EngineTransaction, execution_id: int, *, held_lock: bool) -> boo
 
 
 def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:
-    """Return (execution id, row id, fence) of the RUNNING blocks that bear a worker's id."""
+    """Return (execution id, row id, fence) of the RUNNING and cancelled blocks that bear a worker's id."""
     with connection.cursor() as cursor:
         cursor.execute(ORPHANS, [worker])
         return list(cursor.fetchall())
+
+
+def let_go(workers: list[UUID]) -> None:
+    """Say that these worker processes are not at work any more on blocks that were cancelled."""
+    with connection.cursor() as cursor:
+        cursor.execute(LET_GO, [workers])
+
+
+def is_wanted(block_execution_id: int, fence: int) -> bool:
+    """Tell whether the result of a claim would still count."""
+    with connection.cursor() as cursor:
+        cursor.execute(STILL_WANTED, [block_execution_id, fence])
+        return bool(cursor.fetchone()[0])
+
+
+def _limit_of(limits: str | None, agent_id: str) -> AgentLimit | None:
+    found = json.loads(limits).get(agent_id) if limits and agent_id else None
+    return AgentLimit(*found) if found else None
+
+
+def _input_of(tx: EngineTransaction, row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
+    if row.input is not None:
+        return json.loads(row.input), None
+    item = item_names(row)
+    try:
+        if row.kind == BlockExecution.Kind.UNDO:
+            return resolve_undo(tx, row, node, values), None
+        if row.stand_in == BlockExecution.StandIn.FALLBACK:
+            return resolve_fallback(node, values, item), None
+        return resolve_input(node, values, item), None
+    except ExpressionError as error:
+        return None, error.message

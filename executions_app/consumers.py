@@ -1,13 +1,38 @@
-"""``/ws/executions/{id}``: everything that happened in a run after ``?after=SEQ``, then what happens."""
+"""``/ws/executions/{id}``: everything that happened in a run after ``?after=SEQ``, then what happens.
 
-from collections.abc import Sequence
+With ``?after_log=N`` (0 for all) also the log lines after line N, and how far running blocks say they are. Events
+and lines each come in their own order, and a client that gives its last numbers of both misses none.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from executions_app.models import Execution
-from executions_app.selectors import event_message, events_after
+from executions_app.selectors import (
+    event_message,
+    events_after,
+    log_message,
+    logs_after,
+    progress_message,
+    reporting_blocks,
+)
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, allows
 from workflow_service.accounts.selectors import list_workspaces
-from workflow_service.live import FORBIDDEN, NOT_FOUND, FollowingConsumer, Numbered, Refused
+from workflow_service.engine.definition import JsonObject
+from workflow_service.live import FORBIDDEN, NOT_FOUND, FollowingConsumer, Positioned, Refused
+
+# A line waits for transactions that are older than its own; they take milliseconds.
+LOOK_AGAIN_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a client has: events up to ``seq``, log lines up to ``log`` (None: it wants none), reports by block row."""
+
+    seq: int
+    log: int | None = None
+    reported: Mapping[int, JsonObject] = field(default_factory=dict)
 
 
 class ExecutionConsumer(FollowingConsumer):
@@ -24,10 +49,29 @@ class ExecutionConsumer(FollowingConsumer):
         self.execution = execution
         return [f"execution.{self.public_id}"]
 
-    def read(self, user: User, after: int, limit: int) -> Sequence[Numbered]:
-        """Return the run's events after ``seq``."""
-        events = events_after(self.execution, after, limit)
-        return [(event.seq, event_message(event, self.public_id)) for event in events]
+    def start(self) -> Place:
+        """Return where the client wants to begin; raises ``Refused``."""
+        return Place(self.number("after"), self.number("after_log") if "after_log" in self.query else None)
+
+    def read(self, user: User, after: Place, limit: int) -> Sequence[Positioned]:
+        """Return the run's events, and where asked for its log lines and reports, after ``after``."""
+        return list(self._read(after, limit))
+
+    def _read(self, place: Place, limit: int) -> Iterator[Positioned]:
+        for event in events_after(self.execution, place.seq, limit):
+            place = replace(place, seq=event.seq)
+            yield place, event_message(event, self.public_id)
+        if place.log is None:
+            return
+        lines, more = logs_after(self.execution, place.log, limit)
+        self.look_again_s = LOOK_AGAIN_S if more else None
+        for line in lines:
+            place = replace(place, log=line.pk)
+            yield place, log_message(line, self.public_id)
+        for block in reporting_blocks(self.execution):
+            if block.progress and block.progress != place.reported.get(block.pk):
+                place = replace(place, reported={**place.reported, block.pk: block.progress})
+                yield place, progress_message(block, self.public_id)
 
     @property
     def public_id(self) -> str:

@@ -17,8 +17,10 @@ from channels.layers import get_channel_layer
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from executions_app.crash_points import reach
 from executions_app.finishing import Aftermath
 from executions_app.journal import Join, Queued
+from executions_app.log_lines import write_to_process_log
 
 logger = logging.getLogger(__name__)
 # By name: the tasks stand above this module, and call what calls it.
@@ -35,7 +37,8 @@ _broker_rests_until = 0.0
 
 
 def send_aftermath(aftermath: Aftermath, execution_id: int) -> None:
-    """Send what a transaction left to be sent: its queued blocks, and the news for listeners."""
+    """Send what a transaction left to be sent: its log lines, its queued blocks, the news for listeners."""
+    write_to_process_log(aftermath.announcements)
     if aftermath.queued:
         send_blocks(execution_id, aftermath.execution_public_id, aftermath.queued)
     if aftermath.event_seq is not None:
@@ -108,10 +111,13 @@ def count_messages() -> dict[str, int] | None:
 def _publish(signature: Signature) -> None:
     if _broker_rests():
         return
+    name = signature.task.rpartition(".")[2]
+    reach(f"{name}:before publish")
     try:
         signature.apply_async(retry=False)
     except BROKER_GONE as error:
         _let_broker_rest(error)
+    reach(f"{name}:after publish")
 
 
 def _broker_rests() -> bool:
@@ -161,7 +167,9 @@ class _HintSender:
     async def _send(newest: dict[str, int]) -> None:
         layer = get_channel_layer()
         for public_id, seq in newest.items():
+            reach("execution.hint:before publish")
             await layer.group_send(f"execution.{public_id}", {"type": "execution.hint", "seq": seq})
+            reach("execution.hint:after publish")
 
 
 _hints = _HintSender()

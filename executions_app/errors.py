@@ -1,12 +1,24 @@
 """What can go wrong with executions, as facts; ``workflow_service.api_errors`` alone knows HTTP."""
 
-from workflow_service.engine.errors import WorkflowError
+import difflib
+
+from workflow_service.engine.errors import Problem, WorkflowError
 
 
 class ExecutionNotFound(WorkflowError):
     """There is no such execution in this workspace."""
 
     code = "EXECUTION_NOT_FOUND"
+
+
+class ExecutionEnded(WorkflowError):
+    """A run has ended, and nothing can be done to it any more."""
+
+    code = "EXECUTION_ENDED"
+
+    def __init__(self, execution_id: str, status: str, wanted: str) -> None:
+        self.execution_id, self.status = execution_id, status
+        super().__init__(f"execution {execution_id} is {status} and cannot be {wanted} any more")
 
 
 class TemplateNotRunnable(WorkflowError):
@@ -21,7 +33,111 @@ class InputRejected(WorkflowError):
     code = "INPUT_REJECTED"
 
 
-class IdempotencyConflict(WorkflowError):
-    """The same Idempotency-Key was used before with another body."""
+class ExecutionUnderWay(WorkflowError):
+    """A run is under way: it can be restarted once it has ended or is paused, or by force."""
 
-    code = "IDEMPOTENCY_CONFLICT"
+    code = "EXECUTION_UNDER_WAY"
+
+    def __init__(self, execution_id: str, status: str) -> None:
+        super().__init__(
+            f"execution {execution_id} is {status}: pause or cancel it first, or have an operator force its restart"
+        )
+
+
+class UnknownBlock(WorkflowError):
+    """A command names a block that the run's workflow does not have."""
+
+    code = "UNKNOWN_BLOCK"
+
+    def __init__(self, block_id: str, known: list[str]) -> None:
+        near = difflib.get_close_matches(block_id, known, n=1)
+        mend = f"did you mean '{near[0]}'?" if near else f"its blocks are {', '.join(known[:20])}"
+        message = f"the run has no block '{block_id[:100]}'"
+        super().__init__(f"{message}; {mend}", [Problem("UNKNOWN_BLOCK", message, "/fromBlock", mend)])
+
+
+class BlockNotFound(UnknownBlock):
+    """There is no such block in the run's workflow."""
+
+    code = "BLOCK_NOT_FOUND"
+
+
+class BlockNotReached(WorkflowError):
+    """A run cannot go on from a block that it has never run."""
+
+    code = "BLOCK_NOT_REACHED"
+
+    def __init__(self, block_id: str, *, skipped: bool) -> None:
+        why = "was skipped: no way leads to it" if skipped else "has not been reached"
+        super().__init__(f"block '{block_id}' {why}; restart from a block before it")
+
+
+class NothingToRestart(WorkflowError):
+    """No block of the run failed or was cancelled: say from which block it is to run again."""
+
+    code = "NOTHING_TO_RESTART"
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__(
+            f"nothing in execution {execution_id} failed or was cancelled; name a block in 'fromBlock'"
+        )
+
+
+class RestartFromParent(WorkflowError):
+    """A sub-workflow's run is restarted through the run it works for."""
+
+    code = "RESTART_FROM_PARENT"
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__(f"execution {execution_id} works for a block of another run: restart that one")
+
+
+class RecoveryPointNotFound(WorkflowError):
+    """There is no such recovery point of this run."""
+
+    code = "RECOVERY_POINT_NOT_FOUND"
+
+
+class BlockStateForbids(WorkflowError):
+    """A block is not in a state in which it can be retried, reassigned or skipped."""
+
+    code = "BLOCK_STATE_FORBIDS"
+
+    def __init__(self, block_id: str, status: str, wanted: str, why: str) -> None:
+        super().__init__(f"block '{block_id}' is {status} and cannot be {wanted}: {why}")
+
+
+class SignalRejected(WorkflowError):
+    """A signal's name or payload is not one that can be kept."""
+
+    code = "SIGNAL_REJECTED"
+
+
+class TooManySignals(WorkflowError):
+    """A run keeps as many signals that nobody waits for as it may."""
+
+    code = "TOO_MANY_SIGNALS"
+
+
+class CallbackNotFound(WorkflowError):
+    """A token that was never given to an agent."""
+
+    code = "CALLBACK_NOT_FOUND"
+
+
+class CallbackRejected(WorkflowError):
+    """What an agent called back cannot be kept."""
+
+    code = "CALLBACK_REJECTED"
+
+
+class CallbackUsed(WorkflowError):
+    """A piece of work is called back about once."""
+
+    code = "CALLBACK_USED"
+
+
+class CallbackExpired(WorkflowError):
+    """The block that an agent calls back about waits no more: it timed out, was cancelled or restarted, or is done."""
+
+    code = "CALLBACK_EXPIRED"

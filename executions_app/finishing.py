@@ -16,9 +16,12 @@ from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from executions_app.journal import Queued
+from executions_app.compensation import undo_next
+from executions_app.journal import Announcement, Queued
 from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
+from executions_app.recovery_points import note_recovery_point
+from executions_app.results import WRITE_OUTPUT, report_to_parent
 from executions_app.run_state import TRY_LOCK, RunState, lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
 from executions_app.transaction import (
@@ -29,20 +32,13 @@ from executions_app.transaction import (
 )
 from templates_app.plans import compiled_version
 from workflow_service.agents.invocation import LogLine
-from workflow_service.engine.states import BlockStatus, ErrorType
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ErrorType
 
 logger = logging.getLogger(__name__)
 
 FINISH = """
     UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id
-"""
-WRITE_OUTPUT = """
-    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
-    SELECT id, execution_id, CASE kind WHEN 'item' THEN block_id || '[' || item_index || ']' ELSE block_id END, %s,
-        clock_timestamp() FROM executions_app_blockexecution
-    WHERE id = %s AND fence = %s AND status = 'COMPLETED'
-    ON CONFLICT (block_execution_id) DO NOTHING
 """
 WRITE_LOGS = """
     INSERT INTO executions_app_executionlog (
@@ -77,6 +73,9 @@ class Aftermath:
     """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
 
     ``unsettled`` says whether finished rows are left to be settled; None where nobody looked.
+    ``others`` are the same for further executions, by their id, that the transaction changed too. ``ended_child`` is a
+    sub-workflow that ended, whose parent is yet to be told.
+    ``room_in_template`` is the template of a run that ended, where runs may be held back by a limit.
     """
 
     accepted: bool = True
@@ -85,6 +84,10 @@ class Aftermath:
     event_seq: int | None = None
     execution_public_id: str = ""
     unsettled: bool | None = None
+    announcements: list[Announcement] = field(default_factory=list)
+    others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
+    room_in_template: int | None = None
+    ended_child: int | None = None
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
@@ -176,16 +179,26 @@ class _Decided:
 
     settler: Settler
     claim: Claim | None
+    parent: tuple[int, str] | None
 
     def aftermath(self) -> Aftermath:
         journal, run = self.settler.journal, self.settler.run
         written = journal.written()
+        ended = run.status in ENDED_EXECUTION_STATUSES
         return Aftermath(
             queued=journal.queued(written),
             claim=claim_written(self.claim, written) if self.claim else None,
             event_seq=run.event_seq,
             execution_public_id=run.public_id,
+            announcements=journal.announcements,
+            others=[_unsettled(*self.parent)] if self.parent else [],
+            ended_child=run.id if ended and run.parent_block_execution_id and not self.parent else None,
+            room_in_template=run.template_id if ended and run.template_limits else None,
         )
+
+
+def _unsettled(execution_id: int, public_id: str) -> tuple[int, Aftermath]:
+    return execution_id, Aftermath(execution_public_id=public_id, unsettled=True)
 
 
 def _settle_rows(
@@ -198,19 +211,23 @@ def _settle_rows(
 
 
 def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decided:
-    if settler.run.failing:
+    if settler.run.failing and not settler.run.compensating:
         settler.progress.cancel_open_blocks()
+    undo_next(settler)
     worker, queue = continue_as or (None, None)
     claim = settler.progress.promote(worker, queue)
+    status_before = settler.run.status
     settler.progress.conclude()
+    note_recovery_point(settler, status_before)
     settler.flush()
-    return _Decided(settler, claim)
+    parent = report_to_parent(settler.tx, settler.run)
+    return _Decided(settler, claim, parent)
 
 
 def conclude_locked(settler: Settler) -> Aftermath:
     """Start what may start, or nothing more in a failing run, set the run's status, and write.
 
-    The caller commits.
+    Whoever waits for a run that has ended is told. The caller commits.
     """
     return _conclude(settler, None).aftermath()
 
@@ -227,6 +244,8 @@ def _settle_one_by_one(execution_id: int) -> Aftermath | None:
         if step is None:
             return None
         total.queued += step.queued
+        total.announcements += step.announcements
+        total.others += step.others
         total.event_seq, total.execution_public_id = step.event_seq, step.execution_public_id
         if not step.unsettled:
             return total

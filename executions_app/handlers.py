@@ -3,13 +3,16 @@
 ``approvals_app`` stands above this app and registers its gate here when it is loaded.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
 
 from pydantic import JsonValue
 
-from workflow_service.engine.definition import Block
+from executions_app.finishing import Aftermath
+from executions_app.settlement import Settler
+from workflow_service.engine.definition import Block, Escalation, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,52 @@ class Ask:
     record: Callable[[], Mapping[str, JsonValue] | None]
 
 
+# What is done in the transaction that parks a block, once its row waits; returns what is left to do after the commit
+# about other executions, by their id.
+AfterParking = Callable[[Settler, Any], Sequence[tuple[int, Aftermath]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The block waits for something other than a person; the fields are those of ``parking.park``.
+
+    ``output_extra`` is added to the output that the block will have.
+    """
+
+    waits_for: str
+    wait_key: str = ""
+    due_in_s: float | None = None
+    due_at: datetime | None = None
+    event_data: Mapping[str, JsonValue] = field(default_factory=dict)
+    then: AfterParking | None = None
+    output_extra: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
 class HumanGate(Protocol):
     """Decides whether a block with ``humanInLoop.required`` may go on."""
 
     def __call__(self, work: BlockWork) -> Proceed | Ask: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """A failed block that a person is to save, by one of ``actions``.
+
+    ``input`` is its resolved configuration, None where there is none.
+    """
+
+    execution_id: int
+    workspace_id: int
+    block_execution_id: int
+    block: Block
+    escalation: Escalation
+    actions: Sequence[str]
+    error: JsonObject
+    input: JsonValue
+
+
+# Writes the question, in the transaction that lets the block wait; returns what the run's event says of it.
+AskIntervention = Callable[[Intervention], JsonObject]
 
 
 class NoHumanGate(RuntimeError):
@@ -53,9 +98,13 @@ class NoHumanGate(RuntimeError):
 
 
 SweepStep = Callable[[], object]
+# Given the keys of execution rows that are being cancelled, inside the transaction that holds their locks.
+CancelStep = Callable[[Sequence[int]], object]
 
 _gates: list[HumanGate] = []
+_interventions: list[AskIntervention] = []
 _sweep_steps: list[SweepStep] = []
+_cancel_steps: list[CancelStep] = []
 
 
 def register_human_gate(gate: HumanGate) -> None:
@@ -70,6 +119,18 @@ def human_gate() -> HumanGate:
     return _gates[0]
 
 
+def register_intervention(ask: AskIntervention) -> None:
+    """Register how people are asked about failed blocks; called once, like ``register_human_gate``."""
+    _interventions[:] = [ask]
+
+
+def asks_people_to_intervene() -> AskIntervention:
+    """Return how people are asked about failed blocks; raises ``NoHumanGate``."""
+    if not _interventions:
+        raise NoHumanGate
+    return _interventions[0]
+
+
 def register_sweep_step(step: SweepStep) -> None:
     """Add what an app above this one has the sweeper repair every second; repeating it must be harmless."""
     if step not in _sweep_steps:
@@ -79,3 +140,15 @@ def register_sweep_step(step: SweepStep) -> None:
 def sweep_steps() -> tuple[SweepStep, ...]:
     """Return what other apps have the sweeper repair."""
     return tuple(_sweep_steps)
+
+
+def register_cancel_step(step: CancelStep) -> None:
+    """Add what an app above this one does when runs are cancelled, in the same transaction."""
+    if step not in _cancel_steps:
+        _cancel_steps.append(step)
+
+
+def run_cancel_steps(execution_ids: Sequence[int]) -> None:
+    """Do what other apps do when these runs are cancelled."""
+    for step in _cancel_steps:
+        step(execution_ids)

@@ -4,7 +4,7 @@ Event numbers are given out here, under the execution's lock: gapless, in the or
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,21 +32,21 @@ WRITE_NODES = """
     INSERT INTO executions_app_blockexecution (
         execution_id, generation, retries, losses, sends, unrecorded_start, taken, dead, lost, created_at,
         scope_id, item_index, queue, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes,
-        agent_id, worker_id, input, error, queued_at, started_at, finished_at, next_send_at)
+        agent_id, worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at)
     SELECT %s, %s, 0, 0, 0, false, 0, 0, 0, %s,
         n.scope_id, n.item_index, n.queue, n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot,
         n.origins, n.outcomes, n.agent_id, n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at,
-        n.next_send_at
+        n.due_at, n.next_send_at
     FROM jsonb_to_recordset(%s) AS n(scope_id bigint, item_index int, queue text, node int, kind text, block_id text,
         status text, fence bigint, settled bool, holds_slot bool, origins int[], outcomes jsonb, agent_id text,
         worker_id uuid, input jsonb, error jsonb, queued_at timestamptz, started_at timestamptz,
-        finished_at timestamptz, next_send_at timestamptz)
+        finished_at timestamptz, due_at timestamptz, next_send_at timestamptz)
     ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
         holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
         agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
         error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
-        finished_at = EXCLUDED.finished_at, next_send_at = EXCLUDED.next_send_at
+        finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at
     RETURNING id, generation, scope_id, node, item_index
 """
 WRITE_COUNTERS = """
@@ -95,6 +95,12 @@ WRITE_LOGS = """
 """
 
 
+WRITE_POINT = """
+    INSERT INTO executions_app_recoverypoint (execution_id, seq, context_seq, block_id, reason, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s)
+"""
+
+
 Join = tuple[str, int]
 Key = tuple[Place, int]
 
@@ -112,6 +118,16 @@ class Queued:
     join: Join | None
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A line for the process's log once the transaction is committed; ``event`` is its name for machines."""
+
+    level: str
+    event: str
+    message: str
+    fields: Mapping[str, Any]
+
+
 class Journal:
     """Collects rows for one locked run. ``flush`` sends them; then ``queued`` lists what must be sent to workers."""
 
@@ -125,9 +141,11 @@ class Journal:
         self._context: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
         self._logs: list[dict[str, Any]] = []
+        self._point: tuple[Any, ...] | None = None
         self._to_send: dict[Key, Join | None] = {}
         self._written: psycopg.Cursor[Any] | None = None
         self._queued: list[Queued] = []
+        self.announcements: list[Announcement] = []
 
     def node(
         self,
@@ -256,6 +274,31 @@ class Journal:
             }
         )
 
+    def recovery_point(self, block_id: str, reason: str, row_id: int | None = None) -> None:
+        """Note that the run can be taken up again where it stands now, after ``block_id`` (of that row)."""
+        run = self._run
+        self.event("recovery_point_created", block_id, {"reason": reason}, row_id=row_id)
+        self._point = (run.id, run.event_seq, run.context_seq, block_id, reason, run.now)
+        run.recovery_point_at = run.now
+
+    @property
+    def last_block(self) -> str:
+        """The block that the newest event about a block is about."""
+        return next((event["block_id"] for event in reversed(self._events) if event["block_id"]), "")
+
+    def list_event(
+        self,
+        type: str,
+        blocks: Sequence[str],
+        place: Place,
+        *,
+        items: Sequence[int] = (),
+        **data: JsonValue,
+    ) -> None:
+        """Append one event about many rows: nodes of one place, or ``items`` of the map in ``place``'s scope."""
+        where = {"scope": place.scope, "items": list(items)} if items else place_data("", place)
+        self.event(type, data={"blocks": list(blocks), **data, **where})
+
     def block_event(self, type: str, row: Any, at: datetime | None, data: Mapping[str, JsonValue]) -> None:
         """Append an event about a block row."""
         self.event(type, row.block_id, data, row_id=row.id, at=at)
@@ -305,6 +348,8 @@ class Journal:
             tx.run(WRITE_EVENTS, (run.id, _json(self._events), run.id))
         if self._logs:
             tx.run(WRITE_LOGS, (run.id, _json(self._logs)))
+        if self._point:
+            tx.run(WRITE_POINT, self._point)
 
     def written(self) -> dict[Key, Any]:
         """Return the rows (id, generation) that ``flush`` wrote, by place and node.

@@ -9,6 +9,7 @@ sweeping where nobody else does, is done by a second thread: it may wait for loc
 import logging
 import os
 import queue
+import signal
 import socket
 import threading
 import time
@@ -34,6 +35,11 @@ REPAIR_INTERVAL_S = 0.5
 # later would never take a block back.
 SWEEP_OVERDUE_S = 2
 
+OVERRUN_INTERVAL_S = 1.0
+# After such a silence of the database a child may be about to write a result that it could not write in time.
+SILENCE_S = 3.0
+MERCY_S = 5.0
+
 CHILDREN = "SELECT id, pid FROM executions_app_workerlease WHERE boot_id = %s"
 RENEW = """
     INSERT INTO executions_app_workerlease (id, pid, boot_id, hostname, started_at, expires_at)
@@ -42,6 +48,10 @@ RENEW = """
     ON CONFLICT (id) DO UPDATE SET expires_at = EXCLUDED.expires_at
 """
 DROP = "DELETE FROM executions_app_workerlease WHERE id = ANY(%s)"
+OVERRUN = """
+    SELECT DISTINCT worker_id FROM executions_app_blockexecution
+    WHERE worker_id = ANY(%s) AND status = 'RUNNING' AND due_at <= clock_timestamp()
+"""
 SWEEP_OVERDUE = """
     SELECT coalesce(max(last_tick_at) < clock_timestamp() - make_interval(secs => %s), true)
     FROM executions_app_sweeperstate
@@ -77,16 +87,24 @@ class _Watch(threading.Thread):
 
 
 class LeaseKeeper(_Watch):
-    """Renews the leases of this process's living children and drops those of dead ones."""
+    """Renews the leases of this process's living children, drops those of dead ones, and kills those that overran.
+
+    A child is killed where its block is still at work after the block's timeout and a grace: it did not stop when its
+    own timer rang. What it held is then taken back like the blocks of any dead child.
+    """
 
     def __init__(self, repairer: "Repairer") -> None:
         super().__init__("lease-keeper", WATCH_INTERVAL_S)
         self._repairer = repairer
         self._children: dict[UUID, int] = {}
         self._renewed_at = -RENEW_INTERVAL_S
+        self._searched_at = time.monotonic()
+        self._kills_after = 0.0
 
     def look(self) -> None:
         self._drop_dead()
+        if time.monotonic() - self._searched_at >= OVERRUN_INTERVAL_S:
+            self._kill_overrun()
         if time.monotonic() - self._renewed_at >= RENEW_INTERVAL_S:
             self._renew()
             self._renewed_at = time.monotonic()
@@ -100,6 +118,23 @@ class LeaseKeeper(_Watch):
         for identity in dead:
             logger.warning("worker process %s died", self._children.pop(identity))
         self._repairer.take_back(dead)
+
+    def _kill_overrun(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(OVERRUN, [list(self._children)])
+            overrun = [identity for (identity,) in cursor.fetchall()]
+        now = time.monotonic()
+        if now - self._searched_at > SILENCE_S:
+            self._kills_after = now + MERCY_S
+        self._searched_at = now
+        if now < self._kills_after:
+            return
+        for identity in overrun:
+            pid = self._children[identity]
+            # Itself it cannot kill: a worker without children is left to the sweeper.
+            if pid != os.getpid() and is_running(pid):
+                logger.error("worker process %s overran the timeout of its block and is killed", pid)
+                os.kill(pid, signal.SIGKILL)
 
     def _renew(self) -> None:
         with connection.cursor() as cursor:

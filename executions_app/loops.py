@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from executions_app.journal import Journal
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
-from workflow_service.engine.decide import Arrivals, Settlement, Verdict
+from workflow_service.engine.decide import Arrivals, NodeSettlement, Settlement, Verdict
 from workflow_service.engine.plan import NodeKind, Plan
 from workflow_service.engine.rounds import NOT_BEGUN, THE_RUN, LoopState, Place
 from workflow_service.engine.states import EdgeOutcome
@@ -55,6 +55,11 @@ class LoopRows:
             return None
         return Place(state.scope, state.round)
 
+    def restate(self, states: Mapping[int, LoopState], counts: Mapping[int, Counter[str]]) -> None:
+        """Take the instances that are not closed, by loop, and the counts of their rounds from who knows better."""
+        self._states = dict(states)
+        self._counts = dict(counts)
+
     def count(self, scope: int, how: str) -> None:
         """Count a block that ended, for the run and for the round of the loop it stood in."""
         _add(self._run, {how: 1})
@@ -71,16 +76,23 @@ class LoopRows:
         rounds = {state.scope: state.round for state in settlement.loops if not state.ended}
         of_new_round = []
         for each in settlement.settled[1:]:
-            if each.verdict is Verdict.SKIPPED and self._plan.nodes[each.node].kind is NodeKind.BLOCK:
+            if how := self._counted_as(each):
                 if rounds.get(each.place.scope) == each.place.index:
-                    of_new_round.append(each.place.scope)
+                    of_new_round.append((each.place.scope, how))
                 else:
-                    self.count(each.place.scope, "skipped")
+                    self.count(each.place.scope, how)
         if settlement.loops:
             self._take_over(settlement.loops)
-        for scope in of_new_round:
-            self.count(scope, "skipped")
+        for scope, how in of_new_round:
+            self.count(scope, how)
         return settlement
+
+    def _counted_as(self, settled: NodeSettlement) -> str | None:
+        """Return how progress counts a node that passed: blocks that are skipped, and gates that fail."""
+        if settled.verdict is Verdict.FAILED:
+            return "failed"
+        is_block = self._plan.nodes[settled.node].kind is NodeKind.BLOCK
+        return "skipped" if settled.verdict is Verdict.SKIPPED and is_block else None
 
     def _with_ids(self, settlement: Settlement) -> Settlement:
         made = [state.scope for state in settlement.loops if state.scope < 0]
@@ -96,7 +108,7 @@ class LoopRows:
 
     def _take_over(self, changed: Iterable[LoopState]) -> None:
         states = dict(self.states)
-        for state in changed:
+        for state in _in_order(list(changed)):
             before = states.get(state.loop)
             self._tell(before if before and before.scope == state.scope else None, state)
             states[state.loop] = state
@@ -115,12 +127,15 @@ class LoopRows:
 
     def _tell(self, before: LoopState | None, now: LoopState) -> None:
         """Append the events of what changed, and count blocks of a round that begins anew as not done."""
-        rounds = {"scope": now.scope, "entries": self._names(self._plan.loops[now.loop].entries)}
+        rounds = {
+            "scope": now.scope,
+            "parent": {"scope": now.parent.scope, "index": now.parent.index},
+            "entries": self._names(self._plan.loops[now.loop].entries),
+        }
         counts = self._counts.setdefault(now.scope, Counter())
         if now.ended and not (before and before.ended):
-            parent = self._plan.loops[now.loop].parent
-            if parent is not None and parent in self.states:
-                self._counts.setdefault(self.states[parent].scope, Counter()).update(counts)
+            if now.parent.scope:
+                self._counts.setdefault(now.parent.scope, Counter()).update(counts)
             self._journal.event("loop_ended", data={**rounds, "rounds": now.round + 1})
         elif now.round != (before.round if before else NOT_BEGUN):
             _add(self._run, {how: -number for how, number in counts.items()})
@@ -129,6 +144,27 @@ class LoopRows:
 
     def _names(self, nodes: Iterable[int]) -> list[str]:
         return [self._plan.nodes[node].id for node in nodes if self._plan.nodes[node].kind is NodeKind.BLOCK]
+
+
+def _in_order(changed: Sequence[LoopState]) -> list[LoopState]:
+    """Return instances in the order in which they changed: what ended in a round comes before the next round."""
+    scopes = {state.scope for state in changed}
+    told: list[LoopState] = []
+
+    def tell(state: LoopState) -> None:
+        inner = [each for each in changed if each.parent.scope == state.scope]
+        over = [each for each in inner if state.ended or each.parent.index < state.round]
+        for each in over:
+            tell(each)
+        told.append(state)
+        for each in inner:
+            if each not in over:
+                tell(each)
+
+    for state in changed:
+        if state.parent.scope not in scopes:
+            tell(state)
+    return told
 
 
 def loop_state(row: Any) -> LoopState:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app.journal import Journal
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from workflow_service.engine.definition import Block
 from workflow_service.engine.plan import Plan
+from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import BlockStatus
 
 MAP_SCOPE = """
@@ -33,7 +35,7 @@ RELEASE_ITEMS = """
 """
 CANCEL_ITEMS = """
     UPDATE executions_app_blockexecution SET status = 'CANCELLED', settled = true, finished_at = %s
-    WHERE execution_id = %s AND scope_id = %s AND status = 'PENDING' AND NOT superseded
+    WHERE execution_id = %s AND scope_id = %s AND status = 'PENDING' AND NOT superseded RETURNING item_index
 """
 COLLECT = """
     UPDATE executions_app_blockexecution SET status = 'READY', waits_for = '' WHERE id = %s AND status = 'WAITING'
@@ -80,10 +82,11 @@ class _Map:
 class MapRows:
     """Releases the items of one locked run's maps and lets their blocks collect them."""
 
-    def __init__(self, tx: EngineTransaction, run: RunState, plan: Plan) -> None:
+    def __init__(self, tx: EngineTransaction, run: RunState, plan: Plan, journal: Journal) -> None:
         self._tx = tx
         self._run = run
         self._plan = plan
+        self._journal = journal
         self._touched: dict[int, _Map] = {}
 
     def item_ended(self, scope: int, status: BlockStatus) -> None:
@@ -113,7 +116,10 @@ class MapRows:
         ready = 0
         if not each.broken and each.failed_items > tolerated_failures(block, each.total):
             each.broken = True
-            self._tx.run(CANCEL_ITEMS, (self._run.now, self._run.id, each.id))
+            rows = self._tx.run(CANCEL_ITEMS, (self._run.now, self._run.id, each.id)).fetchall()
+            if rows:
+                items = sorted(row.item_index for row in rows)
+                self._journal.list_event("blocks_cancelled", [block.block_id], Place(each.id), items=items)
         if not each.broken and not self._run.failing:
             ready = min(each.pending, window_of(block, each.total) - each.open)
             if ready:
@@ -122,6 +128,8 @@ class MapRows:
         if not each.open and (each.broken or not each.pending) and not self._run.failing:
             each.ended = True
             self._tx.run(COLLECT, (each.block_execution_id,))
+            counts = {"succeeded": each.completed_items, "failed": each.failed_items}
+            self._journal.event("map_ended", block.block_id, counts, row_id=each.block_execution_id)
             ready = 1
         self._tx.run(
             SAVE_MAP,

@@ -7,17 +7,38 @@ the execution row, which settlers lock with ``FOR NO KEY UPDATE SKIP LOCKED``. S
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import Func
 
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Workspace
 from workflow_service.engine.graph import NodeKind
-from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
+from workflow_service.engine.states import (
+    BlockStatus,
+    ErrorClass,
+    ExecutionStatus,
+    Priority,
+    RecoveryStrategy,
+)
 from workflow_service.identifiers import new_id
 
 
 def new_execution_id() -> str:
     return new_id("exec")
+
+
+def block_execution_id(pk: int) -> str:
+    """Return a block execution's id as the API shows it."""
+    return f"block_exec_{pk:03d}"
+
+
+class WritingTransaction(Func):
+    """The number of the transaction that writes: what commits later never has one below the snapshot's least."""
+
+    template = "pg_current_xact_id()::text::bigint"
+    output_field = models.BigIntegerField()
 
 
 class Execution(models.Model):
@@ -26,8 +47,9 @@ class Execution(models.Model):
     ``active`` counts block rows that are neither pending nor settled; the run ends when it reaches zero.
     ``slots`` counts QUEUED and RUNNING rows. Both change only under this row's lock. ``generation`` counts restarts.
     ``active_ms`` is the time that the run was active before ``active_since``; its clock stops while it waits for
-    people or is paused, and ``deadline_at`` is where it would reach ``timeout_ms``. A sub-workflow's run has a
-    ``parent`` and the block execution there that it works for.
+    people or is paused, and ``deadline_at`` is where it would reach ``timeout_ms``. ``held_back`` says that the run was
+    accepted and begins when its template's limit allows. ``compensating`` says that nothing is under way but work that
+    undoes. A sub-workflow's run has a ``parent`` and the block execution there that it works for.
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=new_execution_id, editable=False)
@@ -63,12 +85,15 @@ class Execution(models.Model):
     failed_blocks = models.IntegerField(default=0)
     skipped_blocks = models.IntegerField(default=0)
     failing = models.BooleanField(default=False)
+    compensating = models.BooleanField(default=False, db_default=False)
     unhandled_failures = models.IntegerField(default=0)
     reached_end = models.BooleanField(default=False)
     timeout_ms = models.BigIntegerField(null=True)
     active_ms = models.BigIntegerField(default=0)
     active_since = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
+    held_back = models.BooleanField(default=False)
+    recovery_point_at = models.DateTimeField(null=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="executions", db_index=False
     )
@@ -83,6 +108,11 @@ class Execution(models.Model):
                 condition=models.Q(status__in=[s.value for s in ExecutionStatus]),
                 name="execution_status_known",
             ),
+            models.UniqueConstraint(
+                fields=("parent_block_execution_id",),
+                condition=models.Q(parent_block_execution_id__isnull=False),
+                name="execution_once_per_parent_block",
+            ),
         )
         indexes = (
             models.Index(fields=("workspace", "-id"), name="execution_by_workspace"),
@@ -91,9 +121,23 @@ class Execution(models.Model):
                 fields=("parent",), condition=models.Q(parent__isnull=False), name="execution_by_parent"
             ),
             models.Index(
+                fields=("parent",),
+                condition=models.Q(parent__isnull=False)
+                & ~models.Q(status__in=["COMPLETED", "FAILED", "CANCELLED"]),
+                name="execution_open_children",
+            ),
+            models.Index(
                 fields=("deadline_at",),
                 condition=models.Q(deadline_at__isnull=False),
                 name="execution_by_deadline",
+            ),
+            models.Index(
+                fields=("template", "id"),
+                condition=models.Q(completed_at__isnull=True),
+                name="execution_open",
+            ),
+            models.Index(
+                fields=("template", "id"), condition=models.Q(held_back=True), name="execution_held_back"
             ),
         )
 
@@ -198,9 +242,13 @@ class BlockExecution(models.Model):
     decides whose result counts. ``outcomes`` keeps the node's resolved out-edges by edge index. ``settled`` says that
     its results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
     says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
-    which (a signal's name). ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and
-    when a RUNNING row has overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has
-    let go.
+    which (a signal's name, a run's id, an agent's limit); ``output_extra`` is what people's answers add to the output
+    of a block that then waits. ``progress`` is what the work last said of itself: {"percent", "message", "at"}.
+    ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and when a RUNNING row has
+    overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has let go. ``recoveries``
+    counts the recovery actions for the row, ``variant`` how often its work was exchanged for other work or other input,
+    and ``stand_in`` says what came in place of its own work. A row of kind ``undo`` undoes the row whose negated id is
+    its ``scope_id``.
     """
 
     class Kind(models.TextChoices):
@@ -208,6 +256,11 @@ class BlockExecution(models.Model):
         GATE = NodeKind.GATE.value
         DECIDE = NodeKind.DECIDE.value
         ITEM = "item"
+        UNDO = "undo"
+
+    class StandIn(models.TextChoices):
+        FALLBACK = "fallback"
+        DEFAULT = "default"
 
     class WaitsFor(models.TextChoices):
         PERSON = "person"
@@ -216,6 +269,7 @@ class BlockExecution(models.Model):
         CALLBACK = "callback"
         CHILD = "child"
         ITEMS = "items"
+        AGENT = "agent"
 
     execution = models.ForeignKey(
         Execution,
@@ -236,7 +290,11 @@ class BlockExecution(models.Model):
         max_length=8, choices=WaitsFor.choices, blank=True, default="", db_default=""
     )
     wait_key = models.CharField(max_length=255, blank=True, default="", db_default="")
+    output_extra = models.JSONField(null=True)
     progress = models.JSONField(null=True)
+    recoveries = models.IntegerField(default=0, db_default=0)
+    variant = models.SmallIntegerField(default=0, db_default=0)
+    stand_in = models.CharField(max_length=8, choices=StandIn.choices, blank=True, default="", db_default="")
     status = models.CharField(max_length=12, choices=[(s.value, s.value) for s in BlockStatus])
     fence = models.BigIntegerField(default=0)
     retries = models.IntegerField(default=0)
@@ -292,7 +350,27 @@ class BlockExecution(models.Model):
             ),
             models.Index(fields=("execution",), condition=models.Q(superseded=True), name="block_superseded"),
             models.Index(
+                fields=("execution",),
+                condition=models.Q(status="WAITING", wait_key="routing"),
+                name="block_unasked",
+            ),
+            models.Index(
+                fields=("execution",),
+                condition=models.Q(status="RUNNING", progress__isnull=False),
+                name="block_reporting",
+            ),
+            models.Index(
                 fields=("due_at",), condition=models.Q(status__in=["RETRYING", "WAITING"]), name="block_due"
+            ),
+            models.Index(
+                fields=("execution", "wait_key"),
+                condition=models.Q(status="WAITING", waits_for__in=["signal", "child"]),
+                name="block_waiting",
+            ),
+            models.Index(
+                fields=("wait_key", "id"),
+                condition=models.Q(status="WAITING", waits_for="agent"),
+                name="block_awaits_agent",
             ),
         )
 
@@ -301,7 +379,70 @@ class BlockExecution(models.Model):
 
     @property
     def public_id(self) -> str:
-        return f"block_exec_{self.pk:03d}"
+        return block_execution_id(self.pk)
+
+
+class ConcurrencyLimit(models.Model):
+    """How much of one kind may be at work at once in a workspace: blocks on an agent, or runs of a template.
+
+    ``key`` is the agent's id or the template's public id. A sub-workflow's run is part of its parent's: it is
+    neither counted nor held back.
+    """
+
+    class Kind(models.TextChoices):
+        AGENT = "agent"
+        TEMPLATE = "template"
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="concurrency_limits")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    key = models.CharField(max_length=100)
+    max_concurrency = models.PositiveIntegerField(
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)]
+    )
+
+    class Meta:
+        ordering = ("workspace", "kind", "key")
+        constraints = (
+            models.UniqueConstraint(fields=("workspace", "kind", "key"), name="concurrency_limit_once"),
+            models.CheckConstraint(
+                condition=models.Q(max_concurrency__gte=1), name="concurrency_limit_positive"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}: {self.max_concurrency}"
+
+    def clean(self) -> None:
+        """Refuse a template that the workspace does not have: the limit would hold nothing back."""
+        if self.kind == self.Kind.TEMPLATE and self.workspace_id is not None:
+            known = Template.objects.filter(workspace_id=self.workspace_id, public_id=self.key)
+            if not known.exists():
+                raise ValidationError({"key": f"This workspace has no template '{self.key}'."})
+
+
+class AgentSlot(models.Model):
+    """One of the ``max_concurrency`` places of an agent's limit, and which claim of which block holds it.
+
+    The holder is (``block_execution_id``, ``fence``), at work in the process ``worker_id``; it gives the slot back when
+    its work has really stopped, whatever became of the block meanwhile. A slot with a block and without a worker is
+    kept for that block until ``reserved_until``.
+    """
+
+    limit = models.ForeignKey(
+        ConcurrencyLimit, on_delete=models.CASCADE, related_name="slots", db_index=False
+    )
+    number = models.IntegerField()
+    block_execution_id = models.BigIntegerField(null=True)
+    fence = models.BigIntegerField(null=True)
+    worker_id = models.UUIDField(null=True)
+    reserved_until = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("limit", "number")
+        constraints = (models.UniqueConstraint(fields=("limit", "number"), name="agent_slot_once"),)
+
+    def __str__(self) -> str:
+        return f"slot {self.number} of limit {self.limit_id}"
 
 
 class BlockOutput(models.Model):
@@ -338,6 +479,74 @@ class ContextValue(models.Model):
         return self.key
 
 
+class Signal(models.Model):
+    """One signal that a run was sent. It is kept, in the order of ``id``, until one block's wait consumes it.
+
+    ``dedup_key`` is the sender's ``Idempotency-Key``: the same key and body are one signal.
+    """
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="signals", db_constraint=False, db_index=False
+    )
+    name = models.CharField(max_length=100)
+    payload = models.JSONField(null=True)
+    dedup_key = models.CharField(max_length=255, blank=True, default="")
+    body_sha256 = models.CharField(max_length=64)
+    received_at = models.DateTimeField()
+    consumed_at = models.DateTimeField(null=True)
+    consumed_by = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("execution", "dedup_key"), condition=~models.Q(dedup_key=""), name="signal_once"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("execution", "name", "id"),
+                condition=models.Q(consumed_by__isnull=True),
+                name="signal_kept",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"signal {self.name} to execution {self.execution_id}"
+
+    @property
+    def public_id(self) -> str:
+        return f"signal_{self.pk:03d}"
+
+
+class Callback(models.Model):
+    """What an agent called back about one try of a block's work: its ``output``, or its ``error`` where it failed.
+
+    ``attempt`` is how often the block was recovered before the try. One that came before its block waits is kept, and
+    consumed when it does.
+    """
+
+    block_execution = models.ForeignKey(
+        BlockExecution,
+        on_delete=models.CASCADE,
+        related_name="callbacks",
+        db_constraint=False,
+        db_index=False,
+    )
+    attempt = models.IntegerField()
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+    received_at = models.DateTimeField()
+    consumed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("block_execution", "attempt"), name="callback_once"),)
+
+    def __str__(self) -> str:
+        return f"callback for block execution {self.block_execution_id}"
+
+
 class ExecutionEvent(models.Model):
     """One fact of a run's history. ``seq`` is gapless per execution, given out under the execution's lock."""
 
@@ -355,7 +564,11 @@ class ExecutionEvent(models.Model):
 
 
 class ExecutionLog(models.Model):
-    """One log line of a run."""
+    """One log line of a run.
+
+    Ids are given out before their transactions commit, several at a time; ``transaction`` is the number of the
+    one that wrote the line, by which a reader knows that nothing older can come any more.
+    """
 
     class Level(models.IntegerChoices):
         DEBUG = 10
@@ -373,6 +586,7 @@ class ExecutionLog(models.Model):
     context = models.JSONField(default=dict)
     stack_trace = models.TextField(blank=True)
     created_at = models.DateTimeField()
+    transaction = models.BigIntegerField(db_default=WritingTransaction(), editable=False)
 
     class Meta:
         ordering = ("id",)
@@ -380,6 +594,121 @@ class ExecutionLog(models.Model):
 
     def __str__(self) -> str:
         return self.message
+
+
+class RecoveryPoint(models.Model):
+    """A moment that a run can be restarted from: what was settled after event ``seq`` is taken back then.
+
+    The context held the values up to ``context_seq``.
+    """
+
+    PREFIX = "rp_"
+
+    class Reason(models.TextChoices):
+        INTERVAL = "interval"
+        BLOCK = "block"
+        MANUAL = "manual"
+
+    execution = models.ForeignKey(
+        Execution,
+        on_delete=models.CASCADE,
+        related_name="recovery_points",
+        db_constraint=False,
+        db_index=False,
+    )
+    seq = models.BigIntegerField()
+    context_seq = models.BigIntegerField()
+    block_id = models.CharField(max_length=1_000, blank=True)
+    reason = models.CharField(max_length=8, choices=Reason.choices)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (models.Index(fields=("execution", "id"), name="recovery_point_by_execution"),)
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return f"{self.PREFIX}{self.pk:03d}"
+
+
+class RecoveryAction(models.Model):
+    """One step up the recovery ladder for one block execution, written with its effect.
+
+    ``attempt`` counts the steps for the row from 1. ``outcome`` is pending until the block settles or fails again.
+    ``agent_id`` is who is to do the work after it. ``suggested_by`` is ``rules``, ``person`` or ``ai``.
+    """
+
+    class Outcome(models.TextChoices):
+        PENDING = "pending"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    execution = models.ForeignKey(
+        Execution,
+        on_delete=models.CASCADE,
+        related_name="recovery_actions",
+        db_constraint=False,
+        db_index=False,
+    )
+    block_execution = models.ForeignKey(
+        BlockExecution,
+        on_delete=models.CASCADE,
+        related_name="recovery_actions",
+        db_constraint=False,
+        db_index=False,
+    )
+    block_id = models.CharField(max_length=1_000)
+    attempt = models.IntegerField()
+    error_class = models.CharField(max_length=20, choices=[(c.value, c.value) for c in ErrorClass])
+    error_type = models.CharField(max_length=40)
+    error_message = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=16)
+    strategy = models.CharField(max_length=12, choices=[(s.value, s.value) for s in RecoveryStrategy])
+    reason = models.TextField()
+    agent_id = models.CharField(max_length=100, blank=True)
+    suggested_by = models.CharField(max_length=8, default="rules")
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.PENDING)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=("execution", "id"), name="recovery_by_execution"),
+            models.Index(fields=("block_execution", "id"), name="recovery_by_block"),
+            models.Index(fields=("workspace", "-id"), name="recovery_by_workspace"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.strategy} for {self.block_id}"
+
+
+class RecoveryStatistic(models.Model):
+    """How often a strategy worked, and did not, for errors of one class in one workspace."""
+
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    error_class = models.CharField(max_length=20)
+    strategy = models.CharField(max_length=12)
+    succeeded = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("workspace", "error_class", "strategy"), name="recovery_statistic_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.strategy} for {self.error_class}"
 
 
 class WorkerLease(models.Model):

@@ -6,20 +6,44 @@ put aside. Where ``unsettled`` says so, ``aftermath.follow_up`` does it after th
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
 
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
+from executions_app.handlers import AfterParking
+from executions_app.journal import place_data
 from executions_app.maps import expand_map
+from executions_app.models import BlockExecution
+from executions_app.overruns import overrun_error
 from executions_app.progress import Claim
+from executions_app.recovering import (
+    Effect,
+    ask_about_routing,
+    change_block,
+    read_block,
+    recover_block,
+    take_step,
+)
+from executions_app.recovery_policy import policy_for
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Error, Settler
+from executions_app.stand_ins import work_of_row
 from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import Block
-from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType
+from workflow_service.engine.recovery import RecoveryStep
+from workflow_service.engine.rounds import Place
+from workflow_service.engine.states import (
+    ENDED_EXECUTION_STATUSES,
+    BlockStatus,
+    ErrorType,
+    RecoveryStrategy,
+)
 
 MAX_LOSSES = 5
 
@@ -29,53 +53,79 @@ RECORD_START = """
     RETURNING id, block_id, agent_id, started_at
 """
 WAIT = """
-    UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false
-    WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
+    UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false, waits_for = %s, wait_key = %s,
+        output_extra = %s, due_at = coalesce(%s, clock_timestamp() + make_interval(secs => %s))
+    WHERE id = %s AND fence = %s AND status = 'RUNNING'
+    RETURNING id, kind, block_id, scope_id, item_index, agent_id, fence, due_at
 """
+COUNT_LOSS = "UPDATE executions_app_blockexecution SET losses = losses + 1 WHERE id = %s"
 WAIT_FOR_ITEMS = """
-    UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false
+    UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false, due_at = NULL
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
-"""
-RETRY = """
-    UPDATE executions_app_blockexecution SET status = 'RETRYING', holds_slot = false, retries = retries + 1,
-        error = %s, due_at = clock_timestamp() + make_interval(secs => %s)
-    WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id, retries
 """
 TAKE_BACK = """
-    UPDATE executions_app_blockexecution SET status = %s, error = %s, holds_slot = false, fence = fence + 1,
+    UPDATE executions_app_blockexecution SET status = %s, holds_slot = false, fence = fence + 1,
         losses = losses + 1, worker_id = NULL, finished_at = %s
-    WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
+    WHERE id = %s
 """
-LOST_ROW = "SELECT node, losses FROM executions_app_blockexecution WHERE id = %s"
 WAKE_RETRIES = """
     UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL
-    WHERE execution_id = %s AND status = 'RETRYING' AND due_at <= clock_timestamp() RETURNING id
+    WHERE execution_id = %s AND status = 'RETRYING' AND due_at <= clock_timestamp() RETURNING id, block_id
 """
 
 
-def wait_for_person(claim: Claim, record: Callable[[], Mapping[str, JsonValue] | None]) -> Aftermath:
-    """Stop a block until a person answers; ``record`` writes the question in the same transaction.
+def park(
+    claim: Claim,
+    *,
+    waits_for: str,
+    wait_key: str = "",
+    due_in_s: float | None = None,
+    due_at: datetime | None = None,
+    record: Callable[[], Mapping[str, JsonValue] | None] | None = None,
+    event_data: Mapping[str, JsonValue] | None = None,
+    then: AfterParking | None = None,
+    output_extra: Mapping[str, JsonValue] | None = None,
+) -> Aftermath:
+    """Stop a block, and free its slot, until what it waits for comes; at most until it is due, if that is given.
 
-    What ``record`` returns becomes the data of the run's ``approval_requested`` event.
+    ``waits_for`` is one of ``BlockExecution.WaitsFor``. The event ``block_waiting`` says so, with ``event_data``.
+    Where it is a person, ``record`` writes the question in the same transaction, and what it returns becomes the
+    data of the event ``approval_requested``. ``then`` is called with the block's row, once it waits, in that
+    transaction too: it begins what is waited for, or finds that it is there already. In a failing run neither is
+    called: the block is cancelled.
     """
+    asks = waits_for == BlockExecution.WaitsFor.PERSON
     with command_transaction() as tx:
         run, settler = _lock(tx, claim.execution_id)
         _record_start(tx, settler, claim.block_execution_id, claim.fence)
-        row = tx.run(WAIT, (claim.block_execution_id, claim.fence)).fetchone()
+        extra = Jsonb(output_extra) if output_extra else None
+        wait = (waits_for, wait_key, extra, due_at, due_in_s, claim.block_execution_id, claim.fence)
+        row = tx.run(WAIT, wait).fetchone()
         if row is None:
             return _zombie(settler)
         run.slots -= 1
-        run.waiting_for_people += 1
+        run.waiting_for_people += asks
+        others: Iterable[tuple[int, Aftermath]] = ()
         if not run.failing:
-            data = record() or {}
-            settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
-            settler.journal.log(
-                "WARNING",
-                f"Human approval required for block {row.block_id} (Execution: {run.public_id})",
-                row,
-            )
+            data = {"waitsFor": waits_for, **_due(row.due_at), **(event_data or {})}
+            data |= place_data(row.kind, Place(row.scope_id, row.item_index))
+            settler.journal.event("block_waiting", row.block_id, data, row_id=row.id)
+            if record is not None:
+                _ask(settler, row, record() or {})
+            if then is not None:
+                others = then(settler, row)
         aftermath = conclude_locked(settler)
+        aftermath.others += others
     return _looked_again(aftermath, claim.execution_id)
+
+
+def _due(due_at: datetime | None) -> dict[str, JsonValue]:
+    return {} if due_at is None else {"dueAt": due_at.isoformat()}
+
+
+def _ask(settler: Settler, row: Any, data: Mapping[str, JsonValue]) -> None:
+    settler.journal.event("approval_requested", row.block_id, data, row_id=row.id)
+    log_lines.approval_required(settler.journal, settler.run, row)
 
 
 def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:
@@ -87,31 +137,27 @@ def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:
         if row is None:
             return _zombie(settler)
         run.slots -= 1
-        if not run.failing:
+        if run.failing:
+            # It waits for items that will not come, and is cancelled as what is not active.
+            run.active -= 1
+        else:
             settler.progress.add_ready(expand_map(tx, run, block, row.id, items))
             settler.journal.event("map_expanded", row.block_id, {"items": len(items)}, row_id=row.id)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, claim.execution_id)
 
 
-def retry_later(claim: Claim, error: Error, logs: Logs, delay_s: float) -> Aftermath:
-    """Put a failed block aside for ``delay_s`` seconds; the sweeper wakes it."""
+def recover(claim: Claim, error: Error, logs: Logs) -> Aftermath:
+    """Do about a failed block what its policy says: the next step of the ladder, or that it failed for good."""
     with command_transaction() as tx:
-        run, settler = _lock(tx, claim.execution_id)
+        _, settler = _lock(tx, claim.execution_id)
         _record_start(tx, settler, claim.block_execution_id, claim.fence)
-        row = tx.run(RETRY, (Jsonb(error), delay_s, claim.block_execution_id, claim.fence)).fetchone()
-        if row is None:
+        row = read_block(tx, claim.execution_id, claim.block_execution_id)
+        if row is None or (row.fence, row.status) != (claim.fence, BlockStatus.RUNNING):
             return _zombie(settler)
         if logs:
             tx.run(WRITE_BLOCK_LOGS, (log_rows(logs), row.id))
-        run.slots -= 1
-        shown = {key: value for key, value in error.items() if key != "stackTrace"}
-        settler.journal.event(
-            "block_retrying",
-            row.block_id,
-            {"error": shown, "retryCount": row.retries, "delayMs": round(delay_s * 1_000)},
-            row_id=row.id,
-        )
+        recover_block(settler, row, error)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, claim.execution_id)
 
@@ -122,7 +168,19 @@ def wake_retries(execution_id: int) -> Aftermath:
         run, settler = _lock(tx, execution_id)
         if run.status in ENDED_EXECUTION_STATUSES or run.status == "PAUSED":
             return Aftermath()
-        settler.progress.add_ready(len(tx.run(WAKE_RETRIES, (execution_id,)).fetchall()))
+        woken = tx.run(WAKE_RETRIES, (execution_id,)).fetchall()
+        for row in woken:
+            settler.journal.event("block_woken", row.block_id, row_id=row.id)
+        settler.progress.add_ready(len(woken))
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, execution_id)
+
+
+def ask_unasked(execution_id: int) -> Aftermath:
+    """Ask people about the blocks of a run whose way on failed and about which nobody was asked yet."""
+    with command_transaction() as tx:
+        _, settler = _lock(tx, execution_id)
+        ask_about_routing(settler)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, execution_id)
 
@@ -130,8 +188,9 @@ def wake_retries(execution_id: int) -> Aftermath:
 def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
     """Give blocks of dead workers to others: ``lost`` are (row id, fence) of RUNNING rows.
 
-    The fence rises, so a late result of the old worker is thrown away. A block that was lost ``MAX_LOSSES`` times, or
-    whose ``onWorkerLost`` is not ``rerun``, fails with WORKER_LOST.
+    The fence rises, so a late result of the old worker is thrown away. A block that had overrun its timeout has failed
+    with TIMEOUT_ERROR, and one that was lost ``MAX_LOSSES`` times with WORKER_LOST: they go up the recovery ladder.
+    One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides.
     """
     with command_transaction() as tx:
         run, settler = _lock(tx, execution_id)
@@ -143,28 +202,41 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
 
 def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_id: int, fence: int) -> None:
     _record_start(tx, settler, row_id, fence)
-    found = tx.one(LOST_ROW, (row_id,))
-    block = settler.plan.nodes[found.node].block
-    losses = found.losses + 1
-    rerun = losses < MAX_LOSSES and (block is None or block.on_worker_lost == "rerun")
+    row = read_block(tx, run.id, row_id)
+    if row is None or (row.fence, row.status) != (fence, BlockStatus.RUNNING):
+        return
+    block = settler.plan.nodes[row.node].block
+    if row.overran and block is not None:
+        settler.journal.log("WARNING", f"Block {row.block_id} overran its timeout and was killed", row)
+        recover_block(settler, row, overrun_error(work_of_row(block, row)))
+        return
+    losses = row.losses + 1
+    on_lost = block.on_worker_lost if block and row.kind != BlockExecution.Kind.UNDO else "rerun"
+    rerun = losses < MAX_LOSSES and on_lost == "rerun"
+    stopped = run.status in ENDED_EXECUTION_STATUSES or (run.failing and not run.compensating)
+    status = "RUNNING" if not rerun else "CANCELLED" if stopped else "READY"
+    data: dict[str, JsonValue] = {"losses": losses, "rerun": status == "READY", "status": status}
+    settler.journal.event("block_lost", row.block_id, data, row_id=row.id)
+    log_lines.block_lost(settler.journal, run, row, losses)
+    if rerun:
+        tx.run(TAKE_BACK, ("CANCELLED", run.now, row.id) if stopped else ("READY", None, row.id))
+        run.slots -= 1
+        if not stopped:
+            settler.progress.add_ready(1)
+        return
     error: Error = {
         "type": ErrorType.WORKER_LOST,
         "message": f"the worker died while it ran this block ({losses} times so far)",
         "retryable": False,
     }
-    ended = run.status in ENDED_EXECUTION_STATUSES
-    status = "READY" if rerun and not run.failing and not ended else "CANCELLED" if rerun else "FAILED"
-    finished_at = None if status == "READY" else run.now
-    row = tx.run(TAKE_BACK, (status, None if rerun else Jsonb(error), finished_at, row_id, fence)).fetchone()
-    if row is None:
-        return
-    run.slots -= 1
-    settler.journal.event(
-        "block_lost", row.block_id, {"losses": losses, "rerun": status == "READY"}, row_id=row.id
-    )
-    settler.journal.log("WARNING", f"The worker of block {row.block_id} died", row)
-    if status == "READY":
-        settler.progress.add_ready(1)
+    tx.run(COUNT_LOSS, (row.id,))
+    if block is None or on_lost == "fail":
+        change_block(settler, row, Effect(BlockStatus.FAILED), error)
+    elif on_lost == "ask":
+        step = RecoveryStep(RecoveryStrategy.ESCALATE, "its worker died, and onWorkerLost says to ask")
+        take_step(settler, row, step, error, escalation=policy_for(settler, row, block).escalation)
+    else:
+        recover_block(settler, row, error)
 
 
 def _lock(tx: EngineTransaction, execution_id: int) -> tuple[RunState, Settler]:

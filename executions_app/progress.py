@@ -5,7 +5,8 @@ worker that holds the lock. A run ends when none of its blocks is active.
 """
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,9 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app import log_lines
+from executions_app.block_rules import hard_end_s
+from executions_app.compensation import compensation_facts
 from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of, started_data
 from executions_app.loops import LoopRows
 from executions_app.models import BlockExecution
@@ -39,14 +43,15 @@ FIRST_RESEND_S = 5
 
 # A map that waits for its items is not active, and neither are the items that it has not released yet.
 CANCELLABLE = """
-    SELECT id, holds_slot, status <> 'PENDING' AND waits_for <> 'items' AS active FROM executions_app_blockexecution
+    SELECT id, kind, block_id, scope_id, item_index, holds_slot,
+        status <> 'PENDING' AND waits_for <> 'items' AS active FROM executions_app_blockexecution
     WHERE execution_id = %s AND NOT superseded
         AND (status IN ('READY', 'QUEUED', 'RETRYING', 'WAITING') OR status = 'PENDING' AND kind = 'item')
     ORDER BY id FOR UPDATE
 """
 CANCEL = """
     UPDATE executions_app_blockexecution SET status = 'CANCELLED', settled = true, holds_slot = false,
-        fence = fence + 1, finished_at = %s WHERE id = ANY(%s)
+        fence = fence + 1, finished_at = %s, worker_id = NULL WHERE id = ANY(%s)
 """
 PROMOTE = """
     UPDATE executions_app_blockexecution SET status = 'QUEUED', holds_slot = true, queued_at = %s, next_send_at = %s
@@ -54,17 +59,18 @@ PROMOTE = """
                  ORDER BY id LIMIT %s)
     RETURNING id, node, kind, scope_id, block_id, queue
 """
-# Fence and all, as a claim from the queue does it; only the oldest may be taken, lest it wait for ever.
+# The oldest alone, lest it wait for ever; what is done in its place is found by a claim from the queue.
 CLAIM_OLDEST = """
     UPDATE executions_app_blockexecution SET status = 'RUNNING', holds_slot = true, fence = fence + 1, worker_id = %s,
-        queued_at = %s, started_at = %s, due_at = NULL
+        queued_at = %s, started_at = %s, progress = NULL
     WHERE id = (SELECT id FROM executions_app_blockexecution WHERE execution_id = %s AND status = 'READY'
-                ORDER BY id LIMIT 1) AND queue = %s
+                ORDER BY id LIMIT 1) AND queue = %s AND stand_in = '' AND kind <> 'undo'
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
-        input::text AS input, started_at
+        input::text AS input, agent_id, variant, recoveries
 """
 RECORD_CLAIM = """
-    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s
+    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s,
+        due_at = started_at + make_interval(secs => %s)
     WHERE id = %s
 """
 
@@ -74,7 +80,9 @@ class Claim:
     """One block that a worker may run now, and the fence that its result must carry.
 
     ``input`` is its resolved configuration, of a map the list of its items. ``unfit_input`` says why that could not be
-    resolved; the block then fails without any work. ``is_item``: one item of a map.
+    resolved; the block then fails without any work. ``is_item``: one item of a map. ``agent_limit_id`` names the limit
+    whose slot it holds; blocks on an agent with a limit never go on in place. ``undoes``: it undoes another.
+    ``stand_in`` says what is done in place of its own work, and ``variant`` tells exchanged work and input apart.
     """
 
     execution_id: int
@@ -90,6 +98,11 @@ class Claim:
     place: Place = THE_RUN
     generation: int = 1
     is_item: bool = False
+    agent_limit_id: int | None = None
+    undoes: bool = False
+    stand_in: str = ""
+    variant: int = 0
+    recoveries: int = 0
 
 
 class Progress:
@@ -128,11 +141,27 @@ class Progress:
         rows = self.tx.run(CANCELLABLE, (self.run.id,)).fetchall()
         if rows:
             self.tx.run(CANCEL, (self.run.now, [row.id for row in rows]))
+        self._tell_cancelled(rows)
         self.run.active -= len(self._ready) + sum(row.active for row in rows)
         self.run.slots -= sum(row.holds_slot for row in rows)
         self.run.ready = 0
         self.run.waiting_for_people = 0
         self._ready.clear()
+
+    def _tell_cancelled(self, rows: Iterable[Any]) -> None:
+        blocks: dict[Place, list[str]] = defaultdict(list)
+        items: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for node, place in self._ready:
+            blocks[place].append(node.id)
+        for row in rows:
+            if row.kind == BlockExecution.Kind.ITEM:
+                items[row.scope_id, row.block_id].append(row.item_index)
+            else:
+                blocks[Place(row.scope_id, row.item_index)].append(row.block_id)
+        for place, names in blocks.items():
+            self.journal.list_event("blocks_cancelled", names, place)
+        for (scope, name), indexes in items.items():
+            self.journal.list_event("blocks_cancelled", [name], Place(scope), items=indexes)
 
     def add_ready(self, count: int) -> None:
         """Say that rows became READY outside this settlement (woken, taken back): they may be queued again."""
@@ -144,7 +173,8 @@ class Progress:
         With ``worker_id`` the oldest is claimed for that worker at once, if it is of its ``queue``. Returns that
         claim; if the block became ready just now its row id is known after ``flush``.
         """
-        if self.run.status is ExecutionStatus.PAUSED or self.run.failing or not self.run.ready:
+        nothing_starts = self.run.failing and not self.run.compensating
+        if self.run.status is ExecutionStatus.PAUSED or nothing_starts or not self.run.ready:
             return None
         limit = self.settings.max_parallel_blocks or get_config().workflow_max_parallel_blocks
         free = max(0, limit - self.run.slots)
@@ -152,7 +182,7 @@ class Progress:
         resend_at = self.run.now + timedelta(seconds=FIRST_RESEND_S)
         starting = self._ready[: free - older]
         claimed: Claim | None = None
-        if older and worker_id and queue:
+        if older and worker_id and queue and not self.run.limits_agents():
             claimed = self._claim_oldest(worker_id, queue)
         if older > (claimed is not None):
             older -= claimed is not None
@@ -197,6 +227,8 @@ class Progress:
         return ("node", target) if target >= 0 and len(self.plan.nodes[target].in_edges) > 1 else None
 
     def _claim(self, node: Node, place: Place, worker_id: UUID) -> Claim | None:
+        if node.block and node.block.agent_id and self.run.agent_limit(node.block.agent_id) is not None:
+            return None  # a slot is taken by a claim from the queue
         try:
             given = resolve_input(node, self.values)
         except ExpressionError:
@@ -205,6 +237,7 @@ class Progress:
         self.journal.node(
             node, place, BlockStatus.RUNNING, holds_slot=True, queued_at=self.run.now, started_at=self.run.now,
             fence=1, worker_id=worker_id, input=given, agent_id=agent_id,
+            due_at=self.run.now + timedelta(seconds=hard_end_s(node.block)),
         )  # fmt: skip
         data = {"agentId": agent_id, **place_data(node.kind, place)}
         self.journal.event("block_started", node.id, data, node=node.index, place=place)
@@ -222,15 +255,20 @@ class Progress:
         self._take_slot()
         node = self.plan.nodes[row.node]
         given, unfit = input_of(row, node, self.values)
-        agent_id = (node.block.agent_id if node.block else None) or ""
-        self.tx.run(RECORD_CLAIM, (Jsonb(given) if unfit is None else None, agent_id, False, row.id))
+        agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
+        written = Jsonb(given) if unfit is None else None
+        self.tx.run(RECORD_CLAIM, (written, agent_id, False, hard_end_s(node.block), row.id))
         self.journal.event("block_started", row.block_id, started_data(row, agent_id), row_id=row.id)
-        return claim_of(row, run.id, run.public_id, run.workspace_id, run.version_id, given, unfit)
+        return Claim(
+            run.id, run.public_id, run.workspace_id, run.version_id, row.id, row.node, row.fence, row.retries, given,
+            unfit, Place(row.scope_id, row.item_index), row.generation, row.kind == BlockExecution.Kind.ITEM,
+            variant=row.variant, recoveries=row.recoveries,
+        )  # fmt: skip
 
     def conclude(self) -> None:
         """Set the run's status from what is left to do, and end it if nothing is."""
         run = self.run
-        if run.status in ENDED_EXECUTION_STATUSES:
+        if run.status in ENDED_EXECUTION_STATUSES or run.held_back:
             return
         if run.active == 0:
             self._end()
@@ -240,10 +278,14 @@ class Progress:
             return
         waits = run.waiting_for_people == run.active
         new = ExecutionStatus.WAITING_FOR_APPROVAL if waits else ExecutionStatus.RUNNING
+        if run.compensating:
+            new = ExecutionStatus.RECOVERING
         if new is not run.status:
-            if waits:
+            if new is ExecutionStatus.RECOVERING:
+                self.journal.event("execution_recovering")
+            elif waits:
                 self.journal.event("execution_waiting")
-            self._become(new)
+            self.become(new)
 
     def _end(self) -> None:
         run = self.run
@@ -254,22 +296,24 @@ class Progress:
             run.error = json.dumps(
                 {"type": error_type, "message": "every path ended before 'end' was reached"}
             )
-        self._become(status)
+        self.become(status)
         run.completed_at = run.now
         duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
         error = json.loads(run.error) if run.error else None
         data: dict[str, JsonValue] = {"durationMs": duration_ms}
+        if run.compensating:
+            data["compensation"] = compensation_facts(self.tx, run.id)
+            run.compensating = False
         if status is not ExecutionStatus.COMPLETED and error:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.event(f"execution_{status.value.lower()}", data=data)
         if status is ExecutionStatus.COMPLETED:
-            self.journal.log("INFO", f"Workflow {run.public_id} completed successfully in {duration_ms}ms")
+            log_lines.execution_completed(self.journal, run, duration_ms)
         else:
-            self.journal.log(
-                "ERROR", f"Workflow {run.public_id} failed: {(error or {}).get('message', status.value)}"
-            )
+            log_lines.execution_failed(self.journal, run, duration_ms, error)
 
-    def _become(self, status: ExecutionStatus) -> None:
+    def become(self, status: ExecutionStatus) -> None:
+        """Change the run's status; raises ``IllegalTransition``."""
         require_transition(EXECUTION_TRANSITIONS, self.run.status, status)
         self.run.status = status
 
@@ -282,44 +326,21 @@ def claim_written(claim: Claim, written: Mapping[Key, Any]) -> Claim:
     return replace(claim, block_execution_id=row.id, generation=row.generation)
 
 
-def claim_of(
-    row: Any,
-    execution_id: int,
-    public_id: str,
-    workspace_id: int,
-    version_id: int,
-    given: JsonValue,
-    unfit: str | None,
-) -> Claim:
-    """Return the claim of a row that was claimed, with its resolved input or the reason why there is none."""
-    return Claim(
-        execution_id=execution_id,
-        execution_public_id=public_id,
-        workspace_id=workspace_id,
-        version_id=version_id,
-        block_execution_id=row.id,
-        node=row.node,
-        fence=row.fence,
-        retries=row.retries,
-        input=given,
-        unfit_input=unfit,
-        place=Place(row.scope_id, row.item_index),
-        generation=row.generation,
-        is_item=row.kind == BlockExecution.Kind.ITEM,
-    )
-
-
 def input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
     """Return a row's input, resolved once and kept for retries, or why it cannot be resolved."""
     if row.input is not None:
         return json.loads(row.input), None
-    item = None
-    if row.kind == BlockExecution.Kind.ITEM:
-        item = {"item": json.loads(row.item), "index": row.item_index}
     try:
-        return resolve_input(node, values, item), None
+        return resolve_input(node, values, item_names(row)), None
     except ExpressionError as error:
         return None, error.message
+
+
+def item_names(row: Any) -> dict[str, JsonValue] | None:
+    """Return the names that an item of a map adds to those of its run."""
+    if row.kind != BlockExecution.Kind.ITEM:
+        return None
+    return {"item": json.loads(row.item), "index": row.item_index}
 
 
 def resolve_input(node: Node, values: RunValues, item: Mapping[str, JsonValue] | None = None) -> JsonValue:

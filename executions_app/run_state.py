@@ -1,26 +1,38 @@
-"""The execution row while it is locked: its counters, as this transaction changes them."""
+"""The execution row while it is locked: its counters, as this transaction changes them.
 
+Its clock follows its status wherever that is changed: ``save`` winds or stops it.
+"""
+
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from executions_app.run_clock import RunClock, clock
 from executions_app.transaction import EngineTransaction
-from workflow_service.engine.states import ExecutionStatus
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 
 COLUMNS = """
-    id, public_id, workspace_id, template_id, version_id, status, priority, generation, event_seq, context_seq, active,
-    slots, ready, waiting_for_people, completed_blocks, failed_blocks, skipped_blocks, failing, unhandled_failures,
-    reached_end, started_at, completed_at, error::text AS error, clock_timestamp() AS now
+    e.id, e.public_id, e.workspace_id, e.template_id, e.version_id, e.status, e.priority, e.generation, e.event_seq,
+    e.context_seq, e.active, e.slots, e.ready, e.waiting_for_people, e.completed_blocks, e.failed_blocks,
+    e.skipped_blocks, e.failing, e.unhandled_failures, e.reached_end, e.timeout_ms, e.active_ms, e.active_since,
+    e.deadline_at, e.held_back, e.recovery_point_at, e.started_at, e.completed_at, e.error::text AS error,
+    e.compensating,
+    e.parent_block_execution_id,
+    (SELECT json_object_agg(l.kind || ':' || l.key, l.max_concurrency)::text
+     FROM executions_app_concurrencylimit l WHERE l.workspace_id = e.workspace_id) AS limits,
+    clock_timestamp() AS now
 """
 TRY_LOCK = f"""
-    SELECT {COLUMNS} FROM executions_app_execution WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED
+    SELECT {COLUMNS} FROM executions_app_execution e WHERE e.id = %s FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608
-LOCK = f"SELECT {COLUMNS} FROM executions_app_execution WHERE id = %s FOR NO KEY UPDATE"  # noqa: S608
+LOCK = f"SELECT {COLUMNS} FROM executions_app_execution e WHERE e.id = %s FOR NO KEY UPDATE"  # noqa: S608
 
 SAVE = """
     UPDATE executions_app_execution SET status = %s, event_seq = %s, context_seq = %s, active = %s, slots = %s,
         ready = %s, waiting_for_people = %s, completed_blocks = %s, failed_blocks = %s, skipped_blocks = %s,
-        failing = %s, unhandled_failures = %s, reached_end = %s, completed_at = %s, error = %s
+        failing = %s, unhandled_failures = %s, reached_end = %s, active_ms = %s, active_since = %s, deadline_at = %s,
+        held_back = %s, recovery_point_at = %s, completed_at = %s, error = %s, compensating = %s
     WHERE id = %s
 """
 
@@ -30,7 +42,11 @@ QUEUE_OF_PRIORITY: Mapping[str, str] = {"high": "high", "normal": "default", "lo
 
 @dataclass(slots=True)
 class RunState:
-    """One locked execution. ``now`` is the database's clock when the lock was given."""
+    """One locked execution. ``now`` is the database's clock when the lock was given.
+
+    ``limits`` are the concurrency limits of its workspace as JSON (``agent:KEY`` and ``template:KEY`` to the most
+    at once), None where there are none: they come with the lock, and cost no statement.
+    """
 
     id: int
     public_id: str
@@ -52,27 +68,70 @@ class RunState:
     failing: bool
     unhandled_failures: int
     reached_end: bool
+    timeout_ms: int | None
+    active_ms: int
+    active_since: datetime | None
+    deadline_at: datetime | None
+    held_back: bool
+    recovery_point_at: datetime | None
     started_at: datetime
     completed_at: datetime | None
     error: str | None
+    compensating: bool
+    parent_block_execution_id: int | None
+    limits: str | None
     now: datetime
+    _status_before: ExecutionStatus = field(init=False)
 
     def __post_init__(self) -> None:
-        self.status = ExecutionStatus(self.status)
+        self.status = self._status_before = ExecutionStatus(self.status)
 
     @property
     def queue(self) -> str:
         """The Celery queue of this run's blocks."""
         return QUEUE_OF_PRIORITY[self.priority]
 
+    @property
+    def template_limits(self) -> bool:
+        """Whether any template in this workspace has a limit."""
+        return any(name.startswith("template:") for name in self._limits())
+
+    @property
+    def clock(self) -> RunClock:
+        """The run's clock as it was last wound."""
+        return RunClock(self.timeout_ms, self.active_ms, self.active_since, self.deadline_at)
+
+    def agent_limit(self, agent_id: str) -> int | None:
+        """Return how many blocks may work on an agent at once in this workspace; None: any number."""
+        return self._limits().get(f"agent:{agent_id}")
+
+    def limits_agents(self) -> bool:
+        """Tell whether any agent of this workspace has a limit."""
+        return any(key.startswith("agent:") for key in self._limits())
+
+    def _limits(self) -> dict[str, int]:
+        limits: dict[str, int] = json.loads(self.limits) if self.limits else {}
+        return limits
+
+    def _wind_clock(self) -> None:
+        if self.status in ENDED_EXECUTION_STATUSES:
+            self.held_back = False
+        wound = clock(self.clock, self._status_before, self.status, self.now, held_back=self.held_back)
+        self.active_ms, self.active_since = wound.active_ms, wound.active_since
+        self.deadline_at = wound.deadline_at
+        self._status_before = self.status
+
     def save(self, tx: EngineTransaction) -> None:
         """Write the counters back."""
+        self._wind_clock()
         tx.run(
             SAVE,
             (
                 self.status, self.event_seq, self.context_seq, self.active, self.slots, self.ready,
                 self.waiting_for_people, self.completed_blocks, self.failed_blocks, self.skipped_blocks,
-                self.failing, self.unhandled_failures, self.reached_end, self.completed_at, self.error, self.id,
+                self.failing, self.unhandled_failures, self.reached_end, self.active_ms, self.active_since,
+                self.deadline_at, self.held_back, self.recovery_point_at, self.completed_at, self.error,
+                self.compensating, self.id,
             ),
         )  # fmt: skip
 

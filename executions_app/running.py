@@ -6,62 +6,62 @@ written is tried again until the database answers, and a result whose fence is o
 
 import json
 import logging
-import random
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
-from typing import TypeVar
 from uuid import UUID
 
-from django.db import Error as DjangoDatabaseError
 from django.db import connection
-from django.utils import timezone
 from pydantic import JsonValue
 
+from executions_app import log_lines
 from executions_app.aftermath import follow_up, settle_again
-from executions_app.claiming import claim_block, find_orphans
+from executions_app.agent_slots import give_back, hand_on, wait_for_slot
+from executions_app.block_rules import timeout_s
+from executions_app.callback_tokens import Try
+from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
-from executions_app.handlers import Ask, BlockWork, human_gate
+from executions_app.handlers import Ask, BlockWork, Park, human_gate
+from executions_app.live_output import LiveOutput
 from executions_app.map_results import collect_map, map_output
-from executions_app.parking import begin_map, retry_later, take_back, wait_for_person
+from executions_app.models import BlockExecution
+from executions_app.parking import begin_map, park, recover, take_back
 from executions_app.progress import Claim
+from executions_app.services.callbacks import await_callback
+from executions_app.services.children import begin_child
 from executions_app.settlement import Error
-from executions_app.transaction import DATABASE_GONE
+from executions_app.stand_ins import work_of
+from executions_app.transaction import DATABASE_GONE, persistently
+from executions_app.waits import begin_wait
 from executions_app.worker_identity import worker_id
-from templates_app.plans import CompiledVersion, compiled_version
+from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Invocation, LogLine
+from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
-from workflow_service.engine.definition import Block, RetryPolicy
-from workflow_service.engine.retry import decide_retry
+from workflow_service.engine.definition import Block
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
-from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
 
 TIME_SLICE_S = 5.0
-DATABASE_RETRY_MAX_S = 2.0
 # Scripts and requests keep their own time, and need some to clean up; the alarm ends what does not.
 TIMEOUT_GRACE_S = 5.0
-
-T = TypeVar("T")
+STOP_CHECK_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class RetryLater:
-    """The work failed and is to be tried again in ``delay_s`` seconds."""
+class Failed:
+    """The work failed; what is done about it the block's recovery policy says."""
 
     error: Error
-    delay_s: float
     logs: Logs
 
 
@@ -71,6 +71,9 @@ class BeginMap:
 
     block: Block
     items: list[JsonValue]
+
+
+Outcome = Result | Failed | Ask | Park | BeginMap
 
 
 class BlockTimeout(TimeoutError):
@@ -85,7 +88,10 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     worker = persistently(worker_id)
     answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
     if answer.orphans:
-        hand_back(answer.orphans)
+        hand_back(worker, answer.orphans)
+    if answer.no_slot:
+        limit, agent_id = answer.no_slot
+        persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
     done, clean = 0, False
     try:
         if answer.unsettled:
@@ -94,7 +100,7 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     finally:
         # What this process is not working on must not wait for it.
         if not clean:
-            hand_back(persistently(lambda: find_orphans(worker)))
+            hand_back(worker, persistently(lambda: find_orphans(worker)))
     return done
 
 
@@ -103,9 +109,10 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
     done, clean = 0, True
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
-        outcome = persistently(partial(work_on, claim))
-        continue_as = (worker, queue) if time.monotonic() < slice_ends else None
-        aftermath = persistently(partial(_write, claim, outcome, continue_as))
+        with agent_slot(claim):
+            outcome = persistently(partial(work_on, claim))
+            continue_as = (worker, queue) if time.monotonic() < slice_ends else None
+            aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
         next_claim = follow_up(aftermath, claim.execution_id, continue_as)
@@ -113,33 +120,28 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
     return done, clean
 
 
-def hand_back(orphans: list[tuple[int, int, int]]) -> None:
-    """Give back blocks that were claimed for this worker although it never learned of it."""
+@contextmanager
+def agent_slot(claim: Claim) -> Iterator[None]:
+    """Give back the slot that a claim holds, if it holds one, when its work has stopped, whatever became of it."""
+    try:
+        yield
+    finally:
+        limit_id = claim.agent_limit_id
+        if limit_id is not None:
+            persistently(lambda: give_back(limit_id, claim.block_execution_id, claim.fence))
+            hand_on(limit_id)
+
+
+def hand_back(worker: UUID, orphans: list[tuple[int, int, int]]) -> None:
+    """Give back blocks that bear this worker's id and that it is not running, and let go of the cancelled ones."""
+    if orphans:
+        persistently(lambda: let_go([worker]))
     for execution_id, row_id, fence in orphans:
         aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)]))
         follow_up(aftermath, execution_id)
 
 
-def persistently(operation: Callable[[], T]) -> T:
-    """Call ``operation`` until the database answers; used where a result must not be lost.
-
-    A commit whose answer was lost is repeated and finds its fence outdated, so repeating is harmless.
-    """
-    delay_s = 0.05
-    while True:
-        try:
-            return operation()
-        except DATABASE_GONE as error:
-            logger.warning("the database did not answer, trying again in %.1f s: %s", delay_s, error)
-            try:
-                connection.close()
-            except DjangoDatabaseError:
-                logger.debug("the broken connection could not be closed")
-            time.sleep(delay_s)
-            delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)
-
-
-def work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
+def work_on(claim: Claim) -> Outcome:
     """Do a block's work and say how it ended; whatever goes wrong is the block's failure, not the worker's."""
     try:
         return _work_on(claim)
@@ -149,17 +151,21 @@ def work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
         logger.exception("block %s of %s broke its worker", claim.node, claim.execution_public_id)
         message = f"{type(error).__name__}: {error}"
         described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
-        return Result(BlockStatus.FAILED, error=described)
+        return Failed(described, ())
 
 
-def _work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
+def _work_on(claim: Claim) -> Outcome:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
-    logs: list[tuple[datetime, LogLine]] = []
+    live = LiveOutput(claim)
+    logs = live.unwritten
     block = node.block
     if block is None:
         message = f"'{node.id}' asks a language model, and none is configured"
-        return _failed(ErrorType.CONFIGURATION_ERROR, message, logs)
+        error = _error(ErrorType.CONFIGURATION_ERROR, message, {}, False, "")
+        return Result(BlockStatus.FAILED, error=error, logs=logs)
+    block = work_of(block, undoes=claim.undoes, stand_in=claim.stand_in)
+    log_lines.block_started(claim.execution_public_id, block.block_id, block.agent_id, claim.retries + 1)
     if claim.unfit_input is not None:
         return _failed(ErrorType.CONFIGURATION_ERROR, f"configuration: {claim.unfit_input}", logs)
     if block.for_each is not None and not claim.is_item:
@@ -167,19 +173,36 @@ def _work_on(claim: Claim) -> Result | RetryLater | Ask | BeginMap:
     extra: dict[str, JsonValue] = {}
     try:
         if block.asks_people:
-            answer = human_gate()(_block_work(claim, block))
-            if isinstance(answer, Ask):
-                return answer
-            extra = dict(answer.output_extra)
+            gate = human_gate()(_block_work(claim, block))
+            if isinstance(gate, Ask):
+                return gate
+            extra = dict(gate.output_extra)
             if not block.has_tool:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
-        output = _invoke(claim, block, logs)
+        answer = _do_work(claim, block, live)
     except (ToolError, BlockTimeout) as error:
-        return _failure(claim, block, compiled, tool_error_from(error), logs)
-    if extra and isinstance(output, dict):
-        output = {**extra, **output}
-    return Result(BlockStatus.COMPLETED, output=output, logs=logs)
+        return _failure(tool_error_from(error), logs)
+    if isinstance(answer, Park):
+        return replace(answer, output_extra=extra)
+    if extra and isinstance(answer.output, dict):
+        return replace(answer, output={**extra, **answer.output})
+    return answer
+
+
+def _do_work(claim: Claim, block: Block, live: LiveOutput) -> Result | Park:
+    match block.tool_type:
+        case ToolType.WAIT:
+            return begin_wait(_block_work(claim, block))
+        case ToolType.SUBWORKFLOW:
+            return begin_child(_block_work(claim, block))
+        case _:
+            with live:
+                output = _invoke(claim, block, live)
+    if isinstance(output, Accepted):
+        live.write_rest()
+        return await_callback(block)
+    return Result(BlockStatus.COMPLETED, output=output, logs=live.unwritten)
 
 
 def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
@@ -191,43 +214,80 @@ def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
     return BeginMap(block, items) if items else Result(BlockStatus.COMPLETED, output=map_output([]))
 
 
-def _write(
-    claim: Claim, outcome: Result | RetryLater | Ask | BeginMap, continue_as: tuple[UUID, str] | None
-) -> Aftermath:
+def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None) -> Aftermath:
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
-        case RetryLater():
-            return retry_later(claim, outcome.error, outcome.logs, outcome.delay_s)
+        case Failed():
+            return recover(claim, outcome.error, outcome.logs)
         case Ask():
-            return wait_for_person(claim, outcome.record)
+            return park(claim, waits_for=BlockExecution.WaitsFor.PERSON, record=outcome.record)
+        case Park():
+            return park(
+                claim,
+                waits_for=outcome.waits_for,
+                wait_key=outcome.wait_key,
+                due_in_s=outcome.due_in_s,
+                due_at=outcome.due_at,
+                event_data=outcome.event_data,
+                then=outcome.then,
+                output_extra=outcome.output_extra,
+            )
         case BeginMap():
             return begin_map(claim, outcome.block, outcome.items)
 
 
-def _invoke(claim: Claim, block: Block, logs: list[tuple[datetime, LogLine]]) -> JsonValue:
+def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue | Accepted:
     if block.tool_type is None or not isinstance(claim.input, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
-    timeout_s = (block.timeout or get_config().workflow_default_timeout_ms) / 1_000
+    allowed_s = timeout_s(block)
     invocation = Invocation(
         tool_type=block.tool_type,
         configuration=claim.input,
-        timeout_s=timeout_s,
+        timeout_s=allowed_s,
         idempotency_key=idempotency_key(claim, block),
         execution_id=claim.execution_public_id,
         block_id=block.block_id,
         workspace_id=workspace_public_id(claim.workspace_id),
-        log=lambda line: logs.append((timezone.now(), line)),
+        log=live.log,
+        stopped=StopCheck(claim),
+        progress=live.progress,
+        callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
-    with time_limit(timeout_s, grace_s):
+    with time_limit(allowed_s, grace_s):
         return invoke(invocation, tool_limits())
 
 
+class StopCheck:
+    """Says whether a claim's work is wanted no more; looks at most once in ``STOP_CHECK_INTERVAL_S``."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._looked_at = time.monotonic()
+        self._stopped = False
+
+    def __call__(self) -> bool:
+        due = time.monotonic() - self._looked_at >= STOP_CHECK_INTERVAL_S
+        # A use case in a transaction of its own, or on another thread, is not disturbed in it.
+        main = threading.current_thread() is threading.main_thread()
+        if due and main and not self._stopped and not connection.in_atomic_block:
+            self._looked_at = time.monotonic()
+            try:
+                self._stopped = not is_wanted(self._claim.block_execution_id, self._claim.fence)
+            except DATABASE_GONE:
+                connection.close()
+        return self._stopped
+
+
 def idempotency_key(claim: Claim, block: Block) -> str:
-    """Return the key that an agent sees: the same for every try of one generation of a block."""
+    """Return the key that an agent sees: the same for every try of one generation of a block.
+
+    Work in place of the block's own, other input, and work that undoes have keys of their own.
+    """
     scope, index = claim.place.scope, claim.place.index
-    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}"
+    other = (":undo" if claim.undoes else "") + (f":{claim.variant}" if claim.variant else "")
+    return f"{claim.execution_public_id}:{scope}:{block.block_id}:{index}:{claim.generation}{other}"
 
 
 @contextmanager
@@ -249,27 +309,13 @@ def time_limit(seconds: float, grace_s: float = 0.0) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _failure(
-    claim: Claim, block: Block, compiled: CompiledVersion, error: ToolError, logs: Logs
-) -> Result | RetryLater:
-    policy = block.retry_policy or compiled.definition.global_settings.default_retry_policy
-    retry_after = error.details.get("retryAfterS")
-    decision = decide_retry(
-        policy or RetryPolicy(max_retries=get_config().workflow_retry_attempts),
-        error_type=error.error_type,
-        retryable=error.retryable,
-        retries_so_far=claim.retries,
-        jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
-        retry_after_s=float(retry_after) if isinstance(retry_after, int | float) else None,
-    )
+def _failure(error: ToolError, logs: Logs) -> Failed:
     described = _error(error.error_type, error.message, error.details, error.retryable, error.stack_trace)
-    if decision.retry:
-        return RetryLater(described, decision.delay_s, logs)
-    return Result(BlockStatus.FAILED, error=described, logs=logs)
+    return Failed(described, logs)
 
 
-def _failed(error_type: ErrorType, message: str, logs: Logs) -> Result:
-    return Result(BlockStatus.FAILED, error=_error(error_type, message, {}, False, ""), logs=logs)
+def _failed(error_type: ErrorType, message: str, logs: Logs) -> Failed:
+    return Failed(_error(error_type, message, {}, False, ""), logs)
 
 
 def _error(

@@ -8,17 +8,21 @@ statement at the end, so the number of statements does not depend on the size of
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import JsonValue
 
+from executions_app import log_lines
+from executions_app.compensation import record_undo
 from executions_app.journal import Journal, Key, place_data, started_data
 from executions_app.loops import LoopRows
 from executions_app.maps import MapRows
 from executions_app.models import BlockExecution
 from executions_app.progress import Progress
+from executions_app.recovery_journal import RecoveryJournal
+from executions_app.recovery_policy import waits_about_routing
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
@@ -36,6 +40,8 @@ from workflow_service.engine.decide import (
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.expressions import evaluate_condition
 from workflow_service.engine.plan import Node, NodeKind
+from workflow_service.engine.restart import Cut, Settled, reopen
+from workflow_service.engine.routing import RoutingFailure
 from workflow_service.engine.states import (
     FINISHED_BLOCK_STATUSES,
     BlockStatus,
@@ -48,8 +54,8 @@ CONTEXT_KEY_MAX_CHARACTERS = 255
 
 UNSETTLED = """
     SELECT b.id, b.node, b.kind, b.scope_id, b.item_index, b.block_id, b.status, b.fence, b.settled,
-        b.unrecorded_start, b.holds_slot, b.agent_id, b.retries, b.started_at, b.finished_at, b.error::text AS error,
-        o.value::text AS output
+        b.unrecorded_start, b.holds_slot, b.agent_id, b.retries, b.recoveries, b.started_at, b.finished_at,
+        b.error::text AS error, o.value::text AS output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id
     WHERE b.execution_id = %s AND (
@@ -65,6 +71,8 @@ ARRIVALS = """
 """
 
 Error = dict[str, JsonValue]
+# What is told of the nodes that were decided with the one that finished.
+_TOLD_AS = {Verdict.SKIPPED: "blocks_skipped", Verdict.COMPLETED: "gates_passed"}
 _COUNTED_AS = {BlockStatus.COMPLETED: "completed", BlockStatus.SKIPPED: "skipped"}
 
 
@@ -87,11 +95,14 @@ class Settler:
         self.settings = compiled.definition.global_settings
         self.values = RunValues(tx, run.id, run.public_id)
         self.journal = Journal(run)
+        self.recoveries = RecoveryJournal(run)
         self.loops = LoopRows(tx, run, self.plan, self.journal)
         self.progress = Progress(tx, run, compiled, self.values, self.journal, self.loops)
-        self.maps = MapRows(tx, run, self.plan)
+        self.maps = MapRows(tx, run, self.plan, self.journal)
         self._arrivals: dict[Key, Arrivals | None] = {}
         self._decided_here: deque[tuple[int, Verdict, Error | None]] = deque()
+        # The last block that this transaction settled as completed: a boundary at which a run can be taken up again.
+        self.boundary: Any = None
         self._finished_node: int | None = None
         self._finished_output: JsonValue = None
 
@@ -110,6 +121,28 @@ class Settler:
             self._make_ready(node)
         self._settle_decided_here()
 
+    def reopen(self, taken: Cut, kept: Collection[Settled], active: Mapping[Place, int]) -> tuple[int, ...]:
+        """Follow what stays of a restarted run into what was taken back; returns the nodes that may start."""
+        gate_failures: dict[int, Error] = {}
+        while True:
+            settlement = reopen(
+                taken, kept, active, scope_of=self._scope_of, failed_gates=frozenset(gate_failures)
+            )
+            if settlement.routing_failure is None:
+                break
+            assert settlement.routing_failed_node is not None  # noqa: S101 - it comes with the failure
+            gate_failures[settlement.routing_failed_node] = _routing_error(settlement.routing_failure)
+        nobody = NodeSettlement(-1, Verdict.SKIPPED, {})
+        applied = replace(settlement, settled=(nobody, *settlement.settled), ready=())
+        self._apply(_Routed(applied, None, gate_failures), Verdict.COMPLETED, None, "")
+        return settlement.ready
+
+    def start(self, nodes: Iterable[int]) -> None:
+        """Make nodes ready that a restart leads up to again."""
+        for node in nodes:
+            self._make_ready(node)
+        self._settle_decided_here()
+
     def _record(self, row: Any) -> None:
         status = BlockStatus(row.status)
         # What follows a block did not begin before it ended.
@@ -119,27 +152,41 @@ class Settler:
         if row.settled or status not in FINISHED_BLOCK_STATUSES:
             self.journal.recorded(row.id)
             return
+        if row.recoveries:
+            self.recoveries.resolved(row.id, status is BlockStatus.COMPLETED)
         if row.kind == BlockExecution.Kind.ITEM:
             self._record_item(row, status)
             return
         self.run.active -= 1
         self.run.slots -= row.holds_slot
         error: Error | None = json.loads(row.error) if row.error else None
+        if row.kind == BlockExecution.Kind.UNDO:
+            record_undo(self, row, status, error)
+            return
         output = json.loads(row.output) if row.output is not None else None
         if status is BlockStatus.CANCELLED:
             self.journal.settled(row.id, status, None, error)
             return
         merge_error = self._merge(row, output) if status is BlockStatus.COMPLETED else None
         if merge_error is not None:
+            if waits_about_routing(self, row, merge_error):
+                return
             status, error = BlockStatus.FAILED, merge_error
         routed = self._route(row.node, Verdict(status.value), output)
         if routed.failure is not None:
             # The work stays done and its output kept; what failed is the way on.
+            if waits_about_routing(self, row, routed.failure):
+                return
             status, error = BlockStatus.FAILED, routed.failure
         settlement, verdict = routed.settlement, Verdict(status.value)
         self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
         self._write_finish_event(row, status, error, settlement.settled[0].conditions)
-        self.loops.count(row.scope_id, _COUNTED_AS.get(status, "failed"))
+        how = _COUNTED_AS.get(status, "failed")
+        # Hidden nodes count where they fail, and only there.
+        if how == "failed" or self.plan.nodes[row.node].kind is NodeKind.BLOCK:
+            self.loops.count(row.scope_id, how)
+        if status is BlockStatus.COMPLETED:
+            self.boundary = row
         self._apply(routed, verdict, error, row.block_id)
         self._settle_decided_here()
 
@@ -176,12 +223,7 @@ class Settler:
             failure = settlement.routing_failure
             if failure is None:
                 return _Routed(settlement, own_failure, gate_failures)
-            error: Error = {
-                "type": failure.error_type,
-                "message": failure.message,
-                "details": failure.details,
-                "retryable": False,
-            }
+            error = _routing_error(failure)
             if settlement.routing_failed_node == node:
                 verdict, own_failure = Verdict.FAILED, error
             elif settlement.routing_failed_node is not None:
@@ -201,6 +243,10 @@ class Settler:
                 return {"type": ErrorType.ROUTING_ERROR, "message": message, "retryable": False}
         self._put_context(row.block_id, merged, row)
         return None
+
+    def put_context(self, row: Any, values: Mapping[str, JsonValue]) -> None:
+        """Put values into the run's context, as a block's row does with its output."""
+        self._put_context(row.block_id, values, row)
 
     def _put_context(self, block_id: str, values: Mapping[str, JsonValue], row: Any = None) -> None:
         for key, value in values.items():
@@ -232,14 +278,10 @@ class Settler:
         if error is not None:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.block_event(f"block_{status.value.lower()}", row, row.finished_at, data)
-        if status in (BlockStatus.FAILED, BlockStatus.REJECTED):
-            message = error["message"] if error else status.value.lower()
-            self.journal.log(
-                "ERROR",
-                f"Block {row.block_id} failed: {message} (Agent: {row.agent_id or 'none'})",
-                row,
-                stack_trace=str((error or {}).get("stackTrace") or ""),
-            )
+        if status is BlockStatus.COMPLETED:
+            log_lines.block_completed(self.journal, self.run, row, duration_ms)
+        elif status in (BlockStatus.FAILED, BlockStatus.REJECTED):
+            log_lines.block_failed(self.journal, self.run, row, error)
 
     # -- what the engine's answer means
 
@@ -247,7 +289,7 @@ class Settler:
         settlement = self.loops.apply(routed.settlement)
         for settled in settlement.settled[1:]:
             self._write_passed_node(settled, routed.gate_failures.get(settled.node))
-        self._tell_skipped(settlement.settled[1:])
+        self._tell_passed(settlement.settled[1:])
         for node, arrivals in settlement.arrivals.items():
             place = self._place(node)
             self._arrivals[place, node] = arrivals
@@ -262,16 +304,13 @@ class Settler:
         for node in settlement.ready:
             self._make_ready(node)
 
-    def _tell_skipped(self, settled: Iterable[NodeSettlement]) -> None:
-        skipped: dict[Place, list[JsonValue]] = defaultdict(list)
+    def _tell_passed(self, settled: Iterable[NodeSettlement]) -> None:
+        passed: dict[tuple[str, Place], list[str]] = defaultdict(list)
         for each in settled:
-            if each.verdict is Verdict.SKIPPED:
-                skipped[each.place].append(self.plan.nodes[each.node].id)
-        for place, blocks in skipped.items():
-            data: dict[str, JsonValue] = {"blocks": blocks}
-            if place.scope:
-                data |= {"scope": place.scope, "round": place.index}
-            self.journal.event("blocks_skipped", data=data)
+            if event := _TOLD_AS.get(each.verdict):
+                passed[event, each.place].append(self.plan.nodes[each.node].id)
+        for (event, place), blocks in passed.items():
+            self.journal.list_event(event, blocks, place)
 
     def _place(self, node: int) -> Place:
         place = self.loops.place(node)
@@ -291,7 +330,8 @@ class Settler:
             error=failure,
         )
         if failure is not None:
-            self.journal.event("block_failed", node.id, {"error": failure})
+            data: dict[str, JsonValue] = {"error": failure, **place_data(node.kind, settled.place)}
+            self.journal.event("block_failed", node.id, data, node=node.index, place=settled.place)
         self._put_context(node.id, settled.computed)
 
     def _fail_at_limit(self, limit: LoopLimit) -> None:
@@ -318,9 +358,9 @@ class Settler:
     def _make_ready(self, index: int) -> None:
         node = self.plan.nodes[index]
         if self.run.failing:
-            self.journal.node(
-                node, self._place(index), BlockStatus.CANCELLED, settled=True, finished_at=self.run.now
-            )
+            place = self._place(index)
+            self.journal.node(node, place, BlockStatus.CANCELLED, settled=True, finished_at=self.run.now)
+            self.journal.list_event("blocks_cancelled", [node.id], place)
             return
         if node.guard is not None:
             verdict, error = self._evaluate_guard(node)
@@ -358,12 +398,11 @@ class Settler:
             )
             self.loops.count(place.scope, "skipped" if verdict is Verdict.SKIPPED else "failed")
             if verdict is Verdict.SKIPPED:
-                self.journal.event(
-                    "blocks_skipped",
-                    data={"blocks": [node.id], "guard": node.guard.source if node.guard else ""},
-                )
+                guard = node.guard.source if node.guard else ""
+                self.journal.list_event("blocks_skipped", [node.id], place, guard=guard)
             else:
-                self.journal.event("block_failed", node.id, {"error": error})
+                data: dict[str, JsonValue] = {"error": error, **place_data(node.kind, place)}
+                self.journal.event("block_failed", node.id, data, node=index, place=place)
             self._apply(routed, verdict, error, node.id)
 
     def fail_poison_row(self, row: Any, reason: str) -> None:
@@ -406,3 +445,13 @@ class Settler:
         self.loops.write()
         self.journal.flush(self.tx)
         self.run.save(self.tx)
+        self.recoveries.flush(self.tx)
+
+
+def _routing_error(failure: RoutingFailure) -> Error:
+    return {
+        "type": failure.error_type,
+        "message": failure.message,
+        "details": failure.details,
+        "retryable": False,
+    }

@@ -1,9 +1,9 @@
 """The sweeper repairs what hints cannot guarantee: once a second, from Postgres alone.
 
-Due retries wake, queued blocks whose message was lost are sent again, blocks of dead workers are taken back, and
-finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a worker's heartbeat sweeps.
-A transaction-level advisory lock makes concurrent sweepers harmless, and every execution is swept in its own
-transaction.
+Due retries wake, runs past their timeout fail, queued blocks whose message was lost are sent again, blocks of dead
+workers are taken back, and finished rows that nobody settled are settled. Beat sends the tick; where beat is gone, a
+worker's heartbeat sweeps. A transaction-level advisory lock makes concurrent sweepers harmless, and every execution
+is swept in its own transaction.
 """
 
 import logging
@@ -15,13 +15,21 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
+from executions_app.agent_slots import find_awaited_limits, give_back_of_workers, hand_on
+from executions_app.claiming import let_go
+from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import count_messages, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
-from executions_app.parking import take_back, wake_retries
+from executions_app.overruns import find_abandoned
+from executions_app.parking import ask_unasked, take_back, wake_retries
+from executions_app.services.children import report_ended_children, stop_unwanted_children
 from executions_app.transaction import forget_broken_connection
+from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
+from workflow_service.accounts.idempotency import forget_old_answers
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +47,21 @@ READ_CLOCK = """
             THEN clock_timestamp() + make_interval(secs => %s) ELSE s.grace_until END
     RETURNING grace_until IS NULL OR grace_until <= clock_timestamp() AS leases_expire
 """
+# What falls due in a paused run waits for its resumption, and must not crowd out the others here.
 DUE_RETRIES = """
+    SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
+    JOIN executions_app_execution e ON e.id = b.execution_id
+    WHERE b.status = 'RETRYING' AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
+"""
+UNASKED_RUNS = """
     SELECT DISTINCT execution_id FROM executions_app_blockexecution
-    WHERE status = 'RETRYING' AND due_at <= clock_timestamp() LIMIT 500
+    WHERE status = 'WAITING' AND wait_key = 'routing' LIMIT 200
+"""
+DUE_WAITS = """
+    SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
+    JOIN executions_app_execution e ON e.id = b.execution_id
+    WHERE b.status = 'WAITING' AND b.waits_for IN ('timer', 'signal', 'callback', 'child')
+        AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
 """
 # A block whose message still waits is late, not lost: of a queue's late blocks as many are sent again as it has fewer
 # messages than queued blocks, those first that were sent first.
@@ -60,11 +80,16 @@ LOST_MESSAGES = """
 BLOCKS_OF_DEAD_WORKERS = """
     SELECT b.execution_id, b.id, b.fence FROM executions_app_blockexecution b
     LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
-    WHERE b.status = 'RUNNING' AND l.id IS NULL LIMIT 1000
+    WHERE b.status = 'RUNNING' AND b.worker_id IS NOT NULL AND l.id IS NULL LIMIT 1000
 """
 BLOCKS_OF = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
     WHERE status = 'RUNNING' AND worker_id = ANY(%s)
+"""
+CANCELLED_AT_DEAD_WORKERS = """
+    SELECT DISTINCT b.worker_id FROM executions_app_blockexecution b
+    LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
+    WHERE b.status = 'CANCELLED' AND b.worker_id IS NOT NULL AND l.id IS NULL
 """
 DROP_EXPIRED = (
     "DELETE FROM executions_app_workerlease WHERE expires_at < clock_timestamp() - interval '1 hour'"
@@ -87,10 +112,25 @@ def sweep() -> bool:
             return False
         cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
         (leases_expire,) = cursor.fetchone()
-    for step in (_wake_due_retries, _send_lost_messages, _settle_leftovers, *sweep_steps()):
+    steps = (
+        _wake_due_retries,
+        _ask_about_routing,
+        _fire_due_waits,
+        report_ended_children,
+        stop_unwanted_children,
+        _time_out_runs,
+        _time_out_abandoned_blocks,
+        _send_lost_messages,
+        _settle_leftovers,
+        _keep_limits,
+        forget_old_answers,
+        *sweep_steps(),
+    )
+    for step in steps:
         _guarded(step)
     if leases_expire:
         _guarded(_take_back_lost_blocks)
+        _guarded(give_back_of_workers)
     return True
 
 
@@ -111,6 +151,33 @@ def _wake_retries_of(execution_id: int) -> None:
     follow_up(wake_retries(execution_id), execution_id)
 
 
+def _ask_about_routing() -> None:
+    for (execution_id,) in _rows(UNASKED_RUNS):
+        _guarded(partial(_ask_about_routing_of, execution_id))
+
+
+def _ask_about_routing_of(execution_id: int) -> None:
+    follow_up(ask_unasked(execution_id), execution_id)
+
+
+def _fire_due_waits() -> None:
+    for (execution_id,) in _rows(DUE_WAITS):
+        _guarded(partial(_fire_due_waits_of, execution_id))
+
+
+def _fire_due_waits_of(execution_id: int) -> None:
+    follow_up(fire_due(execution_id), execution_id)
+
+
+def _time_out_runs() -> None:
+    for execution_id in find_overdue_runs():
+        _guarded(partial(time_out_run, execution_id))
+
+
+def _time_out_abandoned_blocks() -> None:
+    _take_back(find_abandoned())
+
+
 def _send_lost_messages() -> None:
     waiting = count_messages()
     if waiting is None:
@@ -129,8 +196,16 @@ def _settle_leftovers() -> None:
         _guarded(partial(settle_again, execution_id, public_id))
 
 
+def _keep_limits() -> None:
+    for limit_id in find_awaited_limits():
+        _guarded(partial(hand_on, limit_id))
+    for template_id in find_awaited_templates():
+        _guarded(partial(admit, template_id))
+
+
 def _take_back_lost_blocks() -> None:
     _take_back(_rows(BLOCKS_OF_DEAD_WORKERS))
+    let_go([worker for (worker,) in _rows(CANCELLED_AT_DEAD_WORKERS)])
     with connection.cursor() as cursor:
         cursor.execute(DROP_EXPIRED)
 
@@ -138,6 +213,8 @@ def _take_back_lost_blocks() -> None:
 def take_back_blocks_of(workers: list[UUID]) -> None:
     """Give the blocks of workers that are known to be dead to others."""
     _take_back(_rows(BLOCKS_OF, workers))
+    let_go(workers)
+    give_back_of_workers(workers)
 
 
 def _take_back(rows: list[Any]) -> None:

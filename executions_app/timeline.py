@@ -69,6 +69,7 @@ class BlockLine:
     input: Preview | None = None
     output: Preview | None = None
     error: JsonObject | None = None
+    progress: JsonObject | None = None
 
     def duration(self, now: datetime) -> timedelta | None:
         """Return how long it has been at work, or was."""
@@ -150,6 +151,7 @@ def _line(row: Any, block: Block | None, workers: Mapping[UUID, str]) -> BlockLi
         input=_preview(row.input_start, row.input_length),
         output=_preview(row.output_start, row.output_length),
         error=row.error,
+        progress=row.progress,
     )
 
 

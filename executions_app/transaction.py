@@ -5,13 +5,24 @@ are read. ``BEGIN`` and ``COMMIT`` are statements of the same pipeline. Each sta
 COMMITTED), so what follows the lock of the execution row sees everything committed before the lock was given.
 """
 
-from collections.abc import Iterator, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from datetime import datetime
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from django.db import Error as DjangoDatabaseError
 from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg.rows import namedtuple_row
+
+from executions_app.crash_points import opener, reach
+
+logger = logging.getLogger(__name__)
+
+DATABASE_RETRY_MAX_S = 2.0
+T = TypeVar("T")
 
 # The server is gone or would not wait: what was asked is to be asked again, unlike a statement that is wrong.
 DATABASE_GONE = (
@@ -27,21 +38,25 @@ DATABASE_GONE = (
 class EngineTransaction:
     """One open transaction. ``run`` sends a statement; reading its rows waits for them."""
 
-    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+    def __init__(self, raw: psycopg.Connection[Any], operation: str) -> None:
         self._raw = raw
+        self._operation = operation
         self.committed = False
 
-    def run(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+    def run(
+        self, statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> psycopg.Cursor[Any]:
         """Send a statement and return its cursor."""
         # Django's own cursors bind on the client, which pipelines and prepared statements do not allow.
         return psycopg.Cursor(self._raw, row_factory=namedtuple_row).execute(statement, parameters or None)
 
-    def one(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> Any:
+    def one(self, statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """Send a statement that always answers with a row, and return that row."""
         return self.run(statement, parameters).fetchone()
 
     def commit(self) -> None:
         """Send ``COMMIT``; statements sent after it run on their own, in the same round trip."""
+        reach(f"{self._operation}:before commit")
         self.run("COMMIT")
         self.committed = True
 
@@ -57,7 +72,8 @@ def pipelined_transaction() -> Iterator[EngineTransaction]:
     forget_broken_connection()
     connection.ensure_connection()
     raw = connection.connection
-    opened = EngineTransaction(raw)
+    operation = opener()
+    opened = EngineTransaction(raw, operation)
     try:
         with raw.pipeline():
             opened.run("BEGIN")
@@ -65,14 +81,28 @@ def pipelined_transaction() -> Iterator[EngineTransaction]:
     finally:
         if not raw.closed and raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             raw.execute("ROLLBACK")
+    if opened.committed:
+        reach(f"{operation}:after commit")
 
 
 @contextmanager
 def command_transaction() -> Iterator[EngineTransaction]:
     """Open a durable transaction in which engine statements and Django's ORM may be mixed."""
     forget_broken_connection()
+    operation = opener()
     with transaction.atomic(durable=True):
-        yield EngineTransaction(connection.connection)
+        yield EngineTransaction(connection.connection, operation)
+        reach(f"{operation}:before commit")
+    reach(f"{operation}:after commit")
+
+
+def database_now() -> datetime:
+    """Return the database's clock: what is written must not depend on the clock of the machine that writes it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    assert isinstance(now, datetime)  # noqa: S101 - what Postgres answers
+    return now
 
 
 def forget_broken_connection() -> None:
@@ -83,3 +113,22 @@ def forget_broken_connection() -> None:
     raw = connection.connection
     if raw is not None and raw.closed and not connection.in_atomic_block:
         connection.close()
+
+
+def persistently(operation: Callable[[], T]) -> T:
+    """Call ``operation`` until the database answers; used where a result must not be lost.
+
+    A commit whose answer was lost is repeated and finds its fence outdated, so repeating is harmless.
+    """
+    delay_s = 0.05
+    while True:
+        try:
+            return operation()
+        except DATABASE_GONE as error:
+            logger.warning("the database did not answer, trying again in %.1f s: %s", delay_s, error)
+            try:
+                connection.close()
+            except DjangoDatabaseError:
+                logger.debug("the broken connection could not be closed")
+            time.sleep(delay_s)
+            delay_s = min(DATABASE_RETRY_MAX_S, delay_s * 2)

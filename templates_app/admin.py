@@ -98,7 +98,7 @@ def _spellings(version: TemplateVersion) -> dict[str, Any]:
         "document": dump_definition(definition),
         "dsl": render_dsl(definition),
         "graph": _picture(definition, version),
-        "findings": validate_definition(definition),
+        "findings": validate_definition(definition, version.template.workspace, version.template),
     }
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionEvent, Scope
+from executions_app.replay import differences, read_facts, rebuild
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
     FINISHED_BLOCK_STATUSES,
@@ -11,6 +12,15 @@ from workflow_service.engine.states import (
 )
 
 ENDS = {f"execution_{status.value.lower()}" for status in ENDED_EXECUTION_STATUSES}
+# A block that completed began in one of these ways.
+BEGUN = {
+    "block_started",
+    "approval_responded",
+    "block_rerouted",
+    "block_substituted",
+    "map_expanded",
+    "block_waiting",
+}
 # Event types of which a block row may have one only.
 ONCE = {"block_completed", "block_failed", "block_rejected"}
 
@@ -22,17 +32,17 @@ def assert_consistent(execution: Execution) -> Execution:
     """
     execution = Execution.objects.get(pk=execution.pk)
     rows = list(BlockExecution.objects.filter(execution=execution, superseded=False))
-    scopes = {scope.pk: scope for scope in Scope.objects.filter(execution=execution)}
+    scopes = {scope.pk: scope for scope in Scope.objects.filter(execution=execution, superseded=False)}
     finished = [row for row in rows if row.status in FINISHED_BLOCK_STATUSES]
     settled = [row for row in rows if row.settled]
     by_status = Counter(row.status for row in rows)
-    current = [row for row in settled if row.kind != "item" and _is_current(row, scopes)]
+    current = [row for row in settled if row.kind not in ("item", "undo") and _is_current(row, scopes)]
     counted = {
         "active": sum(_is_active(row) for row in rows),
         "slots": sum(row.holds_slot for row in rows),
         "ready": by_status[BlockStatus.READY],
         "waiting_for_people": sum(
-            row.status == BlockStatus.WAITING and row.waits_for in ("", "person") for row in rows
+            row.status == BlockStatus.WAITING and row.waits_for == "person" for row in rows
         ),
         "completed_blocks": _settled_as(current, BlockStatus.COMPLETED),
         "failed_blocks": _settled_as(current, BlockStatus.FAILED, BlockStatus.REJECTED),
@@ -50,10 +60,18 @@ def assert_consistent(execution: Execution) -> Execution:
     if execution.status in ENDED_EXECUTION_STATUSES:
         assert execution.active == 0
         assert execution.completed_at is not None
+    elif execution.held_back:
+        assert not rows, "a run that is held back has no blocks yet"
     else:
         assert execution.active > 0, "nothing is left to do and the run has not ended"
         assert execution.completed_at is None
     return execution
+
+
+def assert_rebuilt(execution: Execution) -> None:
+    """Check that a run's events say of it, and of its blocks, what its rows say."""
+    rows = BlockExecution.objects.filter(execution=execution)
+    assert list(differences(rebuild(read_facts(execution)), execution, rows)) == []
 
 
 def _is_active(row: BlockExecution) -> bool:
@@ -93,12 +111,13 @@ def _assert_history(execution: Execution, rows: list[BlockExecution]) -> None:
     assert list(context.values_list("seq", flat=True)) == list(range(1, execution.context_seq + 1))
     repeated = Counter((event.type, event.block_execution_id) for event in events if event.type in ONCE)
     assert not [what for what, times in repeated.items() if times > 1]
-    ends = [event.seq for event in events if event.type in ENDS]
+    restarted = max((event.seq for event in events if event.type == "execution_restarted"), default=0)
+    ends = [event.seq for event in events if event.type in ENDS and event.seq > restarted]
     expected = [execution.event_seq] if execution.status in ENDED_EXECUTION_STATUSES else []
-    assert ends == expected, "a run ends once, with its last event"
+    assert ends == expected, "a run ends once, or once after a restart, with its last event"
     order: dict[int, list[str]] = {row.pk: [] for row in rows}
     for event in events:
-        if event.block_execution_id in order:
+        if event.block_execution_id in order and event.type != "recovery_point_created":
             order[event.block_execution_id].append(event.type)
     outputs = set(BlockOutput.objects.filter(execution_id=execution.pk).values_list("pk", flat=True))
     for row in rows:
@@ -106,4 +125,4 @@ def _assert_history(execution: Execution, rows: list[BlockExecution]) -> None:
             assert row.pk in outputs, f"{row} completed and its output is gone"
             told = order[row.pk]
             assert told[-1] == "block_completed", f"{row}: {told}"
-            assert "block_started" in told or "approval_responded" in told, f"{row}: {told}"
+            assert BEGUN.intersection(told), f"{row}: {told}"

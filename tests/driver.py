@@ -3,8 +3,16 @@
 Messages still go to Redis, where no worker listens; what is QUEUED in Postgres says what to run next.
 """
 
+from datetime import timedelta
+
+from django.utils import timezone
+
 from executions_app import running
+from executions_app.finishing import Aftermath
 from executions_app.models import BlockExecution, Execution
+from executions_app.parking import recover, wake_retries
+from executions_app.progress import Claim
+from executions_app.settlement import Error
 
 MAX_BLOCKS = 1_000
 
@@ -33,3 +41,17 @@ def run_until_quiet(execution: Execution) -> Execution:
             raise AssertionError(f"{execution} is still not quiet after {done} blocks")
     execution.refresh_from_db()
     return execution
+
+
+def retry_later(claim: Claim, error: Error, delay_s: float) -> Aftermath:
+    """Let a claimed block fail with an error that passes, and be tried again in ``delay_s`` seconds."""
+    aftermath = recover(claim, {**error, "retryable": True}, ())
+    due_at = timezone.now() + timedelta(seconds=delay_s)
+    BlockExecution.objects.filter(pk=claim.block_execution_id, status="RETRYING").update(due_at=due_at)
+    return aftermath
+
+
+def wake_all(execution: Execution) -> None:
+    """Let the delays of a run's retries be over, and wake them."""
+    BlockExecution.objects.filter(execution=execution, status="RETRYING").update(due_at=timezone.now())
+    wake_retries(execution.pk)

@@ -41,6 +41,25 @@ def farm_work(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {"by": params.get("name")}
 
 
+@use_case("tests.farm_diary")
+def diary(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Work for a moment, and write down from when to when."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO farm_diary (of) VALUES (%s) RETURNING id", [str(params["of"])])
+        (page,) = cursor.fetchone()
+        time.sleep(random.random() * 0.02)
+        cursor.execute("UPDATE farm_diary SET ended_at = clock_timestamp() WHERE id = %s", [page])
+    return {}
+
+
+@use_case("tests.farm_deaf")
+def deaf(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Work on and on, and be deaf to the timer that would end it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    while True:
+        time.sleep(1)
+
+
 def work(seed: int) -> None:
     """Run queued blocks until killed."""
     random.seed(seed)
@@ -74,6 +93,10 @@ def main(seed: int, children: int, kills_per_s: float) -> None:
         watch.start()
     while sys.stdin.readable() and os.getppid() != 1:
         time.sleep(1 / kills_per_s if kills_per_s else 0.2)
+        # The parent's lease keeper kills too.
+        for pid in [pid for pid in pids if os.waitpid(pid, os.WNOHANG)[0]]:
+            pids.remove(pid)
+            pids.append(fork_worker(chance.randrange(10**9)))
         if kills_per_s:
             pid = pids.pop(chance.randrange(len(pids)))
             os.kill(pid, signal.SIGKILL)

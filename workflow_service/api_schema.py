@@ -74,6 +74,16 @@ def add_problems(result: Schema, **_: Any) -> Schema:
     return result
 
 
+def add_idempotency_keys(result: Schema, **_: Any) -> Schema:
+    """Say of every POST that it may bear an ``Idempotency-Key``."""
+    for path, operations in result.get("paths", {}).items():
+        if path.startswith("/api/v1/") and "post" in operations and operations["post"].get("security") != []:
+            parameters = operations["post"].setdefault("parameters", [])
+            if not any(one["name"] == IDEMPOTENCY_KEY["name"] for one in parameters):
+                parameters.append(IDEMPOTENCY_KEY)
+    return result
+
+
 def add_definition(result: Schema, **_: Any) -> Schema:
     """Add the engine's models of a definition, to which the templates' serializers refer."""
     models: list[Any] = [(model, "validation") for model in (Block, Gate, GlobalSettings)]
@@ -83,6 +93,14 @@ def add_definition(result: Schema, **_: Any) -> Schema:
         known.setdefault(name, definition)
     return result
 
+
+IDEMPOTENCY_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "Up to 255 printable characters. The same key and request are carried out once and get the same "
+    "answer, with `Idempotent-Replayed: true`; another request with the key is refused (409). Kept for a day.",
+}
 
 _PROBLEM: Schema = {
     "type": "object",

@@ -30,7 +30,8 @@ FORBIDDEN = 4403
 NOT_FOUND = 4404
 TOO_SLOW = 4408
 
-Numbered = tuple[int, JsonObject]
+Position = Any
+Positioned = tuple[Position, JsonObject]
 
 
 class Refused(Exception):
@@ -46,26 +47,32 @@ class _TooSlow(Exception):
 
 
 class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """Sends numbered messages after ``?after=N`` (0 if not given), oldest first, and goes on as they are
-    written.
+    """Sends what comes after the position that the client gives, oldest first, and goes on as it is written.
 
     A subclass says in ``admit`` whether the user may follow and which Channels groups bring hints, and in
-    ``read`` what comes after a number. Both are called in a thread. ``admit`` is asked again while the socket
-    is open: who loses the right loses the socket.
+    ``read`` what comes after a position, each message with the position that it leads to. Both are called in a
+    thread. ``admit`` is asked again while the socket is open: who loses the right loses the socket. A position
+    is the number of ``?after=N`` (0 if not given) unless ``start`` makes more of the query.
     """
 
     page_size: ClassVar[int] = 200
     poll_s: ClassVar[float] = 5.0
     send_timeout_s: ClassVar[float] = 10.0
     admit_every_s: ClassVar[float] = 30.0
+    look_again_s: float | None = None
+    """Set by ``read`` where more is known to come sooner than by the next hint."""
 
     def admit(self, user: User) -> Sequence[str]:
         """Return the groups that bring hints; raises ``Refused``."""
         raise NotImplementedError
 
-    def read(self, user: User, after: int, limit: int) -> Sequence[Numbered]:
-        """Return at most ``limit`` messages with a number above ``after``, in order."""
+    def read(self, user: User, after: Position, limit: int) -> Sequence[Positioned]:
+        """Return messages after ``after``, in order: ``limit`` of them or more where there may be others."""
         raise NotImplementedError
+
+    def start(self) -> Position:
+        """Return where the client wants to begin; raises ``Refused``."""
+        return self.number("after")
 
     async def connect(self) -> None:
         self._follower: asyncio.Task[None] | None = None
@@ -73,7 +80,7 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         # Accepted first: only an accepted socket can carry a close code.
         await self.accept(subprotocol=chosen_subprotocol(self.scope))
         try:
-            user, after = self._user(), self._after()
+            user, after = self._user(), self.start()
             groups = await _in_thread(self.admit)(user)
         except Refused as refusal:
             await self.close(code=refusal.code)
@@ -107,13 +114,19 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             raise Refused(UNAUTHENTICATED)
         return user
 
-    def _after(self) -> int:
-        given = parse_qs(self.scope.get("query_string", b"").decode("latin-1")).get("after", ["0"])[-1]
+    def number(self, parameter: str, default: str = "0") -> int:
+        """Return a number that the client gives in the query; raises ``Refused``."""
+        given = self.query.get(parameter, [default])[-1]
         if not (given.isascii() and given.isdigit() and len(given) <= 18):
             raise Refused(BAD_REQUEST)
         return int(given)
 
-    async def _follow(self, user: User, after: int) -> None:
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The parameters of the address."""
+        return parse_qs(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+
+    async def _follow(self, user: User, after: Position) -> None:
         try:
             await self._send_for_ever(user, after)
         except Refused as refusal:
@@ -122,7 +135,7 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._resync(), timeout=1.0)
 
-    async def _send_for_ever(self, user: User, after: int) -> None:
+    async def _send_for_ever(self, user: User, after: Position) -> None:
         clock = asyncio.get_running_loop().time
         admitted_at = clock()
         while True:
@@ -133,15 +146,15 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     await _in_thread(self._admit_again)(user)
                     admitted_at = clock()
                 page = await _in_thread(self.read)(user, after, self.page_size)
-                full = len(page) == self.page_size
-                for number, message in page:
+                full = len(page) >= self.page_size
+                for position, message in page:
                     await self._send(message)
-                    after = number
+                    after = position
             except DatabaseError as error:
                 logger.warning("a socket cannot read what to send and will try again: %s", error)
             if not full:
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._hinted.wait(), timeout=self.poll_s)
+                    await asyncio.wait_for(self._hinted.wait(), timeout=self.look_again_s or self.poll_s)
 
     def _admit_again(self, user: User) -> None:
         fresh = User.objects.filter(pk=user.pk, is_active=True).first()

@@ -79,6 +79,8 @@ class ApprovalView(APIView):
 class RespondView(APIView):
     """An answer."""
 
+    commits_itself = True
+
     @extend_schema(
         summary="Answer an approval",
         tags=["approvals"],

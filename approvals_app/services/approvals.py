@@ -5,8 +5,6 @@ and the other is told what stands. A second click is inert: the same answer retu
 opposite one is refused. Nothing here waits for anything but those locks.
 """
 
-from django.utils import timezone
-
 from approvals_app import dispatch, transitions
 from approvals_app.assignment import responder_of
 from approvals_app.errors import AlreadyAnswered, ApprovalClosed, NotYourApproval, ResponseInvalid
@@ -16,7 +14,7 @@ from approvals_app.selectors import get_approval
 from executions_app.aftermath import follow_up
 from executions_app.models import BlockExecution, Execution
 from executions_app.services.human import HumanDecision, complete_waiting
-from executions_app.transaction import command_transaction
+from executions_app.transaction import command_transaction, database_now
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, require
 from workflow_service.engine.definition import JsonObject
@@ -49,7 +47,7 @@ def respond_to_approval(
     aftermath = None
     with command_transaction() as tx:
         approval = _lock(seen)
-        now = timezone.now()
+        now = database_now()
         if approval.status == ApprovalStatus.PENDING:
             aftermath = complete_waiting(
                 tx,

@@ -1,16 +1,16 @@
 """Questions to people: written when a block stops, closed when nobody needs the answer any more."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.utils import timezone
 from pydantic import JsonValue
 
 from approvals_app import dispatch, feed, transitions
 from approvals_app.models import Approval, ApprovalEvent
 from executions_app.models import Execution
+from executions_app.transaction import database_now
 from workflow_service.engine.definition import Block, HumanInLoop, JsonObject
 from workflow_service.engine.states import ApprovalStatus, BlockStatus
 from workflow_service.settings.config import get_config
@@ -31,7 +31,7 @@ class Question:
 
 def record_question(question: Question) -> JsonObject:
     """Write a question, in the transaction that stops its block; return what the run's event says of it."""
-    now = timezone.now()
+    now = database_now()
     step, block = question.step, question.block
     unanswered = Approval.objects.filter(
         block_execution=question.block_execution_id, status=ApprovalStatus.PENDING
@@ -71,13 +71,19 @@ def close_unneeded(*, limit: int = 200) -> int:
     closed = 0
     for approval in unneeded.select_related("execution").order_by("id")[:limit]:
         with transaction.atomic(durable=True):
-            closed += _close([approval], now=timezone.now())
+            closed += _close([approval], now=database_now())
     return closed
+
+
+def close_of_runs(execution_ids: Sequence[int]) -> None:
+    """Close what is asked about runs that are being cancelled, in the transaction that cancels them."""
+    asked = Approval.objects.filter(execution_id__in=execution_ids, status=ApprovalStatus.PENDING)
+    _close(asked.select_related("execution"), now=database_now())
 
 
 def announce_overdue(*, limit: int = 200) -> int:
     """Say once of each unanswered question that its time is over; it stays open (document A section 7.3)."""
-    now = timezone.now()
+    now = database_now()
     announced = ApprovalEvent.objects.filter(type=feed.TIMEOUT).values("approval_id")
     overdue = Approval.objects.filter(status=ApprovalStatus.PENDING, due_at__lte=now).exclude(
         pk__in=announced

@@ -7,10 +7,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from executions_app.api.documents import block_runs
+from executions_app.api.requests import readable_execution
 from executions_app.api.serializers import BlockRunList, BlockRunQuery
-from executions_app.api.views import TAGS, readable_execution
 from executions_app.selectors import list_block_runs
 from workflow_service.api_serializers import read_query
+
+TAGS = ["executions"]
 
 
 class BlockRunsView(APIView):

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from executions_app.interactions import HumanInteraction, interactions_of
-from executions_app.models import BlockExecution, Execution
-from executions_app.selectors import block_rows, context_of, progress_of
+from executions_app.models import BlockExecution, Execution, RecoveryAction
+from executions_app.recovery_points import newest_points, point_documents
+from executions_app.selectors import block_rows, context_of, list_recovery_actions, progress_of
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.agents.configuration import tool_input
 from workflow_service.engine.definition import END, START, Block
@@ -107,7 +108,8 @@ def execution_document(facts: RunFacts) -> dict[str, Any]:
         "options": execution.given.options,
         "global_context": facts.context,
         "error": execution.error,
-        "recovery_points": [],
+        "parent_execution_id": execution.parent.public_id if execution.parent else None,
+        "recovery_points": point_documents(execution, newest_points(execution)),
         "metrics": {
             "execution_time": _milliseconds(execution.started_at, execution.completed_at or facts.now),
             # Blocks run in shared worker processes: what one run used is not measured.
@@ -141,7 +143,7 @@ def workflow_execution_document(facts: RunFacts) -> dict[str, Any]:
         "error_count": execution.failed_blocks,
         "retry_count": sum(row.retries for row in facts.rows),
         "ai_decisions": [],
-        "recovery_actions": [],
+        "recovery_actions": [_recovery_entry(action) for action in list_recovery_actions(execution)],
         "error": execution.error,
     }
 
@@ -162,6 +164,22 @@ def block_runs(execution: Execution, rows: Sequence[BlockExecution], now: dateti
     ]
 
 
+def _recovery_entry(action: RecoveryAction) -> dict[str, Any]:
+    """Return a recovery action under document B's names (section 6.6)."""
+    settled = action.outcome != RecoveryAction.Outcome.PENDING
+    return {
+        "error_type": action.error_type,
+        "error_message": action.error_message,
+        "error_state": action.block_id,
+        "recovery_strategy": action.strategy,
+        "reasoning": action.reason,
+        "ai_suggested": action.suggested_by == "ai",
+        "success": action.outcome == RecoveryAction.Outcome.SUCCEEDED if settled else None,
+        "timestamp": action.created_at.isoformat(),
+        "recovery_duration_ms": _milliseconds(action.created_at, action.finished_at),
+    }
+
+
 def _block_document(facts: RunFacts, row: BlockExecution) -> dict[str, Any]:
     is_item = row.kind == BlockExecution.Kind.ITEM
     result = getattr(row, "result", None)
@@ -180,6 +198,8 @@ def _block_document(facts: RunFacts, row: BlockExecution) -> dict[str, Any]:
         "output": result.value if result is not None else None,
         "error": row.error,
         "retry_count": row.retries,
+        "progress": row.progress,
+        "child_execution_id": row.wait_key if row.waits_for == BlockExecution.WaitsFor.CHILD else None,
         "human_interactions": facts.interactions.get(row.pk, ()),
     }
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from executions_app.models import BlockExecution, ExecutionLog
+from executions_app.api.restart_serializers import RecoveryPointShape
+from executions_app.models import BlockExecution
 from workflow_service.api_serializers import (
     CamelSerializer,
     JsonField,
@@ -12,11 +13,11 @@ from workflow_service.api_serializers import (
     PageQuery,
     QuerySerializer,
 )
+from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS
 from workflow_service.engine.states import BlockStatus, ExecutionStatus, Priority
 
 MAX_WAIT_S = 30
 STATUSES_OF_B = ["pending", "running", "paused", "recovering", "completed", "failed", "cancelled"]
-LEVEL_NAMES = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")
 
 
 def _values(enum: type[Any]) -> list[str]:
@@ -35,7 +36,17 @@ class StartOptions(CamelSerializer):
     priority = serializers.ChoiceField(
         choices=_values(Priority), required=False, help_text="Not given: normal."
     )
+    timeout = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_RUN_TIMEOUT_MS,
+        help_text="Milliseconds of active time that the run may take. Not given: what the template says.",
+    )
     notifications = Notifications(required=False)
+    enable_auto_recovery = serializers.BooleanField(
+        required=False,
+        help_text="true: ask a person about every block that fails for good; false: retries and no more.",
+    )
 
 
 class StartBody(CamelSerializer):
@@ -116,6 +127,14 @@ class HumanInteractionShape(CamelSerializer):
     approver = serializers.CharField(allow_null=True)
 
 
+class BlockProgress(CamelSerializer):
+    """What the work of a block last said of itself."""
+
+    percent = serializers.FloatField(help_text="0 to 100.")
+    message = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
 class BlockExecutionShape(CamelSerializer):
     block_id = serializers.CharField()
     execution_id = serializers.CharField(help_text="Of this block execution.")
@@ -137,6 +156,10 @@ class BlockExecutionShape(CamelSerializer):
     output = JsonField(allow_null=True)
     error = JsonObjectField(allow_null=True)
     retry_count = serializers.IntegerField()
+    progress = BlockProgress(allow_null=True)
+    child_execution_id = serializers.CharField(
+        allow_null=True, help_text="The run that this block started and waits for, if it is a sub-workflow."
+    )
     human_interactions = HumanInteractionShape(many=True)
 
 
@@ -178,7 +201,9 @@ class ExecutionShape(ExecutionEntry):
 
     current_blocks = serializers.ListField(child=serializers.CharField())
     next_blocks = serializers.ListField(child=serializers.CharField())
-    blocked_blocks = serializers.ListField(child=serializers.CharField(), help_text="Waiting for a person.")
+    blocked_blocks = serializers.ListField(
+        child=serializers.CharField(), help_text="Waiting: for a person, a time, …"
+    )
     completed_blocks = serializers.ListField(child=serializers.CharField())
     failed_blocks = serializers.ListField(child=serializers.CharField())
     skipped_blocks = serializers.ListField(child=serializers.CharField())
@@ -187,7 +212,10 @@ class ExecutionShape(ExecutionEntry):
     options = JsonObjectField()
     global_context = JsonObjectField()
     error = JsonObjectField(allow_null=True)
-    recovery_points = serializers.ListField(child=JsonObjectField())
+    parent_execution_id = serializers.CharField(
+        allow_null=True, help_text="The run of which this one is a sub-workflow."
+    )
+    recovery_points = RecoveryPointShape(many=True, help_text="The newest 20.")
     metrics = ExecutionMetrics()
     event_seq = serializers.IntegerField(help_text="Number of the newest event.")
 
@@ -219,75 +247,3 @@ class ExecutionQuery(QuerySerializer):
         required=False,
         help_text="Document A's shape or document B's; not given: that of the door the run was started by.",
     )
-
-
-class LogQuery(PageQuery):
-    limit = serializers.IntegerField(default=50, min_value=1, max_value=500)
-    level = serializers.CharField(
-        required=False, max_length=10, help_text=f"Least level: {', '.join(LEVEL_NAMES)}."
-    )
-    block_id = serializers.CharField(required=False, max_length=100)
-    search = serializers.CharField(required=False, max_length=200, help_text="Part of the message.")
-
-    def validate_level(self, value: str) -> int:
-        """Turn a level's name into its number; WARN and WARNING are one."""
-        name = value.upper()
-        if name not in LEVEL_NAMES:
-            raise serializers.ValidationError(f"'{value}' is no level; use one of {', '.join(LEVEL_NAMES)}")
-        return int(ExecutionLog.Level["WARNING" if name == "WARN" else name])
-
-
-class LogEntry(CamelSerializer):
-    id = serializers.CharField()
-    timestamp = serializers.DateTimeField()
-    level = serializers.ChoiceField(choices=[level.name for level in ExecutionLog.Level])
-    message = serializers.CharField()
-    block_id = serializers.CharField(allow_null=True)
-    agent_id = serializers.CharField(allow_null=True)
-    execution_id = serializers.CharField()
-    context = JsonObjectField()  # type: ignore[assignment]
-    stack_trace = serializers.CharField(allow_null=True)
-
-
-class LogList(CamelSerializer):
-    logs = LogEntry(many=True)
-    total = serializers.IntegerField()
-    limit = serializers.IntegerField()
-    offset = serializers.IntegerField()
-    has_more = serializers.BooleanField()
-
-
-class EventQuery(QuerySerializer):
-    after = serializers.IntegerField(
-        default=0, min_value=0, max_value=2**62, help_text="Number of the last event you have."
-    )
-    limit = serializers.IntegerField(default=200, min_value=1, max_value=1_000)
-
-
-class EventShape(CamelSerializer):
-    type = serializers.CharField()
-    seq = serializers.IntegerField()
-    execution_id = serializers.CharField()
-    timestamp = serializers.CharField()
-    block_id = serializers.CharField(allow_null=True)
-    data = JsonObjectField()  # type: ignore[assignment]
-
-
-class EventList(CamelSerializer):
-    events = EventShape(many=True)
-    last_seq = serializers.IntegerField(help_text="Number of the newest event of the run.")
-
-
-def log_entry(line: ExecutionLog, execution_id: str) -> dict[str, Any]:
-    """Return one log line; ``execution_id`` is the run's public id."""
-    return {
-        "id": f"log_{line.pk:03d}",
-        "timestamp": line.created_at,
-        "level": ExecutionLog.Level(line.level).name,
-        "message": line.message,
-        "block_id": line.block_id or None,
-        "agent_id": line.agent_id or None,
-        "execution_id": execution_id,
-        "context": line.context,
-        "stack_trace": line.stack_trace or None,
-    }

@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import re
-import time
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
@@ -22,33 +19,31 @@ from executions_app.api.documents import (
     start_document,
     workflow_execution_document,
 )
+from executions_app.api.requests import readable_execution, wait_until
 from executions_app.api.serializers import (
-    EventList,
-    EventQuery,
     ExecutionList,
     ExecutionListQuery,
     ExecutionQuery,
     ExecutionShape,
-    LogList,
-    LogQuery,
     StartBody,
     StartedShape,
     StartOptions,
     StartQuery,
     WorkflowExecutionShape,
-    log_entry,
 )
 from executions_app.models import Execution
-from executions_app.selectors import event_message, events_after, get_execution, list_executions, list_logs
+from executions_app.selectors import get_execution, list_executions
 from executions_app.services.executions import StartedExecution, start_execution
 from templates_app.models import Template
 from templates_app.plans import compiled_version
 from templates_app.selectors import get_template, get_version
 from workflow_service.accounts.api.requests import current_user, workspace_of
+from workflow_service.accounts.idempotency import KEY
 from workflow_service.accounts.policies import Action, require
 from workflow_service.accounts.throttles import ExecutionThrottle
 from workflow_service.api_serializers import HeaderInvalid, read_body, read_query
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES
+from workflow_service.idempotent_posts import REPLAYED
 
 TAGS = ["executions"]
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -66,12 +61,12 @@ START_EXAMPLE = OpenApiExample(
     },
     request_only=True,
 )
-_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
-_LOOK_AGAIN_S = 0.1
 
 
 class ExecutionsView(APIView):
     """The executions of a workspace."""
+
+    idempotent_by_itself = True
 
     throttle_classes = (ExecutionThrottle,)
 
@@ -120,11 +115,13 @@ class ExecutionsView(APIView):
             version=get_version(template, body["version"]) if "version" in body else None,
             input=body.get("input", {}),
             options=StartOptions(body.get("options", {})).data,
-            idempotency_key=_idempotency_key(request),
-            body_sha256=_digest(request.data),
+            idempotency_key=idempotency_key(request),
+            body_sha256=body_digest(request.data),
         )
         shape = _started(workspace, started, query["wait"])
         headers = {"Location": f"/api/v1/executions/{shape['execution_id']}"}
+        if not started.created:
+            headers[REPLAYED] = "true"
         return Response(StartedShape(shape).data, status=202, headers=headers)
 
 
@@ -150,52 +147,6 @@ class ExecutionView(APIView):
         return Response(ExecutionShape(execution_document(facts)).data)
 
 
-class LogsView(APIView):
-    """The log of an execution."""
-
-    @extend_schema(
-        summary="Read the log of an execution", tags=TAGS, parameters=[LogQuery], responses=LogList
-    )
-    def get(self, request: Request, execution_id: str) -> Response:
-        """List log lines, oldest first."""
-        query = read_query(LogQuery, request)
-        execution = readable_execution(request, execution_id)
-        rows = list_logs(
-            execution,
-            min_level=query.get("level"),
-            block_id=query.get("block_id"),
-            search=query.get("search"),
-        )
-        limit, offset, total = query["limit"], query["offset"], rows.count()
-        lines = [log_entry(line, execution.public_id) for line in rows[offset : offset + limit]]
-        page = {"logs": lines, "total": total, "limit": limit, "offset": offset}
-        return Response(LogList(page | {"has_more": offset + len(lines) < total}).data)
-
-
-class EventsView(APIView):
-    """The history of an execution."""
-
-    @extend_schema(
-        summary="Read the events of an execution", tags=TAGS, parameters=[EventQuery], responses=EventList
-    )
-    def get(self, request: Request, execution_id: str) -> Response:
-        """List what happened after the event you have; the same that the WebSocket sends."""
-        query = read_query(EventQuery, request)
-        execution = readable_execution(request, execution_id)
-        events = events_after(execution, query["after"], query["limit"])
-        # The row was read before the events were: it may be behind them.
-        last_seq = max([execution.event_seq, *(event.seq for event in events)])
-        messages = [event_message(event, execution.public_id) for event in events]
-        return Response({"events": messages, "lastSeq": last_seq})
-
-
-def readable_execution(request: Request, execution_id: str) -> Execution:
-    """Return the execution a request is about, if its user may read it there."""
-    workspace = workspace_of(request, holding=Execution.objects.filter(public_id=execution_id))
-    require(current_user(request), workspace, Action.EXECUTION_READ)
-    return get_execution(workspace, execution_id)
-
-
 def _started(workspace: Any, started: StartedExecution, wait_s: float) -> dict[str, Any]:
     """Return the answer to a start.
 
@@ -213,24 +164,23 @@ def _started(workspace: Any, started: StartedExecution, wait_s: float) -> dict[s
 
 def _wait(execution: Execution, wait_s: float) -> Execution:
     """Return the execution once it has ended or waits for a person, or as it is after ``wait_s`` seconds."""
-    deadline = time.monotonic() + wait_s
-    while execution.status not in ENDED_EXECUTION_STATUSES and not execution.waiting_for_people:
-        if time.monotonic() >= deadline:
-            break
-        # A request that waits must not keep a connection from those that do not.
-        if not connection.in_atomic_block:
-            connection.close()
-        time.sleep(min(_LOOK_AGAIN_S, max(0.0, deadline - time.monotonic())))
+
+    def is_quiet() -> bool:
         execution.refresh_from_db(fields=["status", "waiting_for_people", "completed_at"])
+        return execution.status in ENDED_EXECUTION_STATUSES or execution.waiting_for_people > 0
+
+    wait_until(is_quiet, wait_s)
     return execution
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's ``Idempotency-Key``; raises ``HeaderInvalid``."""
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not KEY.fullmatch(key):
         raise HeaderInvalid("Idempotency-Key must be 1 to 255 printable characters without spaces")
     return key
 
 
-def _digest(body: object) -> str:
+def body_digest(body: object) -> str:
+    """Return what tells one body from another, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,28 +1,34 @@
 """Starting executions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
-from django.utils import timezone
+from django.db.models.functions import Now
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
-from executions_app.dispatch import send_aftermath
-from executions_app.errors import IdempotencyConflict, InputRejected, TemplateNotRunnable
-from executions_app.finishing import conclude_locked
+from executions_app import log_lines
+from executions_app.admission import begin_or_hold_back
+from executions_app.aftermath import follow_up
+from executions_app.errors import InputRejected, TemplateNotRunnable
+from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.models import Execution, ExecutionInput, StartRequest
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
-from executions_app.transaction import command_transaction
+from executions_app.transaction import EngineTransaction, command_transaction
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
+from templates_app.services.subworkflows import subworkflow_findings
+from workflow_service.accounts.idempotency import IdempotencyConflict
 from workflow_service.accounts.models import User, Workspace
-from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS, JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import NodeKind, unsupported_features
-from workflow_service.engine.states import Priority, TemplateStatus
+from workflow_service.engine.states import ExecutionStatus, Priority, TemplateStatus
 
 MAX_PROBLEMS = 50
 
@@ -33,6 +39,20 @@ class StartedExecution:
 
     execution: Execution
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a run is made of; everything in it has been checked."""
+
+    template: Template
+    version: TemplateVersion
+    actor: User
+    input: JsonObject
+    options: JsonObject
+    priority: str
+    timeout_ms: int | None
+    door: str
 
 
 def start_execution(
@@ -55,42 +75,75 @@ def start_execution(
     standing = _standing_start(workspace, idempotency_key, body_sha256)
     if standing is not None:
         return StartedExecution(standing, created=False)
-    version = version or template.current_version
-    compiled = _runnable(template, version)
-    assert version is not None  # noqa: S101 - _runnable raises otherwise
+    version, compiled = runnable_version(template, version)
     check_input(compiled.definition.input_schema, input)
     options = options or {}
+    given = NewRun(
+        template, version, actor, input, options, _priority(options), _timeout_ms(options, compiled), door
+    )
     with command_transaction() as tx:
-        execution = Execution.objects.create(
-            workspace=workspace,
-            template=template,
-            version=version,
-            priority=_priority(options),
-            door=door,
-            created_by=actor,
-            started_at=timezone.now(),
-            total_blocks=sum(node.kind is NodeKind.BLOCK for node in compiled.plan.nodes),
-        )
+        execution = create_run(given)
         if idempotency_key and not _claim_key(workspace, idempotency_key, body_sha256, execution):
             connection.set_rollback(True)
             aftermath = None
         else:
-            ExecutionInput.objects.create(execution=execution, input=input, options=options)
-            run = lock_run(tx, execution.pk)
-            assert run is not None  # noqa: S101 - inserted above
-            settler = Settler(tx, run, compiled)
-            settler.journal.event(
-                "execution_started", data={"templateId": template.public_id, "version": version.label}
-            )
-            settler.begin()
-            aftermath = conclude_locked(settler)
+            aftermath = begin_run(tx, execution, compiled)
     if aftermath is None:
         # Another request with this key was first; its answer is there now.
         again = _standing_start(workspace, idempotency_key, body_sha256)
         assert again is not None  # noqa: S101 - the conflicting row is committed
         return StartedExecution(again, created=False)
-    send_aftermath(aftermath, execution.pk)
+    follow_up(aftermath, execution.pk)
     return StartedExecution(execution, created=True)
+
+
+def create_run(given: NewRun, **columns: Any) -> Execution:
+    """Insert a run that is yet to begin; ``columns`` are further ones of its row."""
+    compiled = compiled_version(given.version.pk)
+    execution = Execution.objects.create(
+        workspace=given.template.workspace,
+        template=given.template,
+        version=given.version,
+        priority=given.priority,
+        timeout_ms=given.timeout_ms,
+        door=given.door,
+        created_by=given.actor,
+        started_at=Now(),
+        total_blocks=sum(node.kind is NodeKind.BLOCK for node in compiled.plan.nodes),
+        **columns,
+    )
+    ExecutionInput.objects.create(execution=execution, input=given.input, options=given.options)
+    return execution
+
+
+def begin_run(
+    tx: EngineTransaction,
+    execution: Execution,
+    compiled: CompiledVersion,
+    data: Mapping[str, JsonValue] | None = None,
+) -> Aftermath:
+    """Begin a run that the transaction has inserted; ``data`` is further data of its first event."""
+    run = lock_run(tx, execution.pk)
+    assert run is not None  # noqa: S101 - inserted in this transaction
+    execution.started_at = run.started_at
+    settler = Settler(tx, run, compiled)
+    settler.journal.event(
+        "execution_started",
+        data={
+            "templateId": execution.template.public_id,
+            "version": execution.version.label,
+            **(data or {}),
+        },
+    )
+    log_lines.execution_started(settler.journal, run, execution.template.public_id)
+    if run.status is ExecutionStatus.PAUSED:
+        settler.journal.event("execution_paused", data={"reason": "the run that it is a part of is paused"})
+    if execution.parent_id is None:
+        begin_or_hold_back(tx, run, settler)
+    else:
+        # It is a part of a run that was admitted: were it held back, runs could wait for each other for ever.
+        settler.begin()
+    return conclude_locked(settler)
 
 
 def check_input(schema: JsonObject | None, input: JsonValue) -> None:
@@ -124,7 +177,14 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
         raise InputRejected("the input does not fit the template's inputSchema", problems)
 
 
-def _runnable(template: Template, version: TemplateVersion | None) -> CompiledVersion:
+def runnable_version(
+    template: Template, version: TemplateVersion | None = None
+) -> tuple[TemplateVersion, CompiledVersion]:
+    """Return the version that a start would run, the current one where none is given, and its plan.
+
+    Raises ``TemplateNotRunnable``.
+    """
+    version = version or template.current_version
     if template.status == TemplateStatus.ARCHIVED:
         raise TemplateNotRunnable(
             "the template is archived", [Problem("TEMPLATE_ARCHIVED", "the template is archived")]
@@ -149,7 +209,10 @@ def _runnable(template: Template, version: TemplateVersion | None) -> CompiledVe
     unsupported = unsupported_features(compiled.plan)
     if unsupported:
         raise TemplateNotRunnable("the template uses what this version cannot run yet", unsupported)
-    return compiled
+    unknown = tuple(subworkflow_findings(compiled.definition, template.workspace, template))
+    if unknown:
+        raise TemplateNotRunnable("the template starts others that cannot be started", unknown)
+    return version, compiled
 
 
 def _priority(options: JsonObject) -> Priority:
@@ -167,6 +230,26 @@ def _priority(options: JsonObject) -> Priority:
                 )
             ],
         ) from error
+
+
+def _timeout_ms(options: JsonObject, compiled: CompiledVersion) -> int | None:
+    """Return the run's timeout in milliseconds: the start's, else the template's; None: it has none."""
+    given = options.get("timeout")
+    if given is None:
+        return compiled.definition.global_settings.timeout
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_RUN_TIMEOUT_MS:
+        raise InputRejected(
+            "options.timeout does not fit",
+            [
+                Problem(
+                    "INVALID_TIMEOUT",
+                    f"must be a whole number of milliseconds from 1 to {MAX_RUN_TIMEOUT_MS}",
+                    pointer="/options/timeout",
+                    suggestion="3600000 is an hour of active time",
+                )
+            ],
+        )
+    return given
 
 
 def _standing_start(workspace: Workspace, key: str | None, body_sha256: str) -> Execution | None:

@@ -2,26 +2,27 @@
 
 from dataclasses import dataclass
 
-from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from executions_app.finishing import WRITE_OUTPUT, Aftermath, conclude_locked
+from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.recovering import answer_intervention, read_block
+from executions_app.recovery_policy import INTERVENTION, ROUTING_ASKED
+from executions_app.results import complete_wait, fail_wait
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction
 from templates_app.plans import compiled_version
 from workflow_service.engine.approval import reads_approved
 from workflow_service.engine.definition import JsonObject
-from workflow_service.engine.states import ErrorType
+from workflow_service.engine.states import BlockStatus, ErrorType
 
 WAITING_ROW = """
-    SELECT id, node, block_id, fence, agent_id FROM executions_app_blockexecution
-    WHERE id = %s AND execution_id = %s AND status = 'WAITING' FOR UPDATE
+    SELECT id, node, block_id, fence, agent_id, wait_key FROM executions_app_blockexecution
+    WHERE id = %s AND execution_id = %s AND status = 'WAITING' AND waits_for = 'person' FOR UPDATE
 """
-MAKE_READY = "UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL WHERE id = %s"
-FINISH_WAITING = """
-    UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp() WHERE id = %s
-"""
+MAKE_READY = (
+    "UPDATE executions_app_blockexecution SET status = 'READY', waits_for = '', due_at = NULL WHERE id = %s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,6 @@ def complete_waiting(
     if row is None:
         return None
     settler = Settler(tx, run, compiled_version(run.version_id))
-    run.waiting_for_people -= 1
     block = settler.plan.nodes[row.node].block
     has_tool = block is not None and block.has_tool
     settler.journal.event(
@@ -60,12 +60,24 @@ def complete_waiting(
         {"approved": decision.approved, "responder": decision.responder, "comments": decision.comments},
         row_id=row.id,
     )
+    if row.wait_key in (INTERVENTION, ROUTING_ASKED):
+        answer_intervention(
+            settler,
+            read_block(tx, execution_id, row.id),
+            approved=decision.approved,
+            response=decision.response,
+            responder=decision.responder,
+            comments=decision.comments,
+        )
+        aftermath = conclude_locked(settler)
+        aftermath.unsettled = True
+        return aftermath
+    run.waiting_for_people -= 1
     if decision.approved and has_tool:
         tx.run(MAKE_READY, (row.id,))
         settler.progress.add_ready(1)
     elif decision.approved or reads_approved(settler.plan, row.node):
-        tx.run(FINISH_WAITING, ("COMPLETED", None, row.id))
-        tx.run(WRITE_OUTPUT, (Jsonb(_output(decision)), row.id, row.fence))
+        complete_wait(tx, row, _output(decision))
     else:
         error: dict[str, JsonValue] = {
             "type": ErrorType.APPROVAL_REJECTED,
@@ -73,7 +85,7 @@ def complete_waiting(
             + (f": {decision.comments}" if decision.comments else ""),
             "retryable": False,
         }
-        tx.run(FINISH_WAITING, ("REJECTED", Jsonb(error), row.id))
+        fail_wait(tx, row, error, BlockStatus.REJECTED)
     aftermath = conclude_locked(settler)
     aftermath.unsettled = True
     return aftermath

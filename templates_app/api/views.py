@@ -97,7 +97,7 @@ class TemplatesView(APIView):
         user, workspace = current_user(request), workspace_of(request, body=_named_workspace(request))
         require(user, workspace, Action.TEMPLATE_CREATE)
         draft = read_template(request.data)
-        findings = validate_definition(draft.definition)
+        findings = validate_definition(draft.definition, workspace)
         template = create_template(workspace=workspace, actor=user, body=draft, findings=findings)
         return _saved(template, findings, status=201)
 
@@ -139,7 +139,7 @@ class TemplateView(APIView):
         user = current_user(request)
         require(user, template.workspace, Action.TEMPLATE_UPDATE, owner_id=template.owner_id)
         draft = read_template(request.data)
-        findings = validate_definition(draft.definition)
+        findings = validate_definition(draft.definition, template.workspace, template)
         if_match = _tags(request, "If-Match")
         add_version(template=template, actor=user, body=draft, findings=findings, if_match=if_match)
         return _saved(get_template(template.workspace, template_id), findings)
@@ -188,8 +188,9 @@ class ValidateView(APIView):
     def post(self, request: Request, template_id: str) -> Response:
         """Say whether the template may run on this server as it is now, and what stands in its way."""
         query = read_query(VersionQuery, request)
-        version = get_version(readable_template(request, template_id), query.get("version"))
-        findings = validate_definition(load_definition(version.definition))
+        template = readable_template(request, template_id)
+        definition = load_definition(get_version(template, query.get("version")).definition)
+        findings = validate_definition(definition, template.workspace, template)
         return Response(Validation(validation_document(findings)).data)
 
 
@@ -212,7 +213,7 @@ class ValidateBodyView(APIView):
         require(current_user(request), workspace, Action.TEMPLATE_CREATE)
         findings: tuple[Problem, ...]
         try:
-            findings = validate_definition(read_template(request.data).definition)
+            findings = validate_definition(read_template(request.data).definition, workspace)
         except (InvalidDefinition, TemplateBodyInvalid) as error:
             findings = error.problems
         return Response(Validation(validation_document(findings)).data)

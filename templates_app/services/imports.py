@@ -26,8 +26,8 @@ def import_workflow(*, workspace: Workspace, actor: User, body: JsonObject) -> I
     Raises as ``create_template`` and ``add_version`` do. With errors among the findings a new template is a draft.
     """
     draft = read_template(body)
-    findings = validate_definition(draft.definition)
     template = list_templates(workspace).filter(name=draft.name, owner=actor).first()
+    findings = validate_definition(draft.definition, workspace, template)
     if template is None:
         template = create_template(workspace=workspace, actor=actor, body=draft, findings=findings)
     else:

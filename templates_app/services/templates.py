@@ -46,7 +46,9 @@ def create_template(
     require(actor, workspace, Action.TEMPLATE_CREATE)
     draft = body if isinstance(body, TemplateDraft) else read_template(body)
     _refuse_given_fields(draft)
-    status = _status_of(draft, validate_definition(draft.definition) if findings is None else findings)
+    status = _status_of(
+        draft, validate_definition(draft.definition, workspace) if findings is None else findings
+    )
     with transaction.atomic():
         template = Template(workspace=workspace, owner=actor, status=status, door=door)
         _write_header(template, draft)
@@ -72,7 +74,9 @@ def add_version(
     """
     require(actor, template.workspace, Action.TEMPLATE_UPDATE, owner_id=template.owner_id)
     draft = body if isinstance(body, TemplateDraft) else read_template(body)
-    found = validate_definition(draft.definition) if findings is None else findings
+    found = (
+        validate_definition(draft.definition, template.workspace, template) if findings is None else findings
+    )
     with transaction.atomic():
         locked = _lock(template, if_match)
         _refuse_given_fields(draft, locked)
@@ -97,7 +101,8 @@ def publish_template(*, template: Template, actor: User) -> Template:
     require(actor, template.workspace, Action.TEMPLATE_UPDATE, owner_id=template.owner_id)
     with transaction.atomic():
         locked = _lock(template)
-        _require_no_errors(validate_definition(load_definition(current_version(locked).definition)))
+        definition = load_definition(current_version(locked).definition)
+        _require_no_errors(validate_definition(definition, locked.workspace, locked))
         if locked.status != TemplateStatus.ACTIVE:
             locked.status = TemplateStatus.ACTIVE
             locked.save(update_fields=["status", "updated_at"])

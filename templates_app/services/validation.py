@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
+from templates_app.models import Template
+from templates_app.services.subworkflows import subworkflow_findings
+from workflow_service.accounts.models import Workspace
 from workflow_service.agents.configuration import configuration_errors
-from workflow_service.engine.definition import Definition, JsonObject
+from workflow_service.engine.definition import Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
 from workflow_service.engine.json_values import json_pointer
@@ -14,13 +17,21 @@ from workflow_service.engine.plan import compile_plan, unsupported_features
 from workflow_service.engine.validation import validate
 
 
-def validate_definition(definition: Definition) -> tuple[Finding, ...]:
-    """Return every finding about ``definition`` on this server; it may run if none has severity ERROR."""
+def validate_definition(
+    definition: Definition, workspace: Workspace | None = None, template: Template | None = None
+) -> tuple[Finding, ...]:
+    """Return every finding about ``definition`` on this server; it may run if none has severity ERROR.
+
+    With ``workspace`` the templates that its blocks start are looked for there; ``template`` is its own, if it is
+    saved.
+    """
     findings = [*validate(definition)]
     if not errors_in(findings):
         findings += [_finding(one, "") for one in unsupported_features(compile_plan(definition))]
     findings += _configurations(definition)
     findings += _schemas(definition)
+    if workspace is not None:
+        findings += subworkflow_findings(definition, workspace, template)
     return tuple(findings)
 
 
@@ -29,6 +40,13 @@ def _configurations(definition: Definition) -> Iterator[Finding]:
         if block.tool_type is not None:
             for one in configuration_errors(block.tool_type, block.configuration):
                 yield _finding(one, json_pointer("blocks", index, "configuration"), block.block_id)
+        for name in ("fallback", "compensate"):
+            work: StandIn | None = getattr(block.recovery, name, None)
+            tool_type = work and (work.tool_type or block.tool_type)
+            if work is not None and tool_type:
+                place = json_pointer("blocks", index, "recovery", name, "configuration")
+                for one in configuration_errors(tool_type, work.configuration):
+                    yield _finding(one, place, block.block_id)
 
 
 def _schemas(definition: Definition) -> Iterator[Finding]:

@@ -88,3 +88,22 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class IdempotentRequest(models.Model):
+    """The answer to a POST that bore an ``Idempotency-Key``; ``answer`` is null where it must not be kept."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    status = models.SmallIntegerField()
+    answer = models.JSONField(null=True)
+    headers = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("user", "key"), name="idempotent_request_once"),)
+        indexes = (models.Index(fields=("created_at",), name="idempotent_request_age"),)
+
+    def __str__(self) -> str:
+        return self.key

@@ -22,6 +22,8 @@ class Action(StrEnum):
     EXECUTION_READ = "execution:read"
     EXECUTION_START = "execution:start"
     EXECUTION_CONTROL = "execution:control"
+    EXECUTION_OVERRIDE = "execution:override"
+    EXECUTION_SIGNAL = "execution:signal"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
     OPERATIONS_VIEW = "operations:view"
@@ -36,7 +38,14 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
     Role.DEVELOPER: READ | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.KEY_CREATE},
     Role.OPERATOR: READ
-    | {Action.EXECUTION_START, Action.EXECUTION_CONTROL, Action.OPERATIONS_VIEW, Action.KEY_CREATE},
+    | {
+        Action.EXECUTION_START,
+        Action.EXECUTION_CONTROL,
+        Action.EXECUTION_OVERRIDE,
+        Action.EXECUTION_SIGNAL,
+        Action.OPERATIONS_VIEW,
+        Action.KEY_CREATE,
+    },
     Role.APPROVER: READ | {Action.APPROVAL_RESPOND},
     Role.VIEWER: READ,
 }
@@ -44,7 +53,14 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
 # What a role may do beyond that to things its bearer made: its own templates, the runs it started.
 OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(),
-    Role.DEVELOPER: frozenset({Action.TEMPLATE_UPDATE, Action.TEMPLATE_ARCHIVE, Action.EXECUTION_CONTROL}),
+    Role.DEVELOPER: frozenset(
+        {
+            Action.TEMPLATE_UPDATE,
+            Action.TEMPLATE_ARCHIVE,
+            Action.EXECUTION_CONTROL,
+            Action.EXECUTION_SIGNAL,
+        }
+    ),
     Role.OPERATOR: frozenset(),
     Role.APPROVER: frozenset(),
     Role.VIEWER: frozenset(),

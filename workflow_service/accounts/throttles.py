@@ -75,6 +75,19 @@ class LoginThrottle(WindowThrottle):
         return str(self.get_ident(request))
 
 
+class CallbackThrottle(WindowThrottle):
+    """Callbacks of agents, per address: their token is all they have to show."""
+
+    scope = "callback"
+    window_s = 60
+
+    def limit(self) -> int:
+        return get_config().rate_limit_callbacks_per_min
+
+    def asker(self, request: Request) -> str:
+        return str(self.get_ident(request))
+
+
 class UserThrottle(WindowThrottle):
     """Writes per user or API key; users with an elevated role have the limit many times over."""
 

@@ -6,7 +6,7 @@ import email.utils
 import re
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -70,12 +70,26 @@ def output_of(answer: Answer, configuration: ApiConfiguration, max_bytes: int) -
     }
     if configuration.response_mapping is None:
         return output
+    return _mapped(configuration.response_mapping, output, place(answer.url))
+
+
+def called_back_output(configuration: ApiConfiguration, output: JsonValue) -> JsonValue:
+    """Return the block's output for what its agent called back: that, or what ``responseMapping`` picks of it.
+
+    To the mapping it is the ``body``. Raises ``ToolError``.
+    """
+    if configuration.response_mapping is None:
+        return output
+    return _mapped(configuration.response_mapping, {"status": 202, "headers": {}, "body": output}, {})
+
+
+def _mapped(
+    mapping: Mapping[str, str], answer: JsonValue, details: Mapping[str, JsonValue]
+) -> dict[str, JsonValue]:
     try:
-        return {name: look_up(output, path) for name, path in configuration.response_mapping.items()}
+        return {name: look_up(answer, path) for name, path in mapping.items()}
     except NoSuchPath as error:
-        raise ToolError(
-            ErrorType.VALIDATION_ERROR, f"responseMapping: {error}", details=place(answer.url)
-        ) from None
+        raise ToolError(ErrorType.VALIDATION_ERROR, f"responseMapping: {error}", details=details) from None
 
 
 def place(url: httpx.URL) -> dict[str, JsonValue]:

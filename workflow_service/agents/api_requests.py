@@ -17,19 +17,31 @@ from workflow_service.agents.configuration import ApiConfiguration, FieldValue
 from workflow_service.agents.egress import Egress, GuardedTransport, Resolver, resolve_by_system
 from workflow_service.agents.egress_rules import SCHEMES, EgressRefused, check_url, parse_allowed
 from workflow_service.agents.errors import ToolError
-from workflow_service.agents.invocation import Invocation
+from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.engine.states import ErrorType
 
 USER_AGENT = "workflow-service"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 KEEP_METHOD = frozenset({307, 308})
+ACCEPTED = 202
+CALLBACK_HEADER = "workflow-callback-url"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # Set by the client itself, or they change what the connection is.
 _OWN_HEADERS = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"}
-    | {"keep-alive", "proxy-authorization", "proxy-connection", "accept-encoding"}
+    {
+        "host",
+        "workflow-callback-url",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "expect",
+    }
+    | {CALLBACK_HEADER, "keep-alive", "proxy-authorization", "proxy-connection", "accept-encoding"}
 )
 # What may follow a redirect to another origin; anything else could be a credential.
 _FOLLOWING_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
@@ -41,10 +53,10 @@ def send_request(
     configuration: ApiConfiguration,
     limits: ToolLimits,
     resolve: Resolver = resolve_by_system,
-) -> JsonValue:
+) -> JsonValue | Accepted:
     """Send the request and return ``{"status", "headers", "body"}``, or what ``responseMapping`` picks of it.
 
-    Raises ``ToolError``.
+    With ``callback``, 202 is answered with ``Accepted``. Raises ``ToolError``.
     """
     timeout_s = invocation.timeout_s
     if configuration.timeout is not None:
@@ -63,6 +75,8 @@ def send_request(
         except httpx.TransportError as error:
             message = str(error) or type(error).__name__
             raise ToolError(ErrorType.NETWORK_ERROR, message, details=place(request.url)) from None
+    if configuration.callback and answer.status == ACCEPTED:
+        return Accepted()
     return output_of(answer, configuration, limits.max_output_bytes)
 
 
@@ -102,6 +116,8 @@ def _request(client: httpx.Client, invocation: Invocation, configuration: ApiCon
     headers["accept-encoding"] = "gzip, deflate"
     if method not in SAFE_METHODS:
         headers.setdefault("idempotency-key", invocation.idempotency_key)
+    if configuration.callback and invocation.callback_url is not None:
+        headers[CALLBACK_HEADER] = invocation.callback_url
     url = endpoint_url(configuration)
     if configuration.query:
         url = url.copy_with(params=[*url.params.multi_items(), *_query_pairs(configuration.query)])

@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
 from workflow_service.agents.use_cases import REGISTRY, UseCaseRegistry
+from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import ErrorType, ToolType
@@ -71,7 +72,10 @@ class ScriptConfiguration(ToolConfiguration):
 
 
 class ApiConfiguration(ToolConfiguration):
-    """``{"endpoint": "https://…", "method": "POST", "body": …}``; ``timeout`` is milliseconds."""
+    """``{"endpoint": "https://…", "method": "POST", "body": …}``; ``timeout`` is milliseconds.
+
+    With ``callback`` an answer of 202 means that the agent has accepted the work and will call back.
+    """
 
     endpoint: str = Field(min_length=1, max_length=8_000)
     base_url: str | None = Field(None, max_length=2_000)
@@ -83,6 +87,7 @@ class ApiConfiguration(ToolConfiguration):
     response_mapping: dict[str, str] | None = None
     timeout: int | None = Field(None, ge=1, le=7 * 86_400_000)
     max_redirects: int = Field(5, ge=0, le=20)
+    callback: bool = False
 
     def expects(self, status: int) -> bool:
         """Tell whether an answer with that status is a good one; by default 200 to 299."""
@@ -115,6 +120,8 @@ MODELS: Mapping[ToolType, type[BaseModel]] = {
     ToolType.SCRIPT: ScriptConfiguration,
     ToolType.API: ApiConfiguration,
     ToolType.NOOP: NoopConfiguration,
+    ToolType.WAIT: WaitConfiguration,
+    ToolType.SUBWORKFLOW: SubworkflowConfiguration,
 }
 # Done by the service itself, not by a tool.
 _NOT_TOOLS = frozenset({ToolType.HUMAN})
@@ -163,6 +170,8 @@ def tool_input(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> J
     """Return what a tool is handed and its block shows as input: ``input``, else the keys left over."""
     if tool_type is ToolType.NOOP or tool_type not in MODELS:
         return {}
+    if tool_type is ToolType.WAIT:
+        return dict(configuration)
     if tool_type is not ToolType.API and "input" in configuration:
         return configuration["input"]
     known = _field_names(MODELS[tool_type])

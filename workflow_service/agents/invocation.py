@@ -18,6 +18,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 MAX_LOG_CHARACTERS = 8_000
 MAX_NAME_CHARACTERS = 200
+MAX_PROGRESS_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,38 @@ class LogLine:
         object.__setattr__(self, "stack_trace", storable_text(self.stack_trace, MAX_LOG_CHARACTERS))
 
 
+def never_stopped() -> bool:
+    """Say that nobody wants the work to stop."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far a tool says it is, 0 to 100 percent, and with what.
+
+    Raises ``ValueError`` for what is no percentage: the tool is told.
+    """
+
+    percent: float
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.percent, bool) or not 0 <= self.percent <= 100:
+            raise ValueError(f"progress is 0 to 100 percent, not {self.percent}")
+        object.__setattr__(self, "percent", round(float(self.percent), 1))
+        object.__setattr__(self, "message", storable_text(self.message, MAX_PROGRESS_CHARACTERS))
+
+
+def unheard(report: ProgressReport) -> None:
+    """Drop a report: nobody follows this invocation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced."""
+    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced.
+
+    ``stopped`` says whether the work is wanted no more (its run was cancelled); it may be asked as often as one likes.
+    """
 
     tool_type: ToolType
     configuration: Mapping[str, JsonValue]
@@ -56,3 +86,11 @@ class Invocation:
     block_id: str
     workspace_id: str
     log: Callable[[LogLine], None]
+    stopped: Callable[[], bool] = never_stopped
+    progress: Callable[[ProgressReport], None] = unheard
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a tool answers whose agent has accepted the work, and will call ``callback_url`` when it is done."""

@@ -17,7 +17,7 @@ from workflow_service.agents.configuration import (
     tool_input,
 )
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Invocation
+from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import ToolLimits, tool_limits
 from workflow_service.agents.scripts import run_script
 from workflow_service.agents.use_cases import run_use_case
@@ -25,8 +25,10 @@ from workflow_service.engine.json_values import JsonUnfit, check_json
 from workflow_service.engine.states import ErrorType, ToolType
 
 
-def invoke(invocation: Invocation, limits: ToolLimits | None = None) -> JsonValue:
+def invoke(invocation: Invocation, limits: ToolLimits | None = None) -> JsonValue | Accepted:
     """Do the work of a block and return its output; raises ``ToolError``. Without ``limits``: this server's.
+
+    ``Accepted`` means that the work goes on elsewhere.
 
     What stops the worker itself (``KeyboardInterrupt`` and whatever else is no ``Exception``) passes through,
     but for ``SystemExit``: a tool must not end its worker.
@@ -36,6 +38,8 @@ def invoke(invocation: Invocation, limits: ToolLimits | None = None) -> JsonValu
         output = _run(invocation, limits)
     except (Exception, SystemExit) as error:
         raise tool_error_from(error) from error
+    if isinstance(output, Accepted):
+        return output
     try:
         check_json(output, max_bytes=limits.max_output_bytes)
     except JsonUnfit as error:
@@ -44,7 +48,7 @@ def invoke(invocation: Invocation, limits: ToolLimits | None = None) -> JsonValu
     return output
 
 
-def _run(invocation: Invocation, limits: ToolLimits) -> JsonValue:
+def _run(invocation: Invocation, limits: ToolLimits) -> JsonValue | Accepted:
     given = invocation.configuration
     handed = tool_input(invocation.tool_type, given)
     match invocation.tool_type:

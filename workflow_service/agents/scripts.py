@@ -22,7 +22,7 @@ from pydantic import JsonValue
 
 from workflow_service.agents.configuration import ScriptConfiguration
 from workflow_service.agents.errors import ToolError
-from workflow_service.agents.invocation import Invocation, LogLevel, LogLine
+from workflow_service.agents.invocation import Invocation, LogLevel, LogLine, ProgressReport
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.script_process import launched
 from workflow_service.agents.workspace_files import open_workspace_file, workspace_dir
@@ -36,8 +36,11 @@ MAX_LINE_BYTES = 8_000
 MAX_TRACE_BYTES = 16_000
 CHUNK_BYTES = 65_536
 MAX_PIPE_CHUNKS = 16
+# How often a script that says nothing is asked whether it is still wanted.
+LOOK_UP_S = 0.5
 
 _LEVEL = re.compile(r"(DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL):[ \t]*")
+_PROGRESS = re.compile(r"PROGRESS:[ \t]*(\d{1,3}(?:\.\d{1,9})?)[ \t]*%?(?:[ \t]+(.*))?", re.ASCII)
 
 # What a script says by its exit code, as sysexits.h has it; any other code is a SYSTEM_ERROR.
 _TYPE_OF_EXIT_CODE = {
@@ -127,7 +130,9 @@ class _Run:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     raise self._timed_out()
-                for key, _ in selector.select(remaining):
+                if self.invocation.stopped():
+                    raise ToolError(ErrorType.SYSTEM_ERROR, f"{self.name} was stopped: its run was cancelled")
+                for key, _ in selector.select(min(remaining, LOOK_UP_S)):
                     if key.data is None:
                         unsent = _send(selector, process.stdin, unsent)
                     else:
@@ -193,6 +198,9 @@ class _Run:
     def _end_line(self) -> None:
         text = self.line.decode("utf-8", "replace").rstrip()
         self.line.clear()
+        if report := _progress(text):
+            self.invocation.progress(report)
+            return
         if not text or self.lines > MAX_LOG_LINES:
             return
         self.lines += 1
@@ -229,6 +237,14 @@ def _ending(exit_code: int | None) -> str:
     if exit_code < 0:
         return f"was ended by signal {-exit_code} ({signal.strsignal(-exit_code)})"
     return f"ended with exit code {exit_code}"
+
+
+def _progress(text: str) -> ProgressReport | None:
+    """Read ``PROGRESS: 40 message``; what is no percentage stays a line of the log."""
+    match = _PROGRESS.fullmatch(text)
+    if match is None or float(match[1]) > 100:
+        return None
+    return ProgressReport(float(match[1]), match[2] or "")
 
 
 def _log_line(text: str) -> LogLine:

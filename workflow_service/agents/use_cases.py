@@ -23,7 +23,14 @@ from typing import Any, TypeVar
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from workflow_service.agents.errors import ToolError, invalid
-from workflow_service.agents.invocation import Invocation, LogLevel, LogLine
+from workflow_service.agents.invocation import (
+    Invocation,
+    LogLevel,
+    LogLine,
+    ProgressReport,
+    never_stopped,
+    unheard,
+)
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.workspace_files import open_workspace_file
 from workflow_service.engine.errors import WorkflowError
@@ -54,14 +61,24 @@ class RunContext:
     _log: Callable[[LogLine], None]
     _deadline: float
     _files_dir: Path
+    _progress: Callable[[ProgressReport], None] = unheard
+    _stopped: Callable[[], bool] = never_stopped
 
     def log(self, level: LogLevel, message: str, **context: JsonValue) -> None:
         """Write one line to the execution's log; ``context`` is kept beside it as JSON."""
         self._log(LogLine(level, message, context))
 
+    def progress(self, percent: float, message: str = "") -> None:
+        """Say how far the work is, 0 to 100; as often as wanted, the newest is shown within half a second."""
+        self._progress(ProgressReport(percent, message))
+
     def remaining_s(self) -> float:
         """Return the seconds that are left before the block's timeout, never less than 0."""
         return max(0.0, self._deadline - time.monotonic())
+
+    def cancelled(self) -> bool:
+        """Say whether the run was cancelled: whatever is returned then is dropped, so long work may as well end."""
+        return self._stopped()
 
     def open_file(self, name: str) -> BufferedReader:
         """Open a file of the run's workspace to be read; raises ``ToolError`` where there is none."""
@@ -179,8 +196,10 @@ def _run_context(invocation: Invocation, deadline: float, limits: ToolLimits) ->
         workspace_id=invocation.workspace_id,
         idempotency_key=invocation.idempotency_key,
         _log=invocation.log,
+        _progress=invocation.progress,
         _deadline=deadline,
         _files_dir=limits.files_dir,
+        _stopped=invocation.stopped,
     )
 
 

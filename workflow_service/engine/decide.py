@@ -113,7 +113,7 @@ class Settlement:
 
 def begin(plan: Plan) -> Settlement:
     """Return what the start of a run makes ready."""
-    walk = _Walk(plan, lambda node: ValuesScope(), lambda nodes: {}, frozenset(), {})
+    walk = Walk(plan, lambda node: ValuesScope(), lambda nodes: {}, frozenset(), {})
     for root in plan.roots:
         loop = plan.nodes[root].loop
         if loop is None:
@@ -145,7 +145,7 @@ def settle(
     fail: they settle as FAILED. Raises ``ValueError`` for a question without ``chosen``.
     """
     verdict = Verdict(verdict)
-    walk = _Walk(plan, scope_of, arrivals_of, failed_gates, loops or {})
+    walk = Walk(plan, scope_of, arrivals_of, failed_gates, loops or {})
     finished = plan.nodes[node]
     walk.close(finished)
     handled = verdict in FAILING and bool(finished.error_edges)
@@ -178,7 +178,7 @@ def _checked(node: Node, chosen: Iterable[int]) -> frozenset[int]:
     return taken
 
 
-class _Walk:
+class Walk:
     """Follows resolved edges from one finished node until nothing more is decided; used once."""
 
     def __init__(
@@ -232,13 +232,13 @@ class _Walk:
     def close(self, node: Node) -> None:
         """Say that a node is not active any more."""
         if node.loop is not None:
-            self._instance(node.loop).open -= 1
+            self.instance(node.loop).open -= 1
 
     def make_ready(self, node: Node) -> None:
         """Say that a node may start."""
         self.ready.append(node.index)
         if node.loop is not None:
-            self._instance(node.loop).open += 1
+            self.instance(node.loop).open += 1
 
     def route(self, node: Node) -> None:
         """Let a completed node choose its edges."""
@@ -366,7 +366,7 @@ class _Walk:
 
     # Loops
 
-    def _instance(self, loop: int) -> Instance:
+    def instance(self, loop: int) -> Instance:
         """Return the instance of ``loop`` that is to be changed."""
         instance = self.instances[loop]
         self.changed[instance.scope] = instance
@@ -400,7 +400,7 @@ class _Walk:
         if instance is None or instance.parent != parent:
             made = sum(scope < 0 for scope in self.changed)
             self.instances[loop] = Instance(-1 - made, loop, parent)
-        return self._instance(loop)
+        return self.instance(loop)
 
     def _arrive_at_loop(self, loop: int, entry: Node, result: EdgeOutcome, origins: frozenset[int]) -> None:
         instance = self._awaiting(loop)
@@ -409,7 +409,7 @@ class _Walk:
         self.enter(loop)
 
     def _note_exit(self, edge: Edge, result: EdgeOutcome, left: frozenset[int], crossed: int) -> None:
-        instance = self._instance(edge.leaves[crossed])
+        instance = self.instance(edge.leaves[crossed])
         instance.exits[edge.index] = result, left
         if edge.kind is EdgeKind.ERROR and result is EdgeOutcome.TAKEN:
             instance.broken = True
@@ -418,19 +418,19 @@ class _Walk:
         if result is EdgeOutcome.TAKEN:
             loop = self.plan.nodes[edge.target].loop
             assert loop is not None  # noqa: S101 - a back edge leads to an entry
-            self._instance(loop).back.add(edge.index)
+            self.instance(loop).back.add(edge.index)
 
     def forbid_rounds(self, loop: int | None) -> None:
         """Let no loop from ``loop`` outwards begin another round."""
         while loop is not None:
-            self._instance(loop).broken = True
+            self.instance(loop).broken = True
             loop = self.plan.loops[loop].parent
 
     def _count_in(self, instance: Instance, change: int) -> None:
         """Count an inner loop as active, or no more, in the round around it."""
         parent = self.plan.loops[instance.loop].parent
         if parent is not None:
-            self._instance(parent).open += change
+            self.instance(parent).open += change
 
     def _begin_round(self, instance: Instance, entries: Iterable[int]) -> None:
         instance.begin_round()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -23,12 +24,19 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from workflow_service.engine.states import ErrorType, HumanStepType, ToolType
+from workflow_service.engine.states import (
+    STRATEGY_NAMES,
+    ErrorType,
+    HumanStepType,
+    RecoveryStrategy,
+    ToolType,
+)
 
 START = "start"
 END = "end"
 RESERVED_IDS = frozenset({START, END})
 BLOCK_ID = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
+MAX_RUN_TIMEOUT_MS = 366 * 86_400_000
 MAX_BLOCKS = 10_000
 MAX_QUESTION_LENGTH = 2_000
 
@@ -52,9 +60,24 @@ def check_source_id(value: str) -> str:
     return value if value == START else check_block_id(value)
 
 
+def check_stand_in_tool(value: ToolType) -> ToolType:
+    """Return ``value`` if a fallback or an undo may run it: work that needs nobody and waits for nothing."""
+    if value in (ToolType.HUMAN, ToolType.MAP, ToolType.SUBWORKFLOW, ToolType.WAIT):
+        raise ValueError(f"{value} cannot stand in for a block's work; use a tool such as API or USE_CASE")
+    return value
+
+
+def read_strategy(value: Any) -> Any:
+    """Return the strategy that either document's name means; what is unknown is left to be refused."""
+    return STRATEGY_NAMES.get(value, value) if isinstance(value, str) else value
+
+
 BlockId = Annotated[str, AfterValidator(check_block_id)]
 TargetId = Annotated[str, AfterValidator(check_target_id)]
 SourceId = Annotated[str, AfterValidator(check_source_id)]
+AgentId = Annotated[str, Field(min_length=1, max_length=100)]
+StandInTool = Annotated[ToolType, AfterValidator(check_stand_in_tool)]
+StrategyName = Annotated[RecoveryStrategy, BeforeValidator(read_strategy)]
 JsonObject = dict[str, JsonValue]
 
 
@@ -98,6 +121,48 @@ class HumanInLoop(DefinitionModel):
     input_schema: JsonObject | None = None
     due_in: StrictInt | None = Field(default=None, ge=1_000)
     four_eyes: StrictBool = False
+
+
+class Escalation(DefinitionModel):
+    """Who is asked when a block cannot be saved otherwise. ``due_in`` is milliseconds."""
+
+    approval_level: str | None = Field(default=None, max_length=100)
+    assignees: tuple[str, ...] = ()
+    message: str | None = Field(default=None, max_length=2_000)
+    due_in: StrictInt | None = Field(default=None, ge=1_000)
+    four_eyes: StrictBool = False
+
+
+class StandIn(DefinitionModel):
+    """Work done in place of a block's own, or to undo it. ``timeout`` is milliseconds.
+
+    Where ``tool_type`` is left out it is the block's own.
+    """
+
+    tool_type: StandInTool | None = None
+    configuration: JsonObject = {}
+    agent_id: AgentId | None = None
+    timeout: StrictInt | None = Field(default=None, ge=1, le=7 * 86_400_000)
+
+
+class RecoveryDefaults(DefinitionModel):
+    """How failures are met; ``strategies`` are tried in order (None: the table of ``engine/recovery.py``).
+
+    ``queue_delay`` is the milliseconds between two looks for a free agent, ``max_queued`` how many there are.
+    """
+
+    strategies: tuple[StrategyName, ...] | None = None
+    escalate: Escalation | None = None
+    queue_delay: StrictInt = Field(default=60_000, ge=0, le=86_400_000)
+    max_queued: StrictInt = Field(default=5, ge=0, le=1_000)
+
+
+class Recovery(RecoveryDefaults):
+    """How the failures of one block are met. ``agents`` may take over; ``compensate`` undoes the finished work."""
+
+    agents: tuple[AgentId, ...] = Field(default=(), max_length=100)
+    fallback: StandIn | None = None
+    compensate: StandIn | None = None
 
 
 class Branch(DefinitionModel):
@@ -168,6 +233,7 @@ class Block(DefinitionModel):
     timeout: StrictInt | None = Field(default=None, ge=1, le=7 * 86_400_000)
     on_failure: Literal["fail", "continue"] | None = None
     on_worker_lost: Literal["rerun", "fail", "ask"] = "rerun"
+    recovery: Recovery | None = None
     optional: StrictBool = False
     default_output: JsonObject | None = None
     output_mapping: dict[str, str] | None = None
@@ -239,9 +305,10 @@ class Gate(DefinitionModel):
 class GlobalSettings(DefinitionModel):
     """Defaults for every block. ``timeout`` is the run's, in milliseconds of active time."""
 
-    timeout: StrictInt | None = Field(default=None, ge=1)
+    timeout: StrictInt | None = Field(default=None, ge=1, le=MAX_RUN_TIMEOUT_MS)
     max_parallel_blocks: StrictInt | None = Field(default=None, ge=1, le=10_000)
     default_retry_policy: RetryPolicy | None = None
+    default_recovery: RecoveryDefaults | None = None
     human_in_loop_defaults: HumanInLoop | None = None
     on_failure: Literal["fail", "continue"] = "fail"
 

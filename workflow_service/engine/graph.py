@@ -82,7 +82,8 @@ class Node:
     ``in_edges`` are the forward ones. ``starts`` is one more in-edge, taken when the run begins. ``needed``
     is how many taken in-edges make the node ready (``join`` "all" also wants every in-edge resolved and none
     lost). ``references`` are what its work reads (configuration, guard, ``forEach``), ``routing_references``
-    what its branches read. ``level`` counts the blocks on the longest way to it.
+    what its branches read. ``fallback`` and ``undo`` are the configurations of what stands in for it and undoes it,
+    with references of their own. ``level`` counts the blocks on the longest way to it.
     """
 
     index: int
@@ -99,6 +100,8 @@ class Node:
     guard: Expression | None = None
     template: Template | None = None
     for_each: Template | None = None
+    fallback: Template | None = None
+    undo: Template | None = None
     output_mapping: tuple[tuple[str, Expression], ...] = ()
     references: References = field(default_factory=References)
     routing_references: References = field(default_factory=References)

@@ -24,7 +24,6 @@ from workflow_service.engine.graph import (
 )
 from workflow_service.engine.levels import Region
 from workflow_service.engine.loops import Loop, LoopNest
-from workflow_service.engine.states import ToolType
 from workflow_service.engine.validation import check
 
 __all__ = [
@@ -146,6 +145,8 @@ def begins(node: Node) -> bool:
 
 def _names_read(node: Node) -> frozenset[str]:
     names = node.references.context | node.routing_references.context
+    for part in (node.fallback, node.undo):
+        names |= part.references.context if part is not None else frozenset()
     for _, expression in node.output_mapping:
         names |= expression.references.context - {"output"}
     return names
@@ -157,12 +158,6 @@ def unsupported_features(plan: Plan) -> tuple[Problem, ...]:
     for node in plan.nodes:
         found += _unsupported_in(node)
     return tuple(found)
-
-
-_NOT_RUN_YET: Mapping[ToolType, str] = {
-    ToolType.SUBWORKFLOW: "sub-workflows",
-    ToolType.WAIT: "waits",
-}
 
 
 def _unsupported_in(node: Node) -> Iterator[Problem]:
@@ -177,11 +172,10 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
     block = node.block
     if block is None:
         return
-    what = _NOT_RUN_YET.get(block.tool_type) if block.tool_type else None
-    if what is None and not block.has_tool and not block.asks_people:
-        what = "blocks that name an agent but no tool"
-    if node.references.secrets:
-        names = ", ".join(sorted(node.references.secrets))
+    stand_ins = (part.references.secrets for part in (node.fallback, node.undo) if part is not None)
+    secrets = node.references.secrets.union(*stand_ins)
+    if secrets:
+        names = ", ".join(sorted(secrets))
         yield Problem(
             "SECRETS_NOT_SUPPORTED",
             f"'{node.id}' reads the secrets {names}, which this version does not keep yet",
@@ -189,10 +183,10 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
             suggestion="Let the agent hold its own credentials",
             blocks=(block.block_id,),
         )
-    if what is not None:
+    if not block.has_tool and not block.asks_people:
         yield Problem(
             "TOOL_NOT_SUPPORTED",
-            f"'{node.id}' cannot run: this version cannot run {what} yet",
+            f"'{node.id}' cannot run: this version cannot run blocks that name an agent but no tool yet",
             pointer=f"{node.pointer}/toolType",
             suggestion="Give it another toolType",
             blocks=(block.block_id,),

@@ -96,8 +96,53 @@ class ErrorType(StrEnum):
     ROUTING_ERROR = "ROUTING_ERROR"
     SETTLEMENT_ERROR = "SETTLEMENT_ERROR"
     NO_PATH_TO_END = "NO_PATH_TO_END"
+    CHILD_CANCELLED = "CHILD_CANCELLED"
     LOOP_LIMIT_REACHED = "LOOP_LIMIT_REACHED"
     MAP_FAILED = "MAP_FAILED"
+
+
+class ErrorClass(StrEnum):
+    """What kinds of trouble recovery tells apart (document A section 16.1)."""
+
+    TRANSIENT = "TRANSIENT"
+    AGENT_UNAVAILABLE = "AGENT_UNAVAILABLE"
+    VALIDATION = "VALIDATION"
+    AUTHORIZATION = "AUTHORIZATION"
+    RESOURCE_NOT_FOUND = "RESOURCE_NOT_FOUND"
+    CONFIGURATION = "CONFIGURATION"
+    SYSTEM = "SYSTEM"
+    ROUTING = "ROUTING"
+    FINAL = "FINAL"
+
+
+class RecoveryStrategy(StrEnum):
+    """The rungs of the ladder, in its order."""
+
+    RETRY = "retry"
+    REASSIGN = "reassign"
+    QUEUE = "queue"
+    FALLBACK = "fallback"
+    SKIP = "skip"
+    COMPENSATE = "compensate"
+    ESCALATE = "escalate"
+    ABORT = "abort"
+
+
+# Both documents' names of the strategies (A section 16.1, B section 5.1.3), and ours.
+STRATEGY_NAMES: Mapping[str, RecoveryStrategy] = {
+    **{strategy.value: strategy for strategy in RecoveryStrategy},
+    "RETRY_SAME_AGENT": RecoveryStrategy.RETRY,
+    "REASSIGN_AGENT": RecoveryStrategy.REASSIGN,
+    "HUMAN_INTERVENTION": RecoveryStrategy.ESCALATE,
+    "SKIP_BLOCK": RecoveryStrategy.SKIP,
+    "ABORT_WORKFLOW": RecoveryStrategy.ABORT,
+    "RETRY": RecoveryStrategy.RETRY,
+    "SKIP": RecoveryStrategy.SKIP,
+    "FALLBACK": RecoveryStrategy.FALLBACK,
+    "COMPENSATE": RecoveryStrategy.COMPENSATE,
+    "ESCALATE": RecoveryStrategy.ESCALATE,
+    "ABORT": RecoveryStrategy.ABORT,
+}
 
 
 class EdgeOutcome(StrEnum):
@@ -111,14 +156,14 @@ B, E = BlockStatus, ExecutionStatus
 BLOCK_TRANSITIONS: Mapping[BlockStatus, frozenset[BlockStatus]] = {
     B.PENDING: frozenset({B.READY, B.SKIPPED, B.CANCELLED}),
     B.READY: frozenset({B.QUEUED, B.RUNNING, B.CANCELLED}),
-    B.QUEUED: frozenset({B.RUNNING, B.READY, B.CANCELLED}),
+    B.QUEUED: frozenset({B.RUNNING, B.READY, B.WAITING, B.CANCELLED}),
     B.RUNNING: frozenset(
         {B.COMPLETED, B.FAILED, B.REJECTED, B.SKIPPED, B.WAITING, B.RETRYING, B.READY, B.CANCELLED}
     ),
     B.WAITING: frozenset({B.READY, B.COMPLETED, B.FAILED, B.REJECTED, B.CANCELLED}),
     B.RETRYING: frozenset({B.READY, B.CANCELLED}),
     # The work of a completed block stands while its routing may still fail.
-    B.COMPLETED: frozenset({B.FAILED}),
+    B.COMPLETED: frozenset({B.FAILED, B.WAITING}),
     B.FAILED: frozenset(),
     B.REJECTED: frozenset(),
     B.SKIPPED: frozenset(),
@@ -126,16 +171,28 @@ BLOCK_TRANSITIONS: Mapping[BlockStatus, frozenset[BlockStatus]] = {
 }
 
 EXECUTION_TRANSITIONS: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
-    E.STARTING: frozenset({E.RUNNING, E.WAITING_FOR_APPROVAL, E.COMPLETED, E.FAILED, E.PAUSED, E.CANCELLED}),
+    E.STARTING: frozenset(
+        {
+            E.RUNNING,
+            E.WAITING_FOR_APPROVAL,
+            E.RECOVERING,
+            E.COMPLETED,
+            E.FAILED,
+            E.PAUSED,
+            E.CANCELLED,
+        }
+    ),
     E.RUNNING: frozenset(
         {E.WAITING_FOR_APPROVAL, E.RECOVERING, E.PAUSED, E.COMPLETED, E.FAILED, E.CANCELLED}
     ),
-    E.WAITING_FOR_APPROVAL: frozenset({E.RUNNING, E.PAUSED, E.COMPLETED, E.FAILED, E.CANCELLED}),
+    E.WAITING_FOR_APPROVAL: frozenset(
+        {E.RUNNING, E.RECOVERING, E.PAUSED, E.COMPLETED, E.FAILED, E.CANCELLED}
+    ),
     E.RECOVERING: frozenset(
         {E.RUNNING, E.WAITING_FOR_APPROVAL, E.PAUSED, E.COMPLETED, E.FAILED, E.CANCELLED}
     ),
     E.PAUSED: frozenset(
-        {E.RUNNING, E.WAITING_FOR_APPROVAL, E.RECOVERING, E.COMPLETED, E.FAILED, E.CANCELLED}
+        {E.STARTING, E.RUNNING, E.WAITING_FOR_APPROVAL, E.RECOVERING, E.COMPLETED, E.FAILED, E.CANCELLED}
     ),
     # A restart opens an ended run again.
     E.COMPLETED: frozenset({E.RUNNING}),

@@ -165,10 +165,13 @@ def _output_reads(node: Node) -> Iterator[tuple[str, frozenset[str], bool]]:
         (node.guard, "/conditions/expression"),
         (node.template, "/configuration"),
         (node.for_each, "/forEach"),
+        (node.fallback, "/recovery/fallback/configuration"),
     ]
     for part, place in before:
         if part is not None and part.references.outputs:
             yield node.pointer + place, part.references.outputs, False
+    if node.undo is not None and node.undo.references.outputs:
+        yield f"{node.pointer}/recovery/compensate/configuration", node.undo.references.outputs, True
     mapped = References()
     for _, expression in node.output_mapping:
         mapped |= expression.references

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
-from workflow_service.engine.definition import END, START, Block, Branch, Definition, Gate
+from workflow_service.engine.definition import END, START, Block, Branch, Definition, Gate, Recovery
 from workflow_service.engine.expressions import Expression, References
 from workflow_service.engine.findings import Finding, nearest_name_hint
 from workflow_service.engine.graph import (
@@ -92,6 +92,18 @@ class _Builder:
         )
         mapping = self.sources.named(block.output_mapping or {}, f"{pointer}/outputMapping", block.block_id)
         reads = [part.references for part in (guarded, template, items) if part is not None]
+        recovery = block.recovery or Recovery()
+        fallback, undo = (
+            self.sources.template(
+                work.configuration, f"{pointer}/recovery/{name}/configuration", block.block_id
+            )
+            if work is not None
+            else None
+            for name, work in (
+                ("fallback", recovery.fallback),
+                ("compensate", recovery.compensate),
+            )
+        )
         index = self._add_node(
             block.block_id,
             NodeKind.BLOCK,
@@ -102,6 +114,8 @@ class _Builder:
             guard=guarded,
             template=template,
             for_each=items,
+            fallback=fallback,
+            undo=undo,
             output_mapping=mapping,
             references=join_references(reads),
         )

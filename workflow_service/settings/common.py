@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "workflow_service.idempotent_posts.IdempotentPosts",
 ]
 
 TEMPLATES = [
@@ -133,6 +134,8 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # The visibility timeout is above every block's own timeout within one time slice; a late redelivery is harmless.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3_600,
+    # A worker asks its queues in the order of -Q, and not in turn: what is urgent never waits behind what is not.
+    "queue_order_strategy": "priority",
     "socket_timeout": 2,
     "socket_connect_timeout": 1,
     "socket_keepalive": True,
@@ -220,6 +223,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "workflow_service.api_schema.add_definition",
         "workflow_service.api_schema.add_problems",
+        "workflow_service.api_schema.add_idempotency_keys",
     ],
     "ENUM_NAME_OVERRIDES": {
         "TemplateStatus": ["draft", "active", "deprecated", "archived"],
@@ -228,6 +232,8 @@ SPECTACULAR_SETTINGS = {
         "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
         "BlockStatus": "workflow_service.engine.states.BlockStatus",
         "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
+        "ErrorType": "workflow_service.engine.states.ErrorType",
+        "HumanStepType": "workflow_service.engine.states.HumanStepType",
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -266,13 +272,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {
-            "()": "structlog.stdlib.ProcessorFormatter",
-            "processor": "structlog.processors.JSONRenderer",
-        },
+        "json": {"()": "workflow_service.log_format.json_formatter"},
         "plain": {"format": "%(asctime)s [%(levelname)s] %(name)s %(message)s"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format}},
     "root": {"handlers": ["console"], "level": CONFIG.log_level},
     "loggers": {"httpx": {"level": "WARNING"}, "amqp": {"level": "WARNING"}},
 }

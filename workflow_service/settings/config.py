@@ -1,7 +1,7 @@
 """The one typed settings object, read from the environment.
 
 Names and defaults follow document A's configuration section; the unit is in the name. Secrets are ``SecretStr``
-and print as stars. Nothing else in the service reads the environment.
+and print as stars. Nothing else in the service reads the environment, but for the crash points of tests.
 """
 
 import json
@@ -39,6 +39,9 @@ class Config(BaseSettings):
         (), description="Origins whose pages may post, such as https://wf.example."
     )
     log_level: str = Field("INFO", description="Least severe level that is logged.")
+    log_format: Literal["plain", "json"] = Field(
+        "plain", description="One line of text for each log line of a process, or one JSON object."
+    )
 
     access_token_lifetime_s: int = Field(1_800, ge=60, description="How long an access token is good for.")
     refresh_token_lifetime_s: int = Field(86_400, ge=60, description="How long a refresh token is good for.")
@@ -54,6 +57,9 @@ class Config(BaseSettings):
     rate_limit_creations_per_h: int = Field(
         10, ge=1, description="New templates, per user or API key and hour."
     )
+    rate_limit_callbacks_per_min: int = Field(
+        6_000, ge=1, description="Callbacks of agents, per address and minute."
+    )
     rate_limit_elevated_roles: CommaList = Field(
         ("workflow_admin", "workflow_developer"),
         description="Roles whose bearers have the hourly limits many times over.",
@@ -62,6 +68,12 @@ class Config(BaseSettings):
 
     server_host: str = Field("127.0.0.1", description="Address the web process listens on.")
     server_port: int = Field(8080, ge=0, le=65535, description="Port of the web process.")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description="Address at which others reach the web process, https://wf.example. Not set: SERVER_HOST and "
+        "SERVER_PORT.",
+    )
     flower_port: int = Field(5555, ge=0, le=65535, description="Port of Flower, always on loopback.")
     flower_user: str = Field("operator", description="User name for Flower.")
     flower_password: SecretStr | None = Field(
@@ -156,6 +168,12 @@ class Config(BaseSettings):
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value
+
+    def own_url(self) -> str:
+        """Return the address at which others reach this service, without a slash at its end."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        return f"http://{self.server_host}:{self.server_port}"
 
     def postgres_url(self) -> str:
         """Return the database's URL: the setting, else the embedded server's."""

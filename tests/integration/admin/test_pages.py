@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
-from executions_app.models import Execution
+from executions_app.models import BlockExecution, Execution
 from templates_app.models import Template, TemplateVersion
 from tests.driver import run_until_quiet
 from tests.factories import branch, make_template, make_user, make_workspace, noop, start
@@ -140,6 +140,16 @@ def test_lists_render_empty_and_full(people: People, path: str) -> None:
     completed(people)
     run_asking(people)
     read(client, path)
+
+
+def test_a_block_at_work_shows_how_far_it_is(people: People) -> None:
+    execution = run_asking(people)
+    said = {"percent": 42.5, "message": "<b>reading</b>", "at": "2026-11-22T12:00:00Z"}
+    BlockExecution.objects.filter(execution=execution).update(status="RUNNING", progress=said)
+    page = signed_in(people.alice).get(page_of(execution)).content.decode()
+    assert 'max="100" value="42.5"' in page
+    assert "&lt;b&gt;reading&lt;/b&gt;" in page
+    assert re.search(r'data-after-log="\d+"', page)
 
 
 def test_a_page_is_found_by_its_public_id_too(people: People) -> None:

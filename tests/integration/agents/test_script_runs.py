@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.script_runner import ScriptRunner
+from workflow_service.agents.invocation import ProgressReport
 from workflow_service.agents.scripts import MAX_LOG_LINES
 from workflow_service.engine.states import ErrorType
 
@@ -193,3 +194,17 @@ def test_a_script_cannot_be_named_like_its_directories(run: ScriptRunner, write_
     write_script("script", "print(2)")
     assert run(configuration={"script": "work"}) == 1
     assert run(configuration={"script": "script"}) == 2
+
+
+def test_progress_is_said_on_stderr_and_is_no_log_line(run: ScriptRunner) -> None:
+    reports: list[ProgressReport] = []
+    code = """
+import sys
+for line in ("PROGRESS: 40 half of it", "PROGRESS:99.95%", "PROGRESS: 101 too much", "PROGRESS: soon", "a line"):
+    print(line, file=sys.stderr)
+print(1)
+"""
+    assert run(code, progress=reports.append) == 1
+    assert reports == [ProgressReport(40, "half of it"), ProgressReport(100.0)]
+    lines = [line.message for line in run.logs]
+    assert lines == ["PROGRESS: 101 too much", "PROGRESS: soon", "a line"]

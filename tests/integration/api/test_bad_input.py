@@ -211,6 +211,8 @@ def template_id(developer: Caller) -> str:
         ({"input": {}}, 422, "INPUT_REJECTED", "/input"),
         ({"input": {"path": 1}}, 422, "INPUT_REJECTED", "/input/path"),
         ({"options": {"priority": "now"}}, 422, "INVALID_REQUEST", "/options/priority"),
+        ({"options": {"timeout": 0}}, 422, "INVALID_REQUEST", "/options/timeout"),
+        ({"options": {"timeout": 10**15}}, 422, "INVALID_REQUEST", "/options/timeout"),
         ({"options": {"notification": {}}}, 422, "INVALID_REQUEST", "/options/notification"),
         ({"template": "x"}, 422, "INVALID_REQUEST", "/template"),
     ],

@@ -47,6 +47,13 @@ def test_a_start_answers_202_and_says_where_to_look(developer: Caller, house: Ho
     assert developer.get(answer["Location"]).json()["input"] == {"who": "Ada"}
 
 
+def test_a_start_may_bound_the_active_time_of_its_run(developer: Caller) -> None:
+    answer = developer.post("executions", {"templateId": create(developer), "options": {"timeout": 5_000}})
+    run = Execution.objects.get(public_id=answer.json()["executionId"])
+    assert run.timeout_ms == 5_000
+    assert run.deadline_at is not None
+
+
 def test_the_same_key_and_body_start_one_run(developer: Caller) -> None:
     body = {"templateId": create(developer), "input": {"n": 1}}
     first = developer.post("executions", body, **{"Idempotency-Key": "k1"})
@@ -270,7 +277,8 @@ def test_events_are_read_from_where_one_is(developer: Caller, house: House) -> N
     assert {event["executionId"] for event in body["events"]} == {execution.public_id}
     rest = developer.get(path, {"after": 2, "limit": 2}).json()
     assert [event["seq"] for event in rest["events"]] == [3, 4]
-    assert developer.get(path, {"after": 10_000}).json() == {"events": [], "lastSeq": body["lastSeq"]}
+    beyond = developer.get(path, {"after": 10_000}).json()
+    assert beyond == {"events": [], "lastSeq": body["lastSeq"], "next": 10_000}
 
 
 def test_the_list_is_filtered_and_paged(developer: Caller, house: House) -> None:
@@ -289,6 +297,6 @@ def test_the_list_is_filtered_and_paged(developer: Caller, house: House) -> None
 def test_foreign_executions_do_not_exist(house: House) -> None:
     execution = start(make_template([noop("a")], workspace=house.workspace))
     stranger = make_house().caller(Role.ADMIN)
-    for path in ("", "/logs", "/events"):
+    for path in ("", "/logs", "/events", "/history"):
         problem_of(stranger.get(f"executions/{execution.public_id}{path}"), 404, "EXECUTION_NOT_FOUND")
     assert stranger.get("executions").json()["total"] == 0

@@ -19,6 +19,7 @@ ALLOWED = {
     A.EXECUTION_READ: set(R),
     A.EXECUTION_START: {R.ADMIN, R.DEVELOPER, R.OPERATOR},
     A.EXECUTION_CONTROL: {R.ADMIN, R.OPERATOR},
+    A.EXECUTION_SIGNAL: {R.ADMIN, R.OPERATOR},
     A.APPROVAL_READ: set(R),
     A.APPROVAL_RESPOND: {R.ADMIN, R.APPROVER},
     A.OPERATIONS_VIEW: {R.ADMIN, R.OPERATOR},
@@ -41,7 +42,7 @@ def test_each_role_may_do_what_the_table_says_and_nothing_else(house: House, act
 
 def test_developers_change_what_is_theirs(house: House) -> None:
     developer = house.developer
-    for action in (A.TEMPLATE_UPDATE, A.TEMPLATE_ARCHIVE, A.EXECUTION_CONTROL):
+    for action in (A.TEMPLATE_UPDATE, A.TEMPLATE_ARCHIVE, A.EXECUTION_CONTROL, A.EXECUTION_SIGNAL):
         assert allows(developer, house.workspace, action, owner_id=developer.pk)
         assert not allows(developer, house.workspace, action, owner_id=house.members[R.ADMIN].pk)
     viewer = house.members[R.VIEWER]

@@ -1,50 +1,21 @@
 """Many processes work on the same runs and are killed at random: every run ends, once, and its counters agree."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from django.db import connection
 
 from executions_app.models import BlockExecution, Execution
 from executions_app.sweeper import sweep
 from tests.consistency import assert_consistent
 from tests.factories import make_template, start
+from tests.farms import worker_farm
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES
-from workflow_service.settings.config import get_config
 
 pytestmark = pytest.mark.usefixtures("db")
 
-PROJECT = Path(__file__).resolve().parents[3]
 ENDS_WITHIN_S = 60.0
-
-
-@contextmanager
-def worker_farm(seed: int, *, children: int, kills_per_s: float) -> Iterator[None]:
-    """Have processes run queued blocks of the tests' database; they are gone afterwards."""
-    database = urlsplit(get_config().postgres_url())
-    url = urlunsplit(database._replace(path=f"/{connection.settings_dict['NAME']}"))
-    farm = subprocess.Popen(
-        [sys.executable, "-m", "tests.worker_farm", str(seed), str(children), str(kills_per_s)],
-        cwd=PROJECT,
-        env={**os.environ, "DATABASE_URL": url, "LOG_LEVEL": "CRITICAL"},
-        process_group=0,
-    )
-    try:
-        yield
-        assert farm.poll() is None, "the worker's parent ended"
-    finally:
-        os.killpg(farm.pid, signal.SIGKILL)
-        farm.wait()
 
 
 def random_blocks(chance: random.Random, layers: int, width: int, *, failing: bool) -> list[dict[str, Any]]:

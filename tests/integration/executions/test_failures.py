@@ -11,11 +11,11 @@ from executions_app.aftermath import follow_up, settle_again
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionLog
-from executions_app.parking import retry_later, take_back, wait_for_person, wake_retries
+from executions_app.parking import park, take_back, wake_retries
 from executions_app.progress import Claim
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
-from tests.driver import queued_blocks, run_until_quiet
+from tests.driver import queued_blocks, retry_later, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.locks import locked_elsewhere
 from workflow_service.agents.errors import ToolError
@@ -50,7 +50,7 @@ def two_at_work() -> tuple[Execution, Claim, Claim]:
 def test_a_retry_of_a_failing_run_does_not_keep_it_from_ending() -> None:
     execution, one, two = two_at_work()
     finish_block(one, FAILED)
-    retry_later(two, {"type": "NETWORK_ERROR", "message": "again"}, (), 0.0)
+    retry_later(two, {"type": "NETWORK_ERROR", "message": "again"}, 0.0)
     wake_retries(execution.pk)
     assert assert_consistent(execution).status == "FAILED"
     assert statuses(execution)["two"] == "CANCELLED"
@@ -60,7 +60,7 @@ def test_a_question_of_a_failing_run_is_not_asked() -> None:
     execution, one, two = two_at_work()
     finish_block(one, FAILED)
     asked: list[str] = []
-    wait_for_person(two, lambda: asked.append("asked"))
+    park(two, waits_for="person", record=lambda: asked.append("asked"))
     assert assert_consistent(execution).status == "FAILED"
     assert statuses(execution)["two"] == "CANCELLED"
     assert not asked
@@ -183,8 +183,8 @@ def test_a_row_that_cannot_be_settled_keeps_no_other_from_being_put_aside() -> N
     execution = start(make_template([noop("poison"), noop("retries"), noop("asks"), noop("lost")]))
     claims = claim_all(execution)
     finish_without_lock(claims["poison"], DONE)
-    retry_later(claims["retries"], {"type": "NETWORK_ERROR", "message": "again"}, (), 60.0)
-    wait_for_person(claims["asks"], dict)
+    retry_later(claims["retries"], {"type": "NETWORK_ERROR", "message": "again"}, 60.0)
+    park(claims["asks"], waits_for="person", record=dict)
     take_back(execution.pk, [(claims["lost"].block_execution_id, claims["lost"].fence)])
     found = statuses(execution)
     assert (found["retries"], found["asks"], found["lost"]) == ("RETRYING", "WAITING", "QUEUED")
@@ -198,15 +198,17 @@ def test_a_block_that_was_claimed_without_the_lock_starts_before_it_is_put_aside
     claims = {}
     with locked_elsewhere(execution.pk):
         claims = claim_all(execution)
-    retry_later(claims["one"], {"type": "NETWORK_ERROR", "message": "again"}, (), 60.0)
-    wait_for_person(claims["two"], dict)
+    retry_later(claims["one"], {"type": "NETWORK_ERROR", "message": "again"}, 60.0)
+    park(claims["two"], waits_for="person", record=dict)
     take_back(execution.pk, [(claims["three"].block_execution_id, claims["three"].fence)])
     assert_consistent(execution)
     assert event_types(execution) == [
         "execution_started",
         "block_started",
+        "recovery_action",
         "block_retrying",
         "block_started",
+        "block_waiting",
         "approval_requested",
         "block_started",
         "block_lost",

@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from executions_app.errors import IdempotencyConflict
 from executions_app.models import Execution, ExecutionEvent, StartRequest
 from executions_app.services.executions import StartedExecution, start_execution
 from templates_app.models import Template
 from tests.consistency import assert_consistent
 from tests.factories import make_template, noop
+from workflow_service.accounts.idempotency import IdempotencyConflict
 
 pytestmark = pytest.mark.usefixtures("db")
 

@@ -13,12 +13,11 @@ from executions_app import leases, sweeper
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, SweeperState, WorkerLease
-from executions_app.parking import retry_later
 from executions_app.progress import Claim
 from executions_app.sweeper import sweep
 from executions_app.worker_identity import register_lease, worker_id
 from tests.consistency import assert_consistent
-from tests.driver import queued_blocks, run_until_quiet
+from tests.driver import queued_blocks, retry_later, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.locks import connect_elsewhere, locked_elsewhere
 from workflow_service.engine.states import BlockStatus
@@ -44,7 +43,7 @@ def claim_one(execution: Execution, worker: UUID | None = None) -> Claim:
 
 def due_retry() -> Execution:
     execution = start(make_template([noop("once")]))
-    retry_later(claim_one(execution), ERROR, (), 0.0)
+    retry_later(claim_one(execution), ERROR, 0.0)
     return execution
 
 

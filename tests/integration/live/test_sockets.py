@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
-from django.db import connections
+from django.db import connection, connections, transaction
 from django.test import Client
 
 from approvals_app.models import ApprovalEvent
 from approvals_app.services.approvals import respond_to_approval
-from executions_app.models import Execution, ExecutionEvent
+from executions_app.dispatch import tell_execution
+from executions_app.models import BlockExecution, Execution, ExecutionEvent, ExecutionLog
 from tests.factories import make_user
 from tests.people import People, make_people, question_of, run_asking
 from tests.sockets import SocketClient
@@ -120,6 +121,79 @@ async def test_a_client_that_comes_back_gets_what_it_missed(
     await socket.connect()
     (only,) = await socket.messages(1)
     assert (only["seq"], only["type"]) == (4, "execution_waiting")
+
+
+async def test_log_lines_and_progress_come_to_who_asks_for_them(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    path = f"/ws/executions/{execution.public_id}?after=4"
+    everything = sockets(f"{path}&after_log=0", people.developer)
+    await everything.connect()
+    (asked,) = await everything.messages(1)
+    assert (asked["type"], asked["log"]["level"]) == ("log", "WARNING")
+    assert asked["log"]["message"].startswith("Human approval required for block load")
+    assert asked["log"]["id"] == f"log_{asked['cursor']:03d}"
+
+    def report(percent: float) -> None:
+        said = {"percent": percent, "message": "reading", "at": "2026-11-22T12:00:00Z"}
+        BlockExecution.objects.filter(execution=execution).update(status="RUNNING", progress=said)
+        tell_execution(execution.public_id, 0)
+
+    for percent in (10.0, 20.0):
+        await in_database(report, percent)
+        (told,) = await everything.messages(1)
+        assert (told["type"], told["blockId"], told["progress"]["percent"]) == ("progress", "load", percent)
+
+    line = await in_database(
+        ExecutionLog.objects.create,
+        execution_id=execution.pk,
+        level=20,
+        message="later",
+        created_at=execution.started_at,
+    )
+    await in_database(tell_execution, execution.public_id, 0)
+    (told,) = await everything.messages(1)
+    assert (told["cursor"], told["log"]["message"]) == (line.pk, "later")
+    again = sockets(f"{path}&after_log={asked['cursor']}", people.developer)
+    await again.connect()
+    assert [message["type"] for message in await again.messages(2)] == ["log", "progress"]
+    others = sockets(path, people.developer)
+    await others.connect()
+    assert await others.hears_nothing(seconds=0.1)
+    assert await refusal_of(sockets(f"{path}&after_log=x", people.developer)) == 4400
+
+
+async def test_a_line_that_commits_late_is_not_lost_behind_one_with_a_higher_id(
+    people: People, execution: Execution, sockets: Callable[..., SocketClient]
+) -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def write(message: str) -> None:
+        ExecutionLog.objects.create(
+            execution_id=execution.pk, level=20, message=message, created_at=execution.started_at
+        )
+
+    def write_slowly() -> None:
+        try:
+            with transaction.atomic():
+                write("slow")
+                loop.call_soon_threadsafe(first.set)
+                asyncio.run_coroutine_threadsafe(second.wait(), loop).result(5)
+        finally:
+            connection.close()
+
+    (newest,) = await in_database(lambda: [ExecutionLog.objects.latest("id").pk])
+    socket = sockets(f"/ws/executions/{execution.public_id}?after=4&after_log={newest}", people.developer)
+    await socket.connect()
+    slow = asyncio.create_task(asyncio.to_thread(write_slowly))
+    await asyncio.wait_for(first.wait(), timeout=5)
+    await in_database(write, "fast")
+    await in_database(tell_execution, execution.public_id, 0)
+    assert await socket.hears_nothing(seconds=0.1)
+    second.set()
+    await slow
+    assert [message["log"]["message"] for message in await socket.messages(2)] == ["slow", "fast"]
 
 
 async def test_more_events_than_a_page_all_come_in_order(

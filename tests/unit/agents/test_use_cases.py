@@ -7,7 +7,7 @@ from pydantic import BaseModel, JsonValue
 
 from tests.invocations import make_invocation, make_limits
 from workflow_service.agents.errors import ToolError
-from workflow_service.agents.invocation import LogLine
+from workflow_service.agents.invocation import LogLine, ProgressReport
 from workflow_service.agents.use_cases import (
     REGISTRY,
     RunContext,
@@ -221,3 +221,19 @@ def test_a_module_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: py
         load_use_cases(["broken_plugin"])
     with pytest.raises(UseCaseUnusable, match="'no_such_plugin': ModuleNotFoundError"):
         load_use_cases(["no_such_plugin"])
+
+
+def test_progress_is_a_percentage(registry: UseCaseRegistry) -> None:
+    reports: list[ProgressReport] = []
+
+    @registry.register("shop.count")
+    def count(params: dict[str, JsonValue], run: RunContext) -> None:
+        run.progress(12.34, "counting\x00")
+        for nonsense in (101, -1, float("nan"), True):
+            with pytest.raises(ValueError, match="0 to 100 percent"):
+                run.progress(nonsense)
+
+    call(registry, "shop.count", {}, progress=reports.append)
+    (report,) = reports
+    assert report.percent == 12.3
+    assert "\x00" not in report.message

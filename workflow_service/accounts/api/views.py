@@ -82,6 +82,8 @@ class MeView(APIView):
 class WebSocketTicketsView(APIView):
     """Tickets for WebSockets."""
 
+    keeps_answer = False
+
     @extend_schema(
         summary="Get a WebSocket ticket", tags=["accounts"], request=None, responses={201: TicketShape}
     )
@@ -108,6 +110,8 @@ class WorkspacesView(APIView):
 
 class ApiKeysView(APIView):
     """Keys for machines."""
+
+    keeps_answer = False
 
     @extend_schema(
         summary="List API keys",

@@ -11,6 +11,8 @@
   if (!place) return;
 
   let after = Number(place.dataset.after || 0);
+  // Where the page has a log, its lines and the progress of blocks are followed too.
+  let afterLog = place.dataset.afterLog === undefined ? null : Number(place.dataset.afterLog);
   let ended = "ended" in place.dataset;
   let socket = null;
   let retryMs = 1000;
@@ -71,6 +73,7 @@
     const head = place.querySelector("[data-after]");
     if (head) {
       after = Math.max(after, Number(head.dataset.after));
+      if (afterLog !== null) afterLog = Math.max(afterLog, Number(head.dataset.afterLog || 0));
       ended = "ended" in head.dataset;
     }
     report();
@@ -94,7 +97,7 @@
   function connect() {
     if (stopped) return;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    socket = new WebSocket(`${scheme}//${location.host}${place.dataset.socket}?after=${after}`);
+    socket = new WebSocket(`${scheme}//${location.host}${place.dataset.socket}?after=${after}${afterLog === null ? "" : `&after_log=${afterLog}`}`);
     socket.addEventListener("open", () => {
       retryMs = 1000;
       report();
@@ -102,6 +105,7 @@
     socket.addEventListener("message", (message) => {
       const told = JSON.parse(message.data);
       if (told.seq) after = Math.max(after, told.seq);
+      if (told.type === "log") afterLog = told.cursor;
       soon();
     });
     socket.addEventListener("close", (event) => {

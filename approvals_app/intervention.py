@@ -1,0 +1,85 @@
+"""The question about a failed block that nothing else could save (document A sections 7.5 and 10.3).
+
+It is an approval of type INTERVENTION. Approving it says what is to be done, in a response that fits
+``response_schema``; rejecting it lets the block fail.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from approvals_app.services.questions import Question, record_question
+from executions_app.handlers import Intervention
+from executions_app.models import Execution
+from workflow_service.engine.definition import HumanInLoop, JsonObject
+from workflow_service.engine.json_values import storable_text
+from workflow_service.engine.states import HumanStepType
+
+MAX_MESSAGE_CHARACTERS = 10_000
+
+_MEANING: Mapping[str, str] = {
+    "retry": "do the work again, mended by what is given below; of a block whose work is done and whose way on is not "
+    "clear, look for the way again",
+    "skip": "go on without it",
+    "abort": "let it fail",
+}
+_FIELDS: JsonObject = {
+    "input": {
+        "type": "object",
+        "title": "Input",
+        "description": "For retry: values that replace those of the same name in the block's input; where the work is "
+        "done, values for the run's context.",
+    },
+    "configuration": {
+        "type": "object",
+        "title": "Configuration",
+        "description": "For retry: values that replace those of the same name in the block's configuration.",
+    },
+    "output": {
+        "type": "object",
+        "title": "Output",
+        "description": "For skip: what the block is to give; not given, its defaultOutput.",
+    },
+}
+
+
+def response_schema(actions: Sequence[str]) -> JsonObject:
+    """Return the JSON schema of an answer that may choose among ``actions``."""
+    action: JsonObject = {
+        "type": "string",
+        "title": "What to do",
+        "enum": list(actions),
+        "description": "; ".join(f"{name}: {_MEANING[name]}" for name in actions) + ".",
+    }
+    return {
+        "type": "object",
+        "properties": {"action": action, **_FIELDS},
+        "required": ["action"],
+        "additionalProperties": False,
+    }
+
+
+def ask_for_intervention(intervention: Intervention) -> JsonObject:
+    """Write the question, in the caller's transaction; return what the run's event says of it."""
+    block, escalation, error = intervention.block, intervention.escalation, intervention.error
+    step = HumanInLoop(
+        required=True,
+        type=HumanStepType.INTERVENTION,
+        approval_level=escalation.approval_level,
+        assignees=escalation.assignees,
+        input_schema=response_schema(intervention.actions),
+        due_in=escalation.due_in,
+        four_eyes=escalation.four_eyes,
+    )
+    failed = f"'{block.name or block.block_id}' failed: {error.get('type')}: {error.get('message')}"
+    message = f"{escalation.message}\n\n{failed}" if escalation.message else failed
+    question = Question(
+        execution=Execution.objects.only("public_id", "workspace_id").get(pk=intervention.execution_id),
+        block_execution_id=intervention.block_execution_id,
+        block=block,
+        step=step,
+        message=storable_text(message, MAX_MESSAGE_CHARACTERS),
+        input=intervention.input,
+        input_sha256=sha256(json.dumps(intervention.input, sort_keys=True).encode()).hexdigest(),
+    )
+    return record_question(question)

@@ -1,0 +1,19 @@
+"""What a block and the configuration say about its time, in that order."""
+
+from workflow_service.engine.definition import Block
+from workflow_service.settings.config import get_config
+
+# A worker ends its block by itself when the time is over, and needs a moment to write that down. Who still runs so
+# long after it cannot be stopped by a signal that it may block, only killed.
+KILL_AFTER_S = 10.0
+
+
+def timeout_s(block: Block | None) -> float:
+    """Return the seconds that one try of a block may take."""
+    given_ms = None if block is None else block.timeout
+    return (given_ms or get_config().workflow_default_timeout_ms) / 1_000
+
+
+def hard_end_s(block: Block | None) -> float:
+    """Return the seconds after its start at which a block's process is killed."""
+    return timeout_s(block) + KILL_AFTER_S

@@ -1,0 +1,127 @@
+"""Recovery actions of one locked run, and how often each strategy worked.
+
+Actions are collected and written with everything else that a transaction decides. What a block's last action led to is
+known when the block settles or fails again: one statement then writes the outcome and counts it. It is the last
+statement of its transaction to take locks that other runs may wait for, and takes them in one order.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
+
+from executions_app.run_state import RunState
+from executions_app.transaction import EngineTransaction
+from workflow_service.engine.recovery import PastAction, RecoveryStep, classify, fingerprint
+from workflow_service.engine.states import ErrorType, RecoveryStrategy
+
+BY_RULES = "rules"
+BY_PERSON = "person"
+MAX_MESSAGE_CHARACTERS = 1_000
+
+PAST_ACTIONS = """
+    SELECT strategy, agent_id FROM executions_app_recoveryaction
+    WHERE block_execution_id = %s AND suggested_by <> 'person' ORDER BY id
+"""
+RESOLVE = """
+    WITH resolved AS (
+        UPDATE executions_app_recoveryaction AS a
+        SET outcome = CASE WHEN r.succeeded THEN 'succeeded' ELSE 'failed' END, finished_at = %s
+        FROM jsonb_to_recordset(%s) AS r(id bigint, succeeded bool)
+        WHERE a.block_execution_id = r.id AND a.outcome = 'pending'
+        RETURNING a.error_class, a.strategy, r.succeeded)
+    INSERT INTO executions_app_recoverystatistic AS s (workspace_id, error_class, strategy, succeeded, failed)
+    SELECT %s, error_class, strategy, count(*) FILTER (WHERE succeeded), count(*) FILTER (WHERE NOT succeeded)
+    FROM resolved GROUP BY error_class, strategy ORDER BY error_class, strategy
+    ON CONFLICT (workspace_id, error_class, strategy) DO UPDATE SET
+        succeeded = s.succeeded + EXCLUDED.succeeded, failed = s.failed + EXCLUDED.failed
+"""
+WRITE_ACTIONS = """
+    INSERT INTO executions_app_recoveryaction (
+        workspace_id, execution_id, block_execution_id, block_id, attempt, error_class, error_type, error_message,
+        fingerprint, strategy, reason, agent_id, suggested_by, outcome, created_at)
+    SELECT %s, %s, a.block_execution_id, a.block_id, a.attempt, a.error_class, a.error_type, a.error_message,
+        a.fingerprint, a.strategy, a.reason, a.agent_id, a.suggested_by, 'pending', %s
+    FROM jsonb_to_recordset(%s) AS a(block_execution_id bigint, block_id text, attempt int, error_class text,
+        error_type text, error_message text, fingerprint text, strategy text, reason text, agent_id text,
+        suggested_by text)
+"""
+
+
+class RecoveryJournal:
+    """Collects the actions of one transaction, and what became of earlier ones."""
+
+    def __init__(self, run: RunState) -> None:
+        self._run = run
+        self._actions: list[dict[str, Any]] = []
+        self._resolved: dict[int, bool] = {}
+
+    def resolved(self, row_id: int, succeeded: bool) -> None:
+        """Say how a block fared after its last action."""
+        self._resolved.setdefault(row_id, succeeded)
+
+    def action(
+        self,
+        row: Any,
+        step: RecoveryStep,
+        error: Mapping[str, JsonValue],
+        *,
+        suggested_by: str = BY_RULES,
+    ) -> dict[str, JsonValue]:
+        """Note a step for a block row (``id``, ``block_id``, ``recoveries``); return what its event says."""
+        error_type = error_type_of(error)
+        error_class = classify(error_type)
+        message = str(error.get("message") or "")[:MAX_MESSAGE_CHARACTERS]
+        mark = fingerprint(error_type, message)
+        attempt = row.recoveries + 1
+        self._actions.append(
+            {
+                "block_execution_id": row.id,
+                "block_id": row.block_id,
+                "attempt": attempt,
+                "error_class": error_class,
+                "error_type": error_type,
+                "error_message": message,
+                "fingerprint": mark,
+                "strategy": step.strategy,
+                "reason": step.reason,
+                "agent_id": step.agent_id,
+                "suggested_by": suggested_by,
+            }
+        )
+        return {
+            "strategy": step.strategy,
+            "reason": step.reason,
+            "attempt": attempt,
+            "suggestedBy": suggested_by,
+            "errorClass": error_class,
+            "fingerprint": mark,
+            "error": {"type": error_type, "message": message},
+            **({"delayMs": round(step.delay_s * 1_000)} if step.delay_s else {}),
+            **({"agentId": step.agent_id} if step.agent_id else {}),
+        }
+
+    def flush(self, tx: EngineTransaction) -> None:
+        """Write outcomes first, so that an action of this transaction stays pending; nothing where nothing was."""
+        run = self._run
+        if self._resolved:
+            rows = [{"id": row, "succeeded": succeeded} for row, succeeded in self._resolved.items()]
+            tx.run(RESOLVE, (run.now, Jsonb(rows), run.workspace_id))
+        if self._actions:
+            tx.run(WRITE_ACTIONS, (run.workspace_id, run.id, run.now, Jsonb(self._actions)))
+
+
+def past_actions(tx: EngineTransaction, row_id: int) -> list[PastAction]:
+    """Return the earlier steps for a block row, those of people left out."""
+    return [
+        PastAction(RecoveryStrategy(row.strategy), row.agent_id) for row in tx.run(PAST_ACTIONS, (row_id,))
+    ]
+
+
+def error_type_of(error: Mapping[str, JsonValue]) -> ErrorType:
+    """Return the type of an error as blocks keep it; what is unknown is a system error."""
+    try:
+        return ErrorType(str(error.get("type")))
+    except ValueError:
+        return ErrorType.SYSTEM_ERROR

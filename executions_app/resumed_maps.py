@@ -1,0 +1,80 @@
+"""Maps that are restarted for their failed items only: what succeeded is taken over, the rest runs again."""
+
+from typing import Any
+
+from executions_app.maps import RELEASE_ITEMS, window_of
+from executions_app.reopening import insert_waiting
+from executions_app.settlement import Settler
+from workflow_service.engine.rounds import Place
+
+ENDED_SCOPE = """
+    SELECT id, total FROM executions_app_scope WHERE block_execution_id = %s AND kind = 'map' ORDER BY id DESC LIMIT 1
+"""
+INSERT_SCOPE = """
+    INSERT INTO executions_app_scope (execution_id, generation, kind, superseded, parent_scope_id, parent_index, ended,
+        closed, round, first_round, broken, back, exits, arrivals, counts, completed_items, failed_items,
+        block_execution_id, total, open, created_at)
+    VALUES (%s, %s, 'map', false, %s, %s, false, false, 0, 0, false, '{}', '{}', '{}', '{}', 0, 0, %s, %s, 0, %s)
+    RETURNING id
+"""
+INSERT_ITEMS = """
+    INSERT INTO executions_app_blockexecution (execution_id, scope_id, node, kind, block_id, item_index, generation,
+        status, fence, retries, losses, settled, unrecorded_start, holds_slot, taken, dead, lost, origins, queue,
+        agent_id, created_at, sends, item, input, started_at, finished_at)
+    SELECT execution_id, %(scope)s, node, 'item', block_id, item_index, %(generation)s,
+        CASE WHEN done THEN status ELSE 'PENDING' END, 0, 0, 0, done, false, false, 0, 0, 0, '{}', queue,
+        CASE WHEN done THEN agent_id ELSE '' END, %(now)s, 0, item, CASE WHEN done THEN input END,
+        CASE WHEN done THEN started_at END, CASE WHEN done THEN finished_at END
+    FROM (SELECT b.*, b.status = 'SKIPPED' OR b.status = 'COMPLETED' AND NOT EXISTS (
+              SELECT 1 FROM executions_app_blockexecution u
+              WHERE u.execution_id = b.execution_id AND u.scope_id = -b.id AND u.kind = 'undo'
+                  AND u.status = 'COMPLETED') AS done
+          FROM executions_app_blockexecution b
+          WHERE b.execution_id = %(run)s AND b.scope_id = %(old)s ORDER BY b.item_index) AS items
+"""
+COPY_OUTPUTS = """
+    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
+    SELECT n.id, o.execution_id, o.block_id, o.value, o.created_at
+    FROM executions_app_blockexecution n
+    JOIN executions_app_blockexecution b ON b.execution_id = n.execution_id AND b.scope_id = %(old)s
+        AND b.item_index = n.item_index AND b.node = n.node
+    JOIN executions_app_blockoutput o ON o.block_execution_id = b.id
+    WHERE n.execution_id = %(run)s AND n.scope_id = %(scope)s AND n.status = 'COMPLETED'
+"""
+COUNT_ITEMS = """
+    UPDATE executions_app_scope SET completed_items = done.number, open = least(total - done.number, %s)
+    FROM (SELECT count(*) AS number FROM executions_app_blockexecution
+          WHERE execution_id = %s AND scope_id = %s AND settled) AS done
+    WHERE id = %s RETURNING open
+"""
+KEPT_ITEMS = """
+    SELECT item_index FROM executions_app_blockexecution
+    WHERE execution_id = %s AND scope_id = %s AND settled ORDER BY item_index
+"""
+
+
+def resume_map(settler: Settler, row: Any, place: Place) -> bool:
+    """Run the failed items of a map again; False where the row is no map's that came to its items.
+
+    The map and its items get rows in the run's new generation; items that succeeded have theirs settled.
+    """
+    tx, run = settler.tx, settler.run
+    old = tx.run(ENDED_SCOPE, (row.id,)).fetchone()
+    block = settler.plan.nodes[row.node].block
+    if old is None or block is None:
+        return False
+    made = insert_waiting(settler, row, place, "items")
+    scope = tx.one(
+        INSERT_SCOPE, (run.id, run.generation, place.scope, place.index, made, old.total, run.now)
+    ).id
+    names = {"run": run.id, "old": old.id, "scope": scope, "generation": run.generation, "now": run.now}
+    tx.run(INSERT_ITEMS, names)
+    tx.run(COPY_OUTPUTS, names)
+    window = tx.one(COUNT_ITEMS, (window_of(block, old.total), run.id, scope, scope)).open
+    tx.run(RELEASE_ITEMS, (run.id, scope, window))
+    run.active += window
+    settler.progress.add_ready(window)
+    settler.journal.event("map_expanded", row.block_id, {"scope": scope, "resumed": True}, row_id=made)
+    kept = [item.item_index for item in tx.run(KEPT_ITEMS, (run.id, scope))]
+    settler.journal.event("items_kept", data={"blocks": [row.block_id], "scope": scope, "items": kept})
+    return True

@@ -1,0 +1,369 @@
+"""Restarts: a run goes on from what failed, from any block it reached, or from a recovery point.
+
+One transaction under the locks of the run and its sub-workflows: what is taken back becomes history, the counters are
+rebuilt from what stays, and what may run again appears in a new generation. Whatever is not affected stays as it is,
+blocks at work included.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from pydantic import JsonValue
+
+from executions_app.errors import (
+    BlockNotReached,
+    ExecutionUnderWay,
+    NothingToRestart,
+    RestartFromParent,
+    UnknownBlock,
+)
+from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.models import Execution
+from executions_app.reopening import (
+    RunRows,
+    active_by_place,
+    cancelled_targets,
+    cut_rows,
+    failed_targets,
+    insert_done,
+    insert_waiting,
+    read_rows,
+    recount,
+    settled_rows,
+    supersede,
+    undone_targets,
+)
+from executions_app.resumed_maps import resume_map
+from executions_app.run_state import RunState
+from executions_app.selectors import context_of
+from executions_app.services.control import LOCK_OPEN, Asked, cancel_locked, follow_up_all
+from executions_app.settlement import Settler
+from executions_app.transaction import EngineTransaction, command_transaction
+from executions_app.trees import lock_tree, settle_finished, settler_of
+from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.plan import NodeKind, Plan
+from workflow_service.engine.restart import Cut, cut, loops_after
+from workflow_service.engine.rounds import Place
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ExecutionStatus
+
+NEXT_GENERATION = "UPDATE executions_app_execution SET generation = generation + 1 WHERE id = %s"
+FINISHED_AFTER = """
+    SELECT DISTINCT block_execution_id AS id FROM executions_app_executionevent
+    WHERE execution_id = %s AND seq > %s AND block_execution_id IS NOT NULL
+        AND type IN ('block_completed', 'block_failed', 'block_rejected', 'block_skipped')
+"""
+FAILED_CHILD = """
+    SELECT id, public_id FROM executions_app_execution
+    WHERE parent_block_execution_id = %s AND status IN ('FAILED', 'CANCELLED')
+"""
+ADOPT_CHILD = "UPDATE executions_app_execution SET parent_block_execution_id = %s WHERE id = %s"
+PARENT_BLOCKS = (
+    "SELECT id, parent_id, parent_block_execution_id FROM executions_app_execution WHERE id = ANY(%s)"
+)
+SET_AGENT = """
+    UPDATE executions_app_blockexecution SET agent_id = %s
+    WHERE execution_id = %s AND block_id = %s AND generation = %s AND NOT superseded
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What a restart is to do (document A section 5.2).
+
+    ``from_block`` names a block, ``after_seq`` the event of a recovery point; with neither it goes on from what failed.
+    ``skip_failed`` has failed blocks count as completed with their ``defaultOutput``, ``skip`` single ones, with these
+    outputs where they are given. ``reset_state`` drops the outputs of what is taken back, ``preserve_context`` keeps
+    what it put into the context. ``force`` restarts a run under way. ``agents`` gives blocks to other agents, by block
+    id; ``reassign`` gives those that failed to the next agent that may take over.
+    """
+
+    from_block: str | None = None
+    after_seq: int | None = None
+    skip_failed: bool = False
+    reset_state: bool = False
+    preserve_context: bool = True
+    force: bool = False
+    skip: Mapping[str, JsonObject | None] = field(default_factory=dict)
+    reassign: bool = False
+    agents: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A run that goes on again. ``affected`` are the blocks that were taken back, in the plan's order."""
+
+    execution_id: str
+    status: ExecutionStatus
+    at: datetime
+    from_block: str | None
+    affected: tuple[str, ...]
+    context: Mapping[str, JsonValue]
+    generation: int
+
+
+Aftermaths = list[tuple[int, Aftermath]]
+# Called with the answer before the commit.
+Confirm = Callable[[Restarted], object]
+
+
+def unconfirmed(restarted: Restarted) -> None:
+    """Confirm nothing."""
+
+
+def restart_execution(
+    execution_id: int, asked: Asked, restart: Restart, *, confirm: Confirm = unconfirmed
+) -> Restarted:
+    """Take back what a restart affects, and let the run go on.
+
+    Raises ``ExecutionUnderWay``, ``UnknownBlock``, ``BlockNotReached``, ``NothingToRestart``, ``RestartFromParent``.
+    """
+    with command_transaction() as tx:
+        restarted, aftermaths = restart_locked(tx, lock_tree(tx, execution_id), asked, restart)
+        confirm(restarted)
+    follow_up_all(aftermaths)
+    return restarted
+
+
+def restart_locked(
+    tx: EngineTransaction,
+    runs: Sequence[RunState],
+    asked: Asked,
+    restart: Restart,
+    *,
+    under_parent: bool = False,
+) -> tuple[Restarted, Aftermaths]:
+    """Restart a run that is locked with all that is under it; returns what is left to do after the commit, by run.
+
+    ``under_parent``: its parent is being restarted, for which it works again.
+    """
+    run = runs[0]
+    if not under_parent:
+        _require_restartable(run, restart)
+    tx.run(LOCK_OPEN, (run.id,))
+    settle_finished(tx, run)
+    settler = settler_of(tx, run)
+    found = read_rows(tx, run, settler.plan)
+    if not found.rows and restart.from_block is None:
+        return _begun(settler, asked, restart)
+    targets = _targets(settler, found, restart)
+    taken = cut_rows(found, targets)
+    gone = {row.id for row in found.taken_by(taken)}
+    aftermaths = _cancel_children(settler, runs[1:], gone, asked)
+    affected = _blocks(settler.plan, taken.affected())
+    _tell(settler, asked, restart, targets, affected, taken, gone)
+    _reopen(settler, found, targets, taken, restart, asked, aftermaths)
+    aftermath = conclude_locked(settler)
+    for block_id, agent_id in _agents(settler.plan, targets, restart).items():
+        tx.run(SET_AGENT, (agent_id, run.id, block_id, run.generation))
+    from_block = restart.from_block or _first_block(settler.plan, targets)
+    context = context_of(Execution(pk=run.id))
+    restarted = Restarted(run.public_id, run.status, run.now, from_block, affected, context, run.generation)
+    return restarted, [(run.id, aftermath), *aftermaths]
+
+
+def _begun(settler: Settler, asked: Asked, restart: Restart) -> tuple[Restarted, Aftermaths]:
+    """Begin a run that was cancelled before it had begun."""
+    run = settler.run
+    nothing = cut(settler.plan, {}, ())
+    _tell(settler, asked, restart, (), (), nothing, ())
+    settler.begin()
+    restarted = Restarted(run.public_id, run.status, run.now, None, (), {}, run.generation)
+    return restarted, [(run.id, conclude_locked(settler))]
+
+
+def _require_restartable(run: RunState, restart: Restart) -> None:
+    parents = Execution.objects.filter(children=run.id).exclude(status__in=ENDED_EXECUTION_STATUSES)
+    if parents.exists():
+        raise RestartFromParent(run.public_id)
+    stands = run.status in ENDED_EXECUTION_STATUSES or run.status is ExecutionStatus.PAUSED
+    if not stands and not restart.force:
+        raise ExecutionUnderWay(run.public_id, run.status)
+
+
+def _targets(settler: Settler, found: RunRows, restart: Restart) -> list[Any]:
+    """Return the rows that a restart begins with, oldest first; what was cancelled or undone is always among them."""
+    chosen = {row.id: row for row in (*cancelled_targets(found), *undone_targets(found))}
+    if restart.from_block is not None:
+        row = _row_of_block(settler.plan, found, restart.from_block)
+        chosen[row.id] = row
+    if restart.after_seq is not None:
+        after = settler.tx.run(FINISHED_AFTER, (settler.run.id, restart.after_seq)).fetchall()
+        ids = {row.id for row in after}
+        chosen |= {row.id: row for row in found.rows if row.id in ids or _is_under_way(row)}
+    from_failed = restart.from_block is None and restart.after_seq is None
+    if from_failed or restart.skip_failed:
+        chosen |= {row.id: row for row in failed_targets(found)}
+    if not chosen:
+        raise NothingToRestart(settler.run.public_id)
+    return [chosen[row_id] for row_id in sorted(chosen)]
+
+
+def _row_of_block(plan: Plan, found: RunRows, block_id: str) -> Any:
+    """Return the row of the last round in which a block ran."""
+    node = node_of_block(plan, block_id)
+    rows = [row for row in found.rows if row.node == node and row.kind != "item"]
+    ran = [row for row in rows if row.status not in (BlockStatus.PENDING, BlockStatus.SKIPPED)]
+    if not ran:
+        raise BlockNotReached(block_id, skipped=any(row.status == BlockStatus.SKIPPED for row in rows))
+    return ran[-1]
+
+
+def node_of_block(plan: Plan, block_id: str, missing: type[UnknownBlock] = UnknownBlock) -> int:
+    """Return the node of a block; raises ``missing``."""
+    node = plan.node_by_id.get(block_id)
+    if node is None or plan.nodes[node].block is None:
+        raise missing(block_id, [each.id for each in plan.nodes if each.kind is NodeKind.BLOCK])
+    return node
+
+
+def _is_under_way(row: Any) -> bool:
+    return not row.settled and row.status != BlockStatus.PENDING
+
+
+def _cancel_children(
+    settler: Settler, children: Iterable[RunState], gone: set[int], asked: Asked
+) -> Aftermaths:
+    """Cancel the sub-workflows that work for blocks which are taken back."""
+    by_id = {child.id: child for child in children}
+    if not by_id:
+        return []
+    parents = settler.tx.run(PARENT_BLOCKS, (list(by_id),)).fetchall()
+    doomed = {row.id for row in parents if row.parent_block_execution_id in gone}
+    # Parents come before their children: who works for a run that is cancelled is cancelled with it.
+    for row in sorted(parents, key=lambda row: list(by_id).index(row.id)):
+        if row.parent_id in doomed:
+            doomed.add(row.id)
+    return cancel_locked(settler.tx, [child for child in by_id.values() if child.id in doomed], asked)
+
+
+def _tell(
+    settler: Settler,
+    asked: Asked,
+    restart: Restart,
+    targets: Sequence[Any],
+    affected: tuple[str, ...],
+    taken: Cut,
+    gone: Iterable[int],
+) -> None:
+    run = settler.run
+    settler.tx.run(NEXT_GENERATION, (run.id,))
+    run.generation += 1
+    if run.status is not ExecutionStatus.RUNNING:
+        settler.progress.become(ExecutionStatus.RUNNING)
+    run.completed_at = None
+    # The clock begins at zero again: a run that ran out of its time could not go on otherwise.
+    run.active_ms, run.active_since = 0, None
+    data: dict[str, JsonValue] = {
+        **asked.data(),
+        "generation": run.generation,
+        "fromBlocks": list(_blocks(settler.plan, {row.node for row in targets})),
+        "affected": list(affected),
+        "superseded": list[JsonValue](sorted(gone)),
+        "rounds": {str(place.scope): place.index for place in taken.places.values() if place.scope},
+        "resetState": restart.reset_state,
+        "preserveContext": restart.preserve_context,
+        "skipFailedBlocks": restart.skip_failed,
+        "agents": dict[str, JsonValue](_agents(settler.plan, targets, restart)),
+    }
+    if restart.after_seq is not None:
+        data["afterSeq"] = restart.after_seq
+    settler.journal.event("execution_restarted", data=data)
+    where = restart.from_block or _first_block(settler.plan, targets)
+    settler.journal.log("INFO", f"Workflow {run.public_id} restarted from {where} {asked}")
+
+
+def _reopen(
+    settler: Settler,
+    found: RunRows,
+    targets: list[Any],
+    taken: Cut,
+    restart: Restart,
+    asked: Asked,
+    aftermaths: Aftermaths,
+) -> None:
+    """Supersede what is taken back, count anew, and start what may start."""
+    run = settler.run
+    kept = supersede(
+        settler,
+        found,
+        taken,
+        drop_outputs=restart.reset_state,
+        drop_context=not restart.preserve_context,
+    )
+    settled, active = settled_rows(kept), active_by_place(kept)
+    loops = loops_after(taken, settled, active)
+    counts = recount(run, kept, {state.scope: state for state in loops.values()})
+    run.reached_end = False
+    settler.loops.restate(loops, counts)
+    ready = settler.reopen(taken, settled, active)
+    by_node = {row.node: row for row in targets}
+    starting = [node for node in ready if not _stands(settler, by_node.get(node), restart, asked, aftermaths)]
+    settler.start(starting)
+
+
+def _stands(settler: Settler, row: Any, restart: Restart, asked: Asked, aftermaths: Aftermaths) -> bool:
+    """Settle a node without its work, where that is skipped or done; tells whether it did."""
+    if row is None or row.status not in (BlockStatus.FAILED, BlockStatus.REJECTED):
+        return False
+    block = settler.plan.nodes[row.node].block
+    if block is None:
+        return False
+    place = settler.loops.place(row.node)
+    assert place is not None  # noqa: S101 - it is ready
+    if restart.skip_failed or row.block_id in restart.skip:
+        given = restart.skip.get(row.block_id)
+        made = insert_done(settler, row, place, given if given is not None else block.default_output or {})
+        settler.journal.event("block_substituted", row.block_id, {"strategy": "skip"}, row_id=made)
+        return True
+    if row.has_output and not restart.reset_state:
+        made = insert_done(settler, row, place, None)
+        settler.journal.event("block_rerouted", row.block_id, row_id=made)
+        return True
+    if restart.from_block is not None or restart.after_seq is not None or restart.reset_state:
+        return False
+    return resume_map(settler, row, place) or _resume_child(settler, row, place, asked, aftermaths)
+
+
+def _resume_child(settler: Settler, row: Any, place: Place, asked: Asked, aftermaths: Aftermaths) -> bool:
+    """Restart the sub-workflow that failed a block, and have the block wait for it again."""
+    tx, run = settler.tx, settler.run
+    child = tx.run(FAILED_CHILD, (row.id,)).fetchone()
+    if child is None:
+        return False
+    try:
+        with transaction.atomic():
+            made = insert_waiting(settler, row, place, "child", child.public_id)
+            tx.run(ADOPT_CHILD, (made, child.id))
+            restarted, more = restart_locked(tx, lock_tree(tx, child.id), asked, Restart(), under_parent=True)
+    except NothingToRestart:
+        # It failed as a whole, as at its timeout: the block starts another.
+        return False
+    aftermaths += more
+    run.active += 1
+    data = {"waitsFor": "child", "childExecutionId": restarted.execution_id}
+    settler.journal.event("block_waiting", row.block_id, data, row_id=made)
+    return True
+
+
+def _agents(plan: Plan, targets: Iterable[Any], restart: Restart) -> dict[str, str]:
+    """Return who is to work on which block from now on, where that is not who it was."""
+    chosen = dict(restart.agents)
+    if restart.reassign:
+        for row in targets:
+            recovery = getattr(plan.nodes[row.node].block, "recovery", None)
+            others = [agent for agent in (recovery.agents if recovery else ()) if agent != row.agent_id]
+            if others and row.status in (BlockStatus.FAILED, BlockStatus.REJECTED):
+                chosen.setdefault(row.block_id, others[0])
+    return chosen
+
+
+def _blocks(plan: Plan, nodes: Iterable[int]) -> tuple[str, ...]:
+    return tuple(plan.nodes[node].id for node in sorted(nodes) if plan.nodes[node].kind is NodeKind.BLOCK)
+
+
+def _first_block(plan: Plan, targets: Iterable[Any]) -> str | None:
+    blocks = _blocks(plan, {row.node for row in targets})
+    return blocks[0] if blocks else None

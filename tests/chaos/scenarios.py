@@ -1,0 +1,61 @@
+"""Small runs in which every named point is reached, and how each must end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.workload import CHILD, SIGNAL, Block, await_signal, chain, mapping, nap, work
+
+AGENT = "crm"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Blocks and the status their run ends in.
+
+    ``poked``: settle hints are sent while it goes on. ``signal`` is sent to it. ``limit`` lets one run of the template,
+    or one block on the agent, be at work at once; ``together`` runs are started.
+    """
+
+    blocks: list[Block]
+    ends: str = "COMPLETED"
+    poked: bool = False
+    signal: str = ""
+    limit: str = ""
+    together: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+PARTS = [work(f"part{n}", "split", ms=20) for n in range(4)]
+ON_AGENT = [work(f"call{n}", ms=300, agentId=AGENT) for n in range(3)]
+# Accepts the work and calls back when the runner does it for it.
+ACCEPTS: Block = {
+    "blockId": "accepts",
+    "toolType": "API",
+    "configuration": {"endpoint": "", "method": "POST", "body": {}, "callback": True},
+}
+
+CALLS: Block = {
+    "blockId": "calls",
+    "toolType": "SUBWORKFLOW",
+    "configuration": {"template": CHILD, "input": {}},
+}
+
+SCENARIOS = {
+    "chain": Scenario([work("one", ms=20), work("two", "one", ms=20), work("three", "two", ms=20)]),
+    "fan-out": Scenario([work("split", ms=20), *PARTS, work("join", *(part["blockId"] for part in PARTS))]),
+    "scattered": Scenario([work("split", ms=20), *PARTS]),
+    "poked": Scenario(chain(8), poked=True),
+    "poisoned": Scenario([work("poison", ms=20), work("never", "poison")], ends="FAILED"),
+    "approval": Scenario([work("before", ms=20), work("asks", "before", humanInLoop={"required": True})]),
+    "retries": Scenario([work("shaky", ms=20, fails=3), work("then", "shaky", ms=20)]),
+    "map": Scenario(mapping(3)),
+    "dying": Scenario([work("dies", ms=20, dies=1), work("then", "dies", ms=20)]),
+    "naps": Scenario([nap("short", ms=200), nap("shorter", "short", ms=100), work("then", "shorter")]),
+    "signalled": Scenario([await_signal("ready"), work("then", "ready", ms=20)], signal=SIGNAL),
+    "late": Scenario([nap("long", ms=600_000), work("never", "long")], "FAILED", settings={"timeout": 1_000}),
+    "late-call": Scenario([CALLS, work("never", "calls")], "FAILED", settings={"timeout": 2_000}),
+    "one-run": Scenario([work("alone", ms=300)], limit="template", together=3),
+    "one-call": Scenario([*ON_AGENT, work("then", "call0", "call1", "call2")], limit="agent"),
+    "callback": Scenario([ACCEPTS, work("then", "accepts", ms=20)]),
+}

@@ -1,0 +1,256 @@
+"""A person saves a failed block: mends it and has it tried again, does without it, or lets it fail."""
+
+from typing import Any
+
+import pytest
+
+from approvals_app.errors import ResponseInvalid
+from approvals_app.models import Approval
+from approvals_app.services.approvals import respond_to_approval
+from executions_app import parking, running
+from executions_app.claiming import claim_block
+from executions_app.finishing import Result, finish_block
+from executions_app.models import BlockExecution, BlockOutput, Execution, RecoveryAction
+from executions_app.sweeper import sweep
+from executions_app.worker_identity import worker_id
+from tests.consistency import assert_consistent, assert_rebuilt
+from tests.driver import queued_blocks, run_until_quiet
+from tests.factories import branch, event_types, make_template, noop, start, statuses
+from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
+from tests.people import People, make_people, question_of
+from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.states import BlockStatus
+
+
+@pytest.fixture
+def people(transactional_db: None) -> People:
+    return make_people()
+
+
+def escalated(people: People, key: str, *, fields: dict[str, Any] | None = None, **options: Any) -> Execution:
+    """Start a run whose block 'shaky' fails twice with an error that no retry mends, and let it ask."""
+    block = unsteady_block(
+        "shaky",
+        key,
+        fields={"recovery": {"escalate": {"assignees": ["alice"], "message": "Look at it."}}}
+        | (fields or {}),
+        fails=2,
+        error="VALIDATION_ERROR",
+    )
+    template = make_template([block, noop("after", dependencies=["shaky"])], workspace=people.workspace)
+    return run_until_quiet(start(template, **options))
+
+
+def answer(
+    people: People, execution: Execution, response: JsonObject | None, *, approved: bool = True
+) -> Execution:
+    respond_to_approval(
+        approval_id=question_of(execution).public_id,
+        actor=people.alice,
+        approved=approved,
+        response=response,
+        comments="seen",
+        source="test",
+    )
+    assert_rebuilt(run_until_quiet(execution))
+    return assert_consistent(execution)
+
+
+def actions(execution: Execution) -> list[tuple[str, str, str]]:
+    found = RecoveryAction.objects.filter(execution=execution).order_by("id")
+    return list(found.values_list("strategy", "suggested_by", "outcome"))
+
+
+def test_the_question_names_the_failure_and_what_may_be_done(people: People) -> None:
+    execution = assert_consistent(escalated(people, new_key()))
+    assert execution.status == "WAITING_FOR_APPROVAL"
+    assert_rebuilt(execution)
+    question = question_of(execution)
+    assert question.type == "INTERVENTION"
+    assert question.assignees == ["alice"]
+    assert question.message == "Look at it.\n\n'shaky' failed: VALIDATION_ERROR: failure 1"
+    assert question.response_schema is not None
+    assert question.response_schema["properties"]["action"]["enum"] == ["retry", "skip", "abort"]
+    assert event_types(execution)[2:6] == [
+        "recovery_action",
+        "block_waiting",
+        "approval_requested",
+        "execution_waiting",
+    ]
+    assert actions(execution) == [("escalate", "rules", "pending")]
+
+
+def test_a_mended_block_is_tried_again_under_a_key_of_its_own(people: People) -> None:
+    key, better = new_key(), new_key()
+    execution = escalated(people, key)
+    execution = answer(people, execution, {"action": "retry", "input": {"key": better, "fails": 0}})
+    assert execution.status == "COMPLETED"
+    assert ledger[better][0]["params"]["error"] == "VALIDATION_ERROR", "what is not given stays"
+    assert ledger[better][0]["key"] == f"{ledger[key][0]['key']}:1"
+    assert actions(execution) == [("escalate", "rules", "succeeded"), ("retry", "person", "succeeded")]
+    row = BlockExecution.objects.get(execution=execution, block_id="shaky")
+    assert (row.waits_for, row.wait_key) == ("", "")
+
+
+def test_a_configuration_may_be_mended_too(people: People) -> None:
+    execution = escalated(people, new_key())
+    execution = answer(
+        people, execution, {"action": "retry", "configuration": work(new_key())["configuration"]}
+    )
+    assert execution.status == "COMPLETED"
+
+
+def test_an_answer_that_mends_nothing_is_asked_about_again(people: People) -> None:
+    key = new_key()
+    execution = escalated(people, key)
+    execution = answer(people, execution, {"action": "retry"})
+    assert execution.status == "WAITING_FOR_APPROVAL"
+    execution = answer(people, execution, {"action": "retry"})
+    assert execution.status == "COMPLETED"
+    assert len({entry["key"] for entry in ledger[key]}) == 1
+    assert Approval.objects.filter(execution=execution).count() == 2
+    assert [outcome for *_, outcome in actions(execution)] == [
+        "succeeded",
+        "failed",
+        "succeeded",
+        "succeeded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("response", "output"),
+    [({"action": "skip"}, {"from": "default"}), ({"action": "skip", "output": {"by": 1}}, {"by": 1})],
+)
+def test_a_skipped_block_gives_what_the_person_or_the_definition_says(
+    people: People, response: JsonObject, output: JsonObject
+) -> None:
+    execution = escalated(people, new_key(), fields={"defaultOutput": {"from": "default"}})
+    execution = answer(people, execution, response)
+    assert execution.status == "COMPLETED"
+    assert BlockOutput.objects.get(execution_id=execution.pk, block_id="shaky").value == output
+    assert actions(execution)[1] == ("skip", "person", "succeeded")
+
+
+@pytest.mark.parametrize(("approved", "response"), [(True, {"action": "abort"}), (False, None)])
+def test_an_aborted_block_fails_with_what_was_wrong(
+    people: People, approved: bool, response: JsonObject | None
+) -> None:
+    execution = escalated(people, new_key())
+    execution = answer(people, execution, response, approved=approved)
+    assert execution.status == "FAILED"
+    assert execution.error is not None
+    assert execution.error["message"] == "failure 1"
+    assert statuses(execution)["shaky"] == "FAILED"
+    assert actions(execution) == [("escalate", "rules", "failed"), ("abort", "person", "failed")]
+
+
+@pytest.mark.parametrize(
+    "response", [None, {}, {"action": "dance"}, {"action": "retry", "input": 3}, {"action": "skip", "x": 1}]
+)
+def test_an_answer_that_says_nothing_to_do_is_refused(people: People, response: JsonObject | None) -> None:
+    execution = escalated(people, new_key())
+    with pytest.raises(ResponseInvalid):
+        answer(people, execution, response)
+    assert assert_consistent(execution).status == "WAITING_FOR_APPROVAL"
+
+
+def test_a_yes_to_an_intervention_is_no_approval_of_the_block(people: People) -> None:
+    """A block that asks before its work asks again for other input, and for no other reason."""
+    fields = {"humanInLoop": {"required": True}}
+    execution = escalated(people, new_key(), fields=fields)
+    execution = answer(people, execution, None)
+    assert question_of(execution).type == "INTERVENTION"
+    execution = answer(people, execution, {"action": "retry", "input": {"fails": 0}})
+    assert question_of(execution).type == "APPROVAL", "other input is not what was approved"
+    assert answer(people, execution, None).status == "COMPLETED"
+
+
+def test_a_run_may_ask_about_every_block(people: People) -> None:
+    execution = escalated(people, new_key(), fields={"recovery": None}, enableAutoRecovery=True)
+    assert execution.status == "WAITING_FOR_APPROVAL"
+
+
+def test_a_block_whose_worker_died_may_be_asked_about(people: People) -> None:
+    block = unsteady_block("shaky", new_key(), fields={"onWorkerLost": "ask"})
+    execution = start(make_template([block], workspace=people.workspace))
+    (row_id,) = queued_blocks(execution)
+    claim = claim_block(execution.pk, row_id, worker_id()).claim
+    assert claim is not None
+    running.hand_back([(execution.pk, row_id, claim.fence)])
+    assert assert_consistent(execution).status == "WAITING_FOR_APPROVAL"
+    assert "WORKER_LOST" in question_of(execution).message
+    late = Result(BlockStatus.COMPLETED, output={})
+    assert not finish_block(claim, late).accepted, "its worker is not dead, but too late"
+    assert answer(people, execution, {"action": "retry"}).status == "COMPLETED"
+
+
+def test_a_process_that_dies_with_the_question_has_asked_nobody(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = unsteady_block(
+        "shaky", new_key(), fields={"recovery": {"escalate": {}}}, fails=1, error="VALIDATION_ERROR"
+    )
+    execution = start(make_template([block], workspace=people.workspace))
+    (row_id,) = queued_blocks(execution)
+    with dying_at(monkeypatch, parking, "conclude_locked"), monkeypatch.context() as patched:
+        patched.setattr(running, "find_orphans", lambda worker: [])
+        running.run_blocks(execution.pk, row_id, "default")
+    assert not Approval.objects.filter(execution=execution).exists()
+    row = BlockExecution.objects.get(pk=row_id)
+    running.hand_back([(execution.pk, row_id, row.fence)])
+    assert run_until_quiet(execution).status == "COMPLETED", "its second try works"
+
+
+# Work that is done, and whose way on failed
+
+
+def lost_way(people: People, recovery: dict[str, Any] | None) -> Execution:
+    """Run a block whose work is done, and none of whose conditions holds."""
+    ways = [branch("urgency == 'high'", "call"), branch("urgency == 'low'", "mail")]
+    block = noop("triage", {"seen": 1}, conditions={"branches": ways}, recovery=recovery)
+    settings = {"urgency": "odd"}
+    first = noop("first", settings)
+    template = make_template(
+        [first, {**block, "dependencies": ["first"]}, noop("call"), noop("mail")], workspace=people.workspace
+    )
+    execution = run_until_quiet(start(template))
+    sweep()
+    return assert_consistent(execution)
+
+
+def test_a_person_finds_the_way_on_and_the_work_is_not_done_again(people: People) -> None:
+    execution = lost_way(people, {"escalate": {}})
+    assert execution.status == "WAITING_FOR_APPROVAL"
+    assert_rebuilt(execution)
+    question = question_of(execution)
+    assert "NO_BRANCH_MATCHED" in question.message
+    assert question.response_schema is not None
+    assert question.response_schema["properties"]["action"]["enum"] == ["retry", "abort"]
+    sweep()
+    assert Approval.objects.filter(execution=execution).count() == 1
+    execution = answer(people, execution, {"action": "retry", "input": {"urgency": "low"}})
+    assert execution.status == "COMPLETED"
+    assert statuses(execution) == {
+        "first": "COMPLETED",
+        "triage": "COMPLETED",
+        "call": "SKIPPED",
+        "mail": "COMPLETED",
+    }
+    assert event_types(execution).count("block_started") == 3
+    assert [strategy for strategy, *_ in actions(execution)] == ["escalate", "retry"]
+
+
+def test_a_way_that_is_still_not_clear_is_asked_about_again(people: People) -> None:
+    execution = lost_way(people, {"escalate": {}})
+    execution = answer(people, execution, {"action": "retry"})
+    sweep()
+    assert question_of(execution).type == "INTERVENTION"
+    assert answer(people, execution, {"action": "abort"}).status == "FAILED"
+
+
+def test_a_run_whose_way_on_failed_fails_where_nobody_is_to_be_asked(people: People) -> None:
+    execution = lost_way(people, None)
+    assert execution.status == "FAILED"
+    assert execution.error is not None
+    assert execution.error["type"] == "NO_BRANCH_MATCHED"
+    assert actions(execution) == []

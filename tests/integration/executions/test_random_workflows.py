@@ -1,0 +1,168 @@
+"""Random workflows on the real stack: rows, edges and outcome are what the reference interpreter says.
+
+The stack runs first, in a random order; the interpreter then follows the order in which its blocks ended.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import pytest
+from pydantic import JsonValue
+
+from executions_app import running
+from executions_app.models import BlockExecution, Execution, ExecutionEvent, Scope
+from tests.consistency import assert_consistent
+from tests.driver import queued_blocks
+from tests.factories import make_template, start
+from tests.reference.areas import Path, Place
+from tests.reference.generator import Features, Workflow, random_workflow
+from tests.reference.interpreter import Interpreter
+from tests.reference.script import COMPLETED, Line, Script
+from workflow_service.agents.errors import ToolError
+from workflow_service.agents.use_cases import RunContext, use_case
+from workflow_service.engine.definition import Definition
+from workflow_service.engine.plan import END_NODE, Plan, compile_plan
+from workflow_service.engine.states import ErrorType
+
+pytestmark = pytest.mark.usefixtures("db")
+
+WORKFLOWS = 200
+FEATURES = Features(questions=False, rejections=False)
+MAX_STEPS = 1_000
+ENDS = ("block_completed", "block_failed")
+
+
+@dataclass
+class Playing:
+    """A script being played by one execution: the runs each block has had, in order, by where they stood."""
+
+    script: Script
+    runs: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def line(self, block_id: str, place: tuple[str, str]) -> Line:
+        runs = self.runs.setdefault(block_id, [])
+        if place not in runs:
+            runs.append(place)
+        lines = self.script[block_id]
+        return lines[runs.index(place) % len(lines)]
+
+
+playing: dict[str, Playing] = {}
+
+
+@use_case("tests.play_line")
+def play_line(params: dict[str, JsonValue], run: RunContext) -> dict[str, JsonValue]:
+    """End as the script says; all items of one run of a map stand in one scope."""
+    _, scope, _, index, _ = run.idempotency_key.split(":")
+    item = params.get("item")
+    line = playing[run.execution_id].line(run.block_id, (scope, index if item is None else ""))
+    succeeds = line.status == COMPLETED if item is None else (line.items or ())[int(str(item))]
+    if not succeeds:
+        raise ToolError(ErrorType.VALIDATION_ERROR, "as scripted", retryable=False)
+    return dict(line.output)
+
+
+def on_the_stack(block: dict[str, Any]) -> dict[str, Any]:
+    """Return a block of a random workflow with the script as its work."""
+    given = {"item": "${item}"} if "forEach" in block else {}
+    work = {"toolType": "USE_CASE", "configuration": {"useCase": "tests.play_line", "input": given}}
+    return {**block, **work, "retryPolicy": {"maxRetries": 0}}
+
+
+@pytest.fixture
+def played() -> Iterator[dict[str, Playing]]:
+    yield playing
+    playing.clear()
+
+
+@pytest.mark.parametrize("seed", range(WORKFLOWS))
+def test_ends_as_the_interpreter_says(seed: int, played: dict[str, Playing]) -> None:
+    rng = Random(seed)
+    workflow = random_workflow(rng, most_blocks=rng.choice((6, 10, 14)), features=FEATURES)
+    definition = {
+        **workflow.definition,
+        "blocks": [on_the_stack(each) for each in workflow.definition["blocks"]],
+    }
+    execution = start(make_template(**definition))
+    played[execution.public_id] = Playing(workflow.script)
+    run_in_random_order(execution, rng)
+    execution = assert_consistent(execution)
+    reference = followed(workflow, execution)
+    assert placed_statuses(execution) == reference.statuses
+    assert edges(execution, compile_plan(Definition.model_validate(definition))) == {
+        (wire.source, wire.target, wire.error, path): kind for (wire, path), kind in reference.edges.items()
+    }
+    status, error_type = reference.outcome()
+    assert execution.status == status, execution.error
+    if error_type:
+        assert execution.error is not None
+        assert execution.error["type"] == error_type
+    elif reference.unhandled:
+        assert execution.error is not None
+        assert execution.error["blockId"] in {name for name, _ in reference.unhandled}
+
+
+def run_in_random_order(execution: Execution, rng: Random) -> None:
+    """Run queued blocks until none is left; on a queue that is not the run's, nothing goes on in place."""
+    for _ in range(MAX_STEPS):
+        queued = queued_blocks(execution)
+        if not queued:
+            return
+        running.run_blocks(execution.pk, rng.choice(queued), rng.choice(("default", "low")))
+    raise AssertionError(f"{execution} is still not quiet after {MAX_STEPS} blocks")
+
+
+def followed(workflow: Workflow, execution: Execution) -> Interpreter:
+    """Let the interpreter start and finish blocks in the order in which those of the execution ended."""
+    reference = Interpreter(workflow.definition, workflow.script)
+    reference.begin()
+    rows = {row.pk: row for row in current_rows(execution)}
+    paths = paths_by_scope(execution)
+    for event in ExecutionEvent.objects.filter(execution_id=execution.pk, type__in=ENDS).order_by("seq"):
+        row = rows.get(event.block_execution_id or 0)
+        if row is None or row.kind != "block" or row.started_at is None:
+            continue  # items, gates, and blocks that their guard failed
+        place = place_of(row, paths)
+        assert place in reference.ready, f"{place} ran, and the interpreter says it may not"
+        reference.start(place)
+        reference.finish(place)
+    assert not reference.ready, "the interpreter still has something to run"
+    return reference
+
+
+def current_rows(execution: Execution) -> list[BlockExecution]:
+    return list(BlockExecution.objects.filter(execution=execution, superseded=False).exclude(kind="item"))
+
+
+def paths_by_scope(execution: Execution) -> dict[int, Path]:
+    """Return for each scope the rounds around it, the outermost first."""
+    paths: dict[int, Path] = {0: ()}
+    for scope in Scope.objects.filter(execution=execution, kind="loop").order_by("pk"):
+        around = paths[scope.parent_scope_id]
+        paths[scope.pk] = (*around, scope.parent_index) if scope.parent_scope_id else ()
+    return paths
+
+
+def place_of(row: BlockExecution, paths: dict[int, Path]) -> Place:
+    return row.block_id, (*paths[row.scope_id], row.item_index) if row.scope_id else ()
+
+
+def placed_statuses(execution: Execution) -> dict[Place, str]:
+    """Return how each node that was decided ended, where it stood."""
+    paths = paths_by_scope(execution)
+    return {place_of(row, paths): row.status for row in current_rows(execution) if row.status != "PENDING"}
+
+
+def edges(execution: Execution, plan: Plan) -> dict[tuple[str, str, bool, Path], str]:
+    """Return what became of each edge, as the rows remember it."""
+    paths = paths_by_scope(execution)
+    found = {}
+    for row in current_rows(execution):
+        for index, outcome in (row.outcomes or {}).items():
+            edge = plan.edges[int(index)]
+            target = "end" if edge.target == END_NODE else plan.nodes[edge.target].id
+            name, path = place_of(row, paths)
+            found[name, target, edge.kind.value == "error", path] = outcome
+    return found
