@@ -37,7 +37,7 @@ fmt: setup-dev ## Format the code and mend what can be mended by itself
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-bench: setup-dev ## Measure the cost of a step beside a bare Celery chain
+bench: setup-dev ## Measure the engine beside bare Celery (ARGS="--quick", "--only fan_out")
 	@$(RUN) -m benchmarks $(ARGS)
 
 chaos: setup-dev ## Kill processes and servers in the middle of runs; build/chaos.json (ARGS="--runs 100 --kills 20 --seed 7")

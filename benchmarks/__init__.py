@@ -1,1 +1,1 @@
-"""What a step costs, beside bare Celery on the same broker in the same run; ``docs/performance.md`` says how."""
+"""What the engine costs, beside bare Celery on the same broker in the same run; ``docs/performance.md`` says how."""

@@ -1,29 +1,42 @@
 """What is done after a commit: hints are sent, whoever held a run's lock looks again, and what was held back begins.
 
-A finisher that could not lock the run left its row to the holder, who may have read before. So both look again, and
-what they miss the sweeper settles: nothing here must succeed.
+A finisher that could not lock the run left its row to the holder, who may have read before. So both look again. Who
+finds the lock taken may go: its row was committed before it looked, and the holder looks after giving the lock back.
+What is missed all the same, as by a holder that dies, the sweeper settles: nothing here must succeed.
 """
 
 import logging
+import time
+from uuid import UUID
 
 from django.db import connection
 
 from executions_app.admission import admit
 from executions_app.child_ends import end_waiting_block
 from executions_app.dispatch import send_aftermath, send_settle_hint
-from executions_app.finishing import Aftermath, settle_execution
+from executions_app.finishing import Aftermath, any_unsettled, settle_execution
+from executions_app.progress import Claim
 from executions_app.transaction import DATABASE_GONE
 
 logger = logging.getLogger(__name__)
 
 RECHECKS = 3
+# Who would go on with the run's next block waits a little for the lock: shorter than a message takes.
+LOCK_WAIT_S = 0.002
 
 
-def follow_up(aftermath: Aftermath, execution_id: int) -> None:
-    """Send what a transaction left to be sent, and settle what it left unsettled, in other executions too."""
+def follow_up(
+    aftermath: Aftermath, execution_id: int, continue_as: tuple[UUID, str] | None = None
+) -> Claim | None:
+    """Send what a transaction left to be sent, and settle what it left unsettled, in other executions too.
+
+    With ``continue_as`` (worker id, queue) that may claim the run's next block for the worker; returns the claim.
+    """
     _send(aftermath, execution_id)
-    if aftermath.unsettled:
-        settle_again(execution_id, aftermath.execution_public_id)
+    if aftermath.unsettled or (aftermath.unsettled is None and any_unsettled(execution_id)):
+        wanted = continue_as if aftermath.claim is None else None
+        return settle_again(execution_id, aftermath.execution_public_id, wanted)
+    return None
 
 
 def _send(aftermath: Aftermath, execution_id: int) -> None:
@@ -38,18 +51,32 @@ def _send(aftermath: Aftermath, execution_id: int) -> None:
         admit(aftermath.room_in_template)
 
 
-def settle_again(execution_id: int, execution_public_id: str) -> None:
-    """Settle what a concurrent finisher left; after ``RECHECKS`` tries ask for it by message."""
+def settle_again(
+    execution_id: int, execution_public_id: str, continue_as: tuple[UUID, str] | None = None
+) -> Claim | None:
+    """Settle what a concurrent finisher left; what is left after ``RECHECKS`` batches is asked for by message.
+
+    Returns the block claimed for ``continue_as``, if there was one to claim.
+    """
+    claim: Claim | None = None
+    aftermath: Aftermath | None = None
     try:
         for _ in range(RECHECKS):
-            aftermath = settle_execution(execution_id)
+            wanted = continue_as if claim is None else None
+            aftermath = settle_execution(execution_id, continue_as=wanted)
             if aftermath is None:
+                if wanted is None:
+                    return claim  # the holder of the lock looks after us
+                time.sleep(LOCK_WAIT_S)
                 continue
+            claim = claim or aftermath.claim
             _send(aftermath, execution_id)
             if not aftermath.unsettled:
-                return
+                return claim
     except DATABASE_GONE as error:
         logger.warning("execution %s is left to the sweeper: %s", execution_public_id, error)
         connection.close()
-        return
-    send_settle_hint(execution_id, execution_public_id)
+        return claim
+    if aftermath is not None:
+        send_settle_hint(execution_id, execution_public_id)
+    return claim

@@ -15,9 +15,10 @@ from pydantic import JsonValue
 
 from executions_app.agent_slots import AgentLimit, take_slot
 from executions_app.block_rules import hard_end_s
+from executions_app.finishing import ANY_UNSETTLED
 from executions_app.journal import Journal, started_data
 from executions_app.models import BlockExecution
-from executions_app.progress import Claim, resolve_input
+from executions_app.progress import RECORD_CLAIM, Claim, item_names, resolve_input
 from executions_app.run_state import TRY_LOCK, RunState
 from executions_app.stand_ins import resolve_fallback, resolve_undo, work_of_row
 from executions_app.transaction import EngineTransaction, pipelined_transaction
@@ -42,11 +43,6 @@ IDENTIFY = """
          WHERE l.workspace_id = e.workspace_id AND l.kind = 'agent') AS agent_limits
     FROM executions_app_execution e WHERE e.id = %s
 """
-RECORD_CLAIM = """
-    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s,
-        due_at = started_at + make_interval(secs => %s)
-    WHERE id = %s
-"""
 ORPHANS = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
     WHERE worker_id = %s AND status IN ('RUNNING', 'CANCELLED')
@@ -66,12 +62,14 @@ class ClaimAnswer:
 
     ``orphans`` are (execution id, row id, fence) of blocks that bear this worker's id although it is not running
     them: their claim was committed and the answer lost. ``no_slot`` names the agent that is busy: the block stays
-    QUEUED and is to be put aside.
+    QUEUED and is to be put aside. ``unsettled`` says that others finished blocks while the claim held the run's lock,
+    and left them to it.
     """
 
     claim: Claim | None
     orphans: list[tuple[int, int, int]]
     no_slot: tuple[AgentLimit, str] | None = None
+    unsettled: bool = False
 
 
 def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> ClaimAnswer:
@@ -85,7 +83,8 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         orphans = [(row.execution_id, row.id, row.fence) for row in orphaned]
         row = claimed.fetchone()
         if row is None or identity is None:
-            return ClaimAnswer(None, orphans)
+            unsettled = _commit(tx, execution_id, held_lock=lock_row is not None)
+            return ClaimAnswer(None, orphans, unsettled=unsettled)
         node = compiled_version(identity.version_id).plan.nodes[row.node]
         given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, identity.public_id))
         block = work_of_row(node.block, row) if node.block else None
@@ -106,7 +105,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             if run.status is ExecutionStatus.STARTING:
                 run.status = ExecutionStatus.RUNNING
             journal.flush(tx)
-        tx.commit()
+        unsettled = _commit(tx, execution_id, held_lock=lock_row is not None)
     claim = Claim(
         execution_id=execution_id,
         execution_public_id=identity.public_id,
@@ -127,7 +126,13 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         variant=row.variant,
         recoveries=row.recoveries,
     )
-    return ClaimAnswer(claim, orphans)
+    return ClaimAnswer(claim, orphans, unsettled=unsettled)
+
+
+def _commit(tx: EngineTransaction, execution_id: int, *, held_lock: bool) -> bool:
+    """Commit; returns whether others left finished blocks to us while we held the run's lock."""
+    tx.commit()
+    return held_lock and bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchall()[0].found)
 
 
 def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:
@@ -158,9 +163,7 @@ def _limit_of(limits: str | None, agent_id: str) -> AgentLimit | None:
 def _input_of(tx: EngineTransaction, row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
     if row.input is not None:
         return json.loads(row.input), None
-    item = None
-    if row.kind == BlockExecution.Kind.ITEM:
-        item = {"item": json.loads(row.item), "index": row.item_index}
+    item = item_names(row)
     try:
         if row.kind == BlockExecution.Kind.UNDO:
             return resolve_undo(tx, row, node, values), None

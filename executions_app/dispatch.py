@@ -29,8 +29,6 @@ SETTLE = "executions_app.tasks.settle"
 CONTROL_QUEUE = "control"
 HINT_INTERVAL_S = 0.02
 QUEUES = ("high", "default", "low")
-# While more messages than this wait in a queue its blocks are not lost but late, and are not sent again.
-LONG_QUEUE = 2_000
 # RuntimeError is what a chord raises where Redis does not answer.
 BROKER_GONE = (OperationalError, RedisError, OSError, RuntimeError)
 # After a failure nothing is tried for so long: who has many blocks to send must not wait for each.
@@ -92,16 +90,19 @@ def _settle_signature(execution_id: int, execution_public_id: str) -> Signature:
     )
 
 
-def find_long_queues() -> list[str] | None:
-    """Return the queues in which messages are late rather than lost; None while the broker does not answer."""
+def count_messages() -> dict[str, int] | None:
+    """Return how many messages wait in each queue of blocks; None while the broker does not answer.
+
+    Zero for a broker other than Redis, which is not asked: sending again is harmless.
+    """
     if _broker_rests():
         return None
     try:
         with current_app.connection_for_read() as broker:
             client = broker.default_channel.client
-            return [queue for queue in QUEUES if client.llen(queue) > LONG_QUEUE]
+            return {queue: client.llen(queue) for queue in QUEUES}
     except AttributeError:
-        return []  # a broker other than Redis: sending again is harmless
+        return dict.fromkeys(QUEUES, 0)
     except BROKER_GONE as error:
         _let_broker_rest(error)
         return None

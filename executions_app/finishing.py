@@ -84,6 +84,7 @@ class Result:
 class Aftermath:
     """What must be done after the commit: send ``queued``, tell listeners, look again, run ``claim``.
 
+    ``unsettled`` says whether finished rows are left to be settled; None where nobody looked.
     ``others`` are the same for further executions, by their id, that the transaction changed too. ``ended_child`` is a
     sub-workflow that ended, whose parent is yet to be told.
     ``room_in_template`` is the template of a run that ended, where runs may be held back by a limit.
@@ -94,7 +95,7 @@ class Aftermath:
     claim: Claim | None = None
     event_seq: int | None = None
     execution_public_id: str = ""
-    unsettled: bool = False
+    unsettled: bool | None = None
     announcements: list[Announcement] = field(default_factory=list)
     others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
     room_in_template: int | None = None

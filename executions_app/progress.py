@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app import log_lines
 from executions_app.block_rules import hard_end_s
 from executions_app.compensation import compensation_facts
-from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of
+from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of, started_data
 from executions_app.loops import LoopRows
 from executions_app.models import BlockExecution
 from executions_app.run_state import RunState
@@ -57,6 +58,20 @@ PROMOTE = """
     WHERE id IN (SELECT id FROM executions_app_blockexecution WHERE execution_id = %s AND status = 'READY'
                  ORDER BY id LIMIT %s)
     RETURNING id, node, kind, scope_id, block_id, queue
+"""
+# The oldest alone, lest it wait for ever; what is done in its place is found by a claim from the queue.
+CLAIM_OLDEST = """
+    UPDATE executions_app_blockexecution SET status = 'RUNNING', holds_slot = true, fence = fence + 1, worker_id = %s,
+        queued_at = %s, started_at = %s, progress = NULL
+    WHERE id = (SELECT id FROM executions_app_blockexecution WHERE execution_id = %s AND status = 'READY'
+                ORDER BY id LIMIT 1) AND queue = %s AND stand_in = '' AND kind <> 'undo'
+    RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
+        input::text AS input, agent_id, variant, recoveries
+"""
+RECORD_CLAIM = """
+    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s,
+        due_at = started_at + make_interval(secs => %s)
+    WHERE id = %s
 """
 
 
@@ -155,8 +170,8 @@ class Progress:
     def promote(self, worker_id: UUID | None = None, queue: str | None = None) -> Claim | None:
         """Queue ready blocks while there are free slots, oldest first.
 
-        With ``worker_id`` one of them is claimed for that worker at once, if it is of its ``queue`` and no older
-        block waits. Returns that claim; its row id is known after ``flush``.
+        With ``worker_id`` the oldest is claimed for that worker at once, if it is of its ``queue``. Returns that
+        claim; if the block became ready just now its row id is known after ``flush``.
         """
         nothing_starts = self.run.failing and not self.run.compensating
         if self.run.status is ExecutionStatus.PAUSED or nothing_starts or not self.run.ready:
@@ -165,14 +180,17 @@ class Progress:
         free = max(0, limit - self.run.slots)
         older = min(free, self.run.ready - len(self._ready))
         resend_at = self.run.now + timedelta(seconds=FIRST_RESEND_S)
-        if older:
+        starting = self._ready[: free - older]
+        claimed: Claim | None = None
+        if older and worker_id and queue and not self.run.limits_agents():
+            claimed = self._claim_oldest(worker_id, queue)
+        if older > (claimed is not None):
+            older -= claimed is not None
             rows = self.tx.run(PROMOTE, (self.run.now, resend_at, self.run.id, older)).fetchall()
             for row in rows:
                 self._take_slot()
                 join = self._join_of_row(row)
                 self.journal.send_row(Queued(row.id, row.block_id, row.queue, join))
-        starting = self._ready[: free - older]
-        claimed: Claim | None = None
         for node, place in starting:
             self._take_slot()
             if worker_id and not older and claimed is None and queue == queue_of(node, self.run):
@@ -229,6 +247,24 @@ class Progress:
             run.id, run.public_id, run.workspace_id, run.version_id, 0, node.index, 1, 0, given, place=place
         )
 
+    def _claim_oldest(self, worker_id: UUID, queue: str) -> Claim | None:
+        run = self.run
+        row = self.tx.run(CLAIM_OLDEST, (worker_id, run.now, run.now, run.id, queue)).fetchone()
+        if row is None:
+            return None
+        self._take_slot()
+        node = self.plan.nodes[row.node]
+        given, unfit = input_of(row, node, self.values)
+        agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
+        written = Jsonb(given) if unfit is None else None
+        self.tx.run(RECORD_CLAIM, (written, agent_id, False, hard_end_s(node.block), row.id))
+        self.journal.event("block_started", row.block_id, started_data(row, agent_id), row_id=row.id)
+        return Claim(
+            run.id, run.public_id, run.workspace_id, run.version_id, row.id, row.node, row.fence, row.retries, given,
+            unfit, Place(row.scope_id, row.item_index), row.generation, row.kind == BlockExecution.Kind.ITEM,
+            variant=row.variant, recoveries=row.recoveries,
+        )  # fmt: skip
+
     def conclude(self) -> None:
         """Set the run's status from what is left to do, and end it if nothing is."""
         run = self.run
@@ -284,8 +320,27 @@ class Progress:
 
 def claim_written(claim: Claim, written: Mapping[Key, Any]) -> Claim:
     """Return a claim made by ``promote`` with the row id and generation that its row was written with."""
+    if claim.block_execution_id:
+        return claim
     row = written[claim.place, claim.node]
     return replace(claim, block_execution_id=row.id, generation=row.generation)
+
+
+def input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
+    """Return a row's input, resolved once and kept for retries, or why it cannot be resolved."""
+    if row.input is not None:
+        return json.loads(row.input), None
+    try:
+        return resolve_input(node, values, item_names(row)), None
+    except ExpressionError as error:
+        return None, error.message
+
+
+def item_names(row: Any) -> dict[str, JsonValue] | None:
+    """Return the names that an item of a map adds to those of its run."""
+    if row.kind != BlockExecution.Kind.ITEM:
+        return None
+    return {"item": json.loads(row.item), "index": row.item_index}
 
 
 def resolve_input(node: Node, values: RunValues, item: Mapping[str, JsonValue] | None = None) -> JsonValue:

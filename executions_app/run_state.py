@@ -106,6 +106,10 @@ class RunState:
         """Return how many blocks may work on an agent at once in this workspace; None: any number."""
         return self._limits().get(f"agent:{agent_id}")
 
+    def limits_agents(self) -> bool:
+        """Tell whether any agent of this workspace has a limit."""
+        return any(key.startswith("agent:") for key in self._limits())
+
     def _limits(self) -> dict[str, int]:
         limits: dict[str, int] = json.loads(self.limits) if self.limits else {}
         return limits

@@ -21,7 +21,7 @@ from django.db import connection
 from pydantic import JsonValue
 
 from executions_app import log_lines
-from executions_app.aftermath import follow_up
+from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import give_back, hand_on, wait_for_slot
 from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
@@ -95,6 +95,8 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
         persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
     done, clean = 0, False
     try:
+        if answer.unsettled:
+            settle_again(execution_id, str(execution_id))
         done, clean = _run_in_place(answer.claim, worker, queue)
     finally:
         # What this process is not working on must not wait for it.
@@ -115,8 +117,8 @@ def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, b
             aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
-        follow_up(aftermath, claim.execution_id)
-        claim = aftermath.claim
+        next_claim = follow_up(aftermath, claim.execution_id, continue_as)
+        claim = aftermath.claim or next_claim
     return done, clean
 
 

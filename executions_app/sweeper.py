@@ -20,7 +20,7 @@ from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import find_awaited_limits, give_back_of_workers, hand_on
 from executions_app.claiming import let_go
 from executions_app.deadlines import find_overdue_runs, time_out_run
-from executions_app.dispatch import find_long_queues, send_blocks
+from executions_app.dispatch import count_messages, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.overruns import find_abandoned
@@ -63,15 +63,19 @@ DUE_WAITS = """
     WHERE b.status = 'WAITING' AND b.waits_for IN ('timer', 'signal', 'callback', 'child')
         AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
 """
+# A block whose message still waits is late, not lost: of a queue's late blocks as many are sent again as it has fewer
+# messages than queued blocks, those first that were sent first.
 LOST_MESSAGES = """
     WITH late AS (
         SELECT id FROM executions_app_blockexecution
-        WHERE status = 'QUEUED' AND next_send_at <= clock_timestamp() AND NOT queue = ANY(%s)
-        ORDER BY next_send_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        WHERE status = 'QUEUED' AND queue = %s AND next_send_at <= clock_timestamp()
+        ORDER BY next_send_at LIMIT least(%s, greatest(0, (
+            SELECT count(*) FROM executions_app_blockexecution WHERE status = 'QUEUED' AND queue = %s) - %s))
+        FOR UPDATE SKIP LOCKED)
     UPDATE executions_app_blockexecution b SET sends = sends + 1,
         next_send_at = clock_timestamp() + make_interval(secs => least(%s, 5 * power(2, least(sends, 10) + 1)))
     FROM late, executions_app_execution e WHERE b.id = late.id AND e.id = b.execution_id
-    RETURNING b.id, b.execution_id, e.public_id, b.block_id, b.queue
+    RETURNING b.id, b.execution_id, e.public_id, b.block_id
 """
 BLOCKS_OF_DEAD_WORKERS = """
     SELECT b.execution_id, b.id, b.fence FROM executions_app_blockexecution b
@@ -175,14 +179,14 @@ def _time_out_abandoned_blocks() -> None:
 
 
 def _send_lost_messages() -> None:
-    long = find_long_queues()
-    if long is None:
+    waiting = count_messages()
+    if waiting is None:
         return
     late: dict[tuple[int, str], list[Queued]] = defaultdict(list)
-    for row_id, execution_id, public_id, block_id, queue in _rows(
-        LOST_MESSAGES, long, RESENDS_PER_TICK, RESEND_MAX_S
-    ):
-        late[execution_id, public_id].append(Queued(row_id, block_id, queue, None))
+    for queue, messages in waiting.items():
+        parameters = (queue, RESENDS_PER_TICK, queue, messages, RESEND_MAX_S)
+        for row_id, execution_id, public_id, block_id in _rows(LOST_MESSAGES, *parameters):
+            late[execution_id, public_id].append(Queued(row_id, block_id, queue, None))
     for (execution_id, public_id), blocks in late.items():
         send_blocks(execution_id, public_id, blocks)
 
@@ -225,7 +229,7 @@ def _take_back_of(execution_id: int, blocks: list[tuple[int, int]]) -> None:
     follow_up(take_back(execution_id, blocks), execution_id)
 
 
-def _rows(statement: str, *parameters: int | list[UUID] | list[str]) -> list[Any]:
+def _rows(statement: str, *parameters: int | str | list[UUID]) -> list[Any]:
     forget_broken_connection()
     with connection.cursor() as cursor:
         cursor.execute(statement, list(parameters) or None)

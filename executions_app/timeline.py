@@ -121,7 +121,7 @@ def given_input(execution: Execution) -> Preview:
 
 def _rows(execution: Execution) -> QuerySet[BlockExecution]:
     given, made = Cast("input", TextField()), Cast("result__value", TextField())
-    rows = BlockExecution.objects.filter(execution=execution).defer("input")
+    rows = BlockExecution.objects.filter(execution=execution, superseded=False).defer("input")
     measured = rows.annotate(
         input_start=Left(given, PREVIEW_CHARACTERS),
         input_length=Length(given),

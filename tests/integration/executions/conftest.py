@@ -28,7 +28,7 @@ def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[No
 
 @pytest.fixture
 def empty_queues() -> None:
-    """Drop the messages of earlier tests, which no worker took: in a long queue messages are late, not lost."""
+    """Drop the messages of earlier tests, which no worker took: where messages wait, blocks are late, not lost."""
     # Django is not set up yet when this file is read.
     from executions_app.dispatch import QUEUES
 

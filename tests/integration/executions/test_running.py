@@ -4,7 +4,8 @@ import psycopg
 import pytest
 from django.db import connection
 
-from executions_app.aftermath import follow_up
+from executions_app import aftermath
+from executions_app.aftermath import follow_up, settle_again
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block, settle_execution
 from executions_app.models import BlockExecution, BlockOutput, ContextValue, ExecutionEvent, ExecutionLog
@@ -12,6 +13,7 @@ from executions_app.parking import take_back
 from executions_app.worker_identity import worker_id
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, event_types, make_template, noop, start, statuses
+from tests.locks import locked_elsewhere
 from workflow_service.engine.states import BlockStatus
 from workflow_service.settings.config import get_config
 
@@ -273,3 +275,31 @@ def test_a_null_in_an_output_is_a_null_in_the_context() -> None:
     assert execution.status == "COMPLETED"
     assert BlockOutput.objects.get(block_id="reads").value == {"was": None}
     assert ContextValue.objects.get(execution_id=execution.pk, key="problem").value is None
+
+
+def test_a_claim_that_held_the_lock_says_what_others_left_to_it() -> None:
+    execution = start(make_template([noop("one"), noop("two")]))
+    one, two = queued_blocks(execution)
+    worker = worker_id()
+    first = claim_block(execution.pk, one, worker)
+    assert first.claim is not None
+    assert not first.unsettled
+    with locked_elsewhere(execution.pk):
+        finish_block(first.claim, Result(BlockStatus.COMPLETED, output={}))
+    assert claim_block(execution.pk, two, worker).unsettled
+    assert claim_block(execution.pk, two, worker).claim is None
+    follow_up(take_back(execution.pk, [(two, 1)]), execution.pk)
+    assert run_until_quiet(execution).status == "COMPLETED"
+
+
+def test_a_finisher_that_finds_the_lock_taken_sends_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(aftermath, "send_settle_hint", lambda execution_id, _: sent.append(execution_id))
+    execution = start(make_template([noop("once")]))
+    claim = claim_block(execution.pk, queued_blocks(execution)[0], worker_id()).claim
+    assert claim is not None
+    with locked_elsewhere(execution.pk):
+        follow_up(finish_block(claim, Result(BlockStatus.COMPLETED, output={})), execution.pk)
+    assert sent == []
+    settle_again(execution.pk, execution.public_id)
+    assert statuses(execution) == {"once": "COMPLETED"}

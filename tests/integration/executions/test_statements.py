@@ -12,12 +12,13 @@ from executions_app import running
 from executions_app.models import Execution
 from executions_app.transaction import EngineTransaction
 from templates_app.models import Template
+from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import make_template, make_workspace, noop, start
 
 pytestmark = pytest.mark.usefixtures("db")
 
-CLAIM_STATEMENTS = 9
+CLAIM_STATEMENTS = 10
 STEP_STATEMENTS = 12
 
 
@@ -80,3 +81,14 @@ def test_a_fan_out_is_queued_in_as_many_statements_as_two_blocks(monkeypatch: py
         assert len(queued_blocks(execution)) == width
         spent.append([statement[:60] for statement in statements])
     assert spent[0] == spent[1]
+
+
+def test_a_wide_run_goes_on_in_place_without_a_message_for_each_block() -> None:
+    parts = [noop(f"part{n}", {"n": n}) for n in range(20)]
+    join = noop("join", dependencies=[part["blockId"] for part in parts])
+    execution = start(make_template([*parts, join], globalSettings={"maxParallelBlocks": 1}))
+    (first,) = queued_blocks(execution)
+    assert running.run_blocks(execution.pk, first, "default") == 21
+    execution.refresh_from_db()
+    assert execution.status == "COMPLETED"
+    assert_consistent(execution)

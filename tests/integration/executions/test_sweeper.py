@@ -4,11 +4,12 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from celery import current_app
 from django.db import OperationalError, connection
 from django.utils import timezone
 from pydantic import JsonValue
 
-from executions_app import dispatch, leases, sweeper
+from executions_app import leases, sweeper
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, SweeperState, WorkerLease
@@ -50,6 +51,11 @@ def make_late(execution: Execution, sends: int) -> None:
     BlockExecution.objects.filter(execution=execution, status="QUEUED").update(
         next_send_at=timezone.now() - timedelta(seconds=1), sends=sends
     )
+
+
+def lose_messages(queue: str) -> None:
+    with current_app.connection_for_write() as broker:
+        broker.default_channel.queue_purge(queue)
 
 
 def sends_of(execution: Execution) -> int:
@@ -137,25 +143,33 @@ def test_a_message_that_was_lost_long_ago_does_not_stop_the_others_from_being_se
     oldest, other = start(make_template([noop("once")])), start(make_template([noop("once")]))
     make_late(oldest, sends=5_000)
     make_late(other, sends=0)
+    lose_messages("default")
     sweep()
     assert (sends_of(oldest), sends_of(other)) == (5_001, 1)
 
 
-@pytest.fixture
-def long_low_queue(empty_queues: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "LONG_QUEUE", 2)
-    for _ in range(3):
-        start(make_template([noop("once")]), priority="low")
-
-
-@pytest.mark.usefixtures("long_low_queue")
-def test_a_long_queue_holds_back_its_own_messages_only() -> None:
+def test_a_late_block_whose_message_still_waits_is_not_sent_again() -> None:
     low = start(make_template([noop("once")]), priority="low")
     high = start(make_template([noop("once")]), priority="high")
     make_late(low, sends=0)
     make_late(high, sends=0)
+    lose_messages("high")
     sweep()
     assert (sends_of(low), sends_of(high)) == (0, 1)
+    run_until_quiet(low)
+
+
+def test_of_many_late_blocks_as_many_are_sent_again_as_messages_are_missing() -> None:
+    template = make_template([noop("once")])
+    late = [start(template, priority="low") for _ in range(2)]
+    lose_messages("low")
+    waiting = [start(template, priority="low") for _ in range(2)]
+    for execution in (*late, *waiting):
+        make_late(execution, sends=0)
+    sweep()
+    assert [sends_of(execution) for execution in (*late, *waiting)] == [1, 1, 0, 0]
+    for execution in (*late, *waiting):
+        run_until_quiet(execution)
 
 
 def test_only_one_sweeper_sweeps_at_a_time() -> None:

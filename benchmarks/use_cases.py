@@ -1,0 +1,27 @@
+"""The little work that a measured step does."""
+
+from pydantic import BaseModel
+
+from workflow_service.agents.use_cases import use_case
+
+
+class Number(BaseModel):
+    """Which Fibonacci number."""
+
+    n: int
+
+
+class Found(BaseModel):
+    """That number."""
+
+    fib: int
+
+
+@use_case("benchmark.fib")
+def fib(params: Number) -> Found:
+    """Return a Fibonacci number the slow way."""
+    return Found(fib=_fib(params.n))
+
+
+def _fib(n: int) -> int:
+    return n if n < 2 else _fib(n - 1) + _fib(n - 2)
