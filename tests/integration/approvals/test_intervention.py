@@ -176,7 +176,7 @@ def test_a_block_whose_worker_died_may_be_asked_about(people: People) -> None:
     (row_id,) = queued_blocks(execution)
     claim = claim_block(execution.pk, row_id, worker_id()).claim
     assert claim is not None
-    running.hand_back(worker_id(), [(execution.pk, row_id, claim.fence)])
+    running.hand_back([(execution.pk, row_id, claim.fence)])
     assert assert_consistent(execution).status == "WAITING_FOR_APPROVAL"
     assert "WORKER_LOST" in question_of(execution).message
     late = Result(BlockStatus.COMPLETED, output={})
@@ -197,7 +197,7 @@ def test_a_process_that_dies_with_the_question_has_asked_nobody(
         running.run_blocks(execution.pk, row_id, "default")
     assert not Approval.objects.filter(execution=execution).exists()
     row = BlockExecution.objects.get(pk=row_id)
-    running.hand_back(worker_id(), [(execution.pk, row_id, row.fence)])
+    running.hand_back([(execution.pk, row_id, row.fence)])
     assert run_until_quiet(execution).status == "COMPLETED", "its second try works"
 
 

@@ -223,7 +223,7 @@ def test_a_block_lost_too_often_goes_up_the_ladder() -> None:
         (row_id,) = queued_blocks(execution)
         claim = claim_block(execution.pk, row_id, worker_id()).claim
         assert claim is not None
-        running.hand_back(worker_id(), [(execution.pk, row_id, claim.fence)])
+        running.hand_back([(execution.pk, row_id, claim.fence)])
     assert drive(execution).status == "COMPLETED"
     assert actions(execution) == [("skip", "succeeded")]
 
@@ -233,7 +233,7 @@ def test_a_block_whose_loss_is_a_failure_fails_at_once() -> None:
     (row_id,) = queued_blocks(execution)
     claim = claim_block(execution.pk, row_id, worker_id()).claim
     assert claim is not None
-    running.hand_back(worker_id(), [(execution.pk, row_id, claim.fence)])
+    running.hand_back([(execution.pk, row_id, claim.fence)])
     execution = drive(execution)
     assert execution.status == "FAILED"
     assert execution.error is not None
