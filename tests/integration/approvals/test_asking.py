@@ -68,7 +68,8 @@ def test_a_block_that_needs_a_person_stops_and_says_what_it_asks(people: People)
     assert approval.input == {"output": {"rows": 10_000}}
     assert approval.due_at is not None
     assert approval.due_at - approval.requested_at == timedelta(hours=1)
-    assert event_types(execution)[-3:] == ["block_waiting", "approval_requested", "execution_waiting"]
+    told = ["block_waiting", "approval_requested", "execution_waiting", "recovery_point_created"]
+    assert event_types(execution)[-4:] == told
     requested = ExecutionEvent.objects.get(execution_id=execution.pk, type="approval_requested")
     assert requested.data["approvalId"] == approval.public_id
     assert feed_types(approval) == ["approval_requested"]
