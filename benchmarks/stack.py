@@ -4,6 +4,7 @@ The service's programs are those of ``make up`` with their own options. Everythi
 directory goes with it.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -147,6 +148,8 @@ def open_stack() -> Iterator[Stack]:
 
         django.setup()
         call_command("migrate", verbosity=0)
+        # Every start of this process would be a line between those that say how far it is.
+        logging.getLogger("workflow_service").setLevel(logging.WARNING)
         yield Stack(directory, services, exits)
 
 

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel
 
+from benchmarks.fibonacci import slow_fib
 from workflow_service.agents.use_cases import use_case
 
 
@@ -20,8 +21,4 @@ class Found(BaseModel):
 @use_case("benchmark.fib")
 def fib(params: Number) -> Found:
     """Return a Fibonacci number the slow way."""
-    return Found(fib=_fib(params.n))
-
-
-def _fib(n: int) -> int:
-    return n if n < 2 else _fib(n - 1) + _fib(n - 2)
+    return Found(fib=slow_fib(params.n))
