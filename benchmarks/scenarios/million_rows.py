@@ -12,6 +12,7 @@ from benchmarks import bare, engine
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, medians, ratio_of_pairs
 from executions_app.api.documents import read_run
+from templates_app.models import Template
 
 STEPS = 40
 COPIED_STEPS = 10
@@ -62,7 +63,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     yield Figure("million_rows.rows", copies * COPIED_STEPS)
 
 
-def _pairs(bench: Bench, template: engine.Template) -> list[tuple[float, float]]:
+def _pairs(bench: Bench, template: Template) -> list[tuple[float, float]]:
     rounds = [
         (engine.run_once(template, TIMEOUT_S)[0], bare.run_chain(STEPS, TIMEOUT_S))
         for _ in range(bench.runs + 2)
@@ -117,8 +118,7 @@ def _copy(database: psycopg.Connection[Any], table: str, execution_id: int, copi
         table=sql.Identifier(table),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         values=sql.SQL(", ").join(
-            sql.SQL(changed[name]) if name in changed else sql.Identifier("t", name)
-            for name in columns  # type: ignore[arg-type]
+            sql.SQL(changed[name]) if name in changed else sql.Identifier("t", name) for name in columns
         ),
         copies=sql.Literal(copies),
         execution=sql.Literal(execution_id),
