@@ -16,6 +16,8 @@ from django.conf import settings
 
 from workflow_service.embedded import RunningServices, start_services
 
+pytest.register_assert_rewrite("tests.consistency")
+
 TESTS = Path(__file__).parent
 KINDS = ("unit", "integration", "acceptance", "conformance", "chaos")
 SERVICES = pytest.StashKey[RunningServices]()
