@@ -92,7 +92,7 @@ def park(
     Where it is a person, ``record`` writes the question in the same transaction, and what it returns becomes the
     data of the event ``approval_requested``. ``then`` is called with the block's row, once it waits, in that
     transaction too: it begins what is waited for, or finds that it is there already. In a failing run neither is
-    called: the block is cancelled.
+    called: the block is cancelled, unless it undoes.
     """
     asks = waits_for == BlockExecution.WaitsFor.PERSON
     with command_transaction() as tx:
@@ -106,7 +106,7 @@ def park(
         run.slots -= 1
         run.waiting_for_people += asks
         others: Iterable[tuple[int, Aftermath]] = ()
-        if not run.failing:
+        if not run.failing or run.compensating:
             data = {"waitsFor": waits_for, **_due(row.due_at), **(event_data or {})}
             data |= place_data(row.kind, Place(row.scope_id, row.item_index))
             settler.journal.event("block_waiting", row.block_id, data, row_id=row.id)

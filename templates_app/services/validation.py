@@ -9,11 +9,12 @@ from templates_app.models import Template
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.configuration import configuration_errors
-from workflow_service.engine.definition import Definition, JsonObject, StandIn
+from workflow_service.engine.definition import NO_STAND_IN, Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import compile_plan, unsupported_features
+from workflow_service.engine.states import ToolType
 from workflow_service.engine.validation import validate
 
 
@@ -45,8 +46,21 @@ def _configurations(definition: Definition) -> Iterator[Finding]:
             tool_type = work and (work.tool_type or block.tool_type)
             if work is not None and tool_type:
                 place = json_pointer("blocks", index, "recovery", name, "configuration")
+                if tool_type in NO_STAND_IN:
+                    yield _inherited_stand_in(tool_type, name, index, block.block_id)
+                    continue
                 for one in configuration_errors(tool_type, work.configuration):
                     yield _finding(one, place, block.block_id)
+
+
+def _inherited_stand_in(tool_type: ToolType, name: str, index: int, block_id: str) -> Finding:
+    return Finding(
+        "BAD_STAND_IN",
+        f"names no toolType, and the block's own, {tool_type}, cannot stand in for a block's work",
+        pointer=json_pointer("blocks", index, "recovery", name),
+        suggestion="give it a toolType such as API or USE_CASE",
+        blocks=(block_id,),
+    )
 
 
 def _schemas(definition: Definition) -> Iterator[Finding]:

@@ -60,9 +60,12 @@ def check_source_id(value: str) -> str:
     return value if value == START else check_block_id(value)
 
 
+NO_STAND_IN = frozenset({ToolType.HUMAN, ToolType.MAP, ToolType.SUBWORKFLOW, ToolType.WAIT})
+
+
 def check_stand_in_tool(value: ToolType) -> ToolType:
     """Return ``value`` if a fallback or an undo may run it: work that needs nobody and waits for nothing."""
-    if value in (ToolType.HUMAN, ToolType.MAP, ToolType.SUBWORKFLOW, ToolType.WAIT):
+    if value in NO_STAND_IN:
         raise ValueError(f"{value} cannot stand in for a block's work; use a tool such as API or USE_CASE")
     return value
 

@@ -246,3 +246,23 @@ def test_an_output_that_cannot_be_kept_is_refused_and_the_token_still_good(agent
     assert refused.value.problems[0].pointer == "/output/a"
     assert take_callback(token_of(agent), DONE)
     assert go_on(execution).status == "COMPLETED"
+
+
+def test_an_agent_s_early_call_ends_work_that_undoes(agent: MisbehavingServer) -> None:
+    undo = {"toolType": "API", "configuration": calling(agent)["configuration"]}
+    broken = {
+        "blockId": "broken",
+        "toolType": "USE_CASE",
+        "configuration": {"useCase": "json.select", "input": {"value": {}, "paths": {"a": "gone"}}},
+        "retryPolicy": {"maxRetries": 0},
+        "dependencies": ["done"],
+    }
+    execution = start(make_template([noop("done", {}, recovery={"compensate": undo}), broken]))
+    while not BlockExecution.objects.filter(execution=execution, kind="undo").exists():
+        running.run_blocks(execution.pk, queued_blocks(execution)[0], "another queue: nothing in place")
+    claim = claim_one(execution)
+    outcome = work_on(claim)
+    assert not take_callback(token_of(agent), CallbackAnswer(output={})), "kept until the block waits"
+    follow_up(_write(claim, outcome, None), execution.pk)
+    assert run_until_quiet(execution).status == "FAILED", "the agent has answered, and may not answer again"
+    assert_consistent(execution)

@@ -318,3 +318,16 @@ def test_a_run_does_not_start_whose_sub_workflows_cannot() -> None:
         start(template)
     [problem] = refused.value.problems
     assert (problem.code, problem.pointer) == ("TEMPLATE_NOT_ACTIVE", "/blocks/0/configuration/template")
+
+
+def test_a_sub_workflow_that_undoes_is_started_and_waited_for() -> None:
+    # Such an undo is refused when a template is written; a version from before may hold one.
+    child = make_template([noop("inner")])
+    undo = make_template([noop("undo_inner")], workspace=child.workspace)
+    recovery = {"compensate": {"configuration": {"template": undo.public_id}}}
+    execution = start(parent_of(child, {**BREAKS, "dependencies": ["call"]}, recovery=recovery))
+    execution = go_on(go_on(run_until_quiet(execution)))
+    assert statuses(execution)["call:undo"] == "COMPLETED"
+    assert execution.status == "FAILED"
+    assert [each.template_id for each in children_of(execution)] == [child.pk, undo.pk]
+    assert_consistent(execution)
