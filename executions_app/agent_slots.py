@@ -50,6 +50,10 @@ GIVE_BACK = """
     UPDATE executions_app_agentslot SET block_execution_id = NULL, fence = NULL, worker_id = NULL
     WHERE limit_id = %s AND block_execution_id = %s AND fence = %s
 """
+GIVE_BACK_CLAIMED = """
+    UPDATE executions_app_agentslot SET block_execution_id = NULL, fence = NULL, worker_id = NULL
+    WHERE block_execution_id = %s AND worker_id = %s RETURNING limit_id
+"""
 GIVE_BACK_OF_DEAD = """
     UPDATE executions_app_agentslot s SET block_execution_id = NULL, fence = NULL, worker_id = NULL
     WHERE worker_id IS NOT NULL AND NOT EXISTS (
@@ -148,6 +152,17 @@ def give_back(limit_id: int, row_id: int, fence: int) -> None:
     """Give back the slot of a claim whose work has stopped; `hand_on` gives it to the next."""
     with connection.cursor() as cursor:
         cursor.execute(GIVE_BACK, [limit_id, row_id, fence])
+
+
+def give_back_claimed(row_id: int, worker: UUID) -> int | None:
+    """Give back the slot that a worker holds for a block it is not at work on; returns its limit's id, if it held one.
+
+    A cancellation raises the block's fence, and the worker never learned the one of its claim.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(GIVE_BACK_CLAIMED, [row_id, worker])
+        found = cursor.fetchone()
+    return None if found is None else found[0]
 
 
 def give_back_of_workers(workers: list[UUID] | None = None) -> None:

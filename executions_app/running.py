@@ -22,7 +22,7 @@ from pydantic import JsonValue
 
 from executions_app import log_lines
 from executions_app.aftermath import follow_up, settle_again
-from executions_app.agent_slots import give_back, hand_on, wait_for_slot
+from executions_app.agent_slots import give_back, give_back_claimed, hand_on, wait_for_slot
 from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
@@ -101,8 +101,9 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     finally:
         # What this process is not working on must not wait for it.
         if not clean:
+            orphans = persistently(lambda: find_orphans(worker))
             persistently(lambda: let_go([worker]))
-            hand_back(persistently(lambda: find_orphans(worker)))
+            hand_back(orphans)
     return done
 
 
@@ -135,8 +136,12 @@ def agent_slot(claim: Claim) -> Iterator[None]:
 
 
 def hand_back(orphans: list[tuple[int, int, int]]) -> None:
-    """Give back blocks that were claimed for this worker although it never learned of it."""
+    """Give back blocks that were claimed for this worker although it never learned of it, and their agents' slots."""
+    worker = persistently(worker_id)
     for execution_id, row_id, fence in orphans:
+        limit_id = persistently(partial(give_back_claimed, row_id, worker))
+        if limit_id is not None:
+            hand_on(limit_id)
         aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)]))
         follow_up(aftermath, execution_id)
 

@@ -22,8 +22,10 @@ from executions_app.models import (
     WorkerLease,
 )
 from executions_app.progress import Claim
+from executions_app.services.control import Asked, cancel_execution
 from executions_app.services.limits import delete_limit, save_limit
 from executions_app.sweeper import sweep, take_back_blocks_of
+from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_all_until_quiet, run_until_quiet
 from tests.factories import event_types, make_template, make_workspace, noop, start, statuses
@@ -371,3 +373,29 @@ def test_a_child_that_its_parent_saw_die_gives_its_slots_back_at_once() -> None:
     take_back_blocks_of([worker])
     assert statuses(second) == {"call": "QUEUED"}
     assert statuses(first) == {"call": "QUEUED"}
+
+
+def test_the_slot_of_a_claim_whose_answer_was_lost_is_given_back() -> None:
+    workspace = limited(1)
+    execution = start_call(workspace)
+    (row_id,) = queued_blocks(execution)
+    # Committed, and the connection is lost before the answer: the worker asks again.
+    assert claim_block(execution.pk, row_id, worker_id()).claim
+    for _ in range(3):
+        running.run_blocks(execution.pk, row_id, "default")
+        sweep()
+    assert run_until_quiet(execution).status == "COMPLETED"
+    assert slots(workspace) == [None]
+    assert_consistent(execution)
+
+
+def test_the_slot_of_an_unknown_claim_that_was_cancelled_is_handed_to_who_waits() -> None:
+    workspace = limited(1)
+    cancelled, waiting = start_call(workspace), start_call(workspace)
+    (row_id,) = queued_blocks(cancelled)
+    assert claim_block(cancelled.pk, row_id, worker_id()).claim
+    assert_waits(waiting)
+    cancel_execution(cancelled.pk, Asked("ada"))
+    running.run_blocks(cancelled.pk, row_id, "default")
+    assert run_until_quiet(waiting).status == "COMPLETED"
+    assert slots(workspace) == [None]
