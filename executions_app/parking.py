@@ -65,7 +65,7 @@ WAIT_FOR_ITEMS = """
 """
 TAKE_BACK = """
     UPDATE executions_app_blockexecution SET status = %s, holds_slot = false, fence = fence + 1,
-        losses = losses + 1, worker_id = NULL, finished_at = %s
+        losses = %s, worker_id = NULL, finished_at = %s
     WHERE id = %s
 """
 WAKE_RETRIES = """
@@ -185,25 +185,32 @@ def ask_unasked(execution_id: int) -> Aftermath:
     return _looked_again(aftermath, execution_id)
 
 
-def take_back(execution_id: int, lost: Iterable[tuple[int, int]]) -> Aftermath:
+def take_back(execution_id: int, lost: Iterable[tuple[int, int]], *, never_ran: bool = False) -> Aftermath:
     """Give blocks of dead workers to others: ``lost`` are (row id, fence) of RUNNING rows.
 
     The fence rises, so a late result of the old worker is thrown away. A block that had overrun its timeout has failed
     with TIMEOUT_ERROR, and one that was lost ``MAX_LOSSES`` times with WORKER_LOST: they go up the recovery ladder.
-    One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides.
+    One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides. With
+    ``never_ran`` no worker ever learned of the claims: nothing was lost, and the blocks are queued again.
     """
     with command_transaction() as tx:
         run, settler = _lock(tx, execution_id)
         for row_id, fence in sorted(lost):
-            _take_back_one(tx, run, settler, row_id, fence)
+            _take_back_one(tx, run, settler, row_id, fence, never_ran)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, execution_id)
 
 
-def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_id: int, fence: int) -> None:
+def _take_back_one(
+    tx: EngineTransaction, run: RunState, settler: Settler, row_id: int, fence: int, never_ran: bool
+) -> None:
     _record_start(tx, settler, row_id, fence)
     row = read_block(tx, run.id, row_id)
     if row is None or (row.fence, row.status) != (fence, BlockStatus.RUNNING):
+        return
+    if never_ran:
+        settler.journal.log("WARNING", f"The answer to the claim of block {row.block_id} was lost", row)
+        _rerun(settler, row, row.losses)
         return
     block = settler.plan.nodes[row.node].block
     if row.overran and block is not None:
@@ -212,18 +219,13 @@ def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_i
         return
     losses = row.losses + 1
     on_lost = block.on_worker_lost if block and row.kind != BlockExecution.Kind.UNDO else "rerun"
-    rerun = losses < MAX_LOSSES and on_lost == "rerun"
-    stopped = run.status in ENDED_EXECUTION_STATUSES or (run.failing and not run.compensating)
-    status = "RUNNING" if not rerun else "CANCELLED" if stopped else "READY"
-    data: dict[str, JsonValue] = {"losses": losses, "rerun": status == "READY", "status": status}
-    settler.journal.event("block_lost", row.block_id, data, row_id=row.id)
     log_lines.block_lost(settler.journal, run, row, losses)
-    if rerun:
-        tx.run(TAKE_BACK, ("CANCELLED", run.now, row.id) if stopped else ("READY", None, row.id))
-        run.slots -= 1
-        if not stopped:
-            settler.progress.add_ready(1)
+    if losses < MAX_LOSSES and on_lost == "rerun":
+        _rerun(settler, row, losses)
         return
+    settler.journal.event(
+        "block_lost", row.block_id, {"losses": losses, "rerun": False, "status": "RUNNING"}, row_id=row.id
+    )
     error: Error = {
         "type": ErrorType.WORKER_LOST,
         "message": f"the worker died while it ran this block ({losses} times so far)",
@@ -237,6 +239,19 @@ def _take_back_one(tx: EngineTransaction, run: RunState, settler: Settler, row_i
         take_step(settler, row, step, error, escalation=policy_for(settler, row, block).escalation)
     else:
         recover_block(settler, row, error)
+
+
+def _rerun(settler: Settler, row: Any, losses: int) -> None:
+    """Make a claimed block ready again, or cancel it where nothing goes on; so many workers of it have died."""
+    run = settler.run
+    stopped = run.status in ENDED_EXECUTION_STATUSES or (run.failing and not run.compensating)
+    status = BlockStatus.CANCELLED if stopped else BlockStatus.READY
+    data: dict[str, JsonValue] = {"losses": losses, "rerun": not stopped, "status": status}
+    settler.journal.event("block_lost", row.block_id, data, row_id=row.id)
+    settler.tx.run(TAKE_BACK, (status, losses, run.now if stopped else None, row.id))
+    run.slots -= 1
+    if not stopped:
+        settler.progress.add_ready(1)
 
 
 def _lock(tx: EngineTransaction, execution_id: int) -> tuple[RunState, Settler]:

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -94,31 +94,44 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
         limit, agent_id = answer.no_slot
         persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
     done, clean = 0, False
+    begun: set[tuple[int, int]] = set()
     try:
         if answer.unsettled:
             settle_again(execution_id, str(execution_id))
-        done, clean = _run_in_place(answer.claim, worker, queue)
+        done, clean = _run_in_place(answer.claim, worker, queue, begun)
     finally:
         # What this process is not working on must not wait for it.
         if not clean:
             orphans = persistently(lambda: find_orphans(worker))
             persistently(lambda: let_go([worker]))
-            hand_back(orphans)
+            hand_back(orphans, begun)
     return done
 
 
-def _run_in_place(claim: Claim | None, worker: UUID, queue: str) -> tuple[int, bool]:
-    """Run a claimed block and what follows; returns how many, and whether every result was accepted."""
+def _run_in_place(
+    claim: Claim | None, worker: UUID, queue: str, begun: set[tuple[int, int]]
+) -> tuple[int, bool]:
+    """Run a claimed block and what follows; returns how many, and whether every result was accepted.
+
+    What it begins to work on is put into ``begun`` (row id, fence).
+    """
     done, clean = 0, True
     slice_ends = time.monotonic() + TIME_SLICE_S
     while claim is not None:
+        begun.add((claim.block_execution_id, claim.fence))
         with agent_slot(claim):
             outcome = persistently(partial(work_on, claim))
             continue_as = (worker, queue) if time.monotonic() < slice_ends else None
             aftermath = persistently(partial(_write, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
-        next_claim = follow_up(aftermath, claim.execution_id, continue_as)
+        try:
+            next_claim = follow_up(aftermath, claim.execution_id, continue_as)
+        except DATABASE_GONE as error:
+            # The sweeper follows up; what may have been claimed meanwhile is handed back.
+            logger.warning("%s is left to the sweeper: %s", claim.execution_public_id, error)
+            connection.close()
+            next_claim, clean = None, False
         claim = aftermath.claim or next_claim
     return done, clean
 
@@ -135,14 +148,18 @@ def agent_slot(claim: Claim) -> Iterator[None]:
             hand_on(limit_id)
 
 
-def hand_back(orphans: list[tuple[int, int, int]]) -> None:
-    """Give back blocks that were claimed for this worker although it never learned of it, and their agents' slots."""
+def hand_back(orphans: list[tuple[int, int, int]], begun: Collection[tuple[int, int]] = ()) -> None:
+    """Give back blocks that bear this worker's id although it is not at work on them, and their agents' slots.
+
+    Of those that are not among ``begun`` (row id, fence) it never learned, so they count as no loss of a worker.
+    """
     worker = persistently(worker_id)
     for execution_id, row_id, fence in orphans:
         limit_id = persistently(partial(give_back_claimed, row_id, worker))
         if limit_id is not None:
             hand_on(limit_id)
-        aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)]))
+        never_ran = (row_id, fence) not in begun
+        aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)], never_ran=never_ran))
         follow_up(aftermath, execution_id)
 
 

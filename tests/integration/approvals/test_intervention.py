@@ -8,9 +8,11 @@ from approvals_app.errors import ResponseInvalid
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from executions_app import parking, running
+from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, Execution, RecoveryAction
+from executions_app.parking import take_back
 from executions_app.sweeper import sweep
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent, assert_rebuilt
@@ -176,7 +178,7 @@ def test_a_block_whose_worker_died_may_be_asked_about(people: People) -> None:
     (row_id,) = queued_blocks(execution)
     claim = claim_block(execution.pk, row_id, worker_id()).claim
     assert claim is not None
-    running.hand_back([(execution.pk, row_id, claim.fence)])
+    follow_up(take_back(execution.pk, [(row_id, claim.fence)]), execution.pk)
     assert assert_consistent(execution).status == "WAITING_FOR_APPROVAL"
     assert "WORKER_LOST" in question_of(execution).message
     late = Result(BlockStatus.COMPLETED, output={})
@@ -197,7 +199,7 @@ def test_a_process_that_dies_with_the_question_has_asked_nobody(
         running.run_blocks(execution.pk, row_id, "default")
     assert not Approval.objects.filter(execution=execution).exists()
     row = BlockExecution.objects.get(pk=row_id)
-    running.hand_back([(execution.pk, row_id, row.fence)])
+    follow_up(take_back(execution.pk, [(row_id, row.fence)]), execution.pk)
     assert run_until_quiet(execution).status == "COMPLETED", "its second try works"
 
 

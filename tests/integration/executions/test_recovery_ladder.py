@@ -223,7 +223,7 @@ def test_a_block_lost_too_often_goes_up_the_ladder() -> None:
         (row_id,) = queued_blocks(execution)
         claim = claim_block(execution.pk, row_id, worker_id()).claim
         assert claim is not None
-        running.hand_back([(execution.pk, row_id, claim.fence)])
+        follow_up(take_back(execution.pk, [(row_id, claim.fence)]), execution.pk)
     assert drive(execution).status == "COMPLETED"
     assert actions(execution) == [("skip", "succeeded")]
 
@@ -233,12 +233,33 @@ def test_a_block_whose_loss_is_a_failure_fails_at_once() -> None:
     (row_id,) = queued_blocks(execution)
     claim = claim_block(execution.pk, row_id, worker_id()).claim
     assert claim is not None
-    running.hand_back([(execution.pk, row_id, claim.fence)])
+    follow_up(take_back(execution.pk, [(row_id, claim.fence)]), execution.pk)
     execution = drive(execution)
     assert execution.status == "FAILED"
     assert execution.error is not None
     assert execution.error["type"] == "WORKER_LOST"
     assert actions(execution) == []
+
+
+def test_a_claim_of_which_its_worker_never_learned_is_no_loss() -> None:
+    key = new_key()
+    execution = start(make_template([shaky(key, fields={"onWorkerLost": "fail"})]))
+    (row_id,) = queued_blocks(execution)
+    # Committed, and the connection is lost before the answer: the worker asks again.
+    assert claim_block(execution.pk, row_id, worker_id()).claim
+    running.run_blocks(execution.pk, row_id, "default")
+    assert drive(execution).status == "COMPLETED"
+    assert BlockExecution.objects.get(pk=row_id).losses == 0
+
+
+def test_a_block_that_a_worker_gives_up_is_lost_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    execution = start(make_template([shaky(new_key(), fields={"onWorkerLost": "fail"})]))
+    (row_id,) = queued_blocks(execution)
+    with dying_at(monkeypatch, running, "_write"):
+        running.run_blocks(execution.pk, row_id, "default")
+    execution = drive(execution)
+    assert execution.error is not None
+    assert execution.error["type"] == "WORKER_LOST"
 
 
 def test_nothing_is_recovered_in_a_run_that_fails() -> None:
