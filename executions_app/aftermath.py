@@ -31,6 +31,7 @@ def follow_up(
     """Send what a transaction left to be sent, and settle what it left unsettled, in other executions too.
 
     With ``continue_as`` (worker id, queue) that may claim the run's next block for the worker; returns the claim.
+    Raises ``DATABASE_GONE`` where it is not known whether it did.
     """
     _send(aftermath, execution_id)
     if aftermath.unsettled or (aftermath.unsettled is None and any_unsettled(execution_id)):
@@ -56,7 +57,8 @@ def settle_again(
 ) -> Claim | None:
     """Settle what a concurrent finisher left; what is left after ``RECHECKS`` batches is asked for by message.
 
-    Returns the block claimed for ``continue_as``, if there was one to claim.
+    Returns the block claimed for ``continue_as``, if there was one to claim. Raises ``DATABASE_GONE`` where that is not
+    known: a claim may be committed whose answer was lost.
     """
     claim: Claim | None = None
     aftermath: Aftermath | None = None
@@ -76,6 +78,8 @@ def settle_again(
     except DATABASE_GONE as error:
         logger.warning("execution %s is left to the sweeper: %s", execution_public_id, error)
         connection.close()
+        if continue_as is not None and claim is None:
+            raise
         return claim
     if aftermath is not None:
         send_settle_hint(execution_id, execution_public_id)

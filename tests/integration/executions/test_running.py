@@ -1,10 +1,12 @@
 """The runner on real Postgres, block by block: what runs, what is skipped, how a run ends, what is written down."""
 
+from typing import Any
+
 import psycopg
 import pytest
 from django.db import connection
 
-from executions_app import aftermath
+from executions_app import aftermath, running
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block, settle_execution
@@ -303,3 +305,26 @@ def test_a_finisher_that_finds_the_lock_taken_sends_no_message(monkeypatch: pyte
     assert sent == []
     settle_again(execution.pk, execution.public_id)
     assert statuses(execution) == {"once": "COMPLETED"}
+
+
+def test_a_claim_made_when_settling_again_whose_answer_was_lost_is_handed_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    execution = start(make_template([noop("one"), noop("two", dependencies=["one"])]))
+    (row_id,) = queued_blocks(execution)
+
+    def answer_lost(*arguments: Any, **options: Any) -> Any:
+        settle_execution(*arguments, **options)
+        raise psycopg.OperationalError("the server closed the connection after the commit")
+
+    def finish_without_lock(*arguments: Any, **options: Any) -> Any:
+        with locked_elsewhere(execution.pk):
+            return finish_block(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(aftermath, "settle_execution", answer_lost)
+        patched.setattr(running, "finish_block", finish_without_lock)
+        assert running.run_blocks(execution.pk, row_id, "default") == 1
+    assert statuses(execution) == {"one": "COMPLETED", "two": "QUEUED"}, "nobody runs it, under a live lease"
+    assert run_until_quiet(execution).status == "COMPLETED"
+    assert BlockExecution.objects.get(execution=execution, block_id="two").losses == 0
