@@ -54,7 +54,7 @@ INSERT_ITEMS = """
         agent_id, created_at, sends, item)
     SELECT b.execution_id, %s, b.node, 'item', b.block_id, i.position - 1, b.generation,
         CASE WHEN i.position <= %s THEN 'READY' ELSE 'PENDING' END, 0, 0, 0, false, false, false, 0, 0, 0, '{}',
-        b.queue, '', clock_timestamp(), 0, i.value
+        b.queue, b.agent_id, clock_timestamp(), 0, i.value
     FROM executions_app_blockexecution b, jsonb_array_elements(%s) WITH ORDINALITY AS i(value, position)
     WHERE b.id = %s ORDER BY i.position
 """

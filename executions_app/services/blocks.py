@@ -33,8 +33,19 @@ ROW = """
         AND status NOT IN ('PENDING', 'SKIPPED')
     ORDER BY id DESC LIMIT 1 FOR UPDATE
 """
-MAKE_READY = "UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL WHERE id = %s"
+MAKE_READY = """
+    UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL, waits_for = '', wait_key = ''
+    WHERE id = %s
+"""
 SET_AGENT = "UPDATE executions_app_blockexecution SET agent_id = %s WHERE id = %s"
+# Items that are at work, or done, stay with who they were given to.
+SET_AGENT_OF_ITEMS = """
+    UPDATE executions_app_blockexecution SET agent_id = %s
+    WHERE execution_id = %s AND kind = 'item' AND NOT superseded
+        AND scope_id IN (SELECT id FROM executions_app_scope WHERE block_execution_id = %s)
+        AND status IN ('PENDING', 'READY', 'QUEUED', 'RETRYING', 'WAITING')
+    RETURNING id, block_id, status, waits_for
+"""
 COMPLETE = """
     UPDATE executions_app_blockexecution SET status = 'COMPLETED', fence = fence + 1, error = NULL, due_at = NULL,
         next_send_at = NULL, worker_id = NULL, finished_at = clock_timestamp()
@@ -87,7 +98,7 @@ def retry_block(
 def reassign_block(
     execution_id: int, block_id: str, asked: Asked, agent_id: str, *, confirm: Confirm = unconfirmed
 ) -> BlockChanged:
-    """Give a block that has not completed to another agent; one that failed is restarted from with it.
+    """Give a block that has not completed to another agent, a map with its items; one that failed is restarted from.
 
     Raises ``BlockNotFound``, ``BlockNotReached``, ``BlockStateForbids``.
     """
@@ -98,8 +109,11 @@ def reassign_block(
             raise BlockStateForbids(block_id, row.status, "reassigned", why)
         settler.tx.run(SET_AGENT, (agent_id, row.id))
         _note_reassigned(settler, row, asked, agent_id)
-        if row.status == B.RETRYING:
-            _wake(settler, row)
+        items = settler.tx.run(SET_AGENT_OF_ITEMS, (agent_id, settler.run.id, row.id)).fetchall()
+        for each in (row, *items):
+            # Who waits for a slot of the old agent need not any more.
+            if each.status == B.RETRYING or each.waits_for == "agent":
+                _wake(settler, each)
 
     return _command(
         execution_id, block_id, asked, "reassign", change, {"agents": {block_id: agent_id}}, confirm

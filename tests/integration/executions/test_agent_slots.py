@@ -22,6 +22,7 @@ from executions_app.models import (
     WorkerLease,
 )
 from executions_app.progress import Claim
+from executions_app.services.blocks import reassign_block
 from executions_app.services.control import Asked, cancel_execution
 from executions_app.services.limits import delete_limit, save_limit
 from executions_app.sweeper import sweep, take_back_blocks_of
@@ -36,6 +37,7 @@ from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues", "leases_expire")
 
+ADA = Asked("ada")
 DONE = Result(BlockStatus.COMPLETED, output={})
 
 
@@ -395,7 +397,37 @@ def test_the_slot_of_an_unknown_claim_that_was_cancelled_is_handed_to_who_waits(
     (row_id,) = queued_blocks(cancelled)
     assert claim_block(cancelled.pk, row_id, worker_id()).claim
     assert_waits(waiting)
-    cancel_execution(cancelled.pk, Asked("ada"))
+    cancel_execution(cancelled.pk, ADA)
     running.run_blocks(cancelled.pk, row_id, "default")
     assert run_until_quiet(waiting).status == "COMPLETED"
     assert slots(workspace) == [None]
+
+
+def test_a_waiter_that_is_given_to_another_agent_leaves_the_queue_of_the_old_one() -> None:
+    workspace = limited(1)
+    holder, waiting = start_call(workspace), start_call(workspace)
+    claim(holder)
+    assert_waits(waiting)
+    reassign_block(waiting.pk, "call", ADA, "spare")
+    assert statuses(waiting) == {"call": "QUEUED"}
+    assert_consistent(waiting)
+    assert run_until_quiet(waiting).status == "COMPLETED"
+    assert BlockExecution.objects.get(execution=waiting).agent_id == "spare"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_map_is_given_to_another_agent_with_its_items(begun: bool) -> None:
+    workspace = limited(1)
+    holder = claim(start_call(workspace))
+    execution = start(
+        make_template([noop("each", "${item}", agentId="crm", forEach="[1, 2]")], workspace=workspace)
+    )
+    if begun:
+        run_until_quiet(execution)
+        assert BlockExecution.objects.filter(execution=execution, kind="item", waits_for="agent").count() == 2
+    reassign_block(execution.pk, "each", ADA, "spare")
+    assert_consistent(execution)
+    assert run_until_quiet(execution).status == "COMPLETED", "the slot of the old agent is still taken"
+    items = BlockExecution.objects.filter(execution=execution, kind="item")
+    assert set(items.values_list("agent_id", flat=True)) == {"spare"}
+    assert slots(workspace) == [holder.block_execution_id]
