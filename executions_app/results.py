@@ -31,6 +31,12 @@ WAITING_PARENT = """
     JOIN executions_app_execution e ON e.id = b.execution_id
     WHERE b.id = %s AND b.status = 'WAITING' AND b.waits_for = 'child' AND b.wait_key = %s FOR UPDATE OF b
 """
+# Asked first: what is too large is never fetched.
+FINAL_SIZE = """
+    SELECT coalesce(sum(octet_length(key) + octet_length(value::text)), 0) AS bytes FROM (
+        SELECT DISTINCT ON (key) key, value FROM executions_app_contextvalue
+        WHERE execution_id = %s AND NOT superseded ORDER BY key, seq DESC) AS current
+"""
 FINAL_CONTEXT = """
     SELECT DISTINCT ON (key) key, value::text AS value FROM executions_app_contextvalue
     WHERE execution_id = %s AND NOT superseded ORDER BY key, seq DESC
@@ -73,7 +79,7 @@ def report_to_parent(tx: EngineTransaction, run: RunState) -> tuple[int, str] | 
 
 def final_context(tx: EngineTransaction, execution_id: int) -> dict[str, JsonValue] | None:
     """Return a run's context; None where it is larger than an output may be."""
-    rows = tx.run(FINAL_CONTEXT, (execution_id,)).fetchall()
-    if sum(len(row.key) + len(row.value) for row in rows) > get_config().max_output_bytes:
+    if tx.one(FINAL_SIZE, (execution_id,)).bytes > get_config().max_output_bytes:
         return None
+    rows = tx.run(FINAL_CONTEXT, (execution_id,)).fetchall()
     return {row.key: json.loads(row.value) for row in rows}

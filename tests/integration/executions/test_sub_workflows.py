@@ -11,10 +11,12 @@ from executions_app.errors import TemplateNotRunnable
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent
 from executions_app.progress import Claim
+from executions_app.results import FINAL_CONTEXT, final_context
 from executions_app.running import _write, work_on
 from executions_app.selectors import children_of
 from executions_app.services.signals import send_signal
 from executions_app.sweeper import sweep
+from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.worker_identity import worker_id
 from templates_app.models import Template
 from tests.consistency import assert_consistent
@@ -121,6 +123,24 @@ def test_a_child_whose_context_is_too_large_fails_the_block(monkeypatch: pytest.
     assert execution.status == "FAILED"
     assert execution.error is not None
     assert "larger than an output may be" in execution.error["message"]
+
+
+def test_a_context_that_is_too_large_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    execution = run_until_quiet(start(make_template([noop("large", {"text": "ü" * 600})])))
+    asked: list[str] = []
+    run = EngineTransaction.run
+
+    def listen(self: EngineTransaction, statement: Any, parameters: Any = ()) -> Any:
+        asked.append(statement)
+        return run(self, statement, parameters)
+
+    monkeypatch.setattr(EngineTransaction, "run", listen)
+    with command_transaction() as tx:
+        monkeypatch.setattr(get_config(), "max_output_bytes", 1_200)
+        assert final_context(tx, execution.pk) is None, "they are bytes, not characters"
+        assert FINAL_CONTEXT not in asked
+        monkeypatch.setattr(get_config(), "max_output_bytes", 1_300)
+        assert final_context(tx, execution.pk) == {"text": "ü" * 600}
 
 
 def test_a_child_of_which_nothing_runs_ends_within_its_start() -> None:
