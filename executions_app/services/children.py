@@ -45,14 +45,17 @@ UNREPORTED = """
     WHERE b.status = 'WAITING' AND b.waits_for = 'child'
         AND e.parent_block_execution_id = b.id AND e.status IN ('COMPLETED', 'FAILED', 'CANCELLED') LIMIT 200
 """
-# One that was restarted on its own after its parent had ended goes on: somebody wanted that.
+# One that was last restarted on its own, not with its parent, after that had ended goes on: somebody wanted that.
 UNWANTED = """
     SELECT c.id FROM executions_app_execution c
     JOIN executions_app_blockexecution b ON b.id = c.parent_block_execution_id
     JOIN executions_app_execution p ON p.id = c.parent_id
     WHERE c.parent_id IS NOT NULL AND c.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
         AND (b.superseded OR b.status IN ('COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED'))
-        AND NOT c.failing AND (c.generation = 1 OR p.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')) LIMIT 200
+        AND NOT c.failing AND (p.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED') OR coalesce((
+            SELECT v.data ? 'underParent' FROM executions_app_executionevent v
+            WHERE v.execution_id = c.id AND v.type = 'execution_restarted' ORDER BY v.seq DESC LIMIT 1), true))
+    LIMIT 200
 """
 
 

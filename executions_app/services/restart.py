@@ -147,13 +147,13 @@ def restart_locked(
     settler = settler_of(tx, run)
     found = read_rows(tx, run, settler.plan)
     if not found.rows and restart.from_block is None:
-        return _begun(settler, asked, restart)
+        return _begun(settler, asked, restart, under_parent)
     targets = _targets(settler, found, restart)
     taken = cut_rows(found, targets)
     gone = {row.id for row in found.taken_by(taken)}
     aftermaths = _cancel_children(settler, runs[1:], gone, asked)
     affected = _blocks(settler.plan, taken.affected())
-    _tell(settler, asked, restart, targets, affected, taken, gone)
+    _tell(settler, asked, restart, targets, affected, taken, gone, under_parent)
     _reopen(settler, found, targets, taken, restart, asked, aftermaths)
     aftermath = conclude_locked(settler)
     for block_id, agent_id in _agents(settler.plan, targets, restart).items():
@@ -164,11 +164,13 @@ def restart_locked(
     return restarted, [(run.id, aftermath), *aftermaths]
 
 
-def _begun(settler: Settler, asked: Asked, restart: Restart) -> tuple[Restarted, Aftermaths]:
+def _begun(
+    settler: Settler, asked: Asked, restart: Restart, under_parent: bool
+) -> tuple[Restarted, Aftermaths]:
     """Begin a run that was cancelled before it had begun."""
     run = settler.run
     nothing = cut(settler.plan, {}, ())
-    _tell(settler, asked, restart, (), (), nothing, ())
+    _tell(settler, asked, restart, (), (), nothing, (), under_parent)
     settler.begin()
     restarted = Restarted(run.public_id, run.status, run.now, None, (), {}, run.generation)
     return restarted, [(run.id, conclude_locked(settler))]
@@ -247,6 +249,7 @@ def _tell(
     affected: tuple[str, ...],
     taken: Cut,
     gone: Iterable[int],
+    under_parent: bool,
 ) -> None:
     run = settler.run
     settler.tx.run(NEXT_GENERATION, (run.id,))
@@ -270,6 +273,8 @@ def _tell(
     }
     if restart.after_seq is not None:
         data["afterSeq"] = restart.after_seq
+    if under_parent:
+        data["underParent"] = True
     settler.journal.event("execution_restarted", data=data)
     where = restart.from_block or _first_block(settler.plan, targets)
     settler.journal.log("INFO", f"Workflow {run.public_id} restarted from {where} {asked}")

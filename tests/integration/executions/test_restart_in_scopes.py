@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.db.models import Q
+from django.utils import timezone
 
 from executions_app.claiming import claim_block
 from executions_app.errors import RestartFromParent
@@ -11,6 +12,7 @@ from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, Scope
 from executions_app.selectors import context_of
 from executions_app.services.control import cancel_execution
+from executions_app.sweeper import sweep
 from executions_app.worker_identity import worker_id
 from templates_app.models import Template
 from tests.consistency import assert_consistent
@@ -358,3 +360,38 @@ def test_a_cancelled_sub_workflow_fails_its_block_and_goes_on_with_it() -> None:
     restart(execution)
     to_the_end(execution)
     assert ran == ["inner1", "inner2"]
+
+
+def test_a_child_that_its_parent_s_restart_resumed_is_stopped_when_the_parent_fails_again() -> None:
+    failing.update({"inner", "other"})
+    child_template = make_template([work("inner")])
+    call = {
+        "blockId": "call",
+        "toolType": "SUBWORKFLOW",
+        "configuration": {"template": child_template.public_id},
+        "onFailure": "continue",
+    }
+    blocks = [call, work("other", onFailure="continue"), work("late")]
+    execution = start(make_template(blocks, workspace=child_template.workspace))
+    run_family(execution)
+    restart(Execution.objects.get(pk=execution.pk))
+    Execution.objects.filter(pk=execution.pk).update(deadline_at=timezone.now(), timeout_ms=1)
+    run_until_quiet(execution)
+    sweep()
+    execution.refresh_from_db()
+    child = Execution.objects.get(parent=execution)
+    assert (execution.status, child.generation) == ("FAILED", 2)
+    sweep()
+    child.refresh_from_db()
+    assert child.failing or child.status == "FAILED", "nobody waits for it"
+
+
+def test_a_child_that_was_restarted_on_its_own_after_its_parent_had_ended_goes_on() -> None:
+    failing.add("inner")
+    execution = calling(make_template([work("inner")]))
+    assert execution.status == "FAILED"
+    child = Execution.objects.get(parent=execution)
+    restart(child)
+    sweep()
+    failing.clear()
+    assert finished(child).generation == 2
