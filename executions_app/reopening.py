@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.loops import loop_state
+from executions_app.models import BlockExecution
 from executions_app.run_state import RunState
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
@@ -62,9 +63,9 @@ SUPERSEDE_CONTEXT = """
 INSERT_DONE = """
     INSERT INTO executions_app_blockexecution (execution_id, generation, scope_id, item_index, node, kind, block_id,
         queue, status, fence, retries, losses, sends, settled, unrecorded_start, holds_slot, taken, dead, lost,
-        origins, agent_id, input, created_at, started_at, finished_at)
+        origins, agent_id, stand_in, input, created_at, started_at, finished_at)
     SELECT execution_id, %s, %s, %s, node, kind, block_id, queue, 'COMPLETED', 1, retries, 0, 0, false, false, false,
-        0, 0, 0, '{}', agent_id, input, %s, started_at, clock_timestamp()
+        0, 0, 0, '{}', agent_id, coalesce(%s, stand_in), input, %s, started_at, clock_timestamp()
     FROM executions_app_blockexecution WHERE id = %s RETURNING id
 """
 INSERT_WAITING = """
@@ -241,10 +242,12 @@ def _counted_as(row: Any) -> str | None:
 def insert_done(settler: Settler, row: Any, place: Place, output: JsonValue | None) -> int:
     """Insert a completed row in place of one that was taken back; returns its id.
 
-    It has the ``output`` given, or what the row taken back gave; settling it merges that and routes.
+    It has the ``output`` given, in place of work, or what the row taken back gave; settling it merges that and routes.
     """
     tx, run = settler.tx, settler.run
-    made: int = tx.one(INSERT_DONE, (run.generation, place.scope, place.index, run.now, row.id)).id
+    stand_in = None if output is None else BlockExecution.StandIn.DEFAULT
+    values = (run.generation, place.scope, place.index, stand_in, run.now, row.id)
+    made: int = tx.one(INSERT_DONE, values).id
     if output is None:
         tx.run(COPY_OUTPUT, (made, run.now, row.id))
     else:

@@ -37,7 +37,7 @@ MAKE_READY = "UPDATE executions_app_blockexecution SET status = 'READY', due_at 
 SET_AGENT = "UPDATE executions_app_blockexecution SET agent_id = %s WHERE id = %s"
 COMPLETE = """
     UPDATE executions_app_blockexecution SET status = 'COMPLETED', fence = fence + 1, error = NULL, due_at = NULL,
-        next_send_at = NULL, worker_id = NULL, finished_at = clock_timestamp()
+        next_send_at = NULL, worker_id = NULL, stand_in = 'default', finished_at = clock_timestamp()
     WHERE id = %s
 """
 WRITE_OUTPUT = """
