@@ -22,6 +22,8 @@ from executions_app.models import (
     WorkerLease,
 )
 from executions_app.progress import Claim
+from executions_app.services.blocks import reassign_block
+from executions_app.services.control import Asked
 from executions_app.services.limits import delete_limit, save_limit
 from executions_app.sweeper import sweep, take_back_blocks_of
 from tests.consistency import assert_consistent
@@ -371,3 +373,16 @@ def test_a_child_that_its_parent_saw_die_gives_its_slots_back_at_once() -> None:
     take_back_blocks_of([worker])
     assert statuses(second) == {"call": "QUEUED"}
     assert statuses(first) == {"call": "QUEUED"}
+
+
+def test_a_block_that_waits_for_a_busy_agent_begins_at_once_with_another() -> None:
+    workspace = limited(1)
+    held = start_call(workspace)
+    claim(held)
+    waiting = start_call(workspace)
+    assert_waits(waiting)
+    reassign_block(waiting.pk, "call", Asked("ada"), "spare")
+    row = BlockExecution.objects.get(execution=waiting)
+    assert (row.status, row.agent_id, row.waits_for) == ("QUEUED", "spare", "")
+    assert run_until_quiet(waiting).status == "COMPLETED"
+    assert_consistent(waiting)
