@@ -99,6 +99,13 @@ def test_fields_of_wrong_types_are_refused(
     assert event_types(execution) == before
 
 
+def test_an_answer_does_not_grow_with_what_is_wrong(execution: Execution) -> None:
+    body = {f"unknown{number}": number for number in range(10_000)}
+    answer = Caller().post("callbacks/guessed", body)
+    assert len(problem_of(answer, 422, "INVALID_REQUEST")["errors"]) <= 60
+    assert len(answer.content) < 20_000
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_runs_of_others_and_of_nobody_are_not_there(house: House, execution: Execution, command: str) -> None:
     body = {"agentId": "a"} if command.endswith("reassign") else {}
