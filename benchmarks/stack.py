@@ -156,7 +156,7 @@ def open_stack() -> Iterator[Stack]:
 def safe_settings(database_url: str) -> dict[str, str]:
     """Return Postgres' settings of durability; raises ``StackFailed`` if one of them is off."""
     with psycopg.connect(database_url) as database:
-        found = {name: str(database.execute(f"SHOW {name}").fetchone()[0]) for name in SAFE}  # type: ignore[index,call-overload]
+        found = {name: str(database.execute(f"SHOW {name}").fetchone()[0]) for name in SAFE}  # type: ignore[index]
     if set(found.values()) != {"on"}:
         raise StackFailed(f"Postgres must be as safe as it is by default, and is {found}")
     return found

@@ -29,19 +29,23 @@ from workflow_service.engine.plan import Node
 from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ExecutionStatus
 
+# One statement for the claim, for what is to be known of its run, and for what bears the worker's id besides.
 CLAIM = """
-    UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
-        started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL, progress = NULL
-    WHERE id = %s AND status = 'QUEUED'
-    RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
-        input::text AS input, started_at, agent_id, stand_in, variant, recoveries
-"""
-IDENTIFY = """
+    WITH claimed AS (
+        UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
+            started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL, progress = NULL
+        WHERE id = %s AND status = 'QUEUED'
+        RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
+            input::text AS input, started_at, agent_id, stand_in, variant, recoveries
+    )
     SELECT e.public_id, e.workspace_id, e.version_id,
         (SELECT json_object_agg(l.key, json_build_array(l.id, l.max_concurrency))::text
          FROM executions_app_concurrencylimit l
-         WHERE l.workspace_id = e.workspace_id AND l.kind = 'agent') AS agent_limits
-    FROM executions_app_execution e WHERE e.id = %s
+         WHERE l.workspace_id = e.workspace_id AND l.kind = 'agent') AS agent_limits,
+        (SELECT json_agg(json_build_array(o.execution_id, o.id, o.fence))::text FROM executions_app_blockexecution o
+         WHERE o.worker_id = %s AND o.status IN ('RUNNING', 'CANCELLED')) AS orphans,
+        c.*
+    FROM executions_app_execution e LEFT JOIN claimed c ON true WHERE e.id = %s
 """
 ORPHANS = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
@@ -76,28 +80,27 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
     """Claim a queued block for a worker process that runs nothing else."""
     with pipelined_transaction() as tx:
         locked = tx.run(TRY_LOCK, (execution_id,))
-        identified = tx.run(IDENTIFY, (execution_id,))
-        orphaned = tx.run(ORPHANS, (worker,))
-        claimed = tx.run(CLAIM, (worker, block_execution_id))
-        lock_row, identity = locked.fetchone(), identified.fetchone()
-        orphans = [(row.execution_id, row.id, row.fence) for row in orphaned]
-        row = claimed.fetchone()
-        if row is None or identity is None:
-            unsettled = _commit(tx, execution_id, held_lock=lock_row is not None)
+        claimed = tx.run(CLAIM, (worker, block_execution_id, worker, execution_id))
+        lock_row, row = locked.fetchone(), claimed.fetchone()
+        orphans = [tuple(orphan) for orphan in json.loads(row.orphans)] if row and row.orphans else []
+        if row is None or row.id is None:
+            unsettled = _commit(tx, execution_id, may_have_been_passed_by=lock_row is not None)
             return ClaimAnswer(None, orphans, unsettled=unsettled)
-        node = compiled_version(identity.version_id).plan.nodes[row.node]
-        given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, identity.public_id))
+        node = compiled_version(row.version_id).plan.nodes[row.node]
+        given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, row.public_id))
         block = work_of_row(node.block, row) if node.block else None
         agent_id = row.agent_id or (block.agent_id if block else None) or ""
         # A map's own row hands out its items and collects them: the agent works on the items.
         works = node.for_each is None or row.kind != BlockExecution.Kind.BLOCK
-        limit = _limit_of(identity.agent_limits, agent_id) if works else None
+        limit = _limit_of(row.agent_limits, agent_id) if works else None
         if limit and not take_slot(tx, limit, row_id=row.id, fence=row.fence, worker=worker):
             return ClaimAnswer(None, orphans, (limit, agent_id))
         written = Jsonb(given) if unfit is None else None
         tx.run(RECORD_CLAIM, (written, agent_id, lock_row is None, hard_end_s(block), row.id))
+        alone = False
         if lock_row is not None:
             run = RunState(*lock_row)
+            alone = run.active == 1
             journal = Journal(run)
             journal.event(
                 "block_started", row.block_id, started_data(row, agent_id), row_id=row.id, at=row.started_at
@@ -105,12 +108,12 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
             if run.status is ExecutionStatus.STARTING:
                 run.status = ExecutionStatus.RUNNING
             journal.flush(tx)
-        unsettled = _commit(tx, execution_id, held_lock=lock_row is not None)
+        unsettled = _commit(tx, execution_id, may_have_been_passed_by=lock_row is not None and not alone)
     claim = Claim(
         execution_id=execution_id,
-        execution_public_id=identity.public_id,
-        workspace_id=identity.workspace_id,
-        version_id=identity.version_id,
+        execution_public_id=row.public_id,
+        workspace_id=row.workspace_id,
+        version_id=row.version_id,
         block_execution_id=row.id,
         node=row.node,
         fence=row.fence,
@@ -129,10 +132,10 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
     return ClaimAnswer(claim, orphans, unsettled=unsettled)
 
 
-def _commit(tx: EngineTransaction, execution_id: int, *, held_lock: bool) -> bool:
+def _commit(tx: EngineTransaction, execution_id: int, *, may_have_been_passed_by: bool) -> bool:
     """Commit; returns whether others left finished blocks to us while we held the run's lock."""
     tx.commit()
-    return held_lock and bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchall()[0].found)
+    return may_have_been_passed_by and bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchall()[0].found)
 
 
 def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:

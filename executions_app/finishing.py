@@ -251,6 +251,15 @@ def conclude_locked(settler: Settler) -> Aftermath:
     return _conclude(settler, None).aftermath()
 
 
+def conclude_and_commit(settler: Settler) -> Aftermath:
+    """Conclude a run that its pipelined transaction has inserted, and commit: nobody else can have been at it."""
+    decided = _conclude(settler, None)
+    settler.tx.commit()
+    aftermath = decided.aftermath()
+    aftermath.unsettled = False
+    return aftermath
+
+
 def _settle_one_by_one(execution_id: int) -> Aftermath | None:
     total = Aftermath()
     while True:

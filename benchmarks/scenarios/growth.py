@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from benchmarks import engine
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure
+from templates_app.models import Template
 
 SHORTEST = 10
 TIMEOUT_S = 240.0
@@ -36,5 +37,5 @@ def measure(bench: Bench) -> Iterator[Figure]:
         )
 
 
-def _steps(template: engine.Template, runs: int) -> list[float]:
+def _steps(template: Template, runs: int) -> list[float]:
     return [engine.step_ms(engine.run_once(template, TIMEOUT_S)[1]) for _ in range(runs)]

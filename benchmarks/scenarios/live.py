@@ -20,6 +20,7 @@ from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution
 from executions_app.worker_identity import register_lease
+from templates_app.models import Template
 from workflow_service.engine.states import BlockStatus
 
 FOLLOWERS = 10
@@ -101,7 +102,7 @@ def _state_updates(runs: int) -> list[float]:
     return took
 
 
-def _finish_run(template: engine.Template, worker: UUID) -> list[float]:
+def _finish_run(template: Template, worker: UUID) -> list[float]:
     execution = engine.start(template, engine.HIGH)
     (first,) = BlockExecution.objects.filter(execution=execution).values_list("pk", flat=True)
     claim = claim_block(execution.pk, first, worker).claim

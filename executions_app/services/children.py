@@ -18,8 +18,9 @@ from executions_app.errors import InputRejected, TemplateNotRunnable
 from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
 from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution, Execution, new_execution_id
+from executions_app.new_runs import NewRun, Parentage, insert_run
 from executions_app.run_state import lock_run
-from executions_app.services.executions import NewRun, begin_run, check_input, create_run, runnable_version
+from executions_app.services.executions import begin_run, check_input, runnable_version
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
 from templates_app.errors import TemplateNotFound, VersionNotFound
@@ -120,16 +121,15 @@ def _start(
 ) -> list[tuple[int, Aftermath]]:
     """Insert and begin the child; while its parent is paused it begins paused."""
     paused = settler.run.status is ExecutionStatus.PAUSED
-    child = create_run(
+    child, run = insert_run(
+        settler.tx,
         given,
         public_id=public_id,
-        parent=parent,
-        parent_block_execution_id=row.id,
-        depth=parent.depth + 1,
+        parentage=Parentage(parent, row.id),
         status=ExecutionStatus.PAUSED if paused else ExecutionStatus.STARTING,
     )
     data = {"parentExecutionId": parent.public_id, "parentBlockId": row.block_id}
-    return [(child.pk, begin_run(settler.tx, child, compiled, data))]
+    return [(child.pk, conclude_locked(begin_run(settler.tx, child, run, compiled, data)))]
 
 
 def report_ended_children() -> None:

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from django.db import connection
-from django.db.models.functions import Now
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
@@ -14,11 +11,12 @@ from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
 from executions_app.aftermath import follow_up
 from executions_app.errors import InputRejected, TemplateNotRunnable
-from executions_app.finishing import Aftermath, conclude_locked
-from executions_app.models import Execution, ExecutionInput, StartRequest
-from executions_app.run_state import lock_run
+from executions_app.finishing import Aftermath, conclude_and_commit
+from executions_app.models import Execution, StartRequest
+from executions_app.new_runs import NewRun, insert_run
+from executions_app.run_state import RunState
 from executions_app.settlement import Settler
-from executions_app.transaction import EngineTransaction, command_transaction
+from executions_app.transaction import EngineTransaction, pipelined_transaction
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
 from templates_app.services.subworkflows import subworkflow_findings
@@ -27,10 +25,15 @@ from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS, JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem
 from workflow_service.engine.json_values import json_pointer
-from workflow_service.engine.plan import NodeKind, unsupported_features
+from workflow_service.engine.plan import unsupported_features
 from workflow_service.engine.states import ExecutionStatus, Priority, TemplateStatus
 
 MAX_PROBLEMS = 50
+
+CLAIM_KEY = """
+    INSERT INTO executions_app_startrequest (workspace_id, key, body_sha256, execution_id, created_at)
+    VALUES (%s, %s, %s, %s, clock_timestamp()) ON CONFLICT DO NOTHING RETURNING id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +42,6 @@ class StartedExecution:
 
     execution: Execution
     created: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """What a run is made of; everything in it has been checked."""
-
-    template: Template
-    version: TemplateVersion
-    actor: User
-    input: JsonObject
-    options: JsonObject
-    priority: str
-    timeout_ms: int | None
-    door: str
 
 
 def start_execution(
@@ -81,13 +70,11 @@ def start_execution(
     given = NewRun(
         template, version, actor, input, options, _priority(options), _timeout_ms(options, compiled), door
     )
-    with command_transaction() as tx:
-        execution = create_run(given)
-        if idempotency_key and not _claim_key(workspace, idempotency_key, body_sha256, execution):
-            connection.set_rollback(True)
-            aftermath = None
-        else:
-            aftermath = begin_run(tx, execution, compiled)
+    aftermath: Aftermath | None = None
+    with pipelined_transaction() as tx:
+        execution, run = insert_run(tx, given)
+        if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
+            aftermath = conclude_and_commit(begin_run(tx, execution, run, compiled))
     if aftermath is None:
         # Another request with this key was first; its answer is there now.
         again = _standing_start(workspace, idempotency_key, body_sha256)
@@ -97,35 +84,17 @@ def start_execution(
     return StartedExecution(execution, created=True)
 
 
-def create_run(given: NewRun, **columns: Any) -> Execution:
-    """Insert a run that is yet to begin; ``columns`` are further ones of its row."""
-    compiled = compiled_version(given.version.pk)
-    execution = Execution.objects.create(
-        workspace=given.template.workspace,
-        template=given.template,
-        version=given.version,
-        priority=given.priority,
-        timeout_ms=given.timeout_ms,
-        door=given.door,
-        created_by=given.actor,
-        started_at=Now(),
-        total_blocks=sum(node.kind is NodeKind.BLOCK for node in compiled.plan.nodes),
-        **columns,
-    )
-    ExecutionInput.objects.create(execution=execution, input=given.input, options=given.options)
-    return execution
-
-
 def begin_run(
     tx: EngineTransaction,
     execution: Execution,
+    run: RunState,
     compiled: CompiledVersion,
     data: Mapping[str, JsonValue] | None = None,
-) -> Aftermath:
-    """Begin a run that the transaction has inserted; ``data`` is further data of its first event."""
-    run = lock_run(tx, execution.pk)
-    assert run is not None  # noqa: S101 - inserted in this transaction
-    execution.started_at = run.started_at
+) -> Settler:
+    """Begin a run that the transaction has inserted; ``data`` is further data of its first event.
+
+    The caller concludes it.
+    """
     settler = Settler(tx, run, compiled)
     settler.journal.event(
         "execution_started",
@@ -143,7 +112,7 @@ def begin_run(
     else:
         # It is a part of a run that was admitted: were it held back, runs could wait for each other for ever.
         settler.begin()
-    return conclude_locked(settler)
+    return settler
 
 
 def check_input(schema: JsonObject | None, input: JsonValue) -> None:
@@ -263,14 +232,8 @@ def _standing_start(workspace: Workspace, key: str | None, body_sha256: str) -> 
     return standing.execution
 
 
-def _claim_key(workspace: Workspace, key: str, body_sha256: str, execution: Execution) -> bool:
+def _claim_key(
+    tx: EngineTransaction, workspace: Workspace, key: str, body_sha256: str, execution: Execution
+) -> bool:
     """Insert the key; False where a concurrent request has it (the statement waits for that one to commit)."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO executions_app_startrequest (workspace_id, key, body_sha256, execution_id, created_at)
-            VALUES (%s, %s, %s, %s, clock_timestamp()) ON CONFLICT DO NOTHING
-            """,
-            [workspace.pk, key, body_sha256, execution.pk],
-        )
-        return bool(cursor.rowcount == 1)
+    return tx.run(CLAIM_KEY, (workspace.pk, key, body_sha256, execution.pk)).fetchone() is not None

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from executions_app.admission import admit
 from executions_app.claiming import claim_block
-from executions_app.finishing import Result, finish_block
+from executions_app.finishing import Result, conclude_locked, finish_block
 from executions_app.models import ConcurrencyLimit, Execution
+from executions_app.new_runs import NewRun, Parentage, insert_run
 from executions_app.services.executions import begin_run
 from executions_app.services.limits import delete_limit, save_limit
 from executions_app.sweeper import sweep
@@ -125,16 +126,12 @@ def test_a_limit_may_be_raised_and_taken_away() -> None:
 def test_sub_workflows_are_part_of_their_parents_run() -> None:
     template, _limit = limited(1)
     first = start(template)
-    child = Execution.objects.create(
-        workspace=template.workspace,
-        template=template,
-        version_id=first.version_id,
-        created_by=template.owner,
-        parent=first,
-        started_at=timezone.now(),
-    )
+    version = template.current_version
+    assert version is not None
+    given = NewRun(template, version, template.owner, {}, {}, "normal", None, "A")
     with command_transaction() as tx:
-        begin_run(tx, child, compiled_version(child.version_id))
+        child, run = insert_run(tx, given, parentage=Parentage(first, 0))
+        conclude_locked(begin_run(tx, child, run, compiled_version(version.pk)))
     assert held_back(child) == [False], "its parent waits for it and makes no room meanwhile"
     run_until_quiet(first)
     assert held_back(start(template)) == [False], "a child is not counted"
