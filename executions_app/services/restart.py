@@ -23,6 +23,7 @@ from executions_app.errors import (
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.models import Execution
 from executions_app.reopening import (
+    FAILED,
     RunRows,
     active_by_place,
     cancelled_targets,
@@ -306,7 +307,7 @@ def _reopen(
 
 def _stands(settler: Settler, row: Any, restart: Restart, asked: Asked, aftermaths: Aftermaths) -> bool:
     """Settle a node without its work, where that is skipped or done; tells whether it did."""
-    if row is None or row.status not in (BlockStatus.FAILED, BlockStatus.REJECTED):
+    if row is None or (row.block_id not in restart.skip and row.status not in FAILED):
         return False
     block = settler.plan.nodes[row.node].block
     if block is None:
