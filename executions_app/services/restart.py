@@ -300,7 +300,7 @@ def _reopen(
     run.reached_end = False
     settler.loops.restate(loops, counts)
     ready = settler.reopen(taken, settled, active)
-    by_node = {row.node: row for row in targets}
+    by_node = {row.node: row for row in targets if row.kind != "item"}
     starting = [node for node in ready if not _stands(settler, by_node.get(node), restart, asked, aftermaths)]
     settler.start(starting)
 
