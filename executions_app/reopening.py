@@ -162,11 +162,11 @@ def settled_rows(kept: RunRows) -> list[Settled]:
             row.node,
             Place(row.scope_id, row.item_index),
             Verdict(row.status),
-            {int(edge): EdgeOutcome(result) for edge, result in json.loads(row.outcomes).items()},
+            {int(edge): EdgeOutcome(result) for edge, result in json.loads(row.outcomes or "{}").items()},
             _origins(kept.plan, row),
         )
         for row in kept.rows
-        if row.settled and row.kind != "item" and row.outcomes is not None
+        if row.settled and row.kind != "item" and (row.outcomes is not None or row.status in FAILED)
     ]
 
 
@@ -212,14 +212,7 @@ def recount(run: RunState, kept: RunRows, states: Mapping[int, LoopState]) -> di
 
 
 def _recount_failures(run: RunState, kept: RunRows) -> None:
-    unhandled = [
-        row
-        for row in kept.rows
-        if row.settled
-        and row.status in FAILED
-        and row.kind != "item"
-        and not kept.plan.nodes[row.node].error_edges
-    ]
+    unhandled = failed_targets(kept)
     run.unhandled_failures = len(unhandled) + sum(at_limit(state) for state in kept.loops.values())
     run.failing, run.compensating, run.error = False, False, None
     if unhandled:
@@ -269,7 +262,8 @@ def failed_targets(found: RunRows) -> list[Any]:
         if row.kind != "item"
         and row.settled
         and row.status in FAILED
-        and not found.plan.nodes[row.node].error_edges
+        # What could not be settled has no outcomes: its error edges were never followed.
+        and not (found.plan.nodes[row.node].error_edges and row.outcomes is not None)
     ]
 
 

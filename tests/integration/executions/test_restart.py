@@ -16,6 +16,7 @@ from executions_app.models import BlockExecution, ExecutionEvent
 from executions_app.selectors import context_of
 from executions_app.services.control import cancel_execution, pause_execution, resume_execution
 from executions_app.services.restart import Restart, Restarted, restart_execution
+from executions_app.settlement import Settler
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import run_until_quiet
@@ -307,3 +308,26 @@ def test_a_resumed_run_can_be_restarted_later() -> None:
 
 def _die(restarted: Restarted) -> None:
     raise SystemExit(1)
+
+
+@pytest.mark.parametrize("from_block", [None, "other"])
+def test_a_block_that_could_not_be_settled_was_not_handled_by_its_error_edge(
+    monkeypatch: pytest.MonkeyPatch, from_block: str | None
+) -> None:
+    merge = Settler._merge
+
+    def poisoned(self: Settler, row: Any, output: Any) -> Any:
+        if row.block_id == "odd":
+            raise ValueError("poison")
+        return merge(self, row, output)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Settler, "_merge", poisoned)
+        execution = run_of(work("other"), work("odd", onError=["mend"]), work("mend"), work("after", "odd"))
+    assert execution.status == "FAILED"
+    if from_block:
+        restart(execution, from_block=from_block)
+        finished(execution, "FAILED")
+    restart(execution)
+    finished(execution)
+    assert statuses(execution)["after"] == "COMPLETED"
