@@ -27,7 +27,7 @@ FAILED = frozenset({BlockStatus.FAILED, BlockStatus.REJECTED})
 
 ROWS = """
     SELECT b.id, b.scope_id, b.item_index, b.node, b.kind, b.block_id, b.status, b.settled, b.holds_slot, b.waits_for,
-        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id,
+        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, b.started_at,
         o.block_execution_id IS NOT NULL AS has_output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND NOT o.superseded
@@ -268,8 +268,12 @@ def failed_targets(found: RunRows) -> list[Any]:
 
 
 def undone_targets(found: RunRows) -> list[Any]:
-    """Return the rows whose work was undone: it must be done again."""
-    undone = {-undo.scope_id for undo in found.undos if undo.status == BlockStatus.COMPLETED}
+    """Return the rows whose work was undone, or may have been in part: it must be done again.
+
+    An undo that has begun and not failed has undone something, whatever has become of it since.
+    """
+    begun = (undo for undo in found.undos if undo.started_at is not None and undo.status not in FAILED)
+    undone = {-undo.scope_id for undo in begun}
     return [row for row in found.rows if row.id in undone]
 
 

@@ -29,7 +29,7 @@ INSERT_ITEMS = """
     FROM (SELECT b.*, b.status = 'SKIPPED' OR b.status = 'COMPLETED' AND NOT EXISTS (
               SELECT 1 FROM executions_app_blockexecution u
               WHERE u.execution_id = b.execution_id AND u.scope_id = -b.id AND u.kind = 'undo'
-                  AND u.status = 'COMPLETED') AS done
+                  AND u.started_at IS NOT NULL AND u.status NOT IN ('FAILED', 'REJECTED')) AS done
           FROM executions_app_blockexecution b
           WHERE b.execution_id = %(run)s AND b.scope_id = %(old)s ORDER BY b.item_index) AS items
 """

@@ -151,7 +151,8 @@ def restart_locked(
         return _begun(settler, asked, restart)
     targets = _targets(settler, found, restart)
     taken = cut_rows(found, targets)
-    gone = {row.id for row in found.taken_by(taken)}
+    # Whatever undid work goes with it: nothing is undone in the new generation.
+    gone = {row.id for row in (*found.taken_by(taken), *found.undos)}
     aftermaths = _cancel_children(settler, runs[1:], gone, asked)
     affected = _blocks(settler.plan, taken.affected())
     _tell(settler, asked, restart, targets, affected, taken, gone)
@@ -300,13 +301,20 @@ def _reopen(
     run.reached_end = False
     settler.loops.restate(loops, counts)
     ready = settler.reopen(taken, settled, active)
-    by_node = {row.node: row for row in targets if row.kind != "item"}
-    starting = [node for node in ready if not _stands(settler, by_node.get(node), restart, asked, aftermaths)]
+    undone = {row.node for row in undone_targets(found)}
+    rows = {row.node: row for row in targets if row.kind != "item"}
+    starting = [
+        node
+        for node in ready
+        if not _stands(settler, rows.get(node), restart, asked, aftermaths, undone=node in undone)
+    ]
     settler.start(starting)
 
 
-def _stands(settler: Settler, row: Any, restart: Restart, asked: Asked, aftermaths: Aftermaths) -> bool:
-    """Settle a node without its work, where that is skipped or done; tells whether it did."""
+def _stands(
+    settler: Settler, row: Any, restart: Restart, asked: Asked, aftermaths: Aftermaths, *, undone: bool
+) -> bool:
+    """Settle a node without its work, where that is skipped, or done and not ``undone``; tells whether it did."""
     if row is None or (row.block_id not in restart.skip and row.status not in FAILED):
         return False
     block = settler.plan.nodes[row.node].block
@@ -319,7 +327,7 @@ def _stands(settler: Settler, row: Any, restart: Restart, asked: Asked, aftermat
         made = insert_done(settler, row, place, given if given is not None else block.default_output or {})
         settler.journal.event("block_substituted", row.block_id, {"strategy": "skip"}, row_id=made)
         return True
-    if row.has_output and not restart.reset_state:
+    if row.has_output and not undone and not restart.reset_state:
         made = insert_done(settler, row, place, None)
         settler.journal.event("block_rerouted", row.block_id, row_id=made)
         return True
