@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from pydantic import JsonValue
 
+from executions_app.admission import begin_or_hold_back
 from executions_app.errors import (
     BlockNotReached,
     ExecutionUnderWay,
@@ -167,11 +168,12 @@ def restart_locked(
 
 
 def _begun(settler: Settler, asked: Asked, restart: Restart) -> tuple[Restarted, Aftermaths]:
-    """Begin a run that was cancelled before it had begun."""
+    """Begin a run that has not begun, or hold it back (again) where its template's limit is reached."""
     run = settler.run
     nothing = cut(settler.plan, {}, ())
     _tell(settler, asked, restart, (), (), nothing, ())
-    settler.begin()
+    run.held_back = False
+    begin_or_hold_back(settler.tx, run, settler)
     restarted = Restarted(run.public_id, run.status, run.now, None, (), {}, run.generation)
     return restarted, [(run.id, conclude_locked(settler))]
 
