@@ -13,10 +13,12 @@ from executions_app.claiming import claim_block
 from executions_app.finishing import Result, conclude_locked, finish_block
 from executions_app.models import ConcurrencyLimit, Execution
 from executions_app.new_runs import NewRun, Parentage, insert_run
+from executions_app.run_state import lock_run
 from executions_app.services.control import Standing, cancel_execution, pause_execution
 from executions_app.services.executions import begin_run
 from executions_app.services.limits import delete_limit, save_limit
 from executions_app.services.restart import Restart, restart_execution
+from executions_app.settlement import Settler
 from executions_app.sweeper import sweep
 from executions_app.transaction import command_transaction
 from templates_app.models import Template
@@ -147,6 +149,18 @@ def test_one_that_is_restarted_begins_where_there_is_room() -> None:
     restart_execution(second.pk, ADA, Restart())
     assert held_back(second) == [False]
     assert run_until_quiet(second).status == "COMPLETED"
+
+
+def test_a_block_that_has_begun_is_never_written_as_one_that_has_not() -> None:
+    execution = start(make_template([noop("only")]))
+    assert run_until_quiet(execution).status == "COMPLETED"
+    with command_transaction() as tx:
+        run = lock_run(tx, execution.pk)
+        assert run is not None
+        settler = Settler(tx, run, compiled_version(run.version_id))
+        settler.begin()
+        settler.flush()
+    assert statuses(execution) == {"only": "COMPLETED"}
 
 
 def test_a_limit_may_be_raised_and_taken_away() -> None:
