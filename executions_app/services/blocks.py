@@ -43,9 +43,11 @@ COMPLETE = """
         next_send_at = NULL, worker_id = NULL, stand_in = 'default', finished_at = clock_timestamp()
     WHERE id = %s
 """
+# A block that waits about its way on has an output.
 WRITE_OUTPUT = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
     SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution WHERE id = %s
+    ON CONFLICT (block_execution_id) DO UPDATE SET value = EXCLUDED.value, superseded = false
 """
 
 
