@@ -37,8 +37,12 @@ AWAITED = "SELECT DISTINCT template_id FROM executions_app_execution WHERE held_
 
 
 def begin_or_hold_back(tx: EngineTransaction, run: RunState, settler: Settler) -> None:
-    """Begin a run that was just inserted, or hold it back where its template's limit is reached."""
-    limit = _reached_limit(tx, run) if run.template_limits else None
+    """Begin a run that has no blocks yet, or hold it back where its template's limit is reached.
+
+    A sub-workflow is a part of a run that was admitted: were it held back, runs could wait for each other for ever.
+    """
+    counts = run.template_limits and run.parent_block_execution_id is None
+    limit = _reached_limit(tx, run) if counts else None
     if limit is None:
         settler.begin()
         return

@@ -48,18 +48,20 @@ class UnknownBlock(WorkflowError):
     """A command names a block that the run's workflow does not have."""
 
     code = "UNKNOWN_BLOCK"
+    pointer = "/fromBlock"
 
     def __init__(self, block_id: str, known: list[str]) -> None:
         near = difflib.get_close_matches(block_id, known, n=1)
         mend = f"did you mean '{near[0]}'?" if near else f"its blocks are {', '.join(known[:20])}"
         message = f"the run has no block '{block_id[:100]}'"
-        super().__init__(f"{message}; {mend}", [Problem("UNKNOWN_BLOCK", message, "/fromBlock", mend)])
+        super().__init__(f"{message}; {mend}", [Problem(self.code, message, self.pointer, mend)])
 
 
 class BlockNotFound(UnknownBlock):
     """There is no such block in the run's workflow."""
 
     code = "BLOCK_NOT_FOUND"
+    pointer = ""
 
 
 class BlockNotReached(WorkflowError):

@@ -58,6 +58,7 @@ def transitions_of(execution: Execution) -> list[Transition]:
     plan = compiled_version(execution.version_id).plan
     rows = list(
         BlockExecution.objects.filter(execution=execution)
+        .exclude(kind=BlockExecution.Kind.ITEM)
         .only(
             "node", "kind", "block_id", "scope_id", "item_index", "generation", "status", "settled",
             "outcomes", "created_at", "started_at", "finished_at",

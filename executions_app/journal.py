@@ -23,6 +23,7 @@ from workflow_service.engine.states import BlockStatus, EdgeOutcome
 
 # What almost every transaction writes, in one statement: each statement costs more than what it does. No part reads
 # what another writes, except that events find the ids of nodes that are written with them.
+# A row that has begun or is settled is never written as a node: nothing can be begun twice.
 STEP = f"""
     WITH settled AS (
         UPDATE executions_app_blockexecution AS b SET settled = true, unrecorded_start = false, holds_slot = false,
@@ -47,6 +48,7 @@ STEP = f"""
             agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
             error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
             finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at
+        WHERE executions_app_blockexecution.fence = 0 AND NOT executions_app_blockexecution.settled
         RETURNING id, generation, scope_id, node, item_index
     ), context AS (
         INSERT INTO executions_app_contextvalue (execution_id, key, seq, value, block_execution_id)

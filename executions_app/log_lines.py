@@ -126,7 +126,8 @@ def write_to_process_log(announcements: list[Announcement]) -> None:
     for announcement in announcements:
         level = logging.getLevelNamesMapping()[announcement.level]
         fields = {"event_name": announcement.event, **announcement.fields}
-        logger.log(level, "%s", announcement.message, extra=fields)
+        # What agents and people wrote is in it: it must not look like a record of its own.
+        logger.log(level, "%s", " ".join(announcement.message.splitlines()), extra=fields)
 
 
 def _announce(

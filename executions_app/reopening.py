@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.loops import loop_state
+from executions_app.models import BlockExecution
 from executions_app.run_state import RunState
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
@@ -27,7 +28,7 @@ FAILED = frozenset({BlockStatus.FAILED, BlockStatus.REJECTED})
 
 ROWS = """
     SELECT b.id, b.scope_id, b.item_index, b.node, b.kind, b.block_id, b.status, b.settled, b.holds_slot, b.waits_for,
-        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id,
+        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, b.started_at,
         o.block_execution_id IS NOT NULL AS has_output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND NOT o.superseded
@@ -62,9 +63,9 @@ SUPERSEDE_CONTEXT = """
 INSERT_DONE = """
     INSERT INTO executions_app_blockexecution (execution_id, generation, scope_id, item_index, node, kind, block_id,
         queue, status, fence, retries, losses, sends, settled, unrecorded_start, holds_slot, taken, dead, lost,
-        origins, agent_id, input, created_at, started_at, finished_at)
+        origins, agent_id, stand_in, input, created_at, started_at, finished_at)
     SELECT execution_id, %s, %s, %s, node, kind, block_id, queue, 'COMPLETED', 1, retries, 0, 0, false, false, false,
-        0, 0, 0, '{}', agent_id, input, %s, started_at, clock_timestamp()
+        0, 0, 0, '{}', agent_id, coalesce(%s, stand_in), input, %s, started_at, clock_timestamp()
     FROM executions_app_blockexecution WHERE id = %s RETURNING id
 """
 INSERT_WAITING = """
@@ -162,11 +163,11 @@ def settled_rows(kept: RunRows) -> list[Settled]:
             row.node,
             Place(row.scope_id, row.item_index),
             Verdict(row.status),
-            {int(edge): EdgeOutcome(result) for edge, result in json.loads(row.outcomes).items()},
+            {int(edge): EdgeOutcome(result) for edge, result in json.loads(row.outcomes or "{}").items()},
             _origins(kept.plan, row),
         )
         for row in kept.rows
-        if row.settled and row.kind != "item" and row.outcomes is not None
+        if row.settled and row.kind != "item" and (row.outcomes is not None or row.status in FAILED)
     ]
 
 
@@ -212,14 +213,7 @@ def recount(run: RunState, kept: RunRows, states: Mapping[int, LoopState]) -> di
 
 
 def _recount_failures(run: RunState, kept: RunRows) -> None:
-    unhandled = [
-        row
-        for row in kept.rows
-        if row.settled
-        and row.status in FAILED
-        and row.kind != "item"
-        and not kept.plan.nodes[row.node].error_edges
-    ]
+    unhandled = failed_targets(kept)
     run.unhandled_failures = len(unhandled) + sum(at_limit(state) for state in kept.loops.values())
     run.failing, run.compensating, run.error = False, False, None
     if unhandled:
@@ -241,10 +235,12 @@ def _counted_as(row: Any) -> str | None:
 def insert_done(settler: Settler, row: Any, place: Place, output: JsonValue | None) -> int:
     """Insert a completed row in place of one that was taken back; returns its id.
 
-    It has the ``output`` given, or what the row taken back gave; settling it merges that and routes.
+    It has the ``output`` given, in place of work, or what the row taken back gave; settling it merges that and routes.
     """
     tx, run = settler.tx, settler.run
-    made: int = tx.one(INSERT_DONE, (run.generation, place.scope, place.index, run.now, row.id)).id
+    stand_in = None if output is None else BlockExecution.StandIn.DEFAULT
+    values = (run.generation, place.scope, place.index, stand_in, run.now, row.id)
+    made: int = tx.one(INSERT_DONE, values).id
     if output is None:
         tx.run(COPY_OUTPUT, (made, run.now, row.id))
     else:
@@ -269,13 +265,18 @@ def failed_targets(found: RunRows) -> list[Any]:
         if row.kind != "item"
         and row.settled
         and row.status in FAILED
-        and not found.plan.nodes[row.node].error_edges
+        # What could not be settled has no outcomes: its error edges were never followed.
+        and not (found.plan.nodes[row.node].error_edges and row.outcomes is not None)
     ]
 
 
 def undone_targets(found: RunRows) -> list[Any]:
-    """Return the rows whose work was undone: it must be done again."""
-    undone = {-undo.scope_id for undo in found.undos if undo.status == BlockStatus.COMPLETED}
+    """Return the rows whose work was undone, or may have been in part: it must be done again.
+
+    An undo that has begun and not failed has undone something, whatever has become of it since.
+    """
+    begun = (undo for undo in found.undos if undo.started_at is not None and undo.status not in FAILED)
+    undone = {-undo.scope_id for undo in begun}
     return [row for row in found.rows if row.id in undone]
 
 

@@ -177,6 +177,7 @@ class RebuiltRun:
                     block.status = BlockStatus.CANCELLED
         elif fact.type == "execution_restarted":
             self.generation += 1
+            self._undoes = False
             for key in fact.superseded:
                 self.blocks.pop(key, None)
             self.rounds |= {int(scope): number for scope, number in fact.data.get("rounds", {}).items()}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from executions_app.maps import RELEASE_ITEMS, window_of
+from executions_app.maps import COLLECT, RELEASE_ITEMS, window_of
 from executions_app.reopening import insert_waiting
 from executions_app.settlement import Settler
 from workflow_service.engine.rounds import Place
@@ -29,7 +29,7 @@ INSERT_ITEMS = """
     FROM (SELECT b.*, b.status = 'SKIPPED' OR b.status = 'COMPLETED' AND NOT EXISTS (
               SELECT 1 FROM executions_app_blockexecution u
               WHERE u.execution_id = b.execution_id AND u.scope_id = -b.id AND u.kind = 'undo'
-                  AND u.status = 'COMPLETED') AS done
+                  AND u.started_at IS NOT NULL AND u.status NOT IN ('FAILED', 'REJECTED')) AS done
           FROM executions_app_blockexecution b
           WHERE b.execution_id = %(run)s AND b.scope_id = %(old)s ORDER BY b.item_index) AS items
 """
@@ -46,8 +46,9 @@ COUNT_ITEMS = """
     UPDATE executions_app_scope SET completed_items = done.number, open = least(total - done.number, %s)
     FROM (SELECT count(*) AS number FROM executions_app_blockexecution
           WHERE execution_id = %s AND scope_id = %s AND settled) AS done
-    WHERE id = %s RETURNING open
+    WHERE id = %s RETURNING open, completed_items
 """
+END_SCOPE = "UPDATE executions_app_scope SET ended = true, closed = true WHERE id = %s"
 KEPT_ITEMS = """
     SELECT item_index, status FROM executions_app_blockexecution
     WHERE execution_id = %s AND scope_id = %s AND settled ORDER BY item_index
@@ -71,14 +72,25 @@ def resume_map(settler: Settler, row: Any, place: Place) -> bool:
     names = {"run": run.id, "old": old.id, "scope": scope, "generation": run.generation, "now": run.now}
     tx.run(INSERT_ITEMS, names)
     tx.run(COPY_OUTPUTS, names)
-    window = tx.one(COUNT_ITEMS, (window_of(block, old.total), run.id, scope, scope)).open
-    tx.run(RELEASE_ITEMS, (run.id, scope, window))
-    run.active += window
-    settler.progress.add_ready(window)
+    counted = tx.one(COUNT_ITEMS, (window_of(block, old.total), run.id, scope, scope))
+    tx.run(RELEASE_ITEMS, (run.id, scope, counted.open))
+    run.active += counted.open
+    settler.progress.add_ready(counted.open)
     settler.journal.event("map_expanded", row.block_id, {"scope": scope, "resumed": True}, row_id=made)
     kept = tx.run(KEPT_ITEMS, (run.id, scope)).fetchall()
     for event, status in (("items_kept", BlockStatus.COMPLETED), ("blocks_skipped", BlockStatus.SKIPPED)):
         items = [item.item_index for item in kept if item.status == status]
         if items:
             settler.journal.list_event(event, [row.block_id], Place(scope), items=items)
+    if not counted.open:
+        _collect(settler, row.block_id, made, scope, counted.completed_items)
     return True
+
+
+def _collect(settler: Settler, block_id: str, row_id: int, scope: int, succeeded: int) -> None:
+    """Let a map collect at once whose items are all done: it failed afterwards."""
+    settler.tx.run(END_SCOPE, (scope,))
+    settler.tx.run(COLLECT, (row_id,))
+    settler.run.active += 1
+    settler.progress.add_ready(1)
+    settler.journal.event("map_ended", block_id, {"succeeded": succeeded, "failed": 0}, row_id=row_id)

@@ -17,6 +17,9 @@ from rest_framework.request import Request
 from workflow_service.engine.errors import Problem, WorkflowError
 from workflow_service.engine.json_values import json_pointer
 
+# An answer that lists more helps nobody, and is larger than what was sent.
+MAX_PROBLEMS = 50
+
 
 class RequestInvalid(WorkflowError):
     """The body of a request is JSON, and not what this address takes."""
@@ -157,6 +160,8 @@ def _declared_names(
     known = {name: field for name, field in serializer.fields.items() if not field.read_only}
     named: dict[str, Any] = {}
     for key, value in data.items():
+        if len(problems) >= MAX_PROBLEMS:
+            break
         name = key if key in known else to_camel(key) if "_" in key else key
         place = pointer + json_pointer(key)
         if name not in known:

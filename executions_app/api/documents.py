@@ -190,7 +190,7 @@ def _block_document(facts: RunFacts, row: BlockExecution) -> dict[str, Any]:
         "status": row.status,
         "round": row.item_index if row.scope_id and not is_item else None,
         "item_index": row.item_index if is_item else None,
-        "waits_for": row.waits_for or None,
+        "waits_for": row.waits_for or None if row.status == BlockStatus.WAITING else None,
         "started_at": row.started_at,
         "completed_at": row.finished_at,
         "duration": _milliseconds(row.started_at, row.finished_at),

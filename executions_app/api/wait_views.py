@@ -27,6 +27,7 @@ from workflow_service.api_serializers import (
     read_query,
 )
 from workflow_service.engine.states import ErrorType
+from workflow_service.idempotent_posts import REPLAYED
 
 
 class SignalBody(CamelSerializer):
@@ -150,4 +151,5 @@ class SignalView(APIView):
             idempotency_key=idempotency_key(request),
             body_sha256=body_digest(request.data),
         )
-        return Response(SignalTaken(sent).data, status=202)
+        headers = {REPLAYED: "true"} if sent.repeated else {}
+        return Response(SignalTaken(sent).data, status=202, headers=headers)

@@ -10,9 +10,10 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from executions_app import log_lines
+from executions_app import log_lines, recovering
 from executions_app.errors import BlockNotFound, BlockNotReached, BlockStateForbids, ExecutionEnded
 from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.recovering import read_block
 from executions_app.run_state import RunState
 from executions_app.services.control import Asked, follow_up_all
 from executions_app.services.restart import Restart, node_of_block, restart_locked
@@ -25,6 +26,8 @@ from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
 B = BlockStatus
 OVER = frozenset({B.FAILED, B.REJECTED, B.CANCELLED})
 CHANGEABLE = frozenset({B.READY, B.QUEUED, B.RETRYING, B.WAITING})
+# What a block waits for that has begun with its agent, or cannot begin for it.
+OTHER_AGENTS = frozenset({"agent", "callback"})
 BUSY = "a worker is at work on it; cancel the run, or force its restart from this block"
 
 ROW = """
@@ -43,17 +46,19 @@ SET_AGENT_OF_ITEMS = """
     UPDATE executions_app_blockexecution SET agent_id = %s
     WHERE execution_id = %s AND kind = 'item' AND NOT superseded
         AND scope_id IN (SELECT id FROM executions_app_scope WHERE block_execution_id = %s)
-        AND status IN ('PENDING', 'READY', 'QUEUED', 'RETRYING', 'WAITING')
+        AND status IN ('PENDING', 'READY', 'QUEUED', 'RETRYING', 'WAITING') AND waits_for <> 'callback'
     RETURNING id, block_id, status, waits_for
 """
 COMPLETE = """
     UPDATE executions_app_blockexecution SET status = 'COMPLETED', fence = fence + 1, error = NULL, due_at = NULL,
-        next_send_at = NULL, worker_id = NULL, finished_at = clock_timestamp()
+        next_send_at = NULL, worker_id = NULL, stand_in = 'default', finished_at = clock_timestamp()
     WHERE id = %s
 """
+# A block that waits about its way on has an output.
 WRITE_OUTPUT = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
     SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution WHERE id = %s
+    ON CONFLICT (block_execution_id) DO UPDATE SET value = EXCLUDED.value, superseded = false
 """
 
 
@@ -107,8 +112,14 @@ def reassign_block(
         if row.status not in CHANGEABLE:
             why = BUSY if row.status == B.RUNNING else "its work is done"
             raise BlockStateForbids(block_id, row.status, "reassigned", why)
+        _tell_reassigned(settler, row, asked, agent_id)
+        if row.status == B.WAITING and row.waits_for in OTHER_AGENTS:
+            # The other agent's slot, or its answer, is waited for no more.
+            whole = read_block(settler.tx, settler.run.id, row.id)
+            recovering.reassign_block(settler, whole, agent_id=agent_id, reason=f"reassigned {asked}")
+            return
         settler.tx.run(SET_AGENT, (agent_id, row.id))
-        _note_reassigned(settler, row, asked, agent_id)
+        log_lines.block_reassigned(settler.journal, settler.run, row, row.agent_id, agent_id)
         items = settler.tx.run(SET_AGENT_OF_ITEMS, (agent_id, settler.run.id, row.id)).fetchall()
         for each in (row, *items):
             # Who waits for a slot of the old agent need not any more.
@@ -222,11 +233,10 @@ def _note(settler: Settler, row: Any, asked: Asked, strategy: str) -> None:
     )
 
 
-def _note_reassigned(settler: Settler, row: Any, asked: Asked, agent_id: str) -> None:
+def _tell_reassigned(settler: Settler, row: Any, asked: Asked, agent_id: str) -> None:
     settler.journal.event(
         "block_reassigned",
         row.block_id,
         {"oldAgentId": row.agent_id or None, "newAgentId": agent_id, **asked.data()},
         row_id=row.id,
     )
-    log_lines.block_reassigned(settler.journal, settler.run, row, row.agent_id, agent_id)

@@ -107,11 +107,7 @@ def begin_run(
     log_lines.execution_started(settler.journal, run, execution.template.public_id)
     if run.status is ExecutionStatus.PAUSED:
         settler.journal.event("execution_paused", data={"reason": "the run that it is a part of is paused"})
-    if execution.parent_id is None:
-        begin_or_hold_back(tx, run, settler)
-    else:
-        # It is a part of a run that was admitted: were it held back, runs could wait for each other for ever.
-        settler.begin()
+    begin_or_hold_back(tx, run, settler)
     return settler
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from pydantic import JsonValue
 
+from executions_app.admission import begin_or_hold_back
 from executions_app.errors import (
     BlockNotReached,
     ExecutionUnderWay,
@@ -23,6 +24,7 @@ from executions_app.errors import (
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.models import Execution
 from executions_app.reopening import (
+    FAILED,
     RunRows,
     active_by_place,
     cancelled_targets,
@@ -150,7 +152,8 @@ def restart_locked(
         return _begun(settler, asked, restart, under_parent)
     targets = _targets(settler, found, restart)
     taken = cut_rows(found, targets)
-    gone = {row.id for row in found.taken_by(taken)}
+    # Whatever undid work goes with it: nothing is undone in the new generation.
+    gone = {row.id for row in (*found.taken_by(taken), *found.undos)}
     aftermaths = _cancel_children(settler, runs[1:], gone, asked)
     affected = _blocks(settler.plan, taken.affected())
     _tell(settler, asked, restart, targets, affected, taken, gone, under_parent)
@@ -167,11 +170,12 @@ def restart_locked(
 def _begun(
     settler: Settler, asked: Asked, restart: Restart, under_parent: bool
 ) -> tuple[Restarted, Aftermaths]:
-    """Begin a run that was cancelled before it had begun."""
+    """Begin a run that has not begun, or hold it back (again) where its template's limit is reached."""
     run = settler.run
     nothing = cut(settler.plan, {}, ())
     _tell(settler, asked, restart, (), (), nothing, (), under_parent)
-    settler.begin()
+    run.held_back = False
+    begin_or_hold_back(settler.tx, run, settler)
     restarted = Restarted(run.public_id, run.status, run.now, None, (), {}, run.generation)
     return restarted, [(run.id, conclude_locked(settler))]
 
@@ -304,14 +308,21 @@ def _reopen(
     run.reached_end = False
     settler.loops.restate(loops, counts)
     ready = settler.reopen(taken, settled, active)
-    by_node = {row.node: row for row in targets}
-    starting = [node for node in ready if not _stands(settler, by_node.get(node), restart, asked, aftermaths)]
+    undone = {row.node for row in undone_targets(found)}
+    rows = {row.node: row for row in targets if row.kind != "item"}
+    starting = [
+        node
+        for node in ready
+        if not _stands(settler, rows.get(node), restart, asked, aftermaths, undone=node in undone)
+    ]
     settler.start(starting)
 
 
-def _stands(settler: Settler, row: Any, restart: Restart, asked: Asked, aftermaths: Aftermaths) -> bool:
-    """Settle a node without its work, where that is skipped or done; tells whether it did."""
-    if row is None or row.status not in (BlockStatus.FAILED, BlockStatus.REJECTED):
+def _stands(
+    settler: Settler, row: Any, restart: Restart, asked: Asked, aftermaths: Aftermaths, *, undone: bool
+) -> bool:
+    """Settle a node without its work, where that is skipped, or done and not ``undone``; tells whether it did."""
+    if row is None or (row.block_id not in restart.skip and row.status not in FAILED):
         return False
     block = settler.plan.nodes[row.node].block
     if block is None:
@@ -323,7 +334,7 @@ def _stands(settler: Settler, row: Any, restart: Restart, asked: Asked, aftermat
         made = insert_done(settler, row, place, given if given is not None else block.default_output or {})
         settler.journal.event("block_substituted", row.block_id, {"strategy": "skip"}, row_id=made)
         return True
-    if row.has_output and not restart.reset_state:
+    if row.has_output and not undone and not restart.reset_state:
         made = insert_done(settler, row, place, None)
         settler.journal.event("block_rerouted", row.block_id, row_id=made)
         return True

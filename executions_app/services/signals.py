@@ -30,10 +30,11 @@ PAYLOAD_MAX_BYTES = 262_144
 
 @dataclass(frozen=True, slots=True)
 class SentSignal:
-    """A signal that was taken; ``delivered``: a block waited for it, and has it."""
+    """A signal that was taken; ``delivered``: a block waited for it, and has it. ``repeated``: it was taken before."""
 
     signal_id: str
     delivered: bool
+    repeated: bool = False
 
 
 def send_signal(
@@ -54,7 +55,8 @@ def send_signal(
         assert run is not None  # noqa: S101 - a run is never deleted while it is used
         standing = _standing(execution, name, idempotency_key, body_sha256)
         if standing is not None:
-            return SentSignal(standing.public_id, standing.consumed_at == standing.received_at)
+            delivered = standing.consumed_at == standing.received_at
+            return SentSignal(standing.public_id, delivered, repeated=True)
         if run.status in ENDED_EXECUTION_STATUSES:
             raise ExecutionEnded(run.public_id, run.status, "signalled")
         _require_room(execution)

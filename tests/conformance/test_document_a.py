@@ -4,17 +4,21 @@ The bodies are the document's own, with this server's ids; of the tools it names
 are replaced by NOOP, and said so.
 """
 
+import re
 from typing import Any
 
 import pytest
 from django.conf import settings
 
-from executions_app.models import ExecutionLog
+from executions_app.models import Execution, ExecutionLog
 from tests.caller import Caller
 from tests.driver import run_until_quiet
 from tests.factories import branch, make_template, noop, start
 from tests.house import House, make_house
 from workflow_service.accounts.models import Role
+from workflow_service.engine.definition import RetryPolicy
+from workflow_service.engine.recovery import classify
+from workflow_service.engine.states import ErrorClass, ErrorType
 from workflow_service.operations.configuration import describe_settings
 
 RETRY = {"maxRetries": 3, "backoffStrategy": "exponential"}
@@ -249,6 +253,62 @@ class TestSection52Executions:
         assert (line["level"], line["executionId"]) == ("ERROR", execution.public_id)
         assert line["context"]["invalidValue"] == "2025-13-45"
 
+    def test_commands_are_given_and_answered_as_documented(self, developer: Caller, house: House) -> None:
+        blocks = [
+            noop("block_extract", {"extractedRecords": 10_000}),
+            noop("block_transform", {"validatedRecords": 9_850}, dependencies=["block_extract"]),
+            noop("block_load", dependencies=["block_transform"], humanInLoop={"required": True}),
+        ]
+        template = make_template(blocks, workspace=house.workspace)
+        started = developer.post("executions", {"templateId": template.public_id}).json()
+        path = f"executions/{started['executionId']}"
+        run_until_quiet(Execution.objects.get(public_id=started["executionId"]))
+        paused = developer.post(f"{path}/pause")
+        resumed = developer.post(f"{path}/resume")
+        cancelled = developer.post(f"{path}/cancel")
+        restarted = developer.post(
+            f"{path}/restart",
+            {
+                "fromBlock": "block_transform",
+                "resetState": False,
+                "options": {"skipFailedBlocks": False, "reassignAgents": True, "preserveContext": True},
+            },
+        )
+        for answer in (paused, resumed, cancelled, restarted):
+            assert answer.status_code == 200, answer.content
+            body = answer.json()
+            assert (body["success"], body["executionId"]) == (True, started["executionId"])
+        # Nothing but the question to people is under way when it goes on again.
+        assert (paused.json()["status"], resumed.json()["status"]) == ("PAUSED", "WAITING_FOR_APPROVAL")
+        assert paused.json()["pausedAt"] <= resumed.json()["resumedAt"] <= cancelled.json()["cancelledAt"]
+        assert (cancelled.json()["status"], cancelled.json()["cleanupStatus"]) == ("CANCELLED", "COMPLETED")
+        body = restarted.json()
+        assert (body["fromBlock"], body["affectedBlocks"]) == (
+            "block_transform",
+            ["block_transform", "block_load"],
+        )
+        assert body["preservedContext"] == {"extractedRecords": 10_000, "validatedRecords": 9_850}
+        assert [one.json()["message"] for one in (paused, resumed, cancelled, restarted)] == [
+            "Execution paused successfully",
+            "Execution resumed successfully",
+            "Execution cancelled successfully",
+            "Execution restarted from block_transform",
+        ]
+
+
+class TestSection42RecoveryPoints:
+    """The execution model's recovery points."""
+
+    def test_they_are_shown_with_the_run(self, developer: Caller, house: House) -> None:
+        blocks = [
+            noop("first", {"records": 3}),
+            noop("second", dependencies=["first"], humanInLoop={"required": True}),
+        ]
+        execution = run_until_quiet(start(make_template(blocks, workspace=house.workspace)))
+        (point,) = developer.get(f"executions/{execution.public_id}").json()["recoveryPoints"]
+        assert fields(point) >= {"timestamp", "state", "completedBlocks"}
+        assert (point["state"], point["completedBlocks"]) == ({"globalContext": {"records": 3}}, ["first"])
+
 
 class TestSection74Branching:
     """Conditional branching: what is not chosen is skipped, and the run completes."""
@@ -312,9 +372,78 @@ class TestSection162Configuration:
         assert settings.CACHES["default"]["TIMEOUT"] == 3_600
 
 
+class TestSection161Errors:
+    """Error classification: the retry defaults, and a type and a strategy for every error."""
+
+    def test_retries_have_the_documented_defaults(self) -> None:
+        policy = RetryPolicy()
+        assert (policy.max_retries, policy.base_delay, policy.max_delay) == (3, 1_000, 30_000)
+        assert (policy.backoff_multiplier, policy.jitter) == (2, True)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "VALIDATION_ERROR", "AUTHORIZATION_ERROR", "RESOURCE_NOT_FOUND", "AGENT_UNAVAILABLE",
+            "CONFIGURATION_ERROR", "SYSTEM_ERROR",
+        ],
+    )  # fmt: skip
+    def test_every_documented_error_type_has_a_class(self, name: str) -> None:
+        assert classify(ErrorType(name)) is not ErrorClass.FINAL
+
+    @pytest.mark.parametrize(
+        "name",
+        ["RETRY_SAME_AGENT", "REASSIGN_AGENT", "HUMAN_INTERVENTION", "SKIP_BLOCK", "ABORT_WORKFLOW"],
+    )
+    def test_a_block_may_name_every_documented_strategy(self, developer: Caller, name: str) -> None:
+        block = noop("one", recovery={"strategies": [name], "agents": ["spare"]})
+        answer = developer.post("templates/validate", {"name": "T", "blocks": [block]})
+        assert answer.json()["valid"], answer.json()
+
+
 class TestSection172Diagnostics:
     """Diagnostic commands."""
 
     @pytest.mark.parametrize("path", ["/health", "/health/database", "/health/dependencies", "/metrics"])
     def test_they_answer_without_credentials_on_the_machine_itself(self, db: None, path: str) -> None:
         assert Caller().get(path).status_code == 200
+
+    def test_a_run_is_debugged_with_the_documented_addresses(self, developer: Caller, house: House) -> None:
+        execution = run_until_quiet(start(make_template([noop("a")], workspace=house.workspace)))
+        path = f"executions/{execution.public_id}"
+        for address in (path, f"{path}/logs", "approvals/pending"):
+            assert developer.get(address).status_code == 200, address
+        # Without a body, as the page has it: there is nothing to restart in a run that completed.
+        answer = house.caller(Role.OPERATOR).post(f"{path}/restart")
+        assert (answer.status_code, answer.json()["code"]) == (409, "NOTHING_TO_RESTART")
+
+
+class TestSection173Logs:
+    """The key log patterns, in the run's log; ``test_log_lines.py`` has those of the processes."""
+
+    def test_they_read_as_documented(self, developer: Caller, house: House) -> None:
+        blocks = [
+            noop("ask", agentId="clerk", humanInLoop={"required": True}),
+            noop("bad", {"n": "${nowhere}"}, agentId="crm", retryPolicy={"maxRetries": 0}),
+        ]
+        waits = run_until_quiet(start(make_template(blocks[:1], workspace=house.workspace)))
+        fails = run_until_quiet(start(make_template(blocks[1:], workspace=house.workspace)))
+        completes = run_until_quiet(start(make_template([noop("a")], workspace=house.workspace)))
+        operator = house.caller(Role.OPERATOR)
+        operator.post(f"executions/{waits.public_id}/blocks/ask/reassign", {"agentId": "auditor"})
+
+        def lines(execution: Execution) -> str:
+            logs = developer.get(f"executions/{execution.public_id}/logs").json()["logs"]
+            return "\n".join(f"[{line['level']}] {line['message']}" for line in logs)
+
+        assert re.search(
+            rf"^\[INFO\] Workflow {completes.public_id} completed successfully in \d+ms$",
+            lines(completes),
+            re.M,
+        )
+        assert re.search(r"^\[ERROR\] Block bad failed: .+ \(Agent: crm\)$", lines(fails), re.M)
+        for pattern in (
+            f"[WARNING] Human approval required for block ask (Execution: {waits.public_id})",
+            f"[INFO] Recovery point created for execution {waits.public_id} at block ask",
+            "[INFO] Block ask reassigned from clerk to auditor",
+        ):
+            assert pattern in lines(waits).splitlines()

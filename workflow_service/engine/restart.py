@@ -23,7 +23,10 @@ from workflow_service.engine.states import EdgeOutcome
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A node that was settled in ``place``: its verdict, what became of its out-edges, whom its losses come from."""
+    """A node that was settled in ``place``: its verdict, what became of its out-edges, whom its losses come from.
+
+    A failed one without ``outcomes`` was never followed, not along its error edges either.
+    """
 
     node: int
     place: Place
@@ -236,7 +239,8 @@ def _broken_places(cut: Cut, kept: Iterable[Settled]) -> set[Place]:
     """Return the rounds in which a failure that nobody handled stays."""
     found: set[Place] = set()
     for each in kept:
-        if each.verdict in FAILING and not cut.plan.nodes[each.node].error_edges:
+        handled = each.outcomes and cut.plan.nodes[each.node].error_edges
+        if each.verdict in FAILING and not handled:
             found.update(path(cut.instances, each.place))
     for scope, state in cut.instances.items():
         if at_limit(state) and not cut.takes_instance(scope):

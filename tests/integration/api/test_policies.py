@@ -6,7 +6,7 @@ import pytest
 
 from tests.caller import Caller, problem_of
 from tests.factories import make_user, noop
-from tests.house import House
+from tests.house import House, make_house
 from workflow_service.accounts.models import Role
 from workflow_service.accounts.policies import OWN_ACTIONS, ROLE_ACTIONS, Action, allows
 
@@ -29,6 +29,12 @@ ALLOWED = {
     A.KEY_MANAGE: {R.ADMIN},
 }
 TEMPLATE = {"name": "T", "blocks": [noop("a")]}
+
+
+@pytest.fixture
+def house(transactional_db: None) -> House:
+    """A start commits by itself."""
+    return make_house()
 
 
 def test_the_tables_name_every_role() -> None:

@@ -32,6 +32,8 @@ def test_a_signal_is_taken_with_202(house: House, waiting: Execution) -> None:
     assert signal.payload == {"sum": [1, None]}
     again = operator.post(path(waiting), {"payload": {"sum": [1, None]}}, **headers)
     assert (again.status_code, again.json()) == (202, answer.json())
+    assert again["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in answer
     other = operator.post(path(waiting), {"payload": 2}, **headers)
     problem_of(other, 409, "IDEMPOTENCY_CONFLICT")
 

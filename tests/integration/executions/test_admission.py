@@ -1,6 +1,7 @@
 """Limits of templates: at most so many of its runs are under way at once, the rest begin in the order of starts."""
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -12,16 +13,21 @@ from executions_app.claiming import claim_block
 from executions_app.finishing import Result, conclude_locked, finish_block
 from executions_app.models import ConcurrencyLimit, Execution
 from executions_app.new_runs import NewRun, Parentage, insert_run
+from executions_app.run_state import lock_run
+from executions_app.services.control import Standing, cancel_execution, pause_execution
 from executions_app.services.executions import begin_run
 from executions_app.services.limits import delete_limit, save_limit
+from executions_app.services.restart import Restart, restart_execution
+from executions_app.settlement import Settler
 from executions_app.sweeper import sweep
 from executions_app.transaction import command_transaction
 from templates_app.models import Template
 from templates_app.plans import compiled_version
-from tests.consistency import assert_consistent
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.farms import live_worker
+from tests.restarting import ADA
 from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
@@ -109,6 +115,52 @@ def test_a_cancelled_one_never_begins() -> None:
     run_until_quiet(first)
     assert held_back(third) == [False]
     assert statuses(second) == {}
+
+
+@pytest.mark.parametrize("command", [pause_execution, cancel_execution])
+def test_one_that_is_restarted_is_held_back_again_and_begins_once(command: Callable[..., Standing]) -> None:
+    template, _limit = limited(1)
+    first, second = start(template), start(template)
+    command(second.pk, ADA)
+    restart_execution(second.pk, ADA, Restart())
+    second = assert_consistent(second)
+    assert (second.held_back, statuses(second)) == (True, {})
+    assert run_until_quiet(first).status == "COMPLETED"
+    assert assert_consistent(second).active_since is not None
+    assert run_until_quiet(second).status == "COMPLETED"
+    assert event_types(second).count("execution_admitted") == 1
+    assert event_types(second).count("block_started") == 1
+    assert_rebuilt(second)
+
+
+def test_a_forced_restart_does_not_overtake_either() -> None:
+    template, _limit = limited(1)
+    _first, second, third = (start(template) for _ in range(3))
+    restart_execution(second.pk, ADA, Restart(force=True))
+    assert held_back(second, third) == [True, True]
+    assert statuses(second) == {}
+
+
+def test_one_that_is_restarted_begins_where_there_is_room() -> None:
+    template, _limit = limited(1)
+    first, second = start(template), start(template)
+    cancel_execution(second.pk, ADA)
+    assert run_until_quiet(first).status == "COMPLETED"
+    restart_execution(second.pk, ADA, Restart())
+    assert held_back(second) == [False]
+    assert run_until_quiet(second).status == "COMPLETED"
+
+
+def test_a_block_that_has_begun_is_never_written_as_one_that_has_not() -> None:
+    execution = start(make_template([noop("only")]))
+    assert run_until_quiet(execution).status == "COMPLETED"
+    with command_transaction() as tx:
+        run = lock_run(tx, execution.pk)
+        assert run is not None
+        settler = Settler(tx, run, compiled_version(run.version_id))
+        settler.begin()
+        settler.flush()
+    assert statuses(execution) == {"only": "COMPLETED"}
 
 
 def test_a_limit_may_be_raised_and_taken_away() -> None:

@@ -431,3 +431,16 @@ def test_a_map_is_given_to_another_agent_with_its_items(begun: bool) -> None:
     items = BlockExecution.objects.filter(execution=execution, kind="item")
     assert set(items.values_list("agent_id", flat=True)) == {"spare"}
     assert slots(workspace) == [holder.block_execution_id]
+
+
+def test_a_block_that_waits_for_a_busy_agent_begins_at_once_with_another() -> None:
+    workspace = limited(1)
+    held = start_call(workspace)
+    claim(held)
+    waiting = start_call(workspace)
+    assert_waits(waiting)
+    reassign_block(waiting.pk, "call", Asked("ada"), "spare")
+    row = BlockExecution.objects.get(execution=waiting)
+    assert (row.status, row.agent_id, row.waits_for) == ("QUEUED", "spare", "")
+    assert run_until_quiet(waiting).status == "COMPLETED"
+    assert_consistent(waiting)

@@ -11,16 +11,19 @@ from executions_app.aftermath import follow_up
 from executions_app.callback_tokens import PATH
 from executions_app.claiming import claim_block
 from executions_app.errors import CallbackExpired, CallbackNotFound, CallbackRejected, CallbackUsed
-from executions_app.models import BlockExecution, BlockOutput, Callback, Execution
+from executions_app.models import BlockExecution, BlockOutput, Callback, Execution, RecoveryAction
 from executions_app.progress import Claim
 from executions_app.running import _write, work_on
+from executions_app.services.blocks import reassign_block
 from executions_app.services.callbacks import CallbackAnswer, take_callback
+from executions_app.services.control import Asked
 from executions_app.sweeper import sweep
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.misbehaving_server import MisbehavingServer, misbehaving_server
+from tests.restarting import assert_told
 from tests.waiting import assert_waits, go_on, let_time_pass, waiting_row
 from workflow_service.agents.limits import tool_limits
 
@@ -266,3 +269,19 @@ def test_an_agent_s_early_call_ends_work_that_undoes(agent: MisbehavingServer) -
     follow_up(_write(claim, outcome, None), execution.pk)
     assert run_until_quiet(execution).status == "FAILED", "the agent has answered, and may not answer again"
     assert_consistent(execution)
+
+
+def test_work_that_is_given_to_another_agent_is_sent_to_it(agent: MisbehavingServer) -> None:
+    execution = run_calling(agent, agentId="slow", recovery={"agents": ["quick"]})
+    reassign_block(execution.pk, "wait", Asked("ada"), "quick")
+    assert_told(execution)
+    execution = run_until_quiet(execution)
+    row = waiting_row(execution)
+    assert (row.agent_id, row.waits_for, len(agent.requests)) == ("quick", "callback", 2)
+    assert token_of(agent, 0) != token_of(agent, 1)
+    assert take_callback(token_of(agent, 1), DONE)
+    assert go_on(execution).status == "COMPLETED"
+    action = RecoveryAction.objects.get(execution=execution)
+    assert (action.strategy, action.suggested_by, action.outcome) == ("reassign", "person", "succeeded")
+    assert_consistent(execution)
+    assert_told(execution)

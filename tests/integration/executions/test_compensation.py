@@ -7,6 +7,9 @@ import pytest
 from executions_app import running
 from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent, RecoveryAction
 from executions_app.parking import take_back
+from executions_app.services.blocks import skip_block
+from executions_app.services.control import Asked
+from executions_app.services.restart import Restart, restart_execution
 from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet, wake_all
 from tests.factories import event_types, make_template, noop, start
@@ -122,6 +125,26 @@ def test_a_skipped_block_did_nothing_to_undo() -> None:
     skipped = booked("hotel", key) | work(new_key(), fails=9, error="VALIDATION_ERROR")
     skipped |= {"optional": True, "defaultOutput": {"id": "none"}}
     execution = drive(start(make_template([skipped, broken(dependencies=["hotel"])])))
+    assert execution.status == "FAILED"
+    assert undone(key) == []
+
+
+def test_a_block_that_an_operator_skipped_did_nothing_to_undo() -> None:
+    key = new_key()
+    execution = start(make_template([booked("hotel", key), broken(dependencies=["hotel"])]))
+    skip_block(execution.pk, "hotel", Asked("ada"), {"id": "none"})
+    execution = drive(execution)
+    assert execution.status == "FAILED"
+    assert undone(key) == []
+
+
+def test_a_failed_block_that_a_restart_skipped_did_nothing_to_undo() -> None:
+    key = new_key()
+    hotel = booked("hotel", key, defaultOutput={"id": "none"})
+    hotel |= work(new_key(), fails=9, error="VALIDATION_ERROR")
+    execution = drive(start(make_template([hotel, broken(dependencies=["hotel"])])))
+    restart_execution(execution.pk, Asked("ada"), Restart(skip_failed=True))
+    execution = drive(execution)
     assert execution.status == "FAILED"
     assert undone(key) == []
 

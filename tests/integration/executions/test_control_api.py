@@ -231,7 +231,8 @@ def test_operators_commands_on_blocks(house: House) -> None:
     assert_consistent(execution)
     document = call.get(f"executions/{execution.public_id}").json()
     assert (document["status"], document["globalContext"]) == ("COMPLETED", {"n": 5})
-    problem_of(call.post(f"executions/{execution.public_id}/blocks/tow/skip"), 404, "BLOCK_NOT_FOUND")
+    found = problem_of(call.post(f"executions/{execution.public_id}/blocks/tow/skip"), 404, "BLOCK_NOT_FOUND")
+    assert found["errors"][0]["pointer"] == "", "the block is named by the address, not by a field"
     other = paused(house)
     path = f"executions/{other.public_id}/blocks"
     assert call.post(f"{path}/one/reassign", {"agentId": "spare"}).status_code == 200

@@ -9,6 +9,7 @@ import pytest
 from executions_app import log_lines
 from executions_app.dispatch import send_aftermath
 from executions_app.finishing import conclude_locked
+from executions_app.journal import Announcement
 from executions_app.models import BlockExecution, Execution, ExecutionLog
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
@@ -113,3 +114,9 @@ def test_any_record_becomes_one_json_object() -> None:
         "a.logger",
     )
     assert "timestamp" in line
+
+
+def test_what_an_agent_says_cannot_pass_for_a_line_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    announcement = Announcement("ERROR", "block_failed", "Block a failed: no\r\n[INFO] all is well", {})
+    log_lines.write_to_process_log([announcement])
+    assert told(caplog, "block_failed")["message"] == "Block a failed: no [INFO] all is well"

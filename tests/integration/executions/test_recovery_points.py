@@ -3,7 +3,7 @@
 import pytest
 
 from executions_app.finishing import Result, finish_block
-from executions_app.models import Execution, ExecutionEvent, ExecutionLog, RecoveryPoint
+from executions_app.models import BlockExecution, Execution, ExecutionEvent, ExecutionLog, RecoveryPoint
 from executions_app.recovery_points import point_documents
 from executions_app.services.control import create_recovery_point
 from tests.consistency import assert_consistent
@@ -126,3 +126,24 @@ def test_a_point_in_the_middle_keeps_what_was_at_work_out() -> None:
     assert restart(execution, after_seq=point.seq).affected == ("two", "join")
     finished(execution)
     assert ran == ["two", "join"]
+
+
+def test_a_point_with_failures_to_skip_takes_items_of_maps_for_items() -> None:
+    execution = start(
+        make_template(
+            [
+                work("each", name="${item}", forEach="workflow.input.names", toleratedFailurePercentage=50),
+                work("report", "each"),
+            ]
+        ),
+        {"names": ["a", "b"]},
+    )
+    create_recovery_point(execution.pk, ADA)
+    failing.add("b")
+    run_until_quiet(execution)
+    failing.clear()
+    point = RecoveryPoint.objects.get(execution=execution)
+    restart(execution, after_seq=point.seq, skip_failed=True)
+    kinds = BlockExecution.objects.filter(execution=execution, superseded=False, scope_id=0)
+    assert set(kinds.values_list("kind", flat=True)) <= {"block"}
+    finished(execution)

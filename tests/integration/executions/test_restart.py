@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from approvals_app.services.approvals import respond_to_approval
+from executions_app import running
 from executions_app.errors import (
     BlockNotReached,
     ExecutionUnderWay,
@@ -12,13 +13,14 @@ from executions_app.errors import (
     UnknownBlock,
 )
 from executions_app.finishing import Result, finish_block
-from executions_app.models import BlockExecution, ExecutionEvent
+from executions_app.models import BlockExecution, Execution, ExecutionEvent
 from executions_app.selectors import context_of
 from executions_app.services.control import cancel_execution, pause_execution, resume_execution
 from executions_app.services.restart import Restart, Restarted, restart_execution
+from executions_app.settlement import Settler
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
-from tests.driver import run_until_quiet
+from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, error_of, event_types, make_template, start
 from tests.people import People, make_people, question_of, run_asking
 from tests.restarting import ADA, claim_one, failing, finished, ran, restart, run_of, statuses, work
@@ -307,3 +309,75 @@ def test_a_resumed_run_can_be_restarted_later() -> None:
 
 def _die(restarted: Restarted) -> None:
     raise SystemExit(1)
+
+
+@pytest.mark.parametrize("from_block", [None, "other"])
+def test_a_block_that_could_not_be_settled_was_not_handled_by_its_error_edge(
+    monkeypatch: pytest.MonkeyPatch, from_block: str | None
+) -> None:
+    merge = Settler._merge
+
+    def poisoned(self: Settler, row: Any, output: Any) -> Any:
+        if row.block_id == "odd":
+            raise ValueError("poison")
+        return merge(self, row, output)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Settler, "_merge", poisoned)
+        execution = run_of(work("other"), work("odd", onError=["mend"]), work("mend"), work("after", "odd"))
+    assert execution.status == "FAILED"
+    if from_block:
+        restart(execution, from_block=from_block)
+        finished(execution, "FAILED")
+    restart(execution)
+    finished(execution)
+    assert statuses(execution)["after"] == "COMPLETED"
+
+
+UNDO = {"toolType": "USE_CASE", "configuration": {"useCase": "tests.restart_work", "input": {"name": "undo"}}}
+
+
+def run_until_first_undo(*blocks: dict[str, Any]) -> Execution:
+    failing.add("broken")
+    execution = start(make_template([*blocks, work("broken", blocks[-1]["blockId"])]))
+    while not BlockExecution.objects.filter(execution=execution, kind="undo").exists():
+        running.run_blocks(execution.pk, queued_blocks(execution)[0], "other")
+    failing.clear()
+    return execution
+
+
+def test_work_whose_undo_was_under_way_is_done_again() -> None:
+    execution = run_until_first_undo(work("hotel", recovery={"compensate": UNDO}))
+    running.work_on(claim_one(execution))
+    assert ran == ["hotel", "broken", "undo"], "it is undone, and the answer is on its way"
+    cancel_execution(execution.pk, ADA)
+    assert restart(execution).affected == ("hotel", "broken")
+    finished(execution)
+    assert ran == ["hotel", "broken", "undo", "hotel", "broken"]
+
+
+def test_a_forced_restart_while_work_is_undone_does_it_again() -> None:
+    execution = run_until_first_undo(work("hotel", recovery={"compensate": UNDO}))
+    claim = claim_one(execution)
+    outcome = running.work_on(claim)
+    restart(execution, force=True)
+    assert not running._write(claim, outcome, None).accepted
+    finished(execution)
+    assert ran == ["hotel", "broken", "undo", "hotel", "broken"]
+
+
+def test_work_whose_undo_had_not_begun_stands() -> None:
+    execution = run_until_first_undo(work("hotel", recovery={"compensate": UNDO}))
+    cancel_execution(execution.pk, ADA)
+    restart(execution)
+    finished(execution)
+    assert ran == ["hotel", "broken", "broken"]
+
+
+def test_work_that_was_undone_as_its_way_on_failed_is_done_again() -> None:
+    ways = {"branches": [branch("missing == 1", "two")]}
+    execution = run_of(work("one", conditions=ways, recovery={"compensate": UNDO}), work("two"))
+    assert (execution.status, ran) == ("FAILED", ["one", "undo"])
+    restart(execution)
+    finished(execution, "FAILED")
+    assert ran == ["one", "undo", "one", "undo"]

@@ -6,10 +6,13 @@ import pytest
 from django.db.models import Q
 from django.utils import timezone
 
+from executions_app import running
+from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block
 from executions_app.errors import RestartFromParent
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, Scope
+from executions_app.parking import take_back
 from executions_app.selectors import context_of
 from executions_app.services.control import cancel_execution
 from executions_app.sweeper import sweep
@@ -18,7 +21,7 @@ from templates_app.models import Template
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, error_of, event_types, make_template, noop, start
-from tests.restarting import ADA, failing, finished, ran, restart, run_of, work
+from tests.restarting import ADA, claim_one, failing, finished, ran, restart, run_of, work
 from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -232,6 +235,25 @@ def test_a_map_that_is_named_runs_all_its_items_again() -> None:
     restart(execution, from_block="each")
     finished(execution)
     assert sorted(ran) == ["a", "b", "c", "d", "report"]
+
+
+def test_a_map_that_failed_while_it_was_collected_is_collected_after_a_restart() -> None:
+    blocks = [
+        work("each", name="${item}", forEach="workflow.input.names", onWorkerLost="fail"),
+        work("report", "each"),
+    ]
+    execution = start(make_template(blocks), {"names": ["a", "b"]})
+    # The map hands out its items, and they run; then the worker dies that collects.
+    for _ in range(3):
+        running.run_blocks(execution.pk, queued_blocks(execution)[0], "other queue: nothing in place")
+    claim = claim_one(execution)
+    assert not claim.is_item
+    follow_up(take_back(execution.pk, [(claim.block_execution_id, claim.fence)]), execution.pk)
+    execution.refresh_from_db()
+    assert execution.status == "FAILED"
+    restart(execution)
+    finished(execution)
+    assert sorted(ran) == ["a", "b", "report"]
 
 
 def test_a_resumed_map_keeps_to_its_window() -> None:
