@@ -246,8 +246,10 @@ def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decide
 def conclude_locked(settler: Settler) -> Aftermath:
     """Start what may start, or nothing more in a failing run, set the run's status, and write.
 
-    Whoever waits for a run that has ended is told. The caller commits.
+    Whoever waits for a run that has ended is told. The caller commits, and hands the answer to
+    ``aftermath.follow_up``, which looks for what others left to the holder of the run's lock.
     """
+    settler.tx.concluded.add(settler.run.id)
     return _conclude(settler, None).aftermath()
 
 
