@@ -13,6 +13,7 @@ from executions_app.errors import ExecutionUnderWay
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution
 from executions_app.progress import Claim
+from executions_app.recovering import read_block
 from executions_app.services import restart as restart_service
 from executions_app.services.control import pause_execution
 from executions_app.services.restart import Restart, restart_execution
@@ -97,7 +98,7 @@ def test_an_end_that_nobody_waits_for_settles_what_was_left_to_it(monkeypatch: p
     execution = start(make_template([work("one"), call, work("two", "one")], workspace=child.workspace))
     claim = claim_one(execution)
     ended = start(child)
-    monkeypatch.setattr(child_ends, "read_block", meanwhile(child_ends.read_block, claim))
+    monkeypatch.setattr(child_ends, "read_block", meanwhile(read_block, claim))
     row = BlockExecution.objects.get(execution=execution, block_id="call")
     Execution.objects.filter(pk=ended.pk).update(
         status="COMPLETED", parent=execution, parent_block_execution_id=row.pk
