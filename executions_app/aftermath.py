@@ -1,12 +1,14 @@
 """What is done after a commit: hints are sent, whoever held a run's lock looks again, and what was held back begins.
 
 A finisher that could not lock the run left its row to the holder, who may have read before. So both look again. Who
-finds the lock taken may go: its row was committed before it looked, and the holder looks after giving the lock back.
+finds the lock taken may go: its row was committed before it looked, and the holder looks after giving the lock back,
+a command that was refused too (``look_after_unlock``).
 What is missed all the same, as by a holder that dies, the sweeper settles: nothing here must succeed.
 """
 
 import logging
 import time
+from collections.abc import Mapping
 from uuid import UUID
 
 from django.db import connection
@@ -84,3 +86,20 @@ def settle_again(
     if aftermath is not None:
         send_settle_hint(execution_id, execution_public_id)
     return claim
+
+
+def look_after_unlock(runs: Mapping[int, str]) -> None:
+    """Settle what others left to a transaction that locked these runs (id to public id) and concluded nothing.
+
+    Raises nothing: the transaction ended as it ended, and the sweeper settles what is left here.
+    """
+    for execution_id, public_id in runs.items():
+        try:
+            if any_unsettled(execution_id):
+                settle_again(execution_id, public_id)
+        except DATABASE_GONE as error:
+            logger.warning("execution %s is left to the sweeper: %s", public_id, error)
+            connection.close()
+            return
+        except Exception:
+            logger.exception("execution %s is left to the sweeper", public_id)

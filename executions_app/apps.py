@@ -8,3 +8,7 @@ class ExecutionsAppConfig(AppConfig):
     def ready(self) -> None:
         import celery_app  # noqa: F401 - messages sent from any process go through our broker
         from executions_app import leases  # noqa: F401 - connects Celery's signals
+        from executions_app.aftermath import look_after_unlock
+        from executions_app.transaction import on_unlock
+
+        on_unlock(look_after_unlock)

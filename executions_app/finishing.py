@@ -5,14 +5,15 @@ for this worker; without it only the own result is written. Both look again afte
 lost between a finisher that could not lock and the holder that had already read; the sweeper settles what is left.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
@@ -22,7 +23,7 @@ from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
 from executions_app.recovery_points import note_recovery_point
 from executions_app.results import report_to_parent
-from executions_app.run_state import TRY_LOCK, RunState, lock_run
+from executions_app.run_state import TRY_LOCK, RunState, try_lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
 from executions_app.transaction import (
     DATABASE_GONE,
@@ -30,6 +31,7 @@ from executions_app.transaction import (
     command_transaction,
     pipelined_transaction,
 )
+from executions_app.trees import clean_text, restore, settle_finished, settler_of
 from templates_app.plans import compiled_version
 from workflow_service.agents.invocation import LogLine
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ErrorType
@@ -132,15 +134,15 @@ def settle_execution(execution_id: int, *, continue_as: tuple[UUID, str] | None 
     """Settle what is finished and unsettled in a run; None if somebody else holds its lock.
 
     Where a batch cannot be settled its rows go one by one, and the one that cannot be settled is failed with
-    SETTLEMENT_ERROR: no row stops a run.
+    SETTLEMENT_ERROR: no row stops a run. A run that cannot be concluded at all fails with that, too.
     """
     try:
-        return _settle_batch(execution_id, BATCH, continue_as)
+        return _settle_batch(execution_id, continue_as)
     except DATABASE_GONE:
         raise
     except Exception:
         logger.exception("settlement of execution %s failed; going row by row", execution_id)
-        return _settle_one_by_one(execution_id)
+        return _settle_singly(execution_id)
 
 
 def _finish(
@@ -168,10 +170,10 @@ def _finish(
     return aftermath
 
 
-def _settle_batch(execution_id: int, limit: int, continue_as: tuple[UUID, str] | None) -> Aftermath | None:
+def _settle_batch(execution_id: int, continue_as: tuple[UUID, str] | None) -> Aftermath | None:
     with pipelined_transaction() as tx:
         locked = tx.run(TRY_LOCK, (execution_id,))
-        unsettled = tx.run(UNSETTLED, (execution_id, limit))
+        unsettled = tx.run(UNSETTLED, (execution_id, BATCH))
         lock_row = locked.fetchone()
         if lock_row is None:
             return None
@@ -246,8 +248,10 @@ def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decide
 def conclude_locked(settler: Settler) -> Aftermath:
     """Start what may start, or nothing more in a failing run, set the run's status, and write.
 
-    Whoever waits for a run that has ended is told. The caller commits.
+    Whoever waits for a run that has ended is told. The caller commits, and hands the answer to
+    ``aftermath.follow_up``, which looks for what others left to the holder of the run's lock.
     """
+    settler.tx.concluded.add(settler.run.id)
     return _conclude(settler, None).aftermath()
 
 
@@ -260,37 +264,49 @@ def conclude_and_commit(settler: Settler) -> Aftermath:
     return aftermath
 
 
-def _settle_one_by_one(execution_id: int) -> Aftermath | None:
-    total = Aftermath()
-    while True:
+def _settle_singly(execution_id: int) -> Aftermath | None:
+    """Settle a run in steps of which each may fail alone, all in one transaction; None if its lock is taken.
+
+    What goes wrong in a row's own step fails that row; where concluding goes wrong the run fails.
+    """
+    with command_transaction() as tx:
+        run = try_lock_run(tx, execution_id)
+        if run is None:
+            return None
+        announcements = settle_finished(tx, run)
+        before = replace(run)
         try:
-            step = _settle_batch(execution_id, 1, None)
+            with transaction.atomic():
+                aftermath = conclude_locked(settler_of(tx, run))
         except DATABASE_GONE:
             raise
         except Exception as error:
-            step = _fail_poison_row(execution_id, error)
-        if step is None:
-            return None
-        total.queued += step.queued
-        total.announcements += step.announcements
-        total.others += step.others
-        total.event_seq, total.execution_public_id = step.event_seq, step.execution_public_id
-        if not step.unsettled:
-            return total
-
-
-def _fail_poison_row(execution_id: int, error: Exception) -> Aftermath | None:
-    """Fail the first unsettled row for good, without asking the engine about it."""
-    with command_transaction() as tx:
-        run = lock_run(tx, execution_id)
-        row = tx.run(UNSETTLED, (execution_id, 1)).fetchone()
-        if run is None or row is None:
-            return None
-        settler = Settler(tx, run, compiled_version(run.version_id))
-        settler.fail_poison_row(row, f"{type(error).__name__}: {error}")
-        aftermath = conclude_locked(settler)
-        aftermath.unsettled = bool(tx.one(ANY_UNSETTLED, (execution_id,)).found)
+            logger.exception("execution %s cannot go on and fails", run.public_id)
+            restore(run, before)
+            aftermath = _fail_run(settler_of(tx, run), error)
+        aftermath.announcements[:0] = announcements
+    aftermath.unsettled = any_unsettled(execution_id)
     return aftermath
+
+
+def _fail_run(settler: Settler, error: Exception) -> Aftermath:
+    """Fail a run that cannot be concluded: nothing of it starts any more, and it ends when nothing is at work.
+
+    What was done is not undone, for that may be what goes wrong: the error tells people that it is for them to see.
+    """
+    run = settler.run
+    message = clean_text(f"the run cannot go on: {type(error).__name__}: {error}")
+    run.failing = True
+    run.compensating = False
+    run.unhandled_failures += 1
+    described: Error = {"type": ErrorType.SETTLEMENT_ERROR, "message": message, "retryable": False}
+    run.error = run.error or json.dumps(described)
+    settler.journal.log("ERROR", f"Workflow {run.public_id}: {message}")
+    settler.progress.cancel_open_blocks()
+    settler.progress.conclude()
+    settler.flush()
+    settler.tx.concluded.add(run.id)
+    return _Decided(settler, None, None).aftermath()
 
 
 def any_unsettled(execution_id: int) -> bool:

@@ -11,6 +11,7 @@ from executions_app.finishing import Result
 from executions_app.maps import tolerated_failures
 from workflow_service.engine.definition import Block, JsonObject
 from workflow_service.engine.states import BlockStatus, ErrorType
+from workflow_service.settings.config import get_config
 
 ENDED_MAP = """
     SELECT id, total FROM executions_app_scope
@@ -22,6 +23,13 @@ ITEM_RESULTS = """
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND NOT o.superseded
     WHERE b.execution_id = %s AND b.scope_id = %s AND NOT b.superseded ORDER BY b.item_index
 """
+# What is joined is measured where it lies: it need not fit into a worker.
+OUTPUT_BYTES = """
+    SELECT coalesce(sum(octet_length(o.value::text)), 0)::bigint
+    FROM executions_app_blockexecution b
+    JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND NOT o.superseded
+    WHERE b.execution_id = %s AND b.scope_id = %s AND NOT b.superseded AND b.status = 'COMPLETED'
+"""
 SHOWN_ERRORS = 100
 
 
@@ -29,6 +37,7 @@ def collect_map(execution_id: int, block_execution_id: int, block: Block) -> Res
     """Return what a map's items made, or None while it has not run them.
 
     Fails with MAP_FAILED where more items failed than the map tolerates; what the others made is in the details.
+    Fails with VALIDATION_ERROR where the results together are larger than an output may be.
     """
     with connection.cursor() as cursor:
         cursor.execute(ENDED_MAP, [block_execution_id])
@@ -36,6 +45,10 @@ def collect_map(execution_id: int, block_execution_id: int, block: Block) -> Res
         if scope is None:
             return None
         scope_id, total = scope
+        cursor.execute(OUTPUT_BYTES, [execution_id, scope_id])
+        (size,) = cursor.fetchone()
+        if size > get_config().max_output_bytes:
+            return Result(BlockStatus.FAILED, error=_too_large(block, total, size))
         cursor.execute(ITEM_RESULTS, [execution_id, scope_id])
         output = map_output(cursor.fetchall())
     failed = output["failed"]
@@ -63,6 +76,17 @@ def map_output(rows: Sequence[Any]) -> JsonObject:
         "succeeded": sum(status == BlockStatus.COMPLETED for _, status, _, _ in rows),
         "failed": failed,
         "errors": errors,
+    }
+
+
+def _too_large(block: Block, total: int, size: int) -> dict[str, JsonValue]:
+    most = get_config().max_output_bytes
+    return {
+        "type": ErrorType.VALIDATION_ERROR,
+        "message": f"the results of the {total} items of '{block.block_id}' are {size} bytes together, an output "
+        f"may have {most}; let each item give less, as where its result is kept",
+        "details": {"bytes": size, "maxBytes": most},
+        "retryable": False,
     }
 
 

@@ -18,7 +18,8 @@ ABANDONED_AFTER_S = 15
 ABANDONED = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
     WHERE status = 'RUNNING' AND worker_id IS NOT NULL
-        AND due_at <= clock_timestamp() - make_interval(secs => %s) LIMIT 1000
+        AND due_at <= clock_timestamp() - make_interval(secs => %s)
+    ORDER BY due_at LIMIT 1000
 """
 
 

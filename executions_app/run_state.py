@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from executions_app.run_clock import RunClock, clock
 from executions_app.transaction import EngineTransaction
@@ -136,5 +136,18 @@ class RunState:
 
 def lock_run(tx: EngineTransaction, execution_id: int) -> RunState | None:
     """Lock an execution, waiting for it; None if there is none."""
-    row = tx.run(LOCK, (execution_id,)).fetchone()
-    return None if row is None else RunState(*row)
+    return _locked(tx, LOCK, execution_id)
+
+
+def try_lock_run(tx: EngineTransaction, execution_id: int) -> RunState | None:
+    """Lock an execution if nobody else has; None if somebody has, or there is none."""
+    return _locked(tx, TRY_LOCK, execution_id)
+
+
+def _locked(tx: EngineTransaction, statement: LiteralString, execution_id: int) -> RunState | None:
+    row = tx.run(statement, (execution_id,)).fetchone()
+    if row is None:
+        return None
+    run = RunState(*row)
+    tx.locked[run.id] = run.public_id
+    return run

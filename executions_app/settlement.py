@@ -57,7 +57,8 @@ UNSETTLED = """
         b.unrecorded_start, b.holds_slot, b.agent_id, b.retries, b.recoveries, b.started_at, b.finished_at,
         b.error::text AS error, o.value::text AS output
     FROM executions_app_blockexecution b
-    LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id
+    -- What an item made is read when its map is collected, and may be large.
+    LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND b.kind <> 'item'
     WHERE b.execution_id = %s AND (
         NOT b.settled AND b.status IN ('COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED')
         OR b.unrecorded_start)

@@ -7,6 +7,7 @@ is swept in its own transaction.
 """
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +26,12 @@ from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
 from executions_app.overruns import find_abandoned
 from executions_app.parking import ask_unasked, take_back, wake_retries
-from executions_app.services.children import report_ended_children, stop_unwanted_children
+from executions_app.services.children import (
+    find_unreported,
+    find_unwanted,
+    report_ended_child,
+    stop_unwanted_child,
+)
 from executions_app.transaction import forget_broken_connection
 from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
@@ -35,11 +41,14 @@ logger = logging.getLogger(__name__)
 
 SWEEP_LOCK = 7_461_001
 GAP_S = 3
+PULSE_S = 0.5
 UNSETTLED_AGE_S = 1
 RESENDS_PER_TICK = 500
 RESEND_MAX_S = 300
+_clock_read_at = 0.0
 
 BEGIN_SWEEP = "SELECT pg_try_advisory_xact_lock(%s)"
+# Said again while a sweep goes on, so that a long one is not taken for an outage; a step that hangs is one.
 READ_CLOCK = """
     INSERT INTO executions_app_sweeperstate AS s (id, last_tick_at) VALUES (1, clock_timestamp())
     ON CONFLICT (id) DO UPDATE SET last_tick_at = clock_timestamp(),
@@ -47,21 +56,24 @@ READ_CLOCK = """
             THEN clock_timestamp() + make_interval(secs => %s) ELSE s.grace_until END
     RETURNING grace_until IS NULL OR grace_until <= clock_timestamp() AS leases_expire
 """
+# Where there is more than a tick takes, what has waited longest comes first.
 # What falls due in a paused run waits for its resumption, and must not crowd out the others here.
 DUE_RETRIES = """
-    SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
+    SELECT b.execution_id FROM executions_app_blockexecution b
     JOIN executions_app_execution e ON e.id = b.execution_id
-    WHERE b.status = 'RETRYING' AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
+    WHERE b.status = 'RETRYING' AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED'
+    GROUP BY b.execution_id ORDER BY min(b.due_at) LIMIT 500
 """
 UNASKED_RUNS = """
-    SELECT DISTINCT execution_id FROM executions_app_blockexecution
-    WHERE status = 'WAITING' AND wait_key = 'routing' LIMIT 200
+    SELECT execution_id FROM executions_app_blockexecution
+    WHERE status = 'WAITING' AND wait_key = 'routing' GROUP BY execution_id ORDER BY min(finished_at) LIMIT 200
 """
 DUE_WAITS = """
-    SELECT DISTINCT b.execution_id FROM executions_app_blockexecution b
+    SELECT b.execution_id FROM executions_app_blockexecution b
     JOIN executions_app_execution e ON e.id = b.execution_id
     WHERE b.status = 'WAITING' AND b.waits_for IN ('timer', 'signal', 'callback', 'child')
-        AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED' LIMIT 500
+        AND b.due_at <= clock_timestamp() AND e.status <> 'PAUSED'
+    GROUP BY b.execution_id ORDER BY min(b.due_at) LIMIT 500
 """
 # A block whose message still waits is late, not lost: of a queue's late blocks as many are sent again as it has fewer
 # messages than queued blocks, those first that were sent first.
@@ -80,7 +92,7 @@ LOST_MESSAGES = """
 BLOCKS_OF_DEAD_WORKERS = """
     SELECT b.execution_id, b.id, b.fence FROM executions_app_blockexecution b
     LEFT JOIN executions_app_workerlease l ON l.id = b.worker_id AND l.expires_at > clock_timestamp()
-    WHERE b.status = 'RUNNING' AND b.worker_id IS NOT NULL AND l.id IS NULL LIMIT 1000
+    WHERE b.status = 'RUNNING' AND b.worker_id IS NOT NULL AND l.id IS NULL ORDER BY b.started_at, b.id LIMIT 1000
 """
 BLOCKS_OF = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
@@ -95,11 +107,12 @@ DROP_EXPIRED = (
     "DELETE FROM executions_app_workerlease WHERE expires_at < clock_timestamp() - interval '1 hour'"
 )
 UNSETTLED_RUNS = """
-    SELECT DISTINCT b.execution_id, e.public_id FROM executions_app_blockexecution b
+    SELECT b.execution_id, e.public_id FROM executions_app_blockexecution b
     JOIN executions_app_execution e ON e.id = b.execution_id
     WHERE (NOT b.settled AND b.status IN ('COMPLETED', 'FAILED', 'REJECTED', 'SKIPPED', 'CANCELLED')
            OR b.unrecorded_start)
-        AND coalesce(b.finished_at, b.started_at) < clock_timestamp() - make_interval(secs => %s) LIMIT 200
+        AND coalesce(b.finished_at, b.started_at) < clock_timestamp() - make_interval(secs => %s)
+    GROUP BY b.execution_id, e.public_id ORDER BY min(coalesce(b.finished_at, b.started_at)) LIMIT 200
 """
 
 
@@ -110,14 +123,13 @@ def sweep() -> bool:
         cursor.execute(BEGIN_SWEEP, [SWEEP_LOCK])
         if not cursor.fetchone()[0]:
             return False
-        cursor.execute(READ_CLOCK, [GAP_S, 2 * LEASE_S])
-        (leases_expire,) = cursor.fetchone()
+    _read_clock()
     steps = (
         _wake_due_retries,
         _ask_about_routing,
         _fire_due_waits,
-        report_ended_children,
-        stop_unwanted_children,
+        _report_ended_children,
+        _stop_unwanted_children,
         _time_out_runs,
         _time_out_abandoned_blocks,
         _send_lost_messages,
@@ -128,18 +140,38 @@ def sweep() -> bool:
     )
     for step in steps:
         _guarded(step)
-    if leases_expire:
+    if _read_clock():
         _guarded(_take_back_lost_blocks)
         _guarded(give_back_of_workers)
     return True
+
+
+def _read_clock() -> bool:
+    """Say that the sweeper is at work; returns whether leases expire."""
+    global _clock_read_at
+    _clock_read_at = time.monotonic()
+    ((leases_expire,),) = _rows(READ_CLOCK, GAP_S, 2 * LEASE_S)
+    return bool(leases_expire)
 
 
 def _guarded(step: Callable[[], object]) -> None:
     # One broken execution must not keep the others from being swept.
     try:
         step()
+        if time.monotonic() - _clock_read_at >= PULSE_S:
+            _read_clock()
     except Exception:
         logger.exception("a sweep step failed; it is repeated with the next tick")
+
+
+def _report_ended_children() -> None:
+    for child_id in find_unreported():
+        _guarded(partial(report_ended_child, child_id))
+
+
+def _stop_unwanted_children() -> None:
+    for child_id in find_unwanted():
+        _guarded(partial(stop_unwanted_child, child_id))
 
 
 def _wake_due_retries() -> None:

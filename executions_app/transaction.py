@@ -42,6 +42,9 @@ class EngineTransaction:
         self._raw = raw
         self._operation = operation
         self.committed = False
+        # The runs that ``lock_run`` locked, by id with their public id, and those of them that were concluded.
+        self.locked: dict[int, str] = {}
+        self.concluded: set[int] = set()
 
     def run(
         self, statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any] = ()
@@ -87,13 +90,40 @@ def pipelined_transaction() -> Iterator[EngineTransaction]:
 
 @contextmanager
 def command_transaction() -> Iterator[EngineTransaction]:
-    """Open a durable transaction in which engine statements and Django's ORM may be mixed."""
+    """Open a durable transaction in which engine statements and Django's ORM may be mixed.
+
+    However it ends, afterwards somebody looks at every run that it locked, for blocks that others finished meanwhile
+    and left to the holder of the lock: who concluded a run does that himself, for the rest the registered function
+    (``on_unlock``) is called with the runs' ids and public ids.
+    """
     forget_broken_connection()
     operation = opener()
-    with transaction.atomic(durable=True):
-        yield EngineTransaction(connection.connection, operation)
-        reach(f"{operation}:before commit")
+    opened: EngineTransaction | None = None
+    try:
+        with transaction.atomic(durable=True):
+            opened = EngineTransaction(connection.connection, operation)
+            yield opened
+            reach(f"{operation}:before commit")
+    except Exception:
+        # Who was to do something after the commit does not come to it.
+        if opened is not None:
+            _tell_unlocked(opened.locked)
+        raise
     reach(f"{operation}:after commit")
+    _tell_unlocked({key: name for key, name in opened.locked.items() if key not in opened.concluded})
+
+
+def on_unlock(look: Callable[[Mapping[int, str]], object]) -> None:
+    """Register who looks at runs whose locks were given back; called once, when the app is loaded."""
+    _on_unlock[:] = [look]
+
+
+_on_unlock: list[Callable[[Mapping[int, str]], object]] = []
+
+
+def _tell_unlocked(runs: Mapping[int, str]) -> None:
+    for look in _on_unlock if runs else ():
+        look(runs)
 
 
 def database_now() -> datetime:

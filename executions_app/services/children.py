@@ -43,7 +43,8 @@ DETACH_FAILED = """
 UNREPORTED = """
     SELECT e.id FROM executions_app_blockexecution b JOIN executions_app_execution e ON e.public_id = b.wait_key
     WHERE b.status = 'WAITING' AND b.waits_for = 'child'
-        AND e.parent_block_execution_id = b.id AND e.status IN ('COMPLETED', 'FAILED', 'CANCELLED') LIMIT 200
+        AND e.parent_block_execution_id = b.id AND e.status IN ('COMPLETED', 'FAILED', 'CANCELLED')
+    ORDER BY e.completed_at, e.id LIMIT 200
 """
 # One that was last restarted on its own, not with its parent, after that had ended goes on: somebody wanted that.
 UNWANTED = """
@@ -55,7 +56,7 @@ UNWANTED = """
         AND NOT c.failing AND (p.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED') OR coalesce((
             SELECT v.data ? 'underParent' FROM executions_app_executionevent v
             WHERE v.execution_id = c.id AND v.type = 'execution_restarted' ORDER BY v.seq DESC LIMIT 1), true))
-    LIMIT 200
+    ORDER BY c.id LIMIT 200
 """
 
 
@@ -135,19 +136,27 @@ def _start(
     return [(child.pk, conclude_locked(begin_run(settler.tx, child, run, compiled, data)))]
 
 
-def report_ended_children() -> None:
-    """Tell blocks of children that ended without saying so; a step of the sweeper."""
-    for child_id in _ids(UNREPORTED):
-        told = end_waiting_block(child_id)
-        if told is not None:
-            parent_id, aftermath = told
-            follow_up(aftermath, parent_id)
+def find_unreported() -> list[int]:
+    """Return children that ended without saying so to the block that waits for them."""
+    return _ids(UNREPORTED)
 
 
-def stop_unwanted_children() -> None:
-    """Stop children whose block waits for them no more: it timed out or was cancelled; a step of the sweeper."""
-    for child_id in _ids(UNWANTED):
-        follow_up(_stop(child_id), child_id)
+def report_ended_child(child_id: int) -> None:
+    """Tell the block that waits for a child that it ended."""
+    told = end_waiting_block(child_id)
+    if told is not None:
+        parent_id, aftermath = told
+        follow_up(aftermath, parent_id)
+
+
+def find_unwanted() -> list[int]:
+    """Return children whose block waits for them no more: it timed out or was cancelled."""
+    return _ids(UNWANTED)
+
+
+def stop_unwanted_child(child_id: int) -> None:
+    """Stop a child for which nobody waits."""
+    follow_up(_stop(child_id), child_id)
 
 
 def _stop(child_id: int) -> Aftermath:

@@ -18,7 +18,7 @@ COMMITS = {
     "claiming.claim_block": "fan-out",
     "finishing.finish": "chain",
     "finishing.settle_batch": "poked",
-    "finishing.fail_poison_row": "poisoned",
+    "finishing.settle_singly": "poisoned",
     "parking.park": "naps",
     "parking.recover": "retries",
     "parking.wake_retries": "retries",

@@ -157,3 +157,14 @@ def test_more_items_than_allowed_fail_the_map(monkeypatch: pytest.MonkeyPatch) -
     execution = run_until_quiet(start(make_template([picky()]), {"numbers": [1, 2, 3]}))
     assert execution.status == "FAILED"
     assert "3 items; at most 2" in error_of(execution)["message"]
+
+
+def test_results_that_are_too_large_together_fail_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_config(), "max_output_bytes", 2_000)
+    each = noop("each", "${item}", forEach="workflow.input.texts")
+    execution = run_until_quiet(start(make_template([each]), {"texts": ["x" * 900] * 3}))
+    assert execution.status == "FAILED"
+    error = error_of(execution)
+    assert (error["type"], error["details"]) == ("VALIDATION_ERROR", {"bytes": 2_706, "maxBytes": 2_000})
+    assert not BlockOutput.objects.filter(execution_id=execution.pk, block_id="each").exists()
+    assert_consistent(execution)

@@ -199,3 +199,37 @@ def test_a_lease_that_is_gone_is_written_anew() -> None:
     WorkerLease.objects.filter(pk=mine).delete()
     keeper._renew()
     assert WorkerLease.objects.get(pk=mine).expires_at > timezone.now()
+
+
+def test_a_long_sweep_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[timedelta] = []
+
+    def step() -> None:
+        state = SweeperState.objects.get()
+        seen.append(timezone.now() - (state.last_tick_at or timezone.now()))
+        SweeperState.objects.update(last_tick_at=timezone.now() - timedelta(seconds=2))
+
+    monkeypatch.setattr(sweeper, "PULSE_S", 0.0)
+    monkeypatch.setattr(sweeper, "sweep_steps", lambda: (step, step, step))
+    assert sweep()
+    assert max(seen) < timedelta(seconds=1)
+    state = SweeperState.objects.get()
+    assert state.grace_until is None
+    assert state.last_tick_at is not None
+    assert state.last_tick_at > timezone.now() - timedelta(seconds=1)
+
+
+def test_what_was_left_longest_is_settled_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[int] = []
+    monkeypatch.setattr(sweeper, "settle_again", lambda execution_id, _: swept.append(execution_id))
+    oldest: list[int] = []
+    for age_s in (30, 90, 60):
+        execution = start(make_template([noop("once")]))
+        claim = claim_one(execution)
+        with locked_elsewhere(execution.pk):
+            finish_block(claim, Result(BlockStatus.COMPLETED, output={}))
+        left_at = timezone.now() - timedelta(seconds=age_s)
+        BlockExecution.objects.filter(pk=claim.block_execution_id).update(finished_at=left_at)
+        oldest.append(execution.pk)
+    assert sweep()
+    assert swept == [oldest[1], oldest[2], oldest[0]]
