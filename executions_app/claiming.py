@@ -128,6 +128,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         stand_in=row.stand_in,
         variant=row.variant,
         recoveries=row.recoveries,
+        alone=alone,
     )
     return ClaimAnswer(claim, orphans, unsettled=unsettled)
 

@@ -24,7 +24,7 @@ from executions_app.progress import Claim, claim_written
 from executions_app.recovery_points import note_recovery_point
 from executions_app.results import report_to_parent
 from executions_app.run_state import TRY_LOCK, RunState, try_lock_run
-from executions_app.settlement import BATCH, UNSETTLED, Error, Settler
+from executions_app.settlement import BATCH, UNSETTLED, Error, Settler, UnsettledRow
 from executions_app.transaction import (
     DATABASE_GONE,
     EngineTransaction,
@@ -38,22 +38,24 @@ from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
 
 logger = logging.getLogger(__name__)
 
-FINISH = """
-    UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
-    WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id
-"""
-COMPLETE = """
-    WITH done AS (
-        UPDATE executions_app_blockexecution SET status = 'COMPLETED', error = NULL, finished_at = clock_timestamp()
-        WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, execution_id, kind, block_id, item_index
+# The result and the run's lock in one statement. The lock is only tried, so the order in which both are taken is free.
+# What is read of the run with it may be older than the lock: other blocks are read by a statement of their own.
+FINISH = f"""
+    WITH locked AS ({TRY_LOCK}), done AS (
+        UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
+        WHERE id = %s AND fence = %s AND status = 'RUNNING'
+        RETURNING *
     ), kept AS (
         INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
         SELECT id, execution_id, CASE kind WHEN 'item' THEN block_id || '[' || item_index || ']' ELSE block_id END, %s,
-            clock_timestamp() FROM done
-        ON CONFLICT (block_execution_id) DO NOTHING
+            clock_timestamp() FROM done WHERE status = 'COMPLETED'
+        ON CONFLICT (block_execution_id) DO NOTHING RETURNING value
     )
-    SELECT id FROM done
-"""
+    SELECT b.id AS own_id, b.node, b.kind, b.scope_id, b.item_index, b.block_id, b.status AS own_status, b.fence,
+        b.settled, b.unrecorded_start, b.holds_slot, b.agent_id, b.retries, b.recoveries,
+        b.started_at AS own_started_at, b.finished_at, b.error::text AS own_error, kept.value::text AS output, locked.*
+    FROM done b LEFT JOIN locked ON true LEFT JOIN kept ON true
+"""  # noqa: S608
 WRITE_LOGS = """
     INSERT INTO executions_app_executionlog (
         execution_id, block_execution_id, block_id, agent_id, level, message, context, stack_trace, created_at)
@@ -69,6 +71,7 @@ ANY_UNSETTLED = """
 """
 
 
+OWN_COLUMNS = len(UnsettledRow._fields)
 Logs = Sequence[tuple[datetime, LogLine]]
 
 
@@ -148,23 +151,25 @@ def settle_execution(execution_id: int, *, continue_as: tuple[UUID, str] | None 
 def _finish(
     claim: Claim, result: Result, continue_as: tuple[UUID, str] | None, *, settle: bool = True
 ) -> Aftermath:
+    error = Jsonb(result.error) if result.error else None
+    mine = claim.block_execution_id, claim.fence, Jsonb(result.output)
     with pipelined_transaction() as tx:
-        locked = tx.run(TRY_LOCK, (claim.execution_id,))
-        mine = claim.block_execution_id, claim.fence
-        if result.status is BlockStatus.COMPLETED:
-            finished = tx.run(COMPLETE, (*mine, Jsonb(result.output)))
-        else:
-            error = Jsonb(result.error) if result.error else None
-            finished = tx.run(FINISH, (result.status, error, *mine))
-        unsettled = tx.run(UNSETTLED, (claim.execution_id, BATCH))
-        lock_row = locked.fetchone()
-        if finished.fetchone() is None:
+        finished = tx.run(FINISH, (claim.execution_id, result.status, error, *mine))
+        # Whoever ran alone when it began is alone, mostly: what others finished is asked for only then if it must be.
+        others = None if claim.alone else tx.run(UNSETTLED, (claim.execution_id, BATCH))
+        row = finished.fetchone()
+        if row is None:
             return Aftermath(accepted=False)
         if result.logs:
             tx.run(WRITE_LOGS, (log_rows(result.logs), claim.block_execution_id))
         decided: _Decided | None = None
-        if lock_row is not None and settle:
-            decided = _settle_rows(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
+        own, lock_row = UnsettledRow(*row[:OWN_COLUMNS]), row[OWN_COLUMNS:]
+        if lock_row[0] is not None and settle:
+            run = RunState(*lock_row)
+            rows: Iterable[Any] = [own]
+            if run.active > 1 or own.is_incomplete:
+                rows = (others or tx.run(UNSETTLED, (claim.execution_id, BATCH))).fetchall()
+            decided = _settle_rows(tx, run, rows, continue_as)
         aftermath = _commit(tx, claim.execution_id, decided)
     aftermath.execution_public_id = claim.execution_public_id
     return aftermath
@@ -195,7 +200,7 @@ class _Decided:
         ended = run.status in ENDED_EXECUTION_STATUSES
         return Aftermath(
             queued=journal.queued(written),
-            claim=claim_written(self.claim, written) if self.claim else None,
+            claim=claim_written(self.claim, written, alone=run.active == 1) if self.claim else None,
             event_seq=run.event_seq,
             execution_public_id=run.public_id,
             announcements=journal.announcements,

@@ -83,6 +83,7 @@ class Claim:
     resolved; the block then fails without any work. ``is_item``: one item of a map. ``agent_limit_id`` names the limit
     whose slot it holds; blocks on an agent with a limit never go on in place. ``undoes``: it undoes another.
     ``stand_in`` says what is done in place of its own work, and ``variant`` tells exchanged work and input apart.
+    ``alone``: no other block of its run was active when it began.
     """
 
     execution_id: int
@@ -103,6 +104,7 @@ class Claim:
     stand_in: str = ""
     variant: int = 0
     recoveries: int = 0
+    alone: bool = False
 
 
 class Progress:
@@ -318,12 +320,12 @@ class Progress:
         self.run.status = status
 
 
-def claim_written(claim: Claim, written: Mapping[Key, Any]) -> Claim:
+def claim_written(claim: Claim, written: Mapping[Key, Any], *, alone: bool) -> Claim:
     """Return a claim made by ``promote`` with the row id and generation that its row was written with."""
     if claim.block_execution_id:
-        return claim
+        return replace(claim, alone=alone)
     row = written[claim.place, claim.node]
-    return replace(claim, block_execution_id=row.id, generation=row.generation)
+    return replace(claim, block_execution_id=row.id, generation=row.generation, alone=alone)
 
 
 def input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:

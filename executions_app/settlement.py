@@ -10,7 +10,8 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
@@ -72,6 +73,36 @@ ARRIVALS = """
 """
 
 Error = dict[str, JsonValue]
+
+
+class UnsettledRow(NamedTuple):
+    """A row as ``UNSETTLED`` reads it; ``error`` and ``output`` are JSON texts."""
+
+    id: int
+    node: int
+    kind: str
+    scope_id: int
+    item_index: int
+    block_id: str
+    status: str
+    fence: int
+    settled: bool
+    unrecorded_start: bool
+    holds_slot: bool
+    agent_id: str
+    retries: int
+    recoveries: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
+    output: str | None
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether its output was written earlier, and is to be read."""
+        return self.status == BlockStatus.COMPLETED and self.output is None
+
+
 # What is told of the nodes that were decided with the one that finished.
 _TOLD_AS = {Verdict.SKIPPED: "blocks_skipped", Verdict.COMPLETED: "gates_passed"}
 _COUNTED_AS = {BlockStatus.COMPLETED: "completed", BlockStatus.SKIPPED: "skipped"}

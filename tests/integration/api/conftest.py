@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def house(db: None) -> "House":
+def house(transactional_db: None) -> "House":
     from tests.house import make_house
 
     return make_house()
 
 
 @pytest.fixture
-def other_house(db: None) -> "House":
+def other_house(transactional_db: None) -> "House":
     from tests.house import make_house
 
     return make_house()

@@ -19,7 +19,7 @@ from tests.factories import make_template, make_workspace, noop, start
 pytestmark = pytest.mark.usefixtures("db")
 
 CLAIM_STATEMENTS = 10
-STEP_STATEMENTS = 7
+STEP_STATEMENTS = 4
 
 
 @contextmanager
