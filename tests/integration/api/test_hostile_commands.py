@@ -11,7 +11,7 @@ from tests.house import House, make_house
 from workflow_service.accounts.models import Role
 from workflow_service.settings.config import get_config
 
-pytestmark = pytest.mark.usefixtures("db")
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 COMMANDS = (
     "pause",
@@ -42,7 +42,7 @@ BROKEN: dict[str, tuple[str | bytes, int, str]] = {
 
 
 @pytest.fixture
-def house(db: None) -> House:
+def house(transactional_db: None) -> House:
     return make_house()
 
 
@@ -132,7 +132,7 @@ def test_roles_that_may_not_command_change_nothing(house: House, execution: Exec
 @pytest.mark.parametrize(
     "token", ["x", "cb_1_0_" + "A" * 43, "cb_1_0_%00", "%F0%9F%98%80", "cb_" + "9" * 300]
 )
-def test_a_guessed_callback_is_not_found(db: None, token: str) -> None:
+def test_a_guessed_callback_is_not_found(transactional_db: None, token: str) -> None:
     problem_of(Caller().post(f"callbacks/{token}", {"status": "completed"}), 404, "CALLBACK_NOT_FOUND")
 
 
