@@ -19,12 +19,23 @@ logger = logging.getLogger(__name__)
 # Kombu's functions have no types.
 _channel: Any = Channel
 _connparams_of_open_channel: Any = Channel._connparams
+_new_client: Any = Channel._create_client
 
 
 def _connparams(channel: Any, *arguments: Any, **options: Any) -> Any:
     if channel.connection is None or channel.connection.client is None:
         raise ConnectionLost("the channel's connection is closed")
     return _connparams_of_open_channel(channel, *arguments, **options)
+
+
+def _create_client(channel: Any, asynchronous: bool = False) -> Any:
+    # Kombu makes a client for every message, which costs a fifth of sending it; the connections are the pool's.
+    if asynchronous:
+        return _new_client(channel, asynchronous)
+    client = channel.__dict__.get("sending_client")
+    if client is None or client.connection_pool is not channel.pool:
+        client = channel.__dict__["sending_client"] = _new_client(channel)
+    return client
 
 
 class ForgivingQoS(QoS):
@@ -39,6 +50,7 @@ class ForgivingQoS(QoS):
 
 
 _channel._connparams = _connparams
+_channel._create_client = _create_client
 _channel.QoS = ForgivingQoS
 
 app = Celery("workflow_service")

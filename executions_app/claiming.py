@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.db import connection
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.agent_slots import AgentLimit, take_slot
 from executions_app.block_rules import hard_end_s
-from executions_app.finishing import ANY_UNSETTLED
+from executions_app.finishing import ANY_UNSETTLED, is_found
 from executions_app.journal import Journal, started_data
 from executions_app.models import BlockExecution
-from executions_app.progress import RECORD_CLAIM, Claim, item_names, resolve_input
-from executions_app.run_state import TRY_LOCK, RunState
+from executions_app.progress import Claim, item_names, resolve_input
+from executions_app.run_state import TRY_LOCK, locked_in
 from executions_app.stand_ins import resolve_fallback, resolve_undo, work_of_row
 from executions_app.transaction import EngineTransaction, pipelined_transaction
 from executions_app.values import RunValues
@@ -29,23 +30,32 @@ from workflow_service.engine.plan import Node
 from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ExecutionStatus
 
-# One statement for the claim, for what is to be known of its run, and for what bears the worker's id besides.
-CLAIM = """
-    WITH claimed AS (
+# One statement for the claim, for what is to be known of its run, with its lock if nobody has it, and for what bears
+# the worker's id besides. What is read of the run with its lock may be older than the lock, but for its row.
+CLAIM = f"""
+    WITH locked AS ({TRY_LOCK}), claimed AS (
         UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
             started_at = clock_timestamp(), unrecorded_start = true, due_at = NULL, progress = NULL
         WHERE id = %s AND status = 'QUEUED'
         RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
             input::text AS input, started_at, agent_id, stand_in, variant, recoveries
     )
-    SELECT e.public_id, e.workspace_id, e.version_id,
+    SELECT e.public_id AS execution_public_id, e.workspace_id AS of_workspace, e.version_id AS of_version,
         (SELECT json_object_agg(l.key, json_build_array(l.id, l.max_concurrency))::text
          FROM executions_app_concurrencylimit l
          WHERE l.workspace_id = e.workspace_id AND l.kind = 'agent') AS agent_limits,
         (SELECT json_agg(json_build_array(o.execution_id, o.id, o.fence))::text FROM executions_app_blockexecution o
          WHERE o.worker_id = %s AND o.status IN ('RUNNING', 'CANCELLED')) AS orphans,
-        c.*
-    FROM executions_app_execution e LEFT JOIN claimed c ON true WHERE e.id = %s
+        c.id AS own_id, c.node, c.kind, c.scope_id, c.item_index, c.generation AS own_generation, c.item, c.block_id,
+        c.fence, c.retries, c.input, c.started_at AS own_started_at, c.agent_id, c.stand_in, c.variant, c.recoveries,
+        locked.*
+    FROM executions_app_execution e LEFT JOIN claimed c ON true LEFT JOIN locked ON true WHERE e.id = %s
+"""  # noqa: S608
+# Where the run's lock is taken; the block's start is recorded by whoever settles the run.
+RECORD_CLAIM = """
+    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s,
+        due_at = started_at + make_interval(secs => %s)
+    WHERE id = %s
 """
 ORPHANS = """
     SELECT execution_id, id, fence FROM executions_app_blockexecution
@@ -79,42 +89,41 @@ class ClaimAnswer:
 def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> ClaimAnswer:
     """Claim a queued block for a worker process that runs nothing else."""
     with pipelined_transaction() as tx:
-        locked = tx.run(TRY_LOCK, (execution_id,))
-        claimed = tx.run(CLAIM, (worker, block_execution_id, worker, execution_id))
-        lock_row, row = locked.fetchone(), claimed.fetchone()
+        row = tx.run(CLAIM, (execution_id, worker, block_execution_id, worker, execution_id)).fetchone()
+        run = locked_in(row) if row else None
         orphans = [tuple(orphan) for orphan in json.loads(row.orphans)] if row and row.orphans else []
-        if row is None or row.id is None:
-            unsettled = _commit(tx, execution_id, may_have_been_passed_by=lock_row is not None)
-            return ClaimAnswer(None, orphans, unsettled=unsettled)
-        node = compiled_version(row.version_id).plan.nodes[row.node]
-        given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, row.public_id))
+        if row is None or row.own_id is None:
+            left = _commit(tx, execution_id, may_have_been_passed_by=run is not None)
+            return ClaimAnswer(None, orphans, unsettled=is_found(left))
+        node = compiled_version(row.of_version).plan.nodes[row.node]
+        given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, row.execution_public_id))
         block = work_of_row(node.block, row) if node.block else None
         agent_id = row.agent_id or (block.agent_id if block else None) or ""
         # A map's own row hands out its items and collects them: the agent works on the items.
         works = node.for_each is None or row.kind != BlockExecution.Kind.BLOCK
         limit = _limit_of(row.agent_limits, agent_id) if works else None
-        if limit and not take_slot(tx, limit, row_id=row.id, fence=row.fence, worker=worker):
+        if limit and not take_slot(tx, limit, row_id=row.own_id, fence=row.fence, worker=worker):
             return ClaimAnswer(None, orphans, (limit, agent_id))
-        written = Jsonb(given) if unfit is None else None
-        tx.run(RECORD_CLAIM, (written, agent_id, lock_row is None, hard_end_s(block), row.id))
         alone = False
-        if lock_row is not None:
-            run = RunState(*lock_row)
+        if run is None:
+            written = Jsonb(given) if unfit is None else None
+            tx.run(RECORD_CLAIM, (written, agent_id, hard_end_s(block), row.own_id))
+        else:
             alone = run.active == 1
             journal = Journal(run)
-            journal.event(
-                "block_started", row.block_id, started_data(row, agent_id), row_id=row.id, at=row.started_at
-            )
+            journal.claim(row.own_id, given, agent_id, hard_end_s(block))
+            data = started_data(row, agent_id)
+            journal.event("block_started", row.block_id, data, row_id=row.own_id, at=row.own_started_at)
             if run.status is ExecutionStatus.STARTING:
                 run.status = ExecutionStatus.RUNNING
             journal.flush(tx)
-        unsettled = _commit(tx, execution_id, may_have_been_passed_by=lock_row is not None and not alone)
+        left = _commit(tx, execution_id, may_have_been_passed_by=run is not None and not alone)
     claim = Claim(
         execution_id=execution_id,
-        execution_public_id=row.public_id,
-        workspace_id=row.workspace_id,
-        version_id=row.version_id,
-        block_execution_id=row.id,
+        execution_public_id=row.execution_public_id,
+        workspace_id=row.of_workspace,
+        version_id=row.of_version,
+        block_execution_id=row.own_id,
         node=row.node,
         fence=row.fence,
         retries=row.retries,
@@ -122,7 +131,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         unfit_input=unfit,
         agent_limit_id=limit.id if limit else None,
         place=Place(row.scope_id, row.item_index),
-        generation=row.generation,
+        generation=row.own_generation,
         is_item=row.kind == BlockExecution.Kind.ITEM,
         undoes=row.kind == BlockExecution.Kind.UNDO,
         stand_in=row.stand_in,
@@ -130,13 +139,15 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
         recoveries=row.recoveries,
         alone=alone,
     )
-    return ClaimAnswer(claim, orphans, unsettled=unsettled)
+    return ClaimAnswer(claim, orphans, unsettled=is_found(left))
 
 
-def _commit(tx: EngineTransaction, execution_id: int, *, may_have_been_passed_by: bool) -> bool:
-    """Commit; returns whether others left finished blocks to us while we held the run's lock."""
+def _commit(
+    tx: EngineTransaction, execution_id: int, *, may_have_been_passed_by: bool
+) -> psycopg.Cursor[Any] | None:
+    """Commit, and ask whether others left finished blocks to us while we held the run's lock."""
     tx.commit()
-    return may_have_been_passed_by and bool(tx.run(ANY_UNSETTLED, (execution_id,)).fetchall()[0].found)
+    return tx.run(ANY_UNSETTLED, (execution_id,)) if may_have_been_passed_by else None
 
 
 def find_orphans(worker: UUID) -> list[tuple[int, int, int]]:

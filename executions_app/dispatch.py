@@ -63,6 +63,9 @@ def send_blocks(execution_id: int, execution_public_id: str, blocks: Sequence[Qu
             immutable=True,
             queue=block.queue,
             ignore_result=True,
+            # What Flower shows; Celery's own description of ids and names costs a tenth of a message.
+            argsrepr="",
+            kwargsrepr=f"{execution_public_id} {block.block_id}",
         )
         by_join[block.join].append(signature)
     for join, signatures in by_join.items():

@@ -7,12 +7,14 @@ lost between a finisher that could not lock and the holder that had already read
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
@@ -23,7 +25,7 @@ from executions_app.models import ExecutionLog
 from executions_app.progress import Claim, claim_written
 from executions_app.recovery_points import note_recovery_point
 from executions_app.results import report_to_parent
-from executions_app.run_state import TRY_LOCK, RunState, try_lock_run
+from executions_app.run_state import TRY_LOCK, RunState, locked_in, try_lock_run
 from executions_app.settlement import BATCH, UNSETTLED, Error, Settler, UnsettledRow
 from executions_app.transaction import (
     DATABASE_GONE,
@@ -163,14 +165,14 @@ def _finish(
         if result.logs:
             tx.run(WRITE_LOGS, (log_rows(result.logs), claim.block_execution_id))
         decided: _Decided | None = None
-        own, lock_row = UnsettledRow(*row[:OWN_COLUMNS]), row[OWN_COLUMNS:]
-        if lock_row[0] is not None and settle:
-            run = RunState(*lock_row)
+        own, run = UnsettledRow(*row[:OWN_COLUMNS]), locked_in(row)
+        if run is not None and settle:
             rows: Iterable[Any] = [own]
             if run.active > 1 or own.is_incomplete:
                 rows = (others or tx.run(UNSETTLED, (claim.execution_id, BATCH))).fetchall()
             decided = _settle_rows(tx, run, rows, continue_as)
-        aftermath = _commit(tx, claim.execution_id, decided)
+        left = _commit(tx, claim.execution_id, decided)
+    aftermath = _aftermath(decided, left)
     aftermath.execution_public_id = claim.execution_public_id
     return aftermath
 
@@ -183,12 +185,13 @@ def _settle_batch(execution_id: int, continue_as: tuple[UUID, str] | None) -> Af
         if lock_row is None:
             return None
         decided = _settle_rows(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
-        return _commit(tx, execution_id, decided)
+        left = _commit(tx, execution_id, decided)
+    return _aftermath(decided, left)
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What a transaction decided about a run. ``aftermath`` waits for the rows it wrote, so it is asked for last."""
+    """What a transaction decided about a run; ``aftermath`` is asked for when all of it has been sent."""
 
     settler: Settler
     claim: Claim | None
@@ -210,17 +213,26 @@ class _Decided:
         )
 
 
-def _commit(tx: EngineTransaction, execution_id: int, decided: _Decided | None) -> Aftermath:
-    """Commit, and look whether anybody has finished a block meanwhile who could not lock the run.
+def _commit(tx: EngineTransaction, execution_id: int, decided: _Decided | None) -> psycopg.Cursor[Any] | None:
+    """Commit, and ask whether anybody has finished a block meanwhile who could not lock the run.
 
     Nobody can have where no block but the one claimed here is active.
     """
     alone = decided is not None and decided.settler.run.active == (decided.claim is not None)
     tx.commit()
-    left = None if alone else tx.run(ANY_UNSETTLED, (execution_id,))
+    return None if alone else tx.run(ANY_UNSETTLED, (execution_id,))
+
+
+def _aftermath(decided: _Decided | None, left: psycopg.Cursor[Any] | None) -> Aftermath:
+    """Read what a transaction's last statements answered: after the pipeline, for they came with its end."""
     aftermath = decided.aftermath() if decided else Aftermath()
-    aftermath.unsettled = left is not None and bool(left.fetchall()[0].found)
+    aftermath.unsettled = is_found(left)
     return aftermath
+
+
+def is_found(answer: psycopg.Cursor[Any] | None) -> bool:
+    """Return what ``ANY_UNSETTLED`` answered, if it was asked."""
+    return answer is not None and bool(answer.fetchall()[0].found)
 
 
 def _unsettled(execution_id: int, public_id: str) -> tuple[int, Aftermath]:
@@ -260,13 +272,14 @@ def conclude_locked(settler: Settler) -> Aftermath:
     return _conclude(settler, None).aftermath()
 
 
-def conclude_and_commit(settler: Settler) -> Aftermath:
-    """Conclude a run that its pipelined transaction has inserted, and commit: nobody else can have been at it."""
+def conclude_and_commit(settler: Settler) -> Callable[[], Aftermath]:
+    """Conclude a run that its pipelined transaction has inserted, and commit: nobody else can have been at it.
+
+    What it answers is to be called after the pipeline, for the aftermath comes with its end.
+    """
     decided = _conclude(settler, None)
     settler.tx.commit()
-    aftermath = decided.aftermath()
-    aftermath.unsettled = False
-    return aftermath
+    return partial(_aftermath, decided, None)
 
 
 def _settle_singly(execution_id: int) -> Aftermath | None:

@@ -3,105 +3,37 @@
 Event numbers are given out here, under the execution's lock: gapless, in the order of the facts.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.models import BlockExecution, ExecutionLog
-from executions_app.run_state import QUEUE_OF_PRIORITY, SAVE, RunState
+from executions_app.run_state import QUEUE_OF_PRIORITY, RunState
+from executions_app.step_statement import (
+    CLAIMS,
+    CONTEXT,
+    COUNTERS,
+    EVENTS,
+    EVENTS_OF_NODES,
+    LOGS,
+    NODES,
+    POINTS,
+    RECORDED,
+    SCOPES,
+    SETTLED,
+    Part,
+    Row,
+    step_statement,
+)
 from executions_app.transaction import EngineTransaction
 from workflow_service.engine.decide import Arrivals
 from workflow_service.engine.plan import Node
 from workflow_service.engine.rounds import THE_RUN, LoopState, Place
 from workflow_service.engine.states import BlockStatus, EdgeOutcome
-
-# What almost every transaction writes, in one statement: each statement costs more than what it does. No part reads
-# what another writes, except that events find the ids of nodes that are written with them.
-# A row that has begun or is settled is never written as a node: nothing can be begun twice.
-STEP = f"""
-    WITH settled AS (
-        UPDATE executions_app_blockexecution AS b SET settled = true, unrecorded_start = false, holds_slot = false,
-            status = r.status, outcomes = r.outcomes, error = r.error
-        FROM jsonb_to_recordset(%s) AS r(id bigint, status text, outcomes jsonb, error jsonb) WHERE b.id = r.id
-    ), nodes AS (
-        INSERT INTO executions_app_blockexecution (
-            execution_id, generation, retries, losses, sends, unrecorded_start, taken, dead, lost, created_at,
-            scope_id, item_index, queue, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes,
-            agent_id, worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at)
-        SELECT %s, %s, 0, 0, 0, false, 0, 0, 0, %s,
-            n.scope_id, n.item_index, n.queue, n.node, n.kind, n.block_id, n.status, n.fence, n.settled, n.holds_slot,
-            n.origins, n.outcomes, n.agent_id, n.worker_id, n.input, n.error, n.queued_at, n.started_at, n.finished_at,
-            n.due_at, n.next_send_at
-        FROM jsonb_to_recordset(%s) AS n(scope_id bigint, item_index int, queue text, node int, kind text,
-            block_id text, status text, fence bigint, settled bool, holds_slot bool, origins int[], outcomes jsonb,
-            agent_id text, worker_id uuid, input jsonb, error jsonb, queued_at timestamptz, started_at timestamptz,
-            finished_at timestamptz, due_at timestamptz, next_send_at timestamptz)
-        ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
-            status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
-            holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
-            agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
-            error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
-            finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at
-        WHERE executions_app_blockexecution.fence = 0 AND NOT executions_app_blockexecution.settled
-        RETURNING id, generation, scope_id, node, item_index
-    ), context AS (
-        INSERT INTO executions_app_contextvalue (execution_id, key, seq, value, block_execution_id)
-        SELECT %s, c.key, c.seq, coalesce(c.value, 'null'), c.block_execution_id
-        FROM jsonb_to_recordset(%s) AS c(key text, seq bigint, value jsonb, block_execution_id bigint)
-    ), events AS (
-        INSERT INTO executions_app_executionevent (
-            execution_id, seq, type, block_id, block_execution_id, data, created_at)
-        SELECT %s, e.seq, e.type, e.block_id, coalesce(e.block_execution_id, n.id), e.data, e.created_at
-        FROM jsonb_to_recordset(%s) AS e(seq bigint, type text, block_id text, block_execution_id bigint,
-            scope_id bigint, node int, item_index int, data jsonb, created_at timestamptz)
-        LEFT JOIN nodes n ON n.scope_id = e.scope_id AND n.node = e.node AND n.item_index = e.item_index
-    ), run AS ({SAVE})
-    SELECT id, generation, scope_id, node, item_index FROM nodes
-"""  # noqa: S608
-# A block whose start is recorded may be finished meanwhile: its slot is given back when that is settled.
-RECORD_ROWS = "UPDATE executions_app_blockexecution SET unrecorded_start = false WHERE id = ANY(%s)"
-WRITE_COUNTERS = """
-    INSERT INTO executions_app_blockexecution (
-        execution_id, generation, retries, losses, sends, unrecorded_start, fence, settled, holds_slot, agent_id,
-        status, created_at, scope_id, item_index, queue, node, kind, block_id, taken, dead, lost, origins)
-    SELECT %s, %s, 0, 0, 0, false, 0, false, false, '', 'PENDING', %s,
-        n.scope_id, n.item_index, n.queue, n.node, n.kind, n.block_id, n.taken, n.dead, n.lost, n.origins
-    FROM jsonb_to_recordset(%s) AS n(scope_id bigint, item_index int, queue text, node int, kind text, block_id text,
-        taken int, dead int, lost int, origins int[])
-    ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
-        taken = EXCLUDED.taken, dead = EXCLUDED.dead, lost = EXCLUDED.lost, origins = EXCLUDED.origins
-"""
-WRITE_SCOPES = """
-    INSERT INTO executions_app_scope (
-        execution_id, generation, kind, superseded, total, completed_items, failed_items, created_at, id, loop,
-        parent_scope_id, parent_index, ended, closed, round, first_round, open, broken, back, exits, arrivals, counts)
-    SELECT %s, %s, 'loop', false, 0, 0, 0, %s, s.id, s.loop, s.parent_scope_id, s.parent_index, s.ended, s.closed,
-        s.round, s.first_round, s.open, s.broken, s.back, s.exits, s.arrivals, s.counts
-    FROM jsonb_to_recordset(%s) AS s(id bigint, loop int, parent_scope_id bigint, parent_index int, ended bool,
-        closed bool, round int, first_round int, open int, broken bool, back int[], exits jsonb, arrivals jsonb,
-        counts jsonb)
-    ON CONFLICT (id) DO UPDATE SET ended = EXCLUDED.ended, closed = EXCLUDED.closed, round = EXCLUDED.round,
-        first_round = EXCLUDED.first_round, open = EXCLUDED.open, broken = EXCLUDED.broken, back = EXCLUDED.back,
-        exits = EXCLUDED.exits, arrivals = EXCLUDED.arrivals, counts = EXCLUDED.counts
-"""
-WRITE_LOGS = """
-    INSERT INTO executions_app_executionlog (
-        execution_id, block_execution_id, block_id, agent_id, level, message, context, stack_trace, created_at)
-    SELECT %s, l.block_execution_id, l.block_id, l.agent_id, l.level, l.message, l.context, l.stack_trace, l.created_at
-    FROM jsonb_to_recordset(%s) AS l(block_execution_id bigint, block_id text, agent_id text, level smallint,
-        message text, context jsonb, stack_trace text, created_at timestamptz)
-"""
-WRITE_POINT = """
-    INSERT INTO executions_app_recoverypoint (execution_id, seq, context_seq, block_id, reason, created_at)
-    VALUES (%s, %s, %s, %s, %s, %s)
-"""
-
 
 Join = tuple[str, int]
 Key = tuple[Place, int]
@@ -139,11 +71,12 @@ class Journal:
         self._counters: dict[Key, dict[str, Any]] = {}
         self._scopes: dict[int, dict[str, Any]] = {}
         self._settled: list[dict[str, Any]] = []
-        self._recorded: list[int] = []
+        self._claims: list[dict[str, Any]] = []
+        self._recorded: list[dict[str, Any]] = []
         self._context: list[dict[str, Any]] = []
         self._events: list[dict[str, Any]] = []
         self._logs: list[dict[str, Any]] = []
-        self._point: tuple[Any, ...] | None = None
+        self._points: list[dict[str, Any]] = []
         self._to_send: dict[Key, Join | None] = {}
         self._written: psycopg.Cursor[Any] | None = None
         self._queued: list[Queued] = []
@@ -236,7 +169,11 @@ class Journal:
 
     def recorded(self, row_id: int) -> None:
         """Say that a row's start has its event now."""
-        self._recorded.append(row_id)
+        self._recorded.append({"id": row_id})
+
+    def claim(self, row_id: int, input: JsonValue, agent_id: str, hard_end_s: float) -> None:
+        """Say what a worker that has a row now works with; ``input`` is None where the row has it, or it is unfit."""
+        self._claims.append({"id": row_id, "input": input, "agent_id": agent_id, "hard_end_s": hard_end_s})
 
     def context_value(self, key: str, value: JsonValue, block_execution_id: int) -> None:
         self._run.context_seq += 1
@@ -280,7 +217,9 @@ class Journal:
         """Note that the run can be taken up again where it stands now, after ``block_id`` (of that row)."""
         run = self._run
         self.event("recovery_point_created", block_id, {"reason": reason}, row_id=row_id)
-        self._point = (run.id, run.event_seq, run.context_seq, block_id, reason, run.now)
+        self._points.append(
+            {"seq": run.event_seq, "context_seq": run.context_seq, "block_id": block_id, "reason": reason}
+        )
         run.recovery_point_at = run.now
 
     @property
@@ -330,23 +269,36 @@ class Journal:
         )
 
     def flush(self, tx: EngineTransaction) -> None:
-        """Send what was collected, and the run's counters: at most one statement for each further kind of row."""
+        """Send what was collected, and the run's counters: one statement, two where a join became ready."""
+        arrived = [row for key, row in self._counters.items() if key not in self._nodes]
+        self._written = self._write(
+            tx,
+            [
+                (CLAIMS, self._claims),
+                (RECORDED, self._recorded),
+                (SETTLED, self._settled),
+                (SCOPES, list(self._scopes.values())),
+                (NODES, list(self._nodes.values())),
+                (COUNTERS, arrived),
+                (CONTEXT, self._context),
+                (EVENTS_OF_NODES if self._nodes else EVENTS, self._events),
+                (LOGS, self._logs),
+                (POINTS, self._points),
+            ],
+            self._run.saved(),
+        )
+        # No statement writes a row twice: what led up to nodes that are written is added to them.
+        if added := [row for key, row in self._counters.items() if key in self._nodes]:
+            self._write(tx, [(COUNTERS, added)])
+
+    def _write(
+        self, tx: EngineTransaction, parts: Sequence[tuple[Part, Sequence[Row]]], saved: Sequence[Any] = ()
+    ) -> psycopg.Cursor[Any]:
         run = self._run
-        if self._recorded:
-            tx.run(RECORD_ROWS, (self._recorded,))
-        if self._scopes:
-            tx.run(WRITE_SCOPES, (run.id, run.generation, run.now, _json(list(self._scopes.values()))))
-        nodes, settled = _json(list(self._nodes.values())), _json(self._settled)
-        written = (run.id, run.generation, run.now, nodes)
-        context, events = (run.id, _json(self._context)), (run.id, _json(self._events))
-        self._written = tx.run(STEP, (settled, *written, *context, *events, *run.saved()))
-        if self._counters:
-            rows = _json(list(self._counters.values()))
-            tx.run(WRITE_COUNTERS, (run.id, run.generation, run.now, rows))
-        if self._logs:
-            tx.run(WRITE_LOGS, (run.id, _json(self._logs)))
-        if self._point:
-            tx.run(WRITE_POINT, self._point)
+        statement, parameters = step_statement(
+            parts, execution=run.id, generation=run.generation, now=run.now, saved=saved
+        )
+        return tx.run_numbered(statement, parameters)
 
     def written(self) -> dict[Key, Any]:
         """Return the rows (id, generation) that ``flush`` wrote, by place and node.
@@ -386,7 +338,3 @@ def queue_of(node: Node, run: RunState) -> str:
 
 def _outcomes(outcomes: Mapping[int, EdgeOutcome] | None) -> dict[str, str] | None:
     return None if outcomes is None else {str(edge): outcome.value for edge, outcome in outcomes.items()}
-
-
-def _json(rows: list[dict[str, Any]]) -> Jsonb:
-    return Jsonb(rows, dumps=lambda value: json.dumps(value, default=str))

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app import log_lines
@@ -67,11 +66,6 @@ CLAIM_OLDEST = """
                 ORDER BY id LIMIT 1) AND queue = %s AND stand_in = '' AND kind <> 'undo'
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
         input::text AS input, agent_id, variant, recoveries
-"""
-RECORD_CLAIM = """
-    UPDATE executions_app_blockexecution SET input = coalesce(%s, input), agent_id = %s, unrecorded_start = %s,
-        due_at = started_at + make_interval(secs => %s)
-    WHERE id = %s
 """
 
 
@@ -258,8 +252,7 @@ class Progress:
         node = self.plan.nodes[row.node]
         given, unfit = input_of(row, node, self.values)
         agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
-        written = Jsonb(given) if unfit is None else None
-        self.tx.run(RECORD_CLAIM, (written, agent_id, False, hard_end_s(node.block), row.id))
+        self.journal.claim(row.id, given, agent_id, hard_end_s(node.block))
         self.journal.event("block_started", row.block_id, started_data(row, agent_id), row_id=row.id)
         return Claim(
             run.id, run.public_id, run.workspace_id, run.version_id, row.id, row.node, row.fence, row.retries, given,

@@ -4,12 +4,14 @@ Its clock follows its status wherever that is changed: ``save`` winds or stops i
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, LiteralString
 
 from executions_app.run_clock import RunClock, clock
+from executions_app.step_statement import SAVED_COLUMNS
 from executions_app.transaction import EngineTransaction
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 
@@ -29,15 +31,7 @@ TRY_LOCK = f"""
 """  # noqa: S608
 LOCK = f"SELECT {COLUMNS} FROM executions_app_execution e WHERE e.id = %s FOR NO KEY UPDATE"  # noqa: S608
 
-SAVE = """
-    UPDATE executions_app_execution SET status = %s, event_seq = %s, context_seq = %s, active = %s, slots = %s,
-        ready = %s, waiting_for_people = %s, completed_blocks = %s, failed_blocks = %s, skipped_blocks = %s,
-        failing = %s, unhandled_failures = %s, reached_end = %s, active_ms = %s, active_since = %s, deadline_at = %s,
-        held_back = %s, recovery_point_at = %s, completed_at = %s, error = %s, compensating = %s
-    WHERE id = %s
-"""
-
-
+_saved_values = attrgetter(*SAVED_COLUMNS)
 QUEUE_OF_PRIORITY: Mapping[str, str] = {"high": "high", "normal": "default", "low": "low"}
 
 
@@ -123,15 +117,12 @@ class RunState:
         self._status_before = self.status
 
     def saved(self) -> tuple[Any, ...]:
-        """Return what ``SAVE`` writes back."""
+        """Return what is written back: the values of ``SAVED_COLUMNS``."""
         self._wind_clock()
-        return (
-            self.status, self.event_seq, self.context_seq, self.active, self.slots, self.ready,
-            self.waiting_for_people, self.completed_blocks, self.failed_blocks, self.skipped_blocks,
-            self.failing, self.unhandled_failures, self.reached_end, self.active_ms, self.active_since,
-            self.deadline_at, self.held_back, self.recovery_point_at, self.completed_at, self.error,
-            self.compensating, self.id,
-        )  # fmt: skip
+        return _saved_values(self)
+
+
+COLUMN_COUNT = sum(field.init for field in fields(RunState))
 
 
 def lock_run(tx: EngineTransaction, execution_id: int) -> RunState | None:
@@ -142,6 +133,12 @@ def lock_run(tx: EngineTransaction, execution_id: int) -> RunState | None:
 def try_lock_run(tx: EngineTransaction, execution_id: int) -> RunState | None:
     """Lock an execution if nobody else has; None if somebody has, or there is none."""
     return _locked(tx, TRY_LOCK, execution_id)
+
+
+def locked_in(row: Sequence[Any]) -> RunState | None:
+    """Return the run whose ``COLUMNS`` a row ends with; None where the lock was not given."""
+    columns = row[-COLUMN_COUNT:]
+    return None if columns[0] is None else RunState(*columns)
 
 
 def _locked(tx: EngineTransaction, statement: LiteralString, execution_id: int) -> RunState | None:

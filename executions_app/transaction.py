@@ -53,6 +53,10 @@ class EngineTransaction:
         # Django's own cursors bind on the client, which pipelines and prepared statements do not allow.
         return psycopg.Cursor(self._raw, row_factory=namedtuple_row).execute(statement, parameters or None)
 
+    def run_numbered(self, statement: str, parameters: Sequence[str | None]) -> psycopg.Cursor[Any]:
+        """Send a statement whose parameters are ``$1``, ``$2``, …; each is sent as text."""
+        return psycopg.RawCursor(self._raw, row_factory=namedtuple_row).execute(statement, parameters)
+
     def one(self, statement: LiteralString, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """Send a statement that always answers with a row, and return that row."""
         return self.run(statement, parameters).fetchone()

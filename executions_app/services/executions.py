@@ -1,6 +1,6 @@
 """Starting executions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jsonschema import Draft202012Validator
@@ -70,17 +70,17 @@ def start_execution(
     given = NewRun(
         template, version, actor, input, options, _priority(options), _timeout_ms(options, compiled), door
     )
-    aftermath: Aftermath | None = None
+    committed: Callable[[], Aftermath] | None = None
     with pipelined_transaction() as tx:
         execution, run = insert_run(tx, given)
         if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
-            aftermath = conclude_and_commit(begin_run(tx, execution, run, compiled))
-    if aftermath is None:
+            committed = conclude_and_commit(begin_run(tx, execution, run, compiled))
+    if committed is None:
         # Another request with this key was first; its answer is there now.
         again = _standing_start(workspace, idempotency_key, body_sha256)
         assert again is not None  # noqa: S101 - the conflicting row is committed
         return StartedExecution(again, created=False)
-    follow_up(aftermath, execution.pk)
+    follow_up(committed(), execution.pk)
     return StartedExecution(execution, created=True)
 
 

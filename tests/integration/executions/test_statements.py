@@ -18,7 +18,7 @@ from tests.factories import make_template, make_workspace, noop, start
 
 pytestmark = pytest.mark.usefixtures("db")
 
-CLAIM_STATEMENTS = 10
+CLAIM_STATEMENTS = 4
 STEP_STATEMENTS = 4
 
 
@@ -26,14 +26,17 @@ STEP_STATEMENTS = 4
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Collect the statements of the engine's transactions, and of whatever goes past them."""
     statements: list[str] = []
-    run = EngineTransaction.run
 
-    def counting_run(self: EngineTransaction, statement: Any, parameters: Any = ()) -> Any:
-        statements.append(" ".join(statement.split()))
-        return run(self, statement, parameters)
+    def counting(run: Any) -> Any:
+        def counting_run(self: EngineTransaction, statement: Any, parameters: Any = ()) -> Any:
+            statements.append(" ".join(statement.split()))
+            return run(self, statement, parameters)
+
+        return counting_run
 
     with monkeypatch.context() as patched, CaptureQueriesContext(connection) as queries:
-        patched.setattr(EngineTransaction, "run", counting_run)
+        for name in ("run", "run_numbered"):
+            patched.setattr(EngineTransaction, name, counting(getattr(EngineTransaction, name)))
         yield statements
     statements += [query["sql"] for query in queries]
 
