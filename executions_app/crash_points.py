@@ -42,12 +42,14 @@ def reach(point: str) -> None:
         _reach(Path(_FILE), point)
 
 
-def opener() -> str:
-    """Return, as ``MODULE.FUNCTION``, who opened the transaction whose context manager asks."""
+def opener(depth: int = 2) -> str:
+    """Return, as ``MODULE.FUNCTION``, who opened the transaction of a context manager that asks.
+
+    ``depth`` is how many calls lie between who opened it and who asks: contextlib's, and the context manager's.
+    """
     if _FILE is None:
         return ""
-    # The context manager, contextlib's __enter__, and the function with the `with` statement.
-    frame = sys._getframe(3)
+    frame = sys._getframe(depth + 1)
     return f"{frame.f_globals['__name__'].rpartition('.')[2]}.{frame.f_code.co_name.lstrip('_')}"
 
 

@@ -245,10 +245,11 @@ class BlockExecution(models.Model):
     which (a signal's name, a run's id, an agent's limit); ``output_extra`` is what people's answers add to the output
     of a block that then waits. ``progress`` is what the work last said of itself: {"percent", "message", "at"}.
     ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and when a RUNNING row has
-    overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has let go. ``recoveries``
-    counts the recovery actions for the row, ``variant`` how often its work was exchanged for other work or other input,
-    and ``stand_in`` says what came in place of its own work. A row of kind ``undo`` undoes the row whose negated id is
-    its ``scope_id``.
+    overrun its timeout for good. ``hard_end_s`` is how many seconds after its start that is, where it is known before
+    a worker claims the row: with its ``input`` it makes the row prepared. A CANCELLED row keeps its ``worker_id``
+    until that worker has let go. ``recoveries`` counts the recovery actions for the row, ``variant`` how often its
+    work was exchanged for other work or other input, and ``stand_in`` says what came in place of its own work. A row
+    of kind ``undo`` undoes the row whose negated id is its ``scope_id``.
     """
 
     class Kind(models.TextChoices):
@@ -311,6 +312,7 @@ class BlockExecution(models.Model):
     agent_id = models.CharField(max_length=100, blank=True)
     worker_id = models.UUIDField(null=True)
     input = models.JSONField(null=True)
+    hard_end_s = models.FloatField(null=True)
     error = models.JSONField(null=True)
     created_at = models.DateTimeField()
     queued_at = models.DateTimeField(null=True)

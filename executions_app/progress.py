@@ -177,6 +177,7 @@ class Progress:
         older = min(free, self.run.ready - len(self._ready))
         resend_at = self.run.now + timedelta(seconds=FIRST_RESEND_S)
         starting = self._ready[: free - older]
+        self.values.prefetch([node.references for node, _ in starting])
         claimed: Claim | None = None
         if older and worker_id and queue and not self.run.limits_agents():
             claimed = self._claim_oldest(worker_id, queue)
@@ -200,6 +201,7 @@ class Progress:
                 holds_slot=True,
                 queued_at=self.run.now,
                 next_send_at=resend_at,
+                **self._prepared(node),
             )
             self.journal.send(node, place, self._join_of(node))
         return claimed
@@ -229,7 +231,7 @@ class Progress:
             given = resolve_input(node, self.values)
         except ExpressionError:
             return None  # the claim from the queue fails the block, with the reason
-        agent_id = node.block.agent_id or "" if node.block else ""
+        agent_id = agent_of(node)
         self.journal.node(
             node, place, BlockStatus.RUNNING, holds_slot=True, queued_at=self.run.now, started_at=self.run.now,
             fence=1, worker_id=worker_id, input=given, agent_id=agent_id,
@@ -243,6 +245,17 @@ class Progress:
             run.id, run.public_id, run.workspace_id, run.version_id, 0, node.index, 1, 0, given, place=place
         )
 
+    def _prepared(self, node: Node) -> dict[str, Any]:
+        """Return what makes a queued node prepared; nothing where its input cannot be resolved.
+
+        The claim then fails it, with the reason.
+        """
+        try:
+            given = resolve_input(node, self.values)
+        except ExpressionError:
+            return {}
+        return {"input": given, "agent_id": agent_of(node), "hard_end_s": hard_end_s(node.block)}
+
     def _claim_oldest(self, worker_id: UUID, queue: str) -> Claim | None:
         run = self.run
         row = self.tx.run(CLAIM_OLDEST, (worker_id, run.now, run.now, run.id, queue)).fetchone()
@@ -251,7 +264,7 @@ class Progress:
         self._take_slot()
         node = self.plan.nodes[row.node]
         given, unfit = input_of(row, node, self.values)
-        agent_id = row.agent_id or (node.block.agent_id if node.block else None) or ""
+        agent_id = row.agent_id or agent_of(node)
         self.journal.claim(row.id, given, agent_id, hard_end_s(node.block))
         self.journal.event("block_started", row.block_id, started_data(row, agent_id), row_id=row.id)
         return Claim(
@@ -319,6 +332,11 @@ def claim_written(claim: Claim, written: Mapping[Key, Any], *, alone: bool) -> C
         return replace(claim, alone=alone)
     row = written[claim.place, claim.node]
     return replace(claim, block_execution_id=row.id, generation=row.generation, alone=alone)
+
+
+def agent_of(node: Node) -> str:
+    """Return the agent that a node's own work is for; empty where it names none."""
+    return node.block.agent_id or "" if node.block else ""
 
 
 def input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:

@@ -89,18 +89,19 @@ NODES = Part(
     f"""INSERT INTO executions_app_blockexecution (
         execution_id, generation, retries, losses, sends, unrecorded_start, taken, dead, lost, created_at,
         scope_id, item_index, queue, node, kind, block_id, status, fence, settled, holds_slot, origins, outcomes,
-        agent_id, worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at)
+        agent_id, worker_id, input, error, queued_at, started_at, finished_at, due_at, next_send_at, hard_end_s)
     SELECT {EXECUTION}, {GENERATION}, 0, 0, 0, false, 0, 0, 0, {NOW},
         r.scope_id, r.item_index, r.queue, r.node, r.kind, r.block_id, r.status, r.fence, r.settled, r.holds_slot,
         r.origins, r.outcomes, r.agent_id, r.worker_id, r.input, r.error, r.queued_at, r.started_at, r.finished_at,
-        r.due_at, r.next_send_at
+        r.due_at, r.next_send_at, r.hard_end_s
     FROM {{rows}}
     ON CONFLICT (execution_id, scope_id, node, item_index) WHERE NOT superseded DO UPDATE SET
         status = EXCLUDED.status, fence = EXCLUDED.fence, settled = EXCLUDED.settled,
         holds_slot = EXCLUDED.holds_slot, origins = EXCLUDED.origins, outcomes = EXCLUDED.outcomes,
         agent_id = EXCLUDED.agent_id, worker_id = EXCLUDED.worker_id, input = EXCLUDED.input,
         error = EXCLUDED.error, queued_at = EXCLUDED.queued_at, started_at = EXCLUDED.started_at,
-        finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at
+        finished_at = EXCLUDED.finished_at, due_at = EXCLUDED.due_at, next_send_at = EXCLUDED.next_send_at,
+        hard_end_s = EXCLUDED.hard_end_s
     WHERE executions_app_blockexecution.fence = 0 AND NOT executions_app_blockexecution.settled
     RETURNING id, generation, scope_id, node, item_index""",  # noqa: S608
 )

@@ -92,6 +92,22 @@ def pipelined_transaction() -> Iterator[EngineTransaction]:
         reach(f"{operation}:after commit")
 
 
+def run_alone(statement: LiteralString, parameters: Sequence[Any]) -> Any:
+    """Run one statement that is a transaction by itself; return its row, or None.
+
+    Raises ``RuntimeError`` inside another transaction.
+    """
+    if connection.in_atomic_block:
+        raise RuntimeError("an engine transaction must be the outermost one")
+    forget_broken_connection()
+    connection.ensure_connection()
+    operation = opener(depth=1)
+    reach(f"{operation}:before commit")
+    row = EngineTransaction(connection.connection, operation).run(statement, parameters).fetchone()
+    reach(f"{operation}:after commit")
+    return row
+
+
 @contextmanager
 def command_transaction() -> Iterator[EngineTransaction]:
     """Open a durable transaction in which engine statements and Django's ORM may be mixed.

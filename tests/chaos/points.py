@@ -10,12 +10,13 @@ from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("executions_app", "approvals_app")
-OPENERS = {"command_transaction", "pipelined_transaction"}
+OPENERS = {"command_transaction", "pipelined_transaction", "run_alone"}
 
 # By who opens the transaction: the scenario, a template of `scenarios.py`.
 COMMITS = {
     "executions.start_execution": "chain",
     "claiming.claim_block": "fan-out",
+    "claiming.prepare_and_claim": "one-call",
     "finishing.finish": "chain",
     "finishing.settle_batch": "poked",
     "finishing.settle_singly": "poisoned",
