@@ -85,6 +85,7 @@ NODES = Part(
         "finished_at": "timestamptz",
         "due_at": "timestamptz",
         "next_send_at": "timestamptz",
+        "hard_end_s": "double precision",
     },
     f"""INSERT INTO executions_app_blockexecution (
         execution_id, generation, retries, losses, sends, unrecorded_start, taken, dead, lost, created_at,
