@@ -26,7 +26,7 @@ from executions_app.progress import Claim, claim_written
 from executions_app.recovery_points import note_recovery_point
 from executions_app.results import report_to_parent
 from executions_app.run_state import TRY_LOCK, RunState, locked_in, try_lock_run
-from executions_app.settlement import BATCH, UNSETTLED, Error, Settler, UnsettledRow
+from executions_app.settlement import BATCH, UNSETTLED, Error, Settler, UnsettledRow, ask_arrivals
 from executions_app.transaction import (
     DATABASE_GONE,
     EngineTransaction,
@@ -36,6 +36,7 @@ from executions_app.transaction import (
 from executions_app.trees import clean_text, restore, settle_finished, settler_of
 from templates_app.plans import compiled_version
 from workflow_service.agents.invocation import LogLine
+from workflow_service.engine.rounds import THE_RUN
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ErrorType
 
 logger = logging.getLogger(__name__)
@@ -155,10 +156,14 @@ def _finish(
 ) -> Aftermath:
     error = Jsonb(result.error) if result.error else None
     mine = claim.block_execution_id, claim.fence, Jsonb(result.output)
+    compiled = compiled_version(claim.version_id)
+    # Whoever ran alone when it began is alone, mostly: what others did is asked for only then if it must be.
+    joins = [] if claim.alone or claim.place != THE_RUN else compiled.plan.joins_after(claim.node)
+    asked = [(THE_RUN, join) for join in joins]
     with pipelined_transaction() as tx:
         finished = tx.run(FINISH, (claim.execution_id, result.status, error, *mine))
-        # Whoever ran alone when it began is alone, mostly: what others finished is asked for only then if it must be.
         others = None if claim.alone else tx.run(UNSETTLED, (claim.execution_id, BATCH))
+        arrivals = ask_arrivals(tx, claim.execution_id, asked) if asked else None
         row = finished.fetchone()
         if row is None:
             return Aftermath(accepted=False)
@@ -170,7 +175,10 @@ def _finish(
             rows: Iterable[Any] = [own]
             if run.active > 1 or own.is_incomplete:
                 rows = (others or tx.run(UNSETTLED, (claim.execution_id, BATCH))).fetchall()
-            decided = _settle_rows(tx, run, rows, continue_as)
+            settler = Settler(tx, run, compiled)
+            if arrivals is not None:
+                settler.know_arrivals(asked, arrivals)
+            decided = _settle_rows(settler, rows, continue_as)
         left = _commit(tx, claim.execution_id, decided)
     aftermath = _aftermath(decided, left)
     aftermath.execution_public_id = claim.execution_public_id
@@ -184,7 +192,9 @@ def _settle_batch(execution_id: int, continue_as: tuple[UUID, str] | None) -> Af
         lock_row = locked.fetchone()
         if lock_row is None:
             return None
-        decided = _settle_rows(tx, RunState(*lock_row), unsettled.fetchall(), continue_as)
+        run = RunState(*lock_row)
+        settler = Settler(tx, run, compiled_version(run.version_id))
+        decided = _settle_rows(settler, unsettled.fetchall(), continue_as)
         left = _commit(tx, execution_id, decided)
     return _aftermath(decided, left)
 
@@ -239,11 +249,8 @@ def _unsettled(execution_id: int, public_id: str) -> tuple[int, Aftermath]:
     return execution_id, Aftermath(execution_public_id=public_id, unsettled=True)
 
 
-def _settle_rows(
-    tx: EngineTransaction, run: RunState, rows: Iterable[Any], continue_as: tuple[UUID, str] | None
-) -> _Decided:
+def _settle_rows(settler: Settler, rows: Iterable[Any], continue_as: tuple[UUID, str] | None) -> _Decided:
     """Settle rows of a locked run, start what may start, and write it all; the caller commits."""
-    settler = Settler(tx, run, compiled_version(run.version_id))
     settler.settle_rows(rows)
     return _conclude(settler, continue_as)
 

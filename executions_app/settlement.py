@@ -8,11 +8,12 @@ statement at the end, so the number of statements does not depend on the size of
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import psycopg
 from pydantic import JsonValue
 
 from executions_app import log_lines
@@ -463,20 +464,28 @@ class Settler:
         places = {node: place for node in sorted(nodes) if (place := self.loops.place(node)) is not None}
         unknown = [(place, node) for node, place in places.items() if (place, node) not in self._arrivals]
         if unknown:
-            self._arrivals |= dict.fromkeys(unknown)
-            scopes, indexes = [place.scope for place, _ in unknown], [place.index for place, _ in unknown]
-            rows = self.tx.run(ARRIVALS, (scopes, indexes, [node for _, node in unknown], self.run.id))
-            for row in rows:
-                arrived = Arrivals(row.taken, row.dead, row.lost, frozenset(row.origins))
-                self._arrivals[Place(row.scope_id, row.item_index), row.node] = arrived
+            self.know_arrivals(unknown, ask_arrivals(self.tx, self.run.id, unknown))
         known = {node: self._arrivals[place, node] for node, place in places.items()}
         return {node: arrived for node, arrived in known.items() if arrived is not None}
+
+    def know_arrivals(self, asked: Sequence[Key], answer: Iterable[Any]) -> None:
+        """Take what ``ask_arrivals`` answered; what it does not name, nothing has arrived at."""
+        self._arrivals |= dict.fromkeys(asked)
+        for row in answer:
+            arrived = Arrivals(row.taken, row.dead, row.lost, frozenset(row.origins))
+            self._arrivals[Place(row.scope_id, row.item_index), row.node] = arrived
 
     def flush(self) -> None:
         """Write everything that was decided."""
         self.loops.write()
         self.journal.flush(self.tx)
         self.recoveries.flush(self.tx)
+
+
+def ask_arrivals(tx: EngineTransaction, execution_id: int, asked: Sequence[Key]) -> psycopg.Cursor[Any]:
+    """Ask how many in-edges of nodes have resolved; the answer is for ``Settler.know_arrivals``."""
+    scopes, indexes = [place.scope for place, _ in asked], [place.index for place, _ in asked]
+    return tx.run(ARRIVALS, (scopes, indexes, [node for _, node in asked], execution_id))
 
 
 def _routing_error(failure: RoutingFailure) -> Error:

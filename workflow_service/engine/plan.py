@@ -63,6 +63,14 @@ class Plan:
     names_used: frozenset[str]
     _reached: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
 
+    def joins_after(self, node: int) -> tuple[int, ...]:
+        """Return the nodes with several in-edges that an edge of ``node`` leads to."""
+        edges = (*self.nodes[node].normal_edges, *self.nodes[node].error_edges)
+        targets = dict.fromkeys(self.edges[edge].target for edge in edges)
+        return tuple(
+            target for target in targets if target != END_NODE and len(self.nodes[target].in_edges) > 1
+        )
+
     def error_edges_reach(self, origin: int, target: int) -> bool:
         """Return whether ``target`` lies on a way that begins with an error edge of ``origin``."""
         if not self.is_recoverable(origin):
