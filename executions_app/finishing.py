@@ -7,6 +7,7 @@ lost between a finisher that could not lock and the holder that had already read
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -46,7 +47,7 @@ logger = logging.getLogger(__name__)
 FINISH = f"""
     WITH locked AS ({TRY_LOCK}), done AS (
         UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
-        WHERE id = %s AND fence = %s AND status = 'RUNNING'
+        WHERE id = %s AND fence = %s AND status = 'RUNNING' AND (%s OR EXISTS (SELECT FROM locked))
         RETURNING *
     ), kept AS (
         INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
@@ -74,6 +75,10 @@ ANY_UNSETTLED = """
 """
 
 
+# Who finds the lock taken waits a little for it: with it a result is settled in the same transaction, without it in
+# another one. Somebody settles rarely longer than so.
+LOCK_TRIES = 4
+LOCK_WAIT_S = 0.001
 OWN_COLUMNS = len(UnsettledRow._fields)
 Logs = Sequence[tuple[datetime, LogLine]]
 
@@ -155,17 +160,24 @@ def _finish(
     claim: Claim, result: Result, continue_as: tuple[UUID, str] | None, *, settle: bool = True
 ) -> Aftermath:
     error = Jsonb(result.error) if result.error else None
-    mine = claim.block_execution_id, claim.fence, Jsonb(result.output)
+    mine, output = (claim.block_execution_id, claim.fence), Jsonb(result.output)
     compiled = compiled_version(claim.version_id)
     # Whoever ran alone when it began is alone, mostly: what others did is asked for only then if it must be.
     joins = [] if claim.alone or claim.place != THE_RUN else compiled.plan.joins_after(claim.node)
     asked = [(THE_RUN, join) for join in joins]
     with pipelined_transaction() as tx:
-        finished = tx.run(FINISH, (claim.execution_id, result.status, error, *mine))
-        others = None if claim.alone else tx.run(UNSETTLED, (claim.execution_id, BATCH))
-        arrivals = ask_arrivals(tx, claim.execution_id, asked) if asked else None
-        row = finished.fetchone()
-        if row is None:
+        for tries_left in reversed(range(1 if claim.alone or not settle else LOCK_TRIES)):
+            finished = tx.run(
+                FINISH, (claim.execution_id, result.status, error, *mine, not tries_left, output)
+            )
+            others = None if claim.alone else tx.run(UNSETTLED, (claim.execution_id, BATCH))
+            arrivals = ask_arrivals(tx, claim.execution_id, asked) if asked else None
+            row = finished.fetchone()
+            if row is not None:
+                break
+            if tries_left:
+                time.sleep(LOCK_WAIT_S)
+        else:
             return Aftermath(accepted=False)
         if result.logs:
             tx.run(WRITE_LOGS, (log_rows(result.logs), claim.block_execution_id))
