@@ -126,6 +126,8 @@ class Compiler:
             )
         self._context.add(name)
         missing = f"'{name}' is missing: neither the block's own output nor the context has it"
+        if name == "input":
+            missing += "; what the run was started with is workflow.input"
         return self._read(node, lambda scope: scope.name(name), missing)
 
     def _read(self, node: ast.expr, read: Run, missing: str) -> Run:

@@ -134,6 +134,7 @@ def test_an_expression_has_its_value(source: str, expected: Any) -> None:
     ("source", "fragment"),
     [
         ("nope == 1", "'nope' is missing"),
+        ("input.total > 3", "what the run was started with is workflow.input"),
         ("context.nope", "the context has no 'nope'"),
         ("order.totl", "did you mean 'total'?"),
         ("order.totl > 3 and ok", "order.totl is missing: order has no 'totl'"),
