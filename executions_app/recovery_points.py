@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from executions_app import log_lines
-from executions_app.errors import ExecutionEnded, RecoveryPointNotFound
+from executions_app.errors import ExecutionEnded, RecoveryPointNotFound, TooManyRecoveryPoints
 from executions_app.models import ContextValue, Execution, ExecutionEvent, RecoveryPoint
 from executions_app.run_state import RunState
 from executions_app.settlement import Settler
@@ -21,6 +21,7 @@ from workflow_service.settings.config import get_config
 
 Reason = RecoveryPoint.Reason
 SHOWN_WITH_RUN = 20
+MAX_MANUAL = 100
 
 
 def note_recovery_point(settler: Settler, status_before: ExecutionStatus) -> None:
@@ -36,10 +37,12 @@ def note_recovery_point(settler: Settler, status_before: ExecutionStatus) -> Non
 
 
 def note_manual_point(settler: Settler) -> None:
-    """Note a point because somebody wants one; raises ``ExecutionEnded``."""
+    """Note a point because somebody wants one; raises ``ExecutionEnded``, ``TooManyRecoveryPoints``."""
     run = settler.run
     if run.status in ENDED_EXECUTION_STATUSES:
         raise ExecutionEnded(run.public_id, run.status, "given a recovery point")
+    if RecoveryPoint.objects.filter(execution_id=run.id, reason=Reason.MANUAL).count() >= MAX_MANUAL:
+        raise TooManyRecoveryPoints(run.public_id, MAX_MANUAL)
     completed = ExecutionEvent.objects.filter(execution_id=run.id, type="block_completed").order_by("-seq")
     block_id = completed.values_list("block_id", flat=True).first() or "start"
     _note(settler, _Boundary(block_id), Reason.MANUAL)

@@ -6,12 +6,10 @@ from rest_framework import serializers
 
 from executions_app.api.control_serializers import STATUSES, CommandAnswer, CommandBody
 from executions_app.models import RecoveryPoint
-from executions_app.services.blocks import BlockChanged
+from executions_app.services.blocks import DONE_AS, BlockChanged
 from executions_app.services.restart import Restart, Restarted
 from workflow_service.api_serializers import CamelSerializer, JsonObjectField, RequestInvalid
 from workflow_service.engine.errors import Problem
-
-DONE_AS = {"retry": "retried", "reassign": "reassigned", "skip": "skipped"}
 
 
 class RestartOptions(CamelSerializer):
