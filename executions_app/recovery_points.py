@@ -36,8 +36,8 @@ def note_recovery_point(settler: Settler, status_before: ExecutionStatus) -> Non
         _note(settler, _Boundary(row.block_id, row.agent_id, row.id), Reason.INTERVAL)
 
 
-def note_manual_point(settler: Settler) -> None:
-    """Note a point because somebody wants one; raises ``ExecutionEnded``, ``TooManyRecoveryPoints``."""
+def note_manual_point(settler: Settler, actor: str, comment: str) -> None:
+    """Note a point because ``actor`` wants one; raises ``ExecutionEnded``, ``TooManyRecoveryPoints``."""
     run = settler.run
     if run.status in ENDED_EXECUTION_STATUSES:
         raise ExecutionEnded(run.public_id, run.status, "given a recovery point")
@@ -45,7 +45,7 @@ def note_manual_point(settler: Settler) -> None:
         raise TooManyRecoveryPoints(run.public_id, MAX_MANUAL)
     completed = ExecutionEvent.objects.filter(execution_id=run.id, type="block_completed").order_by("-seq")
     block_id = completed.values_list("block_id", flat=True).first() or "start"
-    _note(settler, _Boundary(block_id), Reason.MANUAL)
+    _note(settler, _Boundary(block_id), Reason.MANUAL, actor=actor, comment=comment)
 
 
 def get_recovery_point(execution: Execution, point_id: str) -> RecoveryPoint:
@@ -64,18 +64,28 @@ def newest_points(execution: Execution) -> list[RecoveryPoint]:
     return list(newest)[::-1]
 
 
+def point_entry(point: RecoveryPoint) -> dict[str, Any]:
+    """Return a point without what the run was then: that is found in its events, and takes as long as they are many."""
+    return {
+        "recovery_point_id": point.public_id,
+        "timestamp": point.created_at,
+        "seq": point.seq,
+        "block_id": point.block_id or None,
+        "reason": point.reason,
+    }
+
+
 def point_documents(execution: Execution, points: Sequence[RecoveryPoint]) -> list[dict[str, Any]]:
-    """Return points, in the order of their making, as document A shows them: three queries for any number."""
+    """Return points, in the order of their making, as document A (section 4.2) has them.
+
+    Two queries for any number of points; they read every block that completed before the last of them.
+    """
     if not points:
         return []
     folded = _Fold(execution, points[-1].seq)
     return [
-        {
-            "recovery_point_id": point.public_id,
-            "timestamp": point.created_at,
-            "seq": point.seq,
-            "block_id": point.block_id or None,
-            "reason": point.reason,
+        point_entry(point)
+        | {
             "state": {"globalContext": folded.context_at(point)},
             "completed_blocks": folded.completed_at(point.seq),
         }
@@ -92,8 +102,8 @@ class _Boundary:
     id: int | None = None
 
 
-def _note(settler: Settler, boundary: _Boundary, reason: str) -> None:
-    settler.journal.recovery_point(boundary.block_id, reason, boundary.id)
+def _note(settler: Settler, boundary: _Boundary, reason: str, **data: JsonValue) -> None:
+    settler.journal.recovery_point(boundary.block_id, reason, boundary.id, **data)
     log_lines.recovery_point_created(settler.journal, settler.run, boundary)
 
 

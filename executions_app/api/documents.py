@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from executions_app.interactions import HumanInteraction, interactions_of
 from executions_app.models import BlockExecution, Execution, RecoveryAction
-from executions_app.recovery_points import newest_points, point_documents
+from executions_app.recovery_points import newest_points, point_entry
 from executions_app.selectors import block_rows, context_of, list_recovery_actions, progress_of
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.agents.configuration import tool_input
@@ -109,7 +109,7 @@ def execution_document(facts: RunFacts) -> dict[str, Any]:
         "global_context": facts.context,
         "error": execution.error,
         "parent_execution_id": execution.parent.public_id if execution.parent else None,
-        "recovery_points": point_documents(execution, newest_points(execution)),
+        "recovery_points": [point_entry(point) for point in newest_points(execution)],
         "metrics": {
             "execution_time": _milliseconds(execution.started_at, execution.completed_at or facts.now),
             # Blocks run in shared worker processes: what one run used is not measured.

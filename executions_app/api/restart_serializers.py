@@ -48,7 +48,7 @@ class RestartAnswer(CommandAnswer):
     generation = serializers.IntegerField(help_text="1 + the number of restarts.")
 
 
-class RecoveryPointShape(CamelSerializer):
+class RecoveryPointEntry(CamelSerializer):
     recovery_point_id = serializers.CharField()
     timestamp = serializers.DateTimeField()
     seq = serializers.IntegerField(help_text="Number of its event.")
@@ -56,6 +56,9 @@ class RecoveryPointShape(CamelSerializer):
         allow_null=True, help_text="The block it lies behind, or that asks people."
     )
     reason = serializers.ChoiceField(choices=RecoveryPoint.Reason.values)
+
+
+class RecoveryPointShape(RecoveryPointEntry):
     state = JsonObjectField(help_text="`globalContext`: the context as it was.")
     completed_blocks = serializers.ListField(child=serializers.CharField())
 
