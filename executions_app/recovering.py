@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app import log_lines
+from executions_app.concerned import concerned_by, names_of
 from executions_app.handlers import Intervention, asks_people_to_intervene
 from executions_app.models import BlockExecution
 from executions_app.recovery_journal import (
@@ -41,6 +42,7 @@ from workflow_service.engine.states import BlockStatus, RecoveryStrategy
 S = RecoveryStrategy
 # These leave the block under way; in a failing run nothing is.
 GOES_ON = frozenset({S.RETRY, S.QUEUE, S.REASSIGN, S.FALLBACK, S.ESCALATE})
+GIVES_UP = frozenset({S.COMPENSATE, S.ABORT})
 
 READ_ROW = """
     SELECT id, node, kind, block_id, agent_id, status, fence, retries, recoveries, losses, variant, stand_in,
@@ -252,8 +254,14 @@ def _note(settler: Settler, row: Any, step: RecoveryStep, error: Error, suggeste
     elif row.recoveries:
         settler.recoveries.resolved(row.id, False)
     data = settler.recoveries.action(row, step, error, suggested_by=suggested_by)
+    if step.strategy in GIVES_UP:
+        concerned = concerned_by(settler, row, _block_of(settler, row))
+        data |= {"concerns": concerned}
+        log_lines.recovery_given_up(settler.journal, settler.run, row, step, names_of(concerned))
+    else:
+        message = f"Recovery of block {row.block_id}: {step.strategy} ({step.reason})"
+        settler.journal.log("WARNING", message, row)
     settler.journal.event("recovery_action", row.block_id, data, row_id=row.id)
-    settler.journal.log("WARNING", f"Recovery of block {row.block_id}: {step.strategy} ({step.reason})", row)
 
 
 def _say_retrying(settler: Settler, row: Any, step: RecoveryStep, error: Error, *, counts: int) -> None:

@@ -25,6 +25,8 @@ def _values(enum: type[Any]) -> list[str]:
 
 
 class Notifications(CamelSerializer):
+    """What a start asks to be told. It is kept and shown with the run; nothing is sent yet."""
+
     on_complete = serializers.BooleanField(required=False)
     on_error = serializers.BooleanField(required=False)
     channels = serializers.ListField(
