@@ -126,14 +126,17 @@ def workflow_execution_document(facts: RunFacts) -> dict[str, Any]:
     visited = [row for row in facts.rows if row.started_at is not None]
     visited.sort(key=lambda row: (row.started_at or facts.now, row.pk))
     states = [START, *(row.block_id for row in visited)]
-    if execution.status == ExecutionStatus.COMPLETED:
+    completed = execution.status == ExecutionStatus.COMPLETED
+    current = END if completed else states[-1]
+    # One way may have come to the end while others go on, or fail.
+    if completed or execution.reached_end:
         states.append(END)
     return {
         "execution_id": execution.public_id,
         "workflow_id": execution.template_id,
         "workflow_name": execution.template.name,
         "status": _STATUS_OF_B.get(execution.status, execution.status.lower()),
-        "current_state": states[-1],
+        "current_state": current,
         "states_visited": states,
         "initial_context": execution.given.input,
         "final_context": {**execution.given.input, **facts.context} if ended else None,

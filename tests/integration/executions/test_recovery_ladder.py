@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from approvals_app.models import Approval
 from executions_app import parking, running
 from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block
@@ -364,3 +365,16 @@ def test_who_was_to_be_asked_is_concerned_where_nobody_could_be() -> None:
     concerned, line = given_up(execution)
     assert concerned["assignees"] == ["role:workflow_operator", "bob"]
     assert line.endswith(f"concerns {execution.created_by.get_username()}, role:workflow_operator, bob")
+
+
+def test_nobody_says_what_becomes_of_a_value_that_does_not_fit_so_a_person_does() -> None:
+    execution = run(shaky(new_key(), fails=9, error="VALIDATION_ERROR"), AFTER)
+    assert execution.status == "WAITING_FOR_APPROVAL"
+    assert actions(execution) == [("escalate", "pending")]
+    question = Approval.objects.get(execution=execution)
+    assert (question.type, question.assignees) == ("INTERVENTION", [])
+    assert "enableAutoRecovery" not in execution.given.options
+    without = drive(
+        start(make_template([shaky(new_key(), fails=9, error="VALIDATION_ERROR")]), enableAutoRecovery=False)
+    )
+    assert (without.status, actions(without)) == ("FAILED", [("abort", "failed")])
