@@ -29,7 +29,9 @@ def note_recovery_point(settler: Settler, status_before: ExecutionStatus) -> Non
     run = settler.run
     if run.status in ENDED_EXECUTION_STATUSES:
         return
-    if run.status is ExecutionStatus.WAITING_FOR_APPROVAL and status_before is not run.status:
+    asks_people = run.status is ExecutionStatus.WAITING_FOR_APPROVAL and status_before is not run.status
+    # A run that is resumed waits again, and nothing of it has changed.
+    if asks_people and settler.journal.last_block:
         _note(settler, _Boundary(settler.journal.last_block), Reason.BLOCK)
     elif settler.boundary is not None and _interval_is_over(run):
         row = settler.boundary

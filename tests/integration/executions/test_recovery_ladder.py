@@ -272,7 +272,7 @@ def test_nothing_is_recovered_in_a_run_that_fails() -> None:
         claim = claim_block(execution.pk, row_id, worker_id()).claim
         assert claim is not None
         claims[BlockExecution.objects.get(pk=row_id).block_id] = claim
-    error: Error = {"type": "VALIDATION_ERROR", "message": "no", "retryable": False}
+    error: Error = {"type": "AUTHORIZATION_ERROR", "message": "no", "retryable": False}
     for name in ("broken", "shaky"):
         aftermath = parking.recover(claims[name], error, ())
         follow_up(aftermath, execution.pk)
