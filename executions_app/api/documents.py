@@ -169,15 +169,16 @@ def block_runs(execution: Execution, rows: Sequence[BlockExecution], now: dateti
 
 def _recovery_entry(action: RecoveryAction) -> dict[str, Any]:
     """Return a recovery action under document B's names (section 6.6)."""
-    settled = action.outcome != RecoveryAction.Outcome.PENDING
+    # What a person put another action in the place of neither worked nor failed.
+    known = {RecoveryAction.Outcome.SUCCEEDED: True, RecoveryAction.Outcome.FAILED: False}
     return {
-        "error_type": action.error_type,
+        "error_type": action.error_type or None,
         "error_message": action.error_message,
         "error_state": action.block_id,
         "recovery_strategy": action.strategy,
         "reasoning": action.reason,
         "ai_suggested": action.suggested_by == "ai",
-        "success": action.outcome == RecoveryAction.Outcome.SUCCEEDED if settled else None,
+        "success": known.get(RecoveryAction.Outcome(action.outcome)),
         "timestamp": action.created_at.isoformat(),
         "recovery_duration_ms": _milliseconds(action.created_at, action.finished_at),
     }

@@ -138,10 +138,11 @@ def test_no_log_line_has_the_token_whatever_goes_wrong(
     """Frameworks log the address of every answer that is an error; here each line is formatted as in production."""
     url = url_of(waiting)
     written = io.StringIO()
-    formats = logging.config.DictConfigurator(settings.LOGGING)
+    logs: Any = settings.LOGGING
+    formats = logging.config.DictConfigurator(logs)
     for name in ("plain", "json"):
         handler = logging.StreamHandler(written)
-        handler.setFormatter(formats.configure_formatter(dict(settings.LOGGING["formatters"][name])))
+        handler.setFormatter(formats.configure_formatter(dict(logs["formatters"][name])))
         monkeypatch.setattr(logging.getLogger(), "handlers", [*logging.getLogger().handlers, handler])
     call_back(url, {"status": "done"})
     monkeypatch.setattr(wait_views, "take_callback", broken)

@@ -18,6 +18,7 @@ from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, make_template, noop, start
 from tests.house import House
 from tests.restarting import ADA, claim_one
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.plan import NodeKind
 from workflow_service.engine.states import BlockStatus
 
@@ -151,7 +152,7 @@ def test_a_way_that_a_language_model_chose_tells_its_reasons(
     (chosen,) = decide.routing.branches[0].edges
     claim = claim_block(execution.pk, queued_blocks(execution)[0], worker_id()).claim
     assert claim is not None
-    answer = {"edges": [chosen], "reasoning": "three exclamation marks", "confidence": 87}
+    answer: JsonObject = {"edges": [chosen], "reasoning": "three exclamation marks", "confidence": 87}
     finish_block(claim, Result(BlockStatus.COMPLETED, output=answer))
     run_until_quiet(execution)
     _, b, ways = views(developer, execution)

@@ -1,10 +1,12 @@
 """What operators do about single blocks: the work of a block that is skipped is not done, whatever became of it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from approvals_app.models import Approval
+from executions_app.api.documents import read_run, workflow_execution_document
 from executions_app.errors import BlockStateForbids, OutputRejected
 from executions_app.models import (
     BlockExecution,
@@ -14,13 +16,17 @@ from executions_app.models import (
     RecoveryAction,
     RecoveryStatistic,
 )
+from executions_app.selectors import get_execution
 from executions_app.services.blocks import reassign_block, retry_block, skip_block
 from executions_app.services.control import Asked, cancel_execution
 from tests.driver import run_until_quiet, wake_all
 from tests.factories import branch, make_template, start
 from tests.failing_work import new_key, unsteady_block
 from tests.restarting import ADA, claim_one, failing, finished, ran, statuses, work
+from workflow_service.engine.definition import JsonObject
 from workflow_service.settings.config import get_config
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -129,6 +135,11 @@ def test_an_escalation_that_an_operator_skips_is_not_counted() -> None:
         ("skip", "person", "AUTHORIZATION", "succeeded"),
     ]
     assert rates(execution) == {("AUTHORIZATION", "skip"): (1, 0)}
+    shown = workflow_execution_document(
+        read_run(get_execution(execution.workspace, execution.public_id), NOW)
+    )
+    told = [(each["recovery_strategy"], each["success"]) for each in shown["recovery_actions"]]
+    assert told == [("escalate", None), ("skip", True)]
     row = BlockExecution.objects.get(execution=execution)
     assert (row.status, row.stand_in, row.error) == ("COMPLETED", "default", None)
 
@@ -179,10 +190,11 @@ def test_other_blocks_that_are_not_to_be_retried_say_why() -> None:
 def test_an_output_that_could_not_be_one_is_refused_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     execution = start(make_template([work("one")]))
     monkeypatch.setattr(get_config(), "max_output_bytes", 1_024)
-    for output, kind, pointer in (
+    unfit: list[tuple[JsonObject, str, str]] = [
         ({"a": "x" * 1_024}, "JSON_TOO_LARGE", "/output"),
         ({"a": {"b": float("nan")}}, "JSON_VALUE", "/output/a/b"),
-    ):
+    ]
+    for output, kind, pointer in unfit:
         with pytest.raises(OutputRejected) as refused:
             skip_block(execution.pk, "one", ADA, output)
         (problem,) = refused.value.problems

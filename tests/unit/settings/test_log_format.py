@@ -38,5 +38,6 @@ def test_what_only_looks_like_a_token_stays() -> None:
 
 
 def test_both_formats_of_the_settings_mask() -> None:
-    assert settings.LOGGING["formatters"]["plain"]["()"] == "workflow_service.log_format.PlainFormatter"
-    assert settings.LOGGING["formatters"]["json"]["()"] == "workflow_service.log_format.json_formatter"
+    formatters: Any = settings.LOGGING["formatters"]
+    assert formatters["plain"]["()"] == "workflow_service.log_format.PlainFormatter"
+    assert formatters["json"]["()"] == "workflow_service.log_format.json_formatter"
