@@ -164,8 +164,7 @@ def test_a_run_takes_only_so_many_by_hand(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_run_that_is_resumed_and_waits_for_people_again_makes_no_other() -> None:
-    people = make_people()
-    execution = run_until_quiet(start(make_template([asking("b")], workspace=people.workspace)))
+    execution = run_until_quiet(start(make_template([asking("b")])))
     for _ in range(2):
         pause_execution(execution.pk, ADA)
         resume_execution(execution.pk, ADA)
