@@ -31,7 +31,7 @@ from approvals_app.services.approvals import respond_to_approval
 from executions_app.timeline import timeline_of
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
-from workflow_service.admin_pages import PageAdmin, WordsFilter
+from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
 from workflow_service.badges import WAIT, badge
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ApprovalStatus
@@ -266,11 +266,6 @@ def figures_of(given: Any) -> Any:
     if isinstance(given, dict) and given.keys() == {"input"}:
         return given["input"]
     return given
-
-
-def sentence(text: str) -> str:
-    """Return a message as a sentence of its own."""
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _answer(approval: Approval, request: HttpRequest, typed: dict[str, str]) -> Approval:

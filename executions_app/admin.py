@@ -1,13 +1,13 @@
 """Admin pages of executions: the list, and one run with its graph, its timeline and its blocks, as it goes
-on.
+on. Looking changes nothing; a command is a POST with the CSRF token.
 """
 
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -15,6 +15,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from executions_app import limit_admin  # noqa: F401 - registers its page
+from executions_app.admin_commands import (
+    COMMANDS,
+    MAX_REASON,
+    command_named,
+    give_command,
+    may_control,
+    offered_commands,
+    require_control,
+)
 from executions_app.gantt import gantt_of
 from executions_app.models import (
     Execution,
@@ -31,10 +40,12 @@ from templates_app.graph_svg import render_graph
 from templates_app.models import Template
 from templates_app.plans import compiled_version
 from workflow_service.accounts.admin_policies import PolicyAdmin
+from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
-from workflow_service.admin_pages import PageAdmin, WordsFilter
+from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
 from workflow_service.badges import badge
 from workflow_service.engine.definition import START
+from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
 from workflow_service.templatetags.workflow_service import duration, moment
 
@@ -119,7 +130,12 @@ class ExecutionAdmin(PageAdmin):
             self.admin_site.admin_view(self.live_view),
             name="executions_app_execution_live",
         )
-        return [live, *super().get_urls()]
+        command = path(
+            "<int:execution_id>/command/",
+            self.admin_site.admin_view(self.command_view),
+            name="executions_app_execution_command",
+        )
+        return [live, command, *super().get_urls()]
 
     def live_view(self, request: HttpRequest, execution_id: int) -> HttpResponse:
         """Return the part of a run's page that changes while it goes on."""
@@ -127,6 +143,38 @@ class ExecutionAdmin(PageAdmin):
         if execution is None:
             raise Http404
         return render(request, "admin/execution_live.html", self.page_context(request, execution))
+
+    def command_view(self, request: HttpRequest, execution_id: int) -> HttpResponse:
+        """Give a run a command; POST only. What cannot be taken back is asked for once more."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        execution = self.get_object(request, str(execution_id))
+        if execution is None:
+            raise Http404
+        user = request.user
+        assert isinstance(user, User)  # noqa: S101 - the admin lets nobody else in
+        try:
+            require_control(user, execution)
+            command = command_named(request.POST.get("command", ""))
+            if command.asks_first and "confirmed" not in request.POST and offered_commands(execution):
+                return self._ask_first(request, execution)
+            reason = request.POST.get("reason", "")
+            messages.success(request, give_command(execution, command, actor=user, reason=reason))
+        except WorkflowError as error:
+            messages.error(request, sentence(error.message))
+        return HttpResponseRedirect(reverse("admin:executions_app_execution_change", args=[execution_id]))
+
+    def _ask_first(self, request: HttpRequest, execution: Execution) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "media": self.media,
+            "title": "Cancel this execution?",
+            "execution": execution,
+            "command": request.POST["command"],
+            "max_reason": MAX_REASON,
+        }
+        return render(request, "admin/execution_confirm.html", context)
 
     def page_context(self, request: HttpRequest, row: Execution) -> dict[str, Any]:
         timeline = timeline_of(row)
@@ -137,6 +185,9 @@ class ExecutionAdmin(PageAdmin):
             "title": f"Execution {row.public_id}",
             "execution": row,
             "ended": ended,
+            "commands": list(COMMANDS),
+            "offered": offered_commands(row),
+            "may_control": isinstance(request.user, User) and may_control(request.user, row),
             "progress": progress_of(row, current),
             "took": (row.completed_at or now) - row.started_at,
             "timeline": timeline,

@@ -100,13 +100,34 @@ class RecoveryPointNotFound(WorkflowError):
     code = "RECOVERY_POINT_NOT_FOUND"
 
 
+class TooManyRecoveryPoints(WorkflowError):
+    """A run was given as many recovery points by hand as it may have."""
+
+    code = "TOO_MANY_RECOVERY_POINTS"
+
+    def __init__(self, execution_id: str, most: int) -> None:
+        message = f"execution {execution_id} was given {most} recovery points already, and takes no more"
+        mend = f"restart from one of those that GET /executions/{execution_id}/recovery-points lists"
+        super().__init__(f"{message}; {mend}", [Problem(self.code, message, suggestion=mend)])
+
+
 class BlockStateForbids(WorkflowError):
     """A block is not in a state in which it can be retried, reassigned or skipped."""
 
     code = "BLOCK_STATE_FORBIDS"
 
-    def __init__(self, block_id: str, status: str, wanted: str, why: str) -> None:
-        super().__init__(f"block '{block_id}' is {status} and cannot be {wanted}: {why}")
+    def __init__(
+        self, block_id: str, execution_id: str, status: str, wanted: str, why: str, mend: str
+    ) -> None:
+        message = f"block '{block_id}' of {execution_id} is {status} and cannot be {wanted}: {why}"
+        problem = Problem(self.code, message, suggestion=mend, blocks=(block_id,))
+        super().__init__(f"{message}; {mend}", [problem])
+
+
+class OutputRejected(WorkflowError):
+    """What a block is to give in place of its work cannot be kept."""
+
+    code = "OUTPUT_REJECTED"
 
 
 class SignalRejected(WorkflowError):

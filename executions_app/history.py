@@ -1,6 +1,7 @@
 """The history of a run in document B's words (section 7.1): the transitions it made, and its events as an audit log.
 
-A transition is a taken edge between two states; hidden gates and decisions are what it was taken by, not states.
+A transition is a taken edge between two states; hidden gates and decisions are what it was taken by, not states. A
+run that completed has come to its end, whether or not its workflow draws edges there.
 The number of queries does not depend on the size of the run.
 """
 
@@ -15,7 +16,7 @@ from executions_app.models import BlockExecution, BlockOutput, Execution, Execut
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import END, START, JsonObject
 from workflow_service.engine.plan import END_NODE, Edge, EdgeKind, Node, NodeKind, Plan
-from workflow_service.engine.states import BlockStatus, EdgeOutcome
+from workflow_service.engine.states import BlockStatus, EdgeOutcome, ExecutionStatus
 
 ELSE = "else"
 NOT_ENTERED = frozenset({BlockStatus.PENDING, BlockStatus.SKIPPED, BlockStatus.CANCELLED})
@@ -61,7 +62,7 @@ def transitions_of(execution: Execution) -> list[Transition]:
         .exclude(kind=BlockExecution.Kind.ITEM)
         .only(
             "node", "kind", "block_id", "scope_id", "item_index", "generation", "status", "settled",
-            "outcomes", "created_at", "started_at", "finished_at",
+            "outcomes", "superseded", "created_at", "started_at", "finished_at",
         )
         .order_by("id")
     )  # fmt: skip
@@ -72,6 +73,8 @@ def transitions_of(execution: Execution) -> list[Transition]:
         plan, rows, {output.pk: output.value for output in decided}, {scope.pk: scope for scope in scopes}
     )
     found = [*history.starts(execution), *history.transitions()]
+    if execution.status == ExecutionStatus.COMPLETED and not plan.has_end_edges:
+        found += history.ends()
     return sorted(found, key=lambda transition: transition.at)
 
 
@@ -112,6 +115,23 @@ class _History:
                 else:
                     split = sum(other.kind is EdgeKind.NORMAL for other in edges) > 1
                     yield self._transition(row, row, edge, joined=False, split=split)
+
+    def ends(self) -> Iterator[Transition]:
+        """Yield the ways to the end of a completed run whose workflow draws none: from where nothing led on."""
+        done = [
+            row
+            for row in self.rows
+            if row.kind == NodeKind.BLOCK
+            and not row.superseded
+            and row.status not in NOT_ENTERED
+            and EdgeOutcome.TAKEN not in (row.outcomes or {}).values()
+        ]
+        # In a loop each round may have blocks that lead nowhere; the run ends there only if it ends nowhere else.
+        outside = [row for row in done if not row.scope_id]
+        for row in outside or done[-1:]:
+            at = row.finished_at or row.created_at
+            spent = _milliseconds(row.started_at, row.finished_at)
+            yield Transition(row.block_id, END, TransitionType.NORMAL, at, spent)
 
     def _through(self, row: BlockExecution, hidden: Node) -> Iterator[Transition]:
         """Yield the ways that a hidden node behind a state took."""

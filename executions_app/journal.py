@@ -213,10 +213,12 @@ class Journal:
             }
         )
 
-    def recovery_point(self, block_id: str, reason: str, row_id: int | None = None) -> None:
+    def recovery_point(
+        self, block_id: str, reason: str, row_id: int | None = None, **data: JsonValue
+    ) -> None:
         """Note that the run can be taken up again where it stands now, after ``block_id`` (of that row)."""
         run = self._run
-        self.event("recovery_point_created", block_id, {"reason": reason}, row_id=row_id)
+        self.event("recovery_point_created", block_id, {"reason": reason, **data}, row_id=row_id)
         self._points.append(
             {"seq": run.event_seq, "context_seq": run.context_seq, "block_id": block_id, "reason": reason}
         )

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from executions_app.journal import Announcement, Journal
 from executions_app.run_state import RunState
+from workflow_service.engine.recovery import RecoveryStep
 
 logger = logging.getLogger("workflow_service.executions")
 
@@ -95,6 +96,16 @@ def intervention_required(journal: Journal, run: RunState, row: Any) -> None:
     message = f"Human intervention required for block {row.block_id} (Execution: {run.public_id})"
     journal.log("WARNING", message, row)
     _announce(journal, run, "WARNING", "human_intervention_required", message, row)
+
+
+def recovery_given_up(journal: Journal, run: RunState, row: Any, step: RecoveryStep, concerned: str) -> None:
+    """Say that nothing more is tried for a failed block, and whom that concerns."""
+    message = f"Recovery of block {row.block_id}: {step.strategy} ({step.reason}); this concerns {concerned}"
+    journal.log("WARNING", message, row)
+    _announce(
+        journal, run, "WARNING", "recovery_given_up", message, row,
+        strategy=step.strategy.value, concerned=concerned,
+    )  # fmt: skip
 
 
 def recovery_point_created(journal: Journal, run: RunState, row: Any) -> None:

@@ -639,14 +639,17 @@ class RecoveryPoint(models.Model):
 class RecoveryAction(models.Model):
     """One step up the recovery ladder for one block execution, written with its effect.
 
-    ``attempt`` counts the steps for the row from 1. ``outcome`` is pending until the block settles or fails again.
-    ``agent_id`` is who is to do the work after it. ``suggested_by`` is ``rules``, ``person`` or ``ai``.
+    ``attempt`` counts the steps for the row from 1. ``outcome`` is pending until the block settles or fails again, or
+    a person puts another step in this one's place (``superseded``: it says nothing about the strategy). The error's
+    class and type are empty where a person acted before the block had failed. ``agent_id`` is who is to do the work
+    after it. ``suggested_by`` is ``rules``, ``person`` or ``ai``; who the person is, and why, is in ``reason``.
     """
 
     class Outcome(models.TextChoices):
         PENDING = "pending"
         SUCCEEDED = "succeeded"
         FAILED = "failed"
+        SUPERSEDED = "superseded"
 
     workspace = models.ForeignKey(
         Workspace, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app import log_lines
+from executions_app.concerned import concerned_by, names_of
 from executions_app.handlers import Intervention, asks_people_to_intervene
 from executions_app.models import BlockExecution
 from executions_app.recovery_journal import (
@@ -25,7 +26,7 @@ from executions_app.recovery_journal import (
     past_actions,
 )
 from executions_app.recovery_policy import INTERVENTION, ROUTING, ROUTING_ASKED, is_map, policy_for
-from executions_app.results import WRITE_OUTPUT
+from executions_app.results import REPLACE_OUTPUT
 from executions_app.selectors import success_rates
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
@@ -36,11 +37,12 @@ from workflow_service.engine.recovery import (
     decide_recovery,
     history_of,
 )
-from workflow_service.engine.states import BlockStatus, ErrorType, RecoveryStrategy
+from workflow_service.engine.states import BlockStatus, RecoveryStrategy
 
 S = RecoveryStrategy
 # These leave the block under way; in a failing run nothing is.
 GOES_ON = frozenset({S.RETRY, S.QUEUE, S.REASSIGN, S.FALLBACK, S.ESCALATE})
+GIVES_UP = frozenset({S.COMPENSATE, S.ABORT})
 
 READ_ROW = """
     SELECT id, node, kind, block_id, agent_id, status, fence, retries, recoveries, losses, variant, stand_in,
@@ -158,14 +160,13 @@ def take_step(
 
 
 def skip_block(settler: Settler, row: Any, *, reason: str, output: JsonObject | None = None) -> None:
-    """Complete an unfinished block with ``output``, or its ``defaultOutput``, because a person says so."""
+    """Complete a block that waits, or is yet to begin, with ``output`` or its ``defaultOutput``: a person says so."""
     step = RecoveryStep(S.SKIP, reason)
     take_step(settler, row, step, _error_of(row), suggested_by=BY_PERSON, output=output)
 
 
-def reassign_block(settler: Settler, row: Any, *, agent_id: str, reason: str) -> None:
+def reassign_block(settler: Settler, row: Any, step: RecoveryStep) -> None:
     """Give an unfinished block to another agent because a person says so; whatever its present one sends is dropped."""
-    step = RecoveryStep(S.REASSIGN, reason, agent_id=agent_id)
     take_step(settler, row, step, _error_of(row), suggested_by=BY_PERSON)
 
 
@@ -235,24 +236,32 @@ def change_block(settler: Settler, row: Any, effect: Effect, error: Error, *, ac
         (
             effect.status, actions, effect.retries, effect.agent_id, effect.stand_in, int(effect.fresh),
             effect.fresh, None if effect.input is None else Jsonb(effect.input),
-            None if effect.status is BlockStatus.COMPLETED else Jsonb(error),
+            None if effect.status is BlockStatus.COMPLETED or not error else Jsonb(error),
             BlockExecution.WaitsFor.PERSON if effect.waits else "", INTERVENTION if effect.waits else "",
             due_in_s, finished, row.id,
         ),
     )  # fmt: skip
     if effect.output is not None:
-        settler.tx.run(WRITE_OUTPUT, (Jsonb(effect.output), row.id, row.fence + 1))
+        settler.tx.run(REPLACE_OUTPUT, (Jsonb(effect.output), row.id, row.fence + 1))
     if effect.status is BlockStatus.READY:
         settler.journal.event("block_woken", row.block_id, row_id=row.id)
         settler.progress.add_ready(1)
 
 
 def _note(settler: Settler, row: Any, step: RecoveryStep, error: Error, suggested_by: str) -> None:
-    if row.recoveries:
+    if row.recoveries and suggested_by == BY_PERSON:
+        settler.recoveries.superseded(row.id)
+    elif row.recoveries:
         settler.recoveries.resolved(row.id, False)
     data = settler.recoveries.action(row, step, error, suggested_by=suggested_by)
+    if step.strategy in GIVES_UP:
+        concerned = concerned_by(settler, row, _block_of(settler, row))
+        data |= {"concerns": concerned}
+        log_lines.recovery_given_up(settler.journal, settler.run, row, step, names_of(concerned))
+    else:
+        message = f"Recovery of block {row.block_id}: {step.strategy} ({step.reason})"
+        settler.journal.log("WARNING", message, row)
     settler.journal.event("recovery_action", row.block_id, data, row_id=row.id)
-    settler.journal.log("WARNING", f"Recovery of block {row.block_id}: {step.strategy} ({step.reason})", row)
 
 
 def _say_retrying(settler: Settler, row: Any, step: RecoveryStep, error: Error, *, counts: int) -> None:
@@ -327,9 +336,8 @@ def _failure(error: Error) -> Failure:
 
 
 def _error_of(row: Any) -> Error:
-    if not row.error:
-        return {"type": ErrorType.SYSTEM_ERROR, "message": "", "retryable": False}
-    error: Error = json.loads(row.error)
+    """Return what was wrong with a block; nothing where it has not failed."""
+    error: Error = json.loads(row.error) if row.error else {}
     return error
 
 

@@ -2,7 +2,8 @@
 
 Actions are collected and written with everything else that a transaction decides. What a block's last action led to is
 known when the block settles or fails again: one statement then writes the outcome and counts it. It is the last
-statement of its transaction to take locks that other runs may wait for, and takes them in one order.
+statement of its transaction to take locks that other runs may wait for, and takes them in one order. What a person
+put another action in the place of is not counted, nor is what was done about a block that had not failed.
 """
 
 from collections.abc import Mapping
@@ -27,13 +28,15 @@ PAST_ACTIONS = """
 RESOLVE = """
     WITH resolved AS (
         UPDATE executions_app_recoveryaction AS a
-        SET outcome = CASE WHEN r.succeeded THEN 'succeeded' ELSE 'failed' END, finished_at = %s
-        FROM jsonb_to_recordset(%s) AS r(id bigint, succeeded bool)
+        SET outcome = r.outcome, finished_at = %s
+        FROM jsonb_to_recordset(%s) AS r(id bigint, outcome text)
         WHERE a.block_execution_id = r.id AND a.outcome = 'pending'
-        RETURNING a.error_class, a.strategy, r.succeeded)
+        RETURNING a.error_class, a.strategy, a.outcome)
     INSERT INTO executions_app_recoverystatistic AS s (workspace_id, error_class, strategy, succeeded, failed)
-    SELECT %s, error_class, strategy, count(*) FILTER (WHERE succeeded), count(*) FILTER (WHERE NOT succeeded)
-    FROM resolved GROUP BY error_class, strategy ORDER BY error_class, strategy
+    SELECT %s, error_class, strategy, count(*) FILTER (WHERE outcome = 'succeeded'),
+        count(*) FILTER (WHERE outcome = 'failed')
+    FROM resolved WHERE outcome <> 'superseded' AND error_class <> ''
+    GROUP BY error_class, strategy ORDER BY error_class, strategy
     ON CONFLICT (workspace_id, error_class, strategy) DO UPDATE SET
         succeeded = s.succeeded + EXCLUDED.succeeded, failed = s.failed + EXCLUDED.failed
 """
@@ -55,11 +58,15 @@ class RecoveryJournal:
     def __init__(self, run: RunState) -> None:
         self._run = run
         self._actions: list[dict[str, Any]] = []
-        self._resolved: dict[int, bool] = {}
+        self._resolved: dict[int, str] = {}
 
     def resolved(self, row_id: int, succeeded: bool) -> None:
         """Say how a block fared after its last action."""
-        self._resolved.setdefault(row_id, succeeded)
+        self._resolved.setdefault(row_id, "succeeded" if succeeded else "failed")
+
+    def superseded(self, row_id: int) -> None:
+        """Say that a person put another action in the place of a block's last one."""
+        self._resolved.setdefault(row_id, "superseded")
 
     def action(
         self,
@@ -69,21 +76,22 @@ class RecoveryJournal:
         *,
         suggested_by: str = BY_RULES,
     ) -> dict[str, JsonValue]:
-        """Note a step for a block row (``id``, ``block_id``, ``recoveries``); return what its event says."""
-        error_type = error_type_of(error)
-        error_class = classify(error_type)
-        message = str(error.get("message") or "")[:MAX_MESSAGE_CHARACTERS]
-        mark = fingerprint(error_type, message)
+        """Note a step for a block row (``id``, ``block_id``, ``recoveries``); return what its event says.
+
+        ``error`` is empty where the block has not failed: its action then is of no class.
+        """
+        failed = _described(error) if error else {}
         attempt = row.recoveries + 1
+        message = str(error.get("message") or "")[:MAX_MESSAGE_CHARACTERS]
         self._actions.append(
             {
                 "block_execution_id": row.id,
                 "block_id": row.block_id,
                 "attempt": attempt,
-                "error_class": error_class,
-                "error_type": error_type,
+                "error_class": failed.get("errorClass", ""),
+                "error_type": error_type_of(error) if error else "",
                 "error_message": message,
-                "fingerprint": mark,
+                "fingerprint": failed.get("fingerprint", ""),
                 "strategy": step.strategy,
                 "reason": step.reason,
                 "agent_id": step.agent_id,
@@ -95,9 +103,7 @@ class RecoveryJournal:
             "reason": step.reason,
             "attempt": attempt,
             "suggestedBy": suggested_by,
-            "errorClass": error_class,
-            "fingerprint": mark,
-            "error": {"type": error_type, "message": message},
+            **failed,
             **({"delayMs": round(step.delay_s * 1_000)} if step.delay_s else {}),
             **({"agentId": step.agent_id} if step.agent_id else {}),
         }
@@ -106,10 +112,21 @@ class RecoveryJournal:
         """Write outcomes first, so that an action of this transaction stays pending; nothing where nothing was."""
         run = self._run
         if self._resolved:
-            rows = [{"id": row, "succeeded": succeeded} for row, succeeded in self._resolved.items()]
+            rows = [{"id": row, "outcome": outcome} for row, outcome in self._resolved.items()]
             tx.run(RESOLVE, (run.now, Jsonb(rows), run.workspace_id))
         if self._actions:
             tx.run(WRITE_ACTIONS, (run.workspace_id, run.id, run.now, Jsonb(self._actions)))
+
+
+def _described(error: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return what an event says of the error that an action is about."""
+    error_type = error_type_of(error)
+    message = str(error.get("message") or "")[:MAX_MESSAGE_CHARACTERS]
+    return {
+        "errorClass": classify(error_type),
+        "fingerprint": fingerprint(error_type, message),
+        "error": {"type": error_type, "message": message},
+    }
 
 
 def past_actions(tx: EngineTransaction, row_id: int) -> list[PastAction]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from executions_app import log_lines
-from executions_app.errors import ExecutionEnded, RecoveryPointNotFound
+from executions_app.errors import ExecutionEnded, RecoveryPointNotFound, TooManyRecoveryPoints
 from executions_app.models import ContextValue, Execution, ExecutionEvent, RecoveryPoint
 from executions_app.run_state import RunState
 from executions_app.settlement import Settler
@@ -21,6 +21,7 @@ from workflow_service.settings.config import get_config
 
 Reason = RecoveryPoint.Reason
 SHOWN_WITH_RUN = 20
+MAX_MANUAL = 100
 
 
 def note_recovery_point(settler: Settler, status_before: ExecutionStatus) -> None:
@@ -28,21 +29,25 @@ def note_recovery_point(settler: Settler, status_before: ExecutionStatus) -> Non
     run = settler.run
     if run.status in ENDED_EXECUTION_STATUSES:
         return
-    if run.status is ExecutionStatus.WAITING_FOR_APPROVAL and status_before is not run.status:
+    asks_people = run.status is ExecutionStatus.WAITING_FOR_APPROVAL and status_before is not run.status
+    # A run that is resumed waits again, and nothing of it has changed.
+    if asks_people and settler.journal.last_block:
         _note(settler, _Boundary(settler.journal.last_block), Reason.BLOCK)
     elif settler.boundary is not None and _interval_is_over(run):
         row = settler.boundary
         _note(settler, _Boundary(row.block_id, row.agent_id, row.id), Reason.INTERVAL)
 
 
-def note_manual_point(settler: Settler) -> None:
-    """Note a point because somebody wants one; raises ``ExecutionEnded``."""
+def note_manual_point(settler: Settler, actor: str, comment: str) -> None:
+    """Note a point because ``actor`` wants one; raises ``ExecutionEnded``, ``TooManyRecoveryPoints``."""
     run = settler.run
     if run.status in ENDED_EXECUTION_STATUSES:
         raise ExecutionEnded(run.public_id, run.status, "given a recovery point")
+    if RecoveryPoint.objects.filter(execution_id=run.id, reason=Reason.MANUAL).count() >= MAX_MANUAL:
+        raise TooManyRecoveryPoints(run.public_id, MAX_MANUAL)
     completed = ExecutionEvent.objects.filter(execution_id=run.id, type="block_completed").order_by("-seq")
     block_id = completed.values_list("block_id", flat=True).first() or "start"
-    _note(settler, _Boundary(block_id), Reason.MANUAL)
+    _note(settler, _Boundary(block_id), Reason.MANUAL, actor=actor, comment=comment)
 
 
 def get_recovery_point(execution: Execution, point_id: str) -> RecoveryPoint:
@@ -61,18 +66,28 @@ def newest_points(execution: Execution) -> list[RecoveryPoint]:
     return list(newest)[::-1]
 
 
+def point_entry(point: RecoveryPoint) -> dict[str, Any]:
+    """Return a point without what the run was then: that is found in its events, and takes as long as they are many."""
+    return {
+        "recovery_point_id": point.public_id,
+        "timestamp": point.created_at,
+        "seq": point.seq,
+        "block_id": point.block_id or None,
+        "reason": point.reason,
+    }
+
+
 def point_documents(execution: Execution, points: Sequence[RecoveryPoint]) -> list[dict[str, Any]]:
-    """Return points, in the order of their making, as document A shows them: three queries for any number."""
+    """Return points, in the order of their making, as document A (section 4.2) has them.
+
+    Two queries for any number of points; they read every block that completed before the last of them.
+    """
     if not points:
         return []
     folded = _Fold(execution, points[-1].seq)
     return [
-        {
-            "recovery_point_id": point.public_id,
-            "timestamp": point.created_at,
-            "seq": point.seq,
-            "block_id": point.block_id or None,
-            "reason": point.reason,
+        point_entry(point)
+        | {
             "state": {"globalContext": folded.context_at(point)},
             "completed_blocks": folded.completed_at(point.seq),
         }
@@ -89,8 +104,8 @@ class _Boundary:
     id: int | None = None
 
 
-def _note(settler: Settler, boundary: _Boundary, reason: str) -> None:
-    settler.journal.recovery_point(boundary.block_id, reason, boundary.id)
+def _note(settler: Settler, boundary: _Boundary, reason: str, **data: JsonValue) -> None:
+    settler.journal.recovery_point(boundary.block_id, reason, boundary.id, **data)
     log_lines.recovery_point_created(settler.journal, settler.run, boundary)
 
 

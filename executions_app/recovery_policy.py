@@ -50,6 +50,7 @@ def policy_for(settler: "Settler", row: Any, block: Block) -> RecoveryPolicy:
         max_retries=max_retries,
         has_error_edge=bool(settler.plan.nodes[row.node].error_edges),
         undoes=_undoes(settler.run.version_id),
+        has_parent=settler.run.parent_block_execution_id is not None,
         automatic={"true": True, "false": False}.get(found.automatic),
     )
     # Of a map its items do the work; nothing else can find out what they are.

@@ -19,13 +19,16 @@ FINISH_WAIT = """
     UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
     WHERE id = %s AND status = 'WAITING' RETURNING output_extra::text AS extra
 """
-WRITE_OUTPUT = """
+_INSERT_OUTPUT = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
     SELECT id, execution_id, CASE kind WHEN 'item' THEN block_id || '[' || item_index || ']' ELSE block_id END, %s,
         clock_timestamp() FROM executions_app_blockexecution
     WHERE id = %s AND fence = %s AND status = 'COMPLETED'
-    ON CONFLICT (block_execution_id) DO NOTHING
+    ON CONFLICT (block_execution_id)
 """
+WRITE_OUTPUT = f"{_INSERT_OUTPUT} DO NOTHING"
+# Work that is done and does not count has an output.
+REPLACE_OUTPUT = f"{_INSERT_OUTPUT} DO UPDATE SET value = EXCLUDED.value, superseded = false"
 WAITING_PARENT = """
     SELECT b.id, b.fence, b.execution_id, e.public_id FROM executions_app_blockexecution b
     JOIN executions_app_execution e ON e.id = b.execution_id

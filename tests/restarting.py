@@ -29,7 +29,7 @@ def restart_work(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
     name = str(params["name"])
     ran.append(name)
     if name in failing:
-        raise ToolError(ErrorType.VALIDATION_ERROR, f"{name} is to fail")
+        raise ToolError(ErrorType.AUTHORIZATION_ERROR, f"{name} is to fail")
     given = params.get("gives")
     return {f"{name}_runs": ran.count(name)} | (given if isinstance(given, dict) else {})
 

@@ -35,7 +35,7 @@ QUEUED = """
 def farm_work(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
     time.sleep(random.random() * 0.005)
     if params.get("fails") == "always":
-        raise ToolError(ErrorType.VALIDATION_ERROR, "always fails")
+        raise ToolError(ErrorType.AUTHORIZATION_ERROR, "always fails")
     if params.get("fails") == "sometimes" and random.random() < 0.3:
         raise ToolError(ErrorType.NETWORK_ERROR, "failed this time")
     return {"by": params.get("name")}

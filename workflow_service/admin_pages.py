@@ -81,3 +81,8 @@ class PageAdmin(PolicyAdmin):
             "media": self.media,
         }
         return TemplateResponse(request, self.page_template, {**frame, **context}, status=status)
+
+
+def sentence(text: str) -> str:
+    """Return a message as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}."

@@ -18,7 +18,10 @@ from executions_app.transaction import command_transaction, database_now
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, require
 from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.errors import Problem
+from workflow_service.engine.json_values import JsonUnfit, check_json
 from workflow_service.engine.states import ApprovalStatus
+from workflow_service.settings.config import get_config
 
 
 def respond_to_approval(
@@ -85,6 +88,11 @@ def answer_of(approval: Approval) -> JsonObject:
 
 
 def _check_response(approval: Approval, response: JsonObject | None) -> None:
+    try:
+        # It becomes the block's output, or a part of it.
+        check_json(response, max_bytes=get_config().max_output_bytes)
+    except JsonUnfit as error:
+        raise ResponseInvalid([Problem(error.kind, error.reason, pointer=error.pointer)]) from None
     if approval.response_schema is None:
         return
     problems = find_problems(approval.response_schema, response or {})

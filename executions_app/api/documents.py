@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from executions_app.interactions import HumanInteraction, interactions_of
 from executions_app.models import BlockExecution, Execution, RecoveryAction
-from executions_app.recovery_points import newest_points, point_documents
+from executions_app.recovery_points import newest_points, point_entry
 from executions_app.selectors import block_rows, context_of, list_recovery_actions, progress_of
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.agents.configuration import tool_input
@@ -109,7 +109,7 @@ def execution_document(facts: RunFacts) -> dict[str, Any]:
         "global_context": facts.context,
         "error": execution.error,
         "parent_execution_id": execution.parent.public_id if execution.parent else None,
-        "recovery_points": point_documents(execution, newest_points(execution)),
+        "recovery_points": [point_entry(point) for point in newest_points(execution)],
         "metrics": {
             "execution_time": _milliseconds(execution.started_at, execution.completed_at or facts.now),
             # Blocks run in shared worker processes: what one run used is not measured.
@@ -126,14 +126,17 @@ def workflow_execution_document(facts: RunFacts) -> dict[str, Any]:
     visited = [row for row in facts.rows if row.started_at is not None]
     visited.sort(key=lambda row: (row.started_at or facts.now, row.pk))
     states = [START, *(row.block_id for row in visited)]
-    if execution.status == ExecutionStatus.COMPLETED:
+    completed = execution.status == ExecutionStatus.COMPLETED
+    current = END if completed else states[-1]
+    # One way may have come to the end while others go on, or fail.
+    if completed or execution.reached_end:
         states.append(END)
     return {
         "execution_id": execution.public_id,
         "workflow_id": execution.template_id,
         "workflow_name": execution.template.name,
         "status": _STATUS_OF_B.get(execution.status, execution.status.lower()),
-        "current_state": states[-1],
+        "current_state": current,
         "states_visited": states,
         "initial_context": execution.given.input,
         "final_context": {**execution.given.input, **facts.context} if ended else None,
@@ -166,15 +169,16 @@ def block_runs(execution: Execution, rows: Sequence[BlockExecution], now: dateti
 
 def _recovery_entry(action: RecoveryAction) -> dict[str, Any]:
     """Return a recovery action under document B's names (section 6.6)."""
-    settled = action.outcome != RecoveryAction.Outcome.PENDING
+    # What a person put another action in the place of neither worked nor failed.
+    known = {RecoveryAction.Outcome.SUCCEEDED: True, RecoveryAction.Outcome.FAILED: False}
     return {
-        "error_type": action.error_type,
+        "error_type": action.error_type or None,
         "error_message": action.error_message,
         "error_state": action.block_id,
         "recovery_strategy": action.strategy,
         "reasoning": action.reason,
         "ai_suggested": action.suggested_by == "ai",
-        "success": action.outcome == RecoveryAction.Outcome.SUCCEEDED if settled else None,
+        "success": known.get(RecoveryAction.Outcome(action.outcome)),
         "timestamp": action.created_at.isoformat(),
         "recovery_duration_ms": _milliseconds(action.created_at, action.finished_at),
     }

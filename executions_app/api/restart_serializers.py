@@ -6,12 +6,10 @@ from rest_framework import serializers
 
 from executions_app.api.control_serializers import STATUSES, CommandAnswer, CommandBody
 from executions_app.models import RecoveryPoint
-from executions_app.services.blocks import BlockChanged
+from executions_app.services.blocks import DONE_AS, BlockChanged
 from executions_app.services.restart import Restart, Restarted
 from workflow_service.api_serializers import CamelSerializer, JsonObjectField, RequestInvalid
 from workflow_service.engine.errors import Problem
-
-DONE_AS = {"retry": "retried", "reassign": "reassigned", "skip": "skipped"}
 
 
 class RestartOptions(CamelSerializer):
@@ -50,7 +48,7 @@ class RestartAnswer(CommandAnswer):
     generation = serializers.IntegerField(help_text="1 + the number of restarts.")
 
 
-class RecoveryPointShape(CamelSerializer):
+class RecoveryPointEntry(CamelSerializer):
     recovery_point_id = serializers.CharField()
     timestamp = serializers.DateTimeField()
     seq = serializers.IntegerField(help_text="Number of its event.")
@@ -58,6 +56,9 @@ class RecoveryPointShape(CamelSerializer):
         allow_null=True, help_text="The block it lies behind, or that asks people."
     )
     reason = serializers.ChoiceField(choices=RecoveryPoint.Reason.values)
+
+
+class RecoveryPointShape(RecoveryPointEntry):
     state = JsonObjectField(help_text="`globalContext`: the context as it was.")
     completed_blocks = serializers.ListField(child=serializers.CharField())
 

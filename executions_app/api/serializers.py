@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from executions_app.api.restart_serializers import RecoveryPointShape
+from executions_app.api.restart_serializers import RecoveryPointEntry
 from executions_app.models import BlockExecution
 from workflow_service.api_serializers import (
     CamelSerializer,
@@ -25,6 +25,8 @@ def _values(enum: type[Any]) -> list[str]:
 
 
 class Notifications(CamelSerializer):
+    """What a start asks to be told. It is kept and shown with the run; nothing is sent yet."""
+
     on_complete = serializers.BooleanField(required=False)
     on_error = serializers.BooleanField(required=False)
     channels = serializers.ListField(
@@ -215,7 +217,10 @@ class ExecutionShape(ExecutionEntry):
     parent_execution_id = serializers.CharField(
         allow_null=True, help_text="The run of which this one is a sub-workflow."
     )
-    recovery_points = RecoveryPointShape(many=True, help_text="The newest 20.")
+    recovery_points = RecoveryPointEntry(
+        many=True,
+        help_text="The newest 20; `GET /executions/{id}/recovery-points` has all, with what the run was then.",
+    )
     metrics = ExecutionMetrics()
     event_seq = serializers.IntegerField(help_text="Number of the newest event.")
 

@@ -1,19 +1,26 @@
 """What operators do about one block of a run: try it again, give it to another agent, or go on without it.
 
 A block that failed for good is restarted from; one that is still under way is changed where it stands. Of a block in a
-loop it is the row of its last round.
+loop it is the row of its last round. Each command is a recovery action of its block, in the same transaction: it takes
+the place of the one that was under way, and is counted by what becomes of the block.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
 from executions_app import log_lines, recovering
-from executions_app.errors import BlockNotFound, BlockNotReached, BlockStateForbids, ExecutionEnded
+from executions_app.block_refusals import refusal_of
+from executions_app.errors import (
+    BlockNotFound,
+    BlockNotReached,
+    ExecutionEnded,
+    OutputRejected,
+)
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.recovering import read_block
+from executions_app.recovery_journal import BY_PERSON
 from executions_app.run_state import RunState
 from executions_app.services.control import Asked, follow_up_all
 from executions_app.services.restart import Restart, node_of_block, restart_locked
@@ -21,17 +28,37 @@ from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of
 from workflow_service.engine.definition import JsonObject
-from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ExecutionStatus
+from workflow_service.engine.errors import Problem
+from workflow_service.engine.json_values import JsonUnfit, check_json
+from workflow_service.engine.recovery import RecoveryStep
+from workflow_service.engine.states import (
+    ENDED_EXECUTION_STATUSES,
+    BlockStatus,
+    ExecutionStatus,
+    RecoveryStrategy,
+)
+from workflow_service.settings.config import get_config
 
 B = BlockStatus
 OVER = frozenset({B.FAILED, B.REJECTED, B.CANCELLED})
 CHANGEABLE = frozenset({B.READY, B.QUEUED, B.RETRYING, B.WAITING})
+DONE_AS = {"retry": "retried", "reassign": "reassigned", "skip": "skipped"}
 # What a block waits for that has begun with its agent, or cannot begin for it.
 OTHER_AGENTS = frozenset({"agent", "callback"})
-BUSY = "a worker is at work on it; cancel the run, or force its restart from this block"
+DONE_AS = {"retry": "retried", "reassign": "reassigned", "skip": "skipped"}
+# What a block waits for that has begun with its agent, or cannot begin for it.
+OTHER_AGENTS = frozenset({"agent", "callback"})
+BUSY = "a worker is at work on it", "cancel the run, or force its restart from this block"
+DONE = "its work is done", "restart the run from it to have it done again"
+UNDER_WAY = (
+    "its items or its sub-workflow are at work",
+    "cancel the run, or force its restart from this block",
+)
+ABOUT_TO_RUN = "it has not failed and is about to run", "wait for it"
 
 ROW = """
-    SELECT id, node, block_id, status, fence, holds_slot, waits_for, agent_id FROM executions_app_blockexecution
+    SELECT id, node, block_id, status, waits_for, wait_key, agent_id, recoveries, error::text AS error
+    FROM executions_app_blockexecution
     WHERE execution_id = %s AND node = %s AND kind NOT IN ('item', 'undo') AND NOT superseded
         AND status NOT IN ('PENDING', 'SKIPPED')
     ORDER BY id DESC LIMIT 1 FOR UPDATE
@@ -49,17 +76,14 @@ SET_AGENT_OF_ITEMS = """
         AND status IN ('PENDING', 'READY', 'QUEUED', 'RETRYING', 'WAITING') AND waits_for <> 'callback'
     RETURNING id, block_id, status, waits_for
 """
-COMPLETE = """
-    UPDATE executions_app_blockexecution SET status = 'COMPLETED', fence = fence + 1, error = NULL, due_at = NULL,
-        next_send_at = NULL, worker_id = NULL, stand_in = 'default', finished_at = clock_timestamp()
-    WHERE id = %s
+# The row that came in the place of one that was taken back. What others lead to first is written anew then.
+ROW_OF_GENERATION = """
+    SELECT id, block_id, recoveries, agent_id FROM executions_app_blockexecution
+    WHERE execution_id = %s AND node = %s AND generation = %s AND kind = 'block' AND NOT superseded
+        AND status <> 'PENDING'
+    ORDER BY id DESC LIMIT 1 FOR UPDATE
 """
-# A block that waits about its way on has an output.
-WRITE_OUTPUT = """
-    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
-    SELECT id, execution_id, block_id, %s, clock_timestamp() FROM executions_app_blockexecution WHERE id = %s
-    ON CONFLICT (block_execution_id) DO UPDATE SET value = EXCLUDED.value, superseded = false
-"""
+COUNT_ACTION = "UPDATE executions_app_blockexecution SET recoveries = recoveries + 1 WHERE id = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +116,9 @@ def retry_block(
 
     def change(settler: Settler, row: Any) -> None:
         if row.status != B.RETRYING:
-            why = BUSY if row.status == B.RUNNING else "it has not failed"
-            raise BlockStateForbids(block_id, row.status, "retried", why)
-        _note(settler, row, asked, "retry")
+            raise refusal_of(settler.run, row, "retried")
+        data = _note(settler, row, RecoveryStep(RecoveryStrategy.RETRY, f"retried {asked}"))
+        settler.journal.event("recovery_action", block_id, {**data, **asked.data()}, row_id=row.id)
         _wake(settler, row)
 
     return _command(execution_id, block_id, asked, "retry", change, {}, confirm)
@@ -110,14 +134,14 @@ def reassign_block(
 
     def change(settler: Settler, row: Any) -> None:
         if row.status not in CHANGEABLE:
-            why = BUSY if row.status == B.RUNNING else "its work is done"
-            raise BlockStateForbids(block_id, row.status, "reassigned", why)
+            raise refusal_of(settler.run, row, "reassigned")
         _tell_reassigned(settler, row, asked, agent_id)
         if row.status == B.WAITING and row.waits_for in OTHER_AGENTS:
             # The other agent's slot, or its answer, is waited for no more.
             whole = read_block(settler.tx, settler.run.id, row.id)
-            recovering.reassign_block(settler, whole, agent_id=agent_id, reason=f"reassigned {asked}")
+            recovering.reassign_block(settler, whole, _reassignment(asked, agent_id))
             return
+        _note(settler, row, _reassignment(asked, agent_id))
         settler.tx.run(SET_AGENT, (agent_id, row.id))
         log_lines.block_reassigned(settler.journal, settler.run, row, row.agent_id, agent_id)
         items = settler.tx.run(SET_AGENT_OF_ITEMS, (agent_id, settler.run.id, row.id)).fetchall()
@@ -141,23 +165,18 @@ def skip_block(
 ) -> BlockChanged:
     """Go on as if a block had completed with ``output``, or with its ``defaultOutput``.
 
-    Raises ``BlockNotFound``, ``BlockNotReached``, ``BlockStateForbids``.
+    Raises ``OutputRejected``, ``BlockNotFound``, ``BlockNotReached``, ``BlockStateForbids``.
     """
+    _check_output(output)
 
     def change(settler: Settler, row: Any) -> None:
         if row.status not in CHANGEABLE or row.waits_for in ("items", "child"):
-            why = "it has completed" if row.status == B.COMPLETED else BUSY
-            raise BlockStateForbids(block_id, row.status, "skipped", why)
-        run, tx = settler.run, settler.tx
-        run.ready -= row.status == B.READY
-        run.waiting_for_people -= row.status == B.WAITING and row.waits_for == "person"
-        block = settler.plan.nodes[row.node].block
-        given = output if output is not None else (block.default_output if block else None) or {}
-        tx.run(COMPLETE, (row.id,))
-        tx.run(WRITE_OUTPUT, (Jsonb(given), row.id))
+            raise refusal_of(settler.run, row, "skipped")
         settler.journal.event(
             "block_substituted", block_id, {"strategy": "skip", **asked.data()}, row_id=row.id
         )
+        whole = read_block(settler.tx, settler.run.id, row.id)
+        recovering.skip_block(settler, whole, reason=f"skipped {asked}", output=output)
 
     return _command(execution_id, block_id, asked, "skip", change, {"skip": {block_id: output}}, confirm)
 
@@ -177,7 +196,7 @@ def _command(
         settle_finished(tx, run)
         row = _row(tx, run, block_id)
         if row.status in OVER:
-            changed, aftermaths = _restarted(tx, runs, block_id, asked, action, options)
+            changed, aftermaths = _restarted(tx, runs, row, asked, action, options)
         else:
             if run.status in ENDED_EXECUTION_STATUSES:
                 raise ExecutionEnded(
@@ -205,17 +224,38 @@ def _row(tx: EngineTransaction, run: RunState, block_id: str) -> Any:
 def _restarted(
     tx: EngineTransaction,
     runs: Sequence[RunState],
-    block_id: str,
+    row: Any,
     asked: Asked,
     action: str,
     options: Mapping[str, Any],
 ) -> tuple[BlockChanged, Aftermaths]:
-    restart = Restart(from_block=block_id, force=True, **options)
+    restart = Restart(from_block=row.block_id, force=True, **options)
     restarted, aftermaths = restart_locked(tx, runs, asked, restart)
+    _note_restarted(tx, runs[0], row, asked, action, options)
     return (
-        BlockChanged(restarted.execution_id, block_id, action, restarted.status, restarted.affected),
+        BlockChanged(restarted.execution_id, row.block_id, action, restarted.status, restarted.affected),
         aftermaths,
     )
+
+
+def _note_restarted(
+    tx: EngineTransaction,
+    run: RunState,
+    row: Any,
+    asked: Asked,
+    action: str,
+    options: Mapping[str, Any],
+) -> None:
+    """Note a command that a restart carried out, of the block's new row: what becomes of that is its outcome.
+
+    A row that has none yet, as a block before it runs again first, keeps it itself.
+    """
+    settler = settler_of(tx, run)
+    made = tx.run(ROW_OF_GENERATION, (run.id, row.node, run.generation)).fetchone() or row
+    agent_id = options.get("agents", {}).get(row.block_id, "")
+    step = RecoveryStep(RecoveryStrategy(action), f"{DONE_AS[action]} {asked}", agent_id=agent_id)
+    _note(settler, made, step, failed=row)
+    settler.recoveries.flush(tx)
 
 
 def _wake(settler: Settler, row: Any) -> None:
@@ -224,13 +264,28 @@ def _wake(settler: Settler, row: Any) -> None:
     settler.progress.add_ready(1)
 
 
-def _note(settler: Settler, row: Any, asked: Asked, strategy: str) -> None:
-    settler.journal.event(
-        "recovery_action",
-        row.block_id,
-        {"strategy": strategy, "suggestedBy": "person", **asked.data()},
-        row_id=row.id,
-    )
+def _note(settler: Settler, row: Any, step: RecoveryStep, *, failed: Any = None) -> JsonObject:
+    """Note a command as a recovery action of a row, in the place of one that is under way; return what it says.
+
+    ``failed`` is the row with the error that it is about, where that is another one.
+    """
+    error = (failed or row).error
+    if row.recoveries:
+        settler.recoveries.superseded(row.id)
+    settler.tx.run(COUNT_ACTION, (row.id,))
+    return settler.recoveries.action(row, step, json.loads(error) if error else {}, suggested_by=BY_PERSON)
+
+
+def _reassignment(asked: Asked, agent_id: str) -> RecoveryStep:
+    return RecoveryStep(RecoveryStrategy.REASSIGN, f"reassigned {asked}", agent_id=agent_id)
+
+
+def _check_output(output: JsonObject | None) -> None:
+    try:
+        check_json(output, max_bytes=get_config().max_output_bytes)
+    except JsonUnfit as error:
+        problem = Problem(error.kind, error.reason, pointer=f"/output{error.pointer}")
+        raise OutputRejected(f"the output cannot be kept: {error.message}", [problem]) from None
 
 
 def _tell_reassigned(settler: Settler, row: Any, asked: Asked, agent_id: str) -> None:

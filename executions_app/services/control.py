@@ -270,7 +270,7 @@ def create_recovery_point(
         run = lock_run(tx, execution_id)
         assert run is not None  # noqa: S101 - a run is never deleted while it is used
         settler = settler_of(tx, run)
-        note_manual_point(settler)
+        note_manual_point(settler, asked.actor, asked.reason)
         settler.flush()
         aftermath = Aftermath(event_seq=run.event_seq, execution_public_id=run.public_id)
         point = RecoveryPoint.objects.filter(execution_id=execution_id).latest("pk")

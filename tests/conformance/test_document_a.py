@@ -299,14 +299,16 @@ class TestSection52Executions:
 class TestSection42RecoveryPoints:
     """The execution model's recovery points."""
 
-    def test_they_are_shown_with_the_run(self, developer: Caller, house: House) -> None:
+    def test_they_are_listed_with_what_the_run_was_then(self, developer: Caller, house: House) -> None:
         blocks = [
             noop("first", {"records": 3}),
             noop("second", dependencies=["first"], humanInLoop={"required": True}),
         ]
         execution = run_until_quiet(start(make_template(blocks, workspace=house.workspace)))
-        (point,) = developer.get(f"executions/{execution.public_id}").json()["recoveryPoints"]
+        (point,) = developer.get(f"executions/{execution.public_id}/recovery-points").json()["recoveryPoints"]
         assert fields(point) >= {"timestamp", "state", "completedBlocks"}
+        (entry,) = developer.get(f"executions/{execution.public_id}").json()["recoveryPoints"]
+        assert entry.items() <= point.items()
         assert (point["state"], point["completedBlocks"]) == ({"globalContext": {"records": 3}}, ["first"])
 
 

@@ -20,7 +20,7 @@ from workflow_service.engine.definition import (
     RetryPolicy,
 )
 from workflow_service.engine.retry import decide_retry
-from workflow_service.engine.states import ErrorClass, ErrorType, RecoveryStrategy
+from workflow_service.engine.states import ErrorClass, ErrorType, RecoveryStrategy, ToolType
 
 S, C, T = RecoveryStrategy, ErrorClass, ErrorType
 
@@ -80,6 +80,7 @@ class RecoveryPolicy:
     """What may be done about one block's failures: what it declares over the workflow's defaults.
 
     ``escalation`` is None where nobody is to be asked, ``undoes`` says that the workflow declares work to undo.
+    ``asks_if_invalid``: nothing is declared against its failures, and people are asked about values that do not fit.
     """
 
     retry: RetryPolicy
@@ -91,6 +92,7 @@ class RecoveryPolicy:
     optional: bool = False
     escalation: Escalation | None = None
     undoes: bool = False
+    asks_if_invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +159,17 @@ def policy_of(
     max_retries: int,
     has_error_edge: bool = False,
     undoes: bool = False,
+    has_parent: bool = False,
     automatic: bool | None = None,
 ) -> RecoveryPolicy:
     """Return what may be done about ``block``: its own ``recovery`` over the workflow's ``defaultRecovery``.
 
     ``max_retries`` holds where no retry policy is given. ``automatic`` is the run's option: True asks people about
     every block that has no other way out, False leaves nothing but retries.
+
+    What does not fit would not fit again, and a block that is not optional cannot be done without: where the workflow
+    says nothing about the block's failures a person is asked about those. Items of a map are too many to ask about, and
+    of a sub-workflow (``has_parent``) the run above decides, as its block's failure.
     """
     own = block.recovery or Recovery()
     common = settings.default_recovery or RecoveryDefaults()
@@ -170,6 +177,14 @@ def policy_of(
     merged = own.model_copy(update=said)
     escalation = merged.escalate
     strategies = merged.strategies
+    asks_if_invalid = (
+        automatic is None
+        and strategies is None
+        and not (has_error_edge or has_parent or undoes)
+        and settings.on_failure == "fail"
+        and block.for_each is None
+        and block.tool_type is not ToolType.SUBWORKFLOW
+    )
     if automatic is False:
         strategies, escalation = (S.RETRY,), None
     elif escalation is None and (
@@ -186,6 +201,7 @@ def policy_of(
         optional=block.optional or S.SKIP in (strategies or ()),
         escalation=escalation,
         undoes=undoes and not has_error_edge,
+        asks_if_invalid=asks_if_invalid,
     )
 
 
@@ -283,7 +299,9 @@ def _step(
             return RecoveryStep(strategy, f"{failure.error_type}: do the declared fallback instead")
         case S.SKIP if policy.optional:
             return RecoveryStep(strategy, f"{failure.error_type}: the block may be done without")
-        case S.ESCALATE if policy.escalation is not None:
+        case S.ESCALATE if policy.escalation is not None or (
+            policy.asks_if_invalid and failure.error_class is ErrorClass.VALIDATION
+        ):
             return RecoveryStep(strategy, f"{failure.error_type}: a person has to decide")
         case S.COMPENSATE if policy.undoes:
             return RecoveryStep(strategy, f"{failure.error_type}: give up, and undo what was done")

@@ -273,7 +273,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "json": {"()": "workflow_service.log_format.json_formatter"},
-        "plain": {"format": "%(asctime)s [%(levelname)s] %(name)s %(message)s"},
+        "plain": {
+            "()": "workflow_service.log_format.PlainFormatter",
+            "fmt": "%(asctime)s [%(levelname)s] %(name)s %(message)s",
+        },
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format}},
     "root": {"handlers": ["console"], "level": CONFIG.log_level},

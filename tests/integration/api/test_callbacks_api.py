@@ -1,12 +1,17 @@
 """Callbacks over HTTP: the address is the right; what is answered, and what is refused."""
 
+import io
 import json
+import logging
+import logging.config
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from executions_app import parking
+from executions_app.api import wait_views
 from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block
 from executions_app.models import BlockExecution, BlockOutput, Execution
@@ -125,3 +130,29 @@ def test_an_address_may_not_call_too_often(waiting: Execution, monkeypatch: pyte
     for _ in range(2):
         assert call_back("/api/v1/callbacks/x", {"status": "completed"}).status_code == 404
     assert call_back("/api/v1/callbacks/x", {"status": "completed"}).status_code == 429
+
+
+def test_no_log_line_has_the_token_whatever_goes_wrong(
+    waiting: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frameworks log the address of every answer that is an error; here each line is formatted as in production."""
+    url = url_of(waiting)
+    written = io.StringIO()
+    logs: Any = settings.LOGGING
+    formats = logging.config.DictConfigurator(logs)
+    for name in ("plain", "json"):
+        handler = logging.StreamHandler(written)
+        handler.setFormatter(formats.configure_formatter(dict(logs["formatters"][name])))
+        monkeypatch.setattr(logging.getLogger(), "handlers", [*logging.getLogger().handlers, handler])
+    call_back(url, {"status": "done"})
+    monkeypatch.setattr(wait_views, "take_callback", broken)
+    assert call_back(url, {"status": "completed"}).status_code == 500
+    lines = written.getvalue()
+    assert "callbacks" in lines
+    assert "no luck" in lines
+    assert url.rpartition("_")[2] not in lines
+    assert url.removeprefix("/api/v1/callbacks/") not in lines
+
+
+def broken(token: str, answer: Any) -> bool:
+    raise RuntimeError(f"no luck with {token}")

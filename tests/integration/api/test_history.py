@@ -95,6 +95,7 @@ def test_an_error_edge_and_a_default_are_told_as_such(developer: Caller, house: 
         ("start", "charge", "normal", None),
         ("charge", "refund", "error", None),
         ("refund", "small", "conditional", "else"),
+        ("small", "end", "normal", None),
     }
 
 
@@ -145,6 +146,7 @@ def test_a_map_is_one_state(developer: Caller, house: House) -> None:
     assert ways(transitions(developer, execution)) == {
         ("start", "each", "normal", None),
         ("each", "b", "normal", None),
+        ("b", "end", "normal", None),
     }
 
 
@@ -174,7 +176,7 @@ def test_a_history_takes_the_same_number_of_queries_whatever_its_size(
         chain = [noop(f"b{n}", dependencies=[f"b{n - 1}"] if n else []) for n in range(blocks)]
         execution = finished(house, *chain)
         with CaptureQueriesContext(connection) as captured:
-            assert len(transitions(developer, execution)) == blocks
+            assert len(transitions(developer, execution)) == blocks + 1
         return len(captured)
 
     assert queries(2) == queries(12)

@@ -3,6 +3,7 @@
 import pytest
 
 from executions_app.models import Execution, Signal
+from executions_app.services import signals
 from tests.caller import problem_of
 from tests.driver import run_until_quiet
 from tests.factories import make_template, start
@@ -47,6 +48,14 @@ def test_signals_are_for_those_who_may_send_them(
     assert not Signal.objects.exists()
     Execution.objects.filter(pk=waiting.pk).update(created_by=house.developer)
     assert house.caller().post(path(waiting)).status_code == 202
+
+
+def test_a_run_that_keeps_too_many_signals_is_in_the_way_of_another(
+    house: House, waiting: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "MAX_KEPT", 0)
+    answer = house.caller(Role.OPERATOR).post(path(waiting, "other"))
+    problem_of(answer, 409, "TOO_MANY_SIGNALS")
 
 
 def test_what_is_wrong_with_a_signal_is_said(house: House, waiting: Execution) -> None:

@@ -7,7 +7,13 @@ import pytest
 
 from examples.sales_etl.json_lines import read_objects
 from tests.factories import statuses
-from tests.integration.examples.sales_runs import go_on, make_sales_template, start_sales
+from tests.integration.examples.sales_runs import (
+    answer,
+    go_on,
+    make_sales_template,
+    pending_approval,
+    start_sales,
+)
 from tests.unit.examples.independent_count import count_valid_sales
 
 Analytics = psycopg.Connection
@@ -61,7 +67,6 @@ def test_the_report_lies_beside_the_runs_files(analytics: Analytics) -> None:
     [
         ({"csvPath": "missing.csv"}, {"extract": "RESOURCE_NOT_FOUND"}),
         ({"csvPath": "../../../../etc/hostname"}, {"extract": None}),
-        ({"validationRules": {"required_columns": ["colour"]}}, {"validate": "VALIDATION_ERROR"}),
     ],
 )
 def test_a_file_that_cannot_be_used_fails_the_block_that_finds_it(
@@ -75,4 +80,15 @@ def test_a_file_that_cannot_be_used_fails_the_block_that_finds_it(
         error = failed[block_id]
         assert error is not None
         assert error_type in (None, error["type"])
+    assert not (run.directory / "transformed.jsonl").exists()
+
+
+def test_a_file_that_lacks_a_column_is_shown_to_a_person(analytics: Analytics) -> None:
+    run = go_on(start_sales(make_sales_template(), rows=20, validationRules={"required_columns": ["colour"]}))
+    assert run.execution.status == "WAITING_FOR_APPROVAL"
+    assert "the file lacks colour" in pending_approval(run).message
+    answer(run, approved=False)
+    assert run.execution.status == "FAILED"
+    assert run.execution.error is not None
+    assert run.execution.error["type"] == "VALIDATION_ERROR"
     assert not (run.directory / "transformed.jsonl").exists()

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
 HEADER = "workflow-callback-url"
 DONE = CallbackAnswer(output={"pages": 12})
-FAILED = CallbackAnswer(error={"type": "VALIDATION_ERROR", "message": "no pages", "retryable": False})
+FAILED = CallbackAnswer(error={"type": "AUTHORIZATION_ERROR", "message": "no pages", "retryable": False})
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_an_agent_may_say_that_it_failed(agent: MisbehavingServer) -> None:
     execution = go_on(execution)
     assert execution.status == "FAILED"
     assert execution.error is not None
-    assert (execution.error["type"], execution.error["message"]) == ("VALIDATION_ERROR", "no pages")
+    assert (execution.error["type"], execution.error["message"]) == ("AUTHORIZATION_ERROR", "no pages")
     assert_consistent(execution)
 
 
@@ -100,7 +100,7 @@ def test_a_mapping_picks_from_what_is_called_back(agent: MisbehavingServer) -> N
     take_callback(token_of(agent), DONE)
     go_on(execution)
     assert BlockOutput.objects.get(execution_id=execution.pk).value == {"count": 12}
-    execution = run_calling(agent, configuration=mapping)
+    execution = run_calling(agent, configuration=mapping, recovery={"strategies": ["retry"]})
     take_callback(token_of(agent), CallbackAnswer(output={}))
     execution = go_on(execution)
     assert execution.error is not None

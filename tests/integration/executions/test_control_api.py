@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from executions_app.claiming import claim_block
-from executions_app.models import BlockExecution, Execution, RecoveryPoint
+from executions_app.models import BlockExecution, Execution, ExecutionEvent, RecoveryPoint
 from executions_app.worker_identity import worker_id
 from tests.caller import Caller, problem_of
 from tests.consistency import assert_consistent
@@ -295,7 +295,12 @@ def test_recovery_points_are_listed_and_restarted_from(house: House) -> None:
     assert (asked["reason"], asked["blockId"], asked["completedBlocks"]) == ("block", "b", ["a"])
     assert manual == made.json()
     assert manual["state"] == {"globalContext": {"x": 1}}
-    assert call.get(path).json()["recoveryPoints"] == listed["recoveryPoints"]
+    shown = call.get(path).json()["recoveryPoints"]
+    then = {"state", "completedBlocks"}
+    assert shown == [{key: point[key] for key in point.keys() - then} for point in (asked, manual)]
+    told = ExecutionEvent.objects.get(execution_id=execution.pk, seq=manual["seq"])
+    operator = house.members[Role.OPERATOR].get_username()
+    assert told.data == {"reason": "manual", "actor": operator, "comment": "before the audit"}
     call.post(f"{path}/cancel")
     answer = call.post(f"{path}/restart", {"recoveryPointId": manual["recoveryPointId"]}).json()
     assert answer["affectedBlocks"] == ["b"]

@@ -60,7 +60,7 @@ def play_line(params: dict[str, JsonValue], run: RunContext) -> dict[str, JsonVa
     line = playing[run.execution_id].line(run.block_id, (scope, index if item is None else ""))
     succeeds = line.status == COMPLETED if item is None else (line.items or ())[int(str(item))]
     if not succeeds:
-        raise ToolError(ErrorType.VALIDATION_ERROR, "as scripted", retryable=False)
+        raise ToolError(ErrorType.AUTHORIZATION_ERROR, "as scripted", retryable=False)
     return dict(line.output)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from approvals_app.models import Approval
 from executions_app import parking, running
 from executions_app.aftermath import follow_up
 from executions_app.claiming import claim_block
@@ -12,6 +13,7 @@ from executions_app.models import (
     BlockOutput,
     Execution,
     ExecutionEvent,
+    ExecutionLog,
     RecoveryAction,
     RecoveryStatistic,
 )
@@ -270,7 +272,7 @@ def test_nothing_is_recovered_in_a_run_that_fails() -> None:
         claim = claim_block(execution.pk, row_id, worker_id()).claim
         assert claim is not None
         claims[BlockExecution.objects.get(pk=row_id).block_id] = claim
-    error: Error = {"type": "VALIDATION_ERROR", "message": "no", "retryable": False}
+    error: Error = {"type": "AUTHORIZATION_ERROR", "message": "no", "retryable": False}
     for name in ("broken", "shaky"):
         aftermath = parking.recover(claims[name], error, ())
         follow_up(aftermath, execution.pk)
@@ -336,3 +338,43 @@ def test_a_wait_that_was_too_long_goes_up_the_ladder() -> None:
     assert drive(execution).status == "COMPLETED"
     assert actions(execution) == [("fallback", "succeeded")]
     assert BlockOutput.objects.get(execution_id=execution.pk, block_id="shaky").value == {"sent": False}
+
+
+def given_up(execution: Execution) -> tuple[Any, str]:
+    """Return whom it concerns that a block was given up, as the event has it and as the log has it."""
+    events = ExecutionEvent.objects.filter(execution_id=execution.pk, type="recovery_action").order_by("seq")
+    *before, last = events
+    assert all("concerns" not in event.data for event in before)
+    line = ExecutionLog.objects.get(execution_id=execution.pk, message__contains="this concerns")
+    return last.data["concerns"], line.message
+
+
+def test_who_gives_up_names_whom_that_concerns() -> None:
+    execution = run(shaky(new_key(), fails=9))
+    starter = execution.created_by.get_username()
+    concerned, line = given_up(execution)
+    assert concerned == {"startedBy": starter, "assignees": []}
+    assert line == f"Recovery of block shaky: abort (all 1 retries are used up); this concerns {starter}"
+
+
+def test_who_was_to_be_asked_is_concerned_where_nobody_could_be() -> None:
+    """The workflow names people for escalations, and its own order leaves these out."""
+    recovery = {"strategies": ["retry"], "escalate": {"assignees": ["role:workflow_operator", "bob"]}}
+    execution = run(shaky(new_key(), recovery, fails=9))
+    assert execution.status == "FAILED"
+    concerned, line = given_up(execution)
+    assert concerned["assignees"] == ["role:workflow_operator", "bob"]
+    assert line.endswith(f"concerns {execution.created_by.get_username()}, role:workflow_operator, bob")
+
+
+def test_nobody_says_what_becomes_of_a_value_that_does_not_fit_so_a_person_does() -> None:
+    execution = run(shaky(new_key(), fails=9, error="VALIDATION_ERROR"), AFTER)
+    assert execution.status == "WAITING_FOR_APPROVAL"
+    assert actions(execution) == [("escalate", "pending")]
+    question = Approval.objects.get(execution=execution)
+    assert (question.type, question.assignees) == ("INTERVENTION", [])
+    assert "enableAutoRecovery" not in execution.given.options
+    without = drive(
+        start(make_template([shaky(new_key(), fails=9, error="VALIDATION_ERROR")]), enableAutoRecovery=False)
+    )
+    assert (without.status, actions(without)) == ("FAILED", [("abort", "failed")])

@@ -2,10 +2,12 @@
 
 import pytest
 
+from executions_app import recovery_points
+from executions_app.errors import TooManyRecoveryPoints
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, ExecutionLog, RecoveryPoint
 from executions_app.recovery_points import point_documents
-from executions_app.services.control import create_recovery_point
+from executions_app.services.control import create_recovery_point, pause_execution, resume_execution
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, make_template, start
@@ -147,3 +149,23 @@ def test_a_point_with_failures_to_skip_takes_items_of_maps_for_items() -> None:
     kinds = BlockExecution.objects.filter(execution=execution, superseded=False, scope_id=0)
     assert set(kinds.values_list("kind", flat=True)) <= {"block"}
     finished(execution)
+
+
+def test_a_run_takes_only_so_many_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery_points, "MAX_MANUAL", 2)
+    execution = start(make_template([work("one")]))
+    for _ in range(2):
+        create_recovery_point(execution.pk, ADA)
+    with pytest.raises(TooManyRecoveryPoints, match="was given 2 recovery points already") as refused:
+        create_recovery_point(execution.pk, ADA)
+    assert "recovery-points" in refused.value.problems[0].suggestion
+    assert len(points(execution)) == 2
+    finished(execution)
+
+
+def test_a_run_that_is_resumed_and_waits_for_people_again_makes_no_other() -> None:
+    execution = run_until_quiet(start(make_template([asking("b")])))
+    for _ in range(2):
+        pause_execution(execution.pk, ADA)
+        resume_execution(execution.pk, ADA)
+    assert [(point.block_id, point.reason) for point in points(execution)] == [("b", "block")]

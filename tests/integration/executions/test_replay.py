@@ -34,7 +34,7 @@ def end_as_told(params: dict[str, Any], run: RunContext) -> dict[str, Any]:
     """End with ``output``, or fail: for good if ``fails``, for so many tries if ``failsFirst``."""
     _tries[run.idempotency_key] += 1
     if params["fails"]:
-        raise ToolError(ErrorType.VALIDATION_ERROR, "as told")
+        raise ToolError(ErrorType.AUTHORIZATION_ERROR, "as told")
     if _tries[run.idempotency_key] <= params["failsFirst"]:
         raise ToolError(ErrorType.NETWORK_ERROR, "as told, for now", retryable=True)
     return dict(params["output"])
@@ -86,7 +86,7 @@ def follow_line(params: dict[str, Any], run: RunContext) -> dict[str, Any]:
         line = params["lines"][0]
         succeeds = line["items"][item]
     if not succeeds:
-        raise ToolError(ErrorType.VALIDATION_ERROR, "as its line says")
+        raise ToolError(ErrorType.AUTHORIZATION_ERROR, "as its line says")
     return dict(line["output"])
 
 

@@ -33,6 +33,7 @@ BREAKS = {
     "toolType": "USE_CASE",
     "configuration": {"useCase": "json.select", "input": {"value": {}, "paths": {"a": "gone"}}},
     "retryPolicy": {"maxRetries": 0},
+    "recovery": {"strategies": ["retry"]},
 }
 
 

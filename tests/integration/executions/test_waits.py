@@ -86,6 +86,7 @@ def test_a_paused_run_keeps_its_timers_until_it_goes_on() -> None:
 def test_what_waits_in_a_failing_run_is_cancelled() -> None:
     given = {"useCase": "json.select", "input": {"value": {}, "paths": {"a": "gone"}}}
     failing = {"blockId": "breaks", "toolType": "USE_CASE", "configuration": given}
+    failing["recovery"] = {"strategies": ["retry"]}
     execution = run_until_quiet(start(make_template([wait_block(duration=HOUR_MS), failing])))
     assert execution.status == "FAILED"
     assert statuses(execution) == {"wait": "CANCELLED", "breaks": "FAILED"}

@@ -34,12 +34,17 @@ FULL: dict[str, Any] = {
 }
 TRANSIENT = Failure(ErrorType.NETWORK_ERROR, "gone", retryable=True)
 INVALID = Failure(ErrorType.VALIDATION_ERROR, "no such row", retryable=False)
+DENIED = Failure(ErrorType.AUTHORIZATION_ERROR, "not you", retryable=False)
 NO_AGENT = Failure(ErrorType.AGENT_UNAVAILABLE, "busy", retryable=True)
 
 
 def policy(recovery: dict[str, Any] | None = None, *, settings: Any = None, **fields: Any) -> RecoveryPolicy:
     """Return the policy of a block with this ``recovery`` object, at most one retry."""
-    options = {name: fields.pop(name) for name in ("has_error_edge", "undoes", "automatic") if name in fields}
+    options = {
+        name: fields.pop(name)
+        for name in ("has_error_edge", "undoes", "has_parent", "automatic")
+        if name in fields
+    }
     block = Block.model_validate(
         {"blockId": "b", "toolType": "NOOP", "recovery": recovery, "retryPolicy": {"maxRetries": 1}} | fields
     )
@@ -62,7 +67,22 @@ def walk(policy: RecoveryPolicy, failure: Failure, agent_id: str = "own") -> lis
     ("failure", "recovery", "fields", "expected"),
     [
         pytest.param(TRANSIENT, None, {}, "retry abort", id="nothing declared: retries, then failed"),
-        pytest.param(INVALID, None, {}, "abort", id="what will not pass is not retried"),
+        pytest.param(
+            INVALID, None, {}, "escalate", id="what will not pass is not retried: a person is asked"
+        ),
+        pytest.param(DENIED, None, {}, "abort", id="about what does not fit, and about nothing else"),
+        pytest.param(
+            INVALID, None, {"has_error_edge": True}, "abort", id="not where an error edge handles it"
+        ),
+        pytest.param(INVALID, None, {"automatic": False}, "abort", id="not where the run does without"),
+        pytest.param(INVALID, None, {"settings": {"onFailure": "continue"}}, "abort", id="nor goes on"),
+        pytest.param(INVALID, None, {"forEach": "[1]"}, "abort", id="nor about items, which may be many"),
+        pytest.param(
+            INVALID, None, {"toolType": "SUBWORKFLOW"}, "abort", id="nor about a whole sub-workflow"
+        ),
+        pytest.param(INVALID, None, {"has_parent": True}, "abort", id="nor in one: who called it decides"),
+        pytest.param(INVALID, None, {"undoes": True}, "abort", id="nor where what was done is to be undone"),
+        pytest.param(INVALID, {"strategies": ["retry"]}, {}, "abort", id="nor against what is declared"),
         pytest.param(NO_AGENT, None, {}, "retry queue queue queue queue queue abort", id="waits for agents"),
         pytest.param(NO_AGENT, {"maxQueued": 1}, {}, "retry queue abort", id="as often as declared"),
         pytest.param(

@@ -75,6 +75,11 @@
       after = Math.max(after, Number(head.dataset.after));
       if (afterLog !== null) afterLog = Math.max(afterLog, Number(head.dataset.afterLog || 0));
       ended = "ended" in head.dataset;
+      // Commands stand outside of what is replaced: none vanishes under a finger.
+      const offered = (head.dataset.commands || "").split(" ");
+      for (const button of document.querySelectorAll("[data-command]")) {
+        button.hidden = !offered.includes(button.dataset.command);
+      }
     }
     report();
     if (ended) stop("");
