@@ -248,7 +248,7 @@ class BlockExecution(models.Model):
     overrun its timeout for good. A CANCELLED row keeps its ``worker_id`` until that worker has let go. ``recoveries``
     counts the recovery actions for the row, ``variant`` how often its work was exchanged for other work or other input,
     and ``stand_in`` says what came in place of its own work. A row of kind ``undo`` undoes the row whose negated id is
-    its ``scope_id``.
+    its ``scope_id``; ``to_undo`` marks what a compensation under way has still to undo.
     """
 
     class Kind(models.TextChoices):
@@ -319,6 +319,7 @@ class BlockExecution(models.Model):
     due_at = models.DateTimeField(null=True)
     next_send_at = models.DateTimeField(null=True)
     sends = models.IntegerField(default=0)
+    to_undo = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         ordering = ("id",)
@@ -371,6 +372,11 @@ class BlockExecution(models.Model):
                 fields=("wait_key", "id"),
                 condition=models.Q(status="WAITING", waits_for="agent"),
                 name="block_awaits_agent",
+            ),
+            models.Index(
+                fields=("execution", "finished_at", "id"),
+                condition=models.Q(to_undo=True),
+                name="block_to_undo",
             ),
         )
 
