@@ -167,7 +167,7 @@ class RebuiltRun:
             self._put(fact.key, _BLOCK_EVENTS[fact.type], is_item=fact.is_item)
 
     def _apply_to_run(self, fact: Fact) -> None:
-        self.status = _RUN_EVENTS[fact.type]
+        self.status = ExecutionStatus(fact.data.get("status", _RUN_EVENTS[fact.type]))
         self._undoes = self._undoes and self.status not in ENDED_EXECUTION_STATUSES
         if fact.type == "execution_resumed" and self._undoes:
             self.status = ExecutionStatus.RECOVERING

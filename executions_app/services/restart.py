@@ -173,7 +173,7 @@ def _begun(
     """Begin a run that has not begun, or hold it back (again) where its template's limit is reached."""
     run = settler.run
     nothing = cut(settler.plan, {}, ())
-    _tell(settler, asked, restart, (), (), nothing, (), under_parent)
+    _tell(settler, asked, restart, (), (), nothing, (), under_parent, ExecutionStatus.STARTING)
     run.held_back = False
     begin_or_hold_back(settler.tx, run, settler)
     restarted = Restarted(run.public_id, run.status, run.now, None, (), {}, run.generation)
@@ -254,17 +254,19 @@ def _tell(
     taken: Cut,
     gone: Iterable[int],
     under_parent: bool,
+    status: ExecutionStatus = ExecutionStatus.RUNNING,
 ) -> None:
     run = settler.run
     settler.tx.run(NEXT_GENERATION, (run.id,))
     run.generation += 1
-    if run.status is not ExecutionStatus.RUNNING:
-        settler.progress.become(ExecutionStatus.RUNNING)
+    if run.status is not status:
+        settler.progress.become(status)
     run.completed_at = None
     # The clock begins at zero again: a run that ran out of its time could not go on otherwise.
     run.active_ms, run.active_since = 0, None
     data: dict[str, JsonValue] = {
         **asked.data(),
+        "status": status,
         "generation": run.generation,
         "fromBlocks": list(_blocks(settler.plan, {row.node for row in targets})),
         "affected": list(affected),
