@@ -160,5 +160,7 @@ def test_what_cannot_be_settled_in_a_loop_ends_its_run_and_may_be_restarted(
     execution = finished(execution)
     turns = Counter(ran)
     assert (turns["open"], turns["count"]) == (3, 3)
-    assert (turns["turn"], turns["beside"]) == (2, 2), "what could not be settled was done: it is not done again"
+    assert (turns["turn"], turns["beside"]) == (2, 2), (
+        "what could not be settled was done: it is not done again"
+    )
     assert context_of(execution)["n"] == 3
