@@ -98,7 +98,7 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     try:
         if answer.unsettled:
             settle_again(execution_id, str(execution_id))
-        done, clean = _run_in_place(answer.claim, worker, queue, begun)
+        done, clean = run_in_place(answer.claim, worker, queue, begun)
     finally:
         # What this process is not working on must not wait for it.
         if not clean:
@@ -108,7 +108,7 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     return done
 
 
-def _run_in_place(
+def run_in_place(
     claim: Claim | None, worker: UUID, queue: str, begun: set[tuple[int, int]]
 ) -> tuple[int, bool]:
     """Run a claimed block and what follows; returns how many, and whether every result was accepted.
