@@ -224,7 +224,8 @@ ROWS_READ = """
 def with_many_items(execution: Execution, total: int) -> None:
     """Let the map of a run have had so many items, each like its first."""
     first = BlockExecution.objects.get(execution=execution, kind="item", item_index=0)
-    columns = [field.column for field in BlockExecution._meta.concrete_fields if not field.primary_key]
+    fields = BlockExecution._meta.concrete_fields
+    columns = [str(field.column) for field in fields if not field.primary_key]
     values = ["n" if column == "item_index" else column for column in columns]
     table = BlockExecution._meta.db_table
     with connection.cursor() as cursor:
