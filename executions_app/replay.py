@@ -50,6 +50,7 @@ _LISTS: Mapping[str, BlockStatus] = {
 _RUN_EVENTS: Mapping[str, ExecutionStatus] = {
     "execution_started": ExecutionStatus.STARTING,
     "execution_waiting": ExecutionStatus.WAITING_FOR_APPROVAL,
+    "execution_active": ExecutionStatus.RUNNING,
     "execution_paused": ExecutionStatus.PAUSED,
     "execution_resumed": ExecutionStatus.RUNNING,
     "execution_recovering": ExecutionStatus.RECOVERING,
