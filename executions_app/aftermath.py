@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from executions_app.admission import admit
-from executions_app.child_ends import end_waiting_block
+from executions_app.child_ends import end_waiting_block, look_at_parent
 from executions_app.dispatch import send_aftermath, send_settle_hint
 from executions_app.finishing import Aftermath, any_unsettled, settle_execution
 from executions_app.progress import Claim
@@ -50,6 +50,9 @@ def _send(aftermath: Aftermath, execution_id: int) -> None:
     if told is not None:
         parent_id, parents = told
         follow_up(parents, parent_id)
+    turned = None if aftermath.turned_child is None else look_at_parent(aftermath.turned_child)
+    if turned is not None:
+        follow_up(turned[1], turned[0])
     if aftermath.room_in_template is not None:
         admit(aftermath.room_in_template)
 

@@ -1,4 +1,5 @@
-"""The end of a sub-workflow, for the block that waits for it, where it was not told in the child's own transaction.
+"""What a sub-workflow means for the run that waits for it: its end, where that was not told in the child's own
+transaction, and that it waits for people.
 
 What is done about a failed block is decided under its run's lock, and trees are locked from the top down; so this comes
 after the child's commit. The sweeper makes good what was left out.
@@ -23,6 +24,22 @@ from workflow_service.settings.config import get_config
 ENDED_CHILD = """
     SELECT public_id, status, error::text, parent_id, parent_block_execution_id FROM executions_app_execution
     WHERE id = %s AND status IN ('COMPLETED', 'FAILED', 'CANCELLED') AND parent_block_execution_id IS NOT NULL
+"""
+
+OPEN_PARENT = """
+    SELECT p.id FROM executions_app_execution c JOIN executions_app_execution p ON p.id = c.parent_id
+    WHERE c.id = %s AND p.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
+"""
+WRONG_PARENTS = """
+    SELECT p.id FROM executions_app_execution c
+    JOIN executions_app_blockexecution b ON b.id = c.parent_block_execution_id AND b.status = 'WAITING'
+    JOIN executions_app_execution p ON p.id = c.parent_id
+    WHERE c.parent_id IS NOT NULL AND c.status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')
+        AND p.status IN ('RUNNING', 'WAITING_FOR_APPROVAL') AND p.slots = 0 AND p.ready = 0
+    GROUP BY p.id
+    HAVING (count(*) FILTER (WHERE c.status = 'WAITING_FOR_APPROVAL') + p.waiting_for_people = p.active)
+        <> (p.status = 'WAITING_FOR_APPROVAL')
+    ORDER BY p.id LIMIT 200
 """
 
 
@@ -51,6 +68,38 @@ def end_waiting_block(child_id: int) -> tuple[int, Aftermath] | None:
         aftermath = conclude_locked(settler)
     aftermath.unsettled = any_unsettled(parent_id)
     return parent_id, aftermath
+
+
+def look_at_parent(child_id: int) -> tuple[int, Aftermath] | None:
+    """Let the run that waits for a sub-workflow wait for people as long as that does; None where none is under way.
+
+    Returns the parent's id, and what is left to do about it after the commit.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(OPEN_PARENT, [child_id])
+        found = cursor.fetchone()
+    return None if found is None else (found[0], conclude_parent(found[0]))
+
+
+def conclude_parent(parent_id: int) -> Aftermath:
+    """Set a run's status by what its sub-workflows wait for."""
+    with command_transaction() as tx:
+        run = lock_run(tx, parent_id)
+        if run is None:
+            return Aftermath(unsettled=False)
+        # Who merely looks does not begin the run.
+        settler = Settler(tx, run, compiled_version(run.version_id))
+        settler.progress.beginning = run.status is ExecutionStatus.STARTING
+        aftermath = conclude_locked(settler)
+    aftermath.unsettled = any_unsettled(parent_id)
+    return aftermath
+
+
+def find_wrong_parents() -> list[int]:
+    """Return runs that do not wait for people although their sub-workflows do, or the other way round."""
+    with connection.cursor() as cursor:
+        cursor.execute(WRONG_PARENTS)
+        return [parent_id for (parent_id,) in cursor.fetchall()]
 
 
 def _waits(row: Any, child_id: str) -> bool:

@@ -24,16 +24,25 @@ from workflow_service.engine.states import (
 if TYPE_CHECKING:
     from executions_app.settlement import Error, Settler
 
+# Marked once, when the run comes to undo: to look through all its rows for each undo would cost the square of them.
 # Work that was done has an output; what came of a skip is the definition's, and there is nothing to undo. A map's items
 # did the work, not the map.
-NEXT_TO_UNDO = """
-    SELECT b.id, b.node, b.block_id FROM executions_app_blockexecution b
-    JOIN executions_app_blockoutput o ON o.block_execution_id = b.id
-    WHERE b.execution_id = %s AND (b.node = ANY(%s) AND b.kind = 'block' OR b.node = ANY(%s) AND b.kind = 'item')
+UNMARK = """
+    UPDATE executions_app_blockexecution SET to_undo = false WHERE execution_id = %s AND to_undo
+"""
+MARK = """
+    UPDATE executions_app_blockexecution b SET to_undo = true FROM executions_app_blockoutput o
+    WHERE o.block_execution_id = b.id AND b.execution_id = %s
+        AND (b.node = ANY(%s) AND b.kind = 'block' OR b.node = ANY(%s) AND b.kind = 'item')
         AND NOT b.superseded AND NOT o.superseded AND b.stand_in <> 'default'
         AND NOT EXISTS (SELECT 1 FROM executions_app_blockexecution u
             WHERE u.execution_id = b.execution_id AND u.scope_id = -b.id AND u.kind = 'undo' AND NOT u.superseded)
-    ORDER BY b.finished_at DESC, b.id DESC LIMIT 1
+"""
+NEXT_TO_UNDO = """
+    UPDATE executions_app_blockexecution SET to_undo = false WHERE id = (
+        SELECT id FROM executions_app_blockexecution WHERE execution_id = %s AND to_undo
+        ORDER BY finished_at DESC, id DESC LIMIT 1)
+    RETURNING id, node, block_id
 """
 INSERT_UNDO = """
     INSERT INTO executions_app_blockexecution (
@@ -52,20 +61,31 @@ UNDO_SUFFIX = ":undo"
 
 def undo_next(settler: "Settler") -> None:
     """Make the next undo ready where a run has nothing left to do but to end FAILED, and declares work that undoes."""
-    run, plan = settler.run, settler.plan
+    run = settler.run
     if run.active or run.status in ENDED_EXECUTION_STATUSES:
         return
-    undoing = [node for node in plan.nodes if node.undo is not None]
-    if not undoing:
+    if not run.compensating and not _mark(settler):
         return
-    status, _ = outcome(plan, unhandled_failures=run.unhandled_failures > 0, reached_end=run.reached_end)
-    if status is not ExecutionStatus.FAILED:
-        return
-    maps = [node.index for node in undoing if node.for_each is not None]
-    blocks = [node.index for node in undoing if node.for_each is None]
-    row = settler.tx.run(NEXT_TO_UNDO, (run.id, blocks, maps)).fetchone()
+    row = settler.tx.run(NEXT_TO_UNDO, (run.id,)).fetchone()
     if row is not None:
         _undo(settler, row)
+
+
+def _mark(settler: "Settler") -> bool:
+    """Mark what is to be undone, where the run is to end FAILED; tells whether there may be anything."""
+    run, plan = settler.run, settler.plan
+    undoing = [node for node in plan.nodes if node.undo is not None]
+    if not undoing:
+        return False
+    status, _ = outcome(plan, unhandled_failures=run.unhandled_failures > 0, reached_end=run.reached_end)
+    if status is not ExecutionStatus.FAILED:
+        return False
+    maps = [node.index for node in undoing if node.for_each is not None]
+    blocks = [node.index for node in undoing if node.for_each is None]
+    # A compensation that was broken off, by a cancellation say, left marks.
+    settler.tx.run(UNMARK, (run.id,))
+    settler.tx.run(MARK, (run.id, blocks, maps))
+    return True
 
 
 def _undo(settler: "Settler", undone: Any) -> None:

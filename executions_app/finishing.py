@@ -99,7 +99,8 @@ class Aftermath:
 
     ``unsettled`` says whether finished rows are left to be settled; None where nobody looked.
     ``others`` are the same for further executions, by their id, that the transaction changed too. ``ended_child`` is a
-    sub-workflow that ended, whose parent is yet to be told.
+    sub-workflow that ended, whose parent is yet to be told; ``turned_child`` one that has come to wait for people, or
+    waits no more.
     ``room_in_template`` is the template of a run that ended, where runs may be held back by a limit.
     """
 
@@ -113,6 +114,7 @@ class Aftermath:
     others: list[tuple[int, "Aftermath"]] = field(default_factory=list)
     room_in_template: int | None = None
     ended_child: int | None = None
+    turned_child: int | None = None
 
 
 def finish_block(claim: Claim, result: Result, *, continue_as: tuple[UUID, str] | None = None) -> Aftermath:
@@ -218,6 +220,7 @@ class _Decided:
     settler: Settler
     claim: Claim | None
     parent: tuple[int, str] | None
+    turned: bool = False
 
     def aftermath(self) -> Aftermath:
         journal, run = self.settler.journal, self.settler.run
@@ -231,6 +234,7 @@ class _Decided:
             announcements=journal.announcements,
             others=[_unsettled(*self.parent)] if self.parent else [],
             ended_child=run.id if ended and run.parent_block_execution_id and not self.parent else None,
+            turned_child=run.id if self.turned and run.parent_block_execution_id and not ended else None,
             room_in_template=run.template_id if ended and run.template_limits else None,
         )
 
@@ -276,9 +280,10 @@ def _conclude(settler: Settler, continue_as: tuple[UUID, str] | None) -> _Decide
     status_before = settler.run.status
     settler.progress.conclude()
     note_recovery_point(settler, status_before)
+    turned = settler.run.has_turned()
     settler.flush()
     parent = report_to_parent(settler.tx, settler.run)
-    return _Decided(settler, claim, parent)
+    return _Decided(settler, claim, parent, turned)
 
 
 def conclude_locked(settler: Settler) -> Aftermath:

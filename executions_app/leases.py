@@ -21,7 +21,8 @@ from celery import signals
 from django.db import Error as DjangoDatabaseError
 from django.db import connection
 
-from executions_app import worker_identity
+from executions_app import work_board, worker_identity
+from executions_app.running import hand_back
 from executions_app.sweeper import sweep, take_back_blocks_of
 from executions_app.transaction import forget_broken_connection
 from executions_app.worker_identity import LEASE_S
@@ -40,6 +41,8 @@ OVERRUN_INTERVAL_S = 1.0
 SILENCE_S = 3.0
 MERCY_S = 5.0
 
+SEARCH_INTERVAL_S = 2.0
+
 CHILDREN = "SELECT id, pid FROM executions_app_workerlease WHERE boot_id = %s"
 RENEW = """
     INSERT INTO executions_app_workerlease (id, pid, boot_id, hostname, started_at, expires_at)
@@ -52,10 +55,18 @@ OVERRUN = """
     SELECT DISTINCT worker_id FROM executions_app_blockexecution
     WHERE worker_id = ANY(%s) AND status = 'RUNNING' AND due_at <= clock_timestamp()
 """
+RUNNING = """
+    SELECT worker_id, execution_id, id, fence FROM executions_app_blockexecution
+    WHERE worker_id = ANY(%s) AND status = 'RUNNING'
+"""
 SWEEP_OVERDUE = """
     SELECT coalesce(max(last_tick_at) < clock_timestamp() - make_interval(secs => %s), true)
     FROM executions_app_sweeperstate
 """
+
+
+# Worker's id, execution's id, row's id, fence.
+Orphan = tuple[UUID, int, int, int]
 
 
 class _Watch(threading.Thread):
@@ -149,11 +160,16 @@ class LeaseKeeper(_Watch):
 
 
 class Repairer(_Watch):
-    """Gives the blocks of dead children to others, and sweeps where nobody else does."""
+    """Gives the blocks of dead children to others, and those of idle ones; where nobody sweeps, it sweeps.
+
+    A claim that was committed and its answer lost leaves a block with a child that is not at work on it. The child
+    looks for such orphans itself, before it claims and when it was disturbed; this is for what it could not do then.
+    """
 
     def __init__(self) -> None:
         super().__init__("repairer", REPAIR_INTERVAL_S)
         self._dead: queue.SimpleQueue[list[UUID]] = queue.SimpleQueue()
+        self._searched_at = -SEARCH_INTERVAL_S
 
     def take_back(self, dead: list[UUID]) -> None:
         """Have the blocks of these worker processes given to others, soon."""
@@ -162,11 +178,30 @@ class Repairer(_Watch):
     def look(self) -> None:
         while not self._dead.empty():
             take_back_blocks_of(self._dead.get())
+        if time.monotonic() - self._searched_at >= SEARCH_INTERVAL_S:
+            self._hand_back_orphans()
+            self._searched_at = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(SWEEP_OVERDUE, [SWEEP_OVERDUE_S])
             (overdue,) = cursor.fetchone()
         if overdue:
             sweep()
+
+    def _hand_back_orphans(self) -> None:
+        for worker, execution_id, row_id, fence in find_orphans_of_children():
+            logger.warning("block execution %s was left with an idle worker process", row_id)
+            hand_back([(execution_id, row_id, fence)], worker)
+
+
+def find_orphans_of_children() -> list[Orphan]:
+    """Return the running blocks that bear the ids of children of this process which are idle."""
+    with connection.cursor() as cursor:
+        cursor.execute(CHILDREN, [worker_identity.BOOT_ID])
+        pids = dict(cursor.fetchall())
+        cursor.execute(RUNNING, [list(pids)])
+        rows: list[Orphan] = cursor.fetchall()
+    # Asked after the rows were read: whoever is idle by now has let go of what it had then.
+    return [row for row in rows if work_board.is_idle(pids[row[0]])]
 
 
 def is_running(pid: int) -> bool:
@@ -185,6 +220,7 @@ _watches: list[_Watch] = []
 @signals.worker_process_init.connect
 def register_child(**_: Any) -> None:
     """Give a new worker process its lease."""
+    work_board.note_idle()
     worker_identity.worker_id()
 
 

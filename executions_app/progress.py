@@ -67,6 +67,12 @@ CLAIM_OLDEST = """
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
         input::text AS input, agent_id, variant, recoveries
 """
+WAITING_CHILDREN = """
+    SELECT count(*) AS number FROM executions_app_blockexecution b
+    JOIN executions_app_execution c ON c.parent_block_execution_id = b.id
+    WHERE b.execution_id = %s AND b.status = 'WAITING' AND b.waits_for = 'child' AND NOT b.superseded
+        AND c.status = 'WAITING_FOR_APPROVAL'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +290,7 @@ class Progress:
         # A new run stays STARTING until a worker takes a block of it.
         if run.status is ExecutionStatus.PAUSED or self.beginning:
             return
-        waits = run.waiting_for_people == run.active
+        waits = run.waiting_for_people + self._children_that_wait() == run.active
         new = ExecutionStatus.WAITING_FOR_APPROVAL if waits else ExecutionStatus.RUNNING
         if run.compensating:
             new = ExecutionStatus.RECOVERING
@@ -293,7 +299,18 @@ class Progress:
                 self.journal.event("execution_recovering")
             elif waits:
                 self.journal.event("execution_waiting")
+            elif run.status is ExecutionStatus.WAITING_FOR_APPROVAL and not (run.slots or run.ready):
+                # Nothing of its own goes on, so no event of a block says it.
+                self.journal.event("execution_active")
             self.become(new)
+
+    def _children_that_wait(self) -> int:
+        """Count the sub-workflows that wait for people; asked only where nothing of the run's own is to be done."""
+        run = self.run
+        if run.slots or run.ready or run.waiting_for_people == run.active:
+            return 0
+        counted: int = self.tx.one(WAITING_CHILDREN, (run.id,)).number
+        return counted
 
     def _end(self) -> None:
         run = self.run

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -86,7 +87,7 @@ INSERT_OUTPUT = """
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunRows:
     """The current rows of a locked run, and its loops and maps. ``rows`` are in the order of their making.
 
@@ -101,9 +102,16 @@ class RunRows:
 
     def place_of(self, row: Any) -> Place:
         """Return where a row's node stands; an item stands where its map does."""
-        if row.kind == "item":
-            row = next(each for each in self.rows if each.id == self.maps[row.scope_id])
+        row = self.row_of_node(row)
         return Place(row.scope_id, row.item_index)
+
+    def row_of_node(self, row: Any) -> Any:
+        """Return the row of a row's node: of an item that of its map."""
+        return self._by_id[self.maps[row.scope_id]] if row.kind == "item" else row
+
+    @cached_property
+    def _by_id(self) -> dict[int, Any]:
+        return {row.id: row for row in self.rows}
 
     def taken_by(self, taken: Cut) -> list[Any]:
         """Return the rows that are taken back, the items of maps among them."""

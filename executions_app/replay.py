@@ -1,13 +1,14 @@
 """A run rebuilt from its events alone, as it stood after any of them.
 
-``rebuild`` is a pure function of facts: events, with the place and the kind of the row each is about (these never
-change; a row's status is what is rebuilt). A block is told by where it stands: (scope, round or item, block id). Three
-statuses have no events, since nothing depends on when they change: what is PENDING, READY or QUEUED and has never
+``rebuild`` is a pure function of facts: events, with the place, kind and generation of the rows each is about (these
+never change; a row's status is what is rebuilt). A block is told by where it stands: (scope, round or item, block id).
+Three statuses have no events, since nothing depends on when they change: what is PENDING, READY or QUEUED and has never
 begun is not there, and what is to run once more is READY, whether it is queued or not. A row that is finished and not
 settled yet stands as it did before: its event comes with its settlement. Everything else is exact.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -50,6 +51,7 @@ _LISTS: Mapping[str, BlockStatus] = {
 _RUN_EVENTS: Mapping[str, ExecutionStatus] = {
     "execution_started": ExecutionStatus.STARTING,
     "execution_waiting": ExecutionStatus.WAITING_FOR_APPROVAL,
+    "execution_active": ExecutionStatus.RUNNING,
     "execution_paused": ExecutionStatus.PAUSED,
     "execution_resumed": ExecutionStatus.RUNNING,
     "execution_recovering": ExecutionStatus.RECOVERING,
@@ -72,7 +74,8 @@ class BlockKey(NamedTuple):
 class Fact:
     """One event. ``key`` and ``is_item`` say which row it is about, if it is about one.
 
-    ``superseded`` are the rows that a restart put aside.
+    ``superseded`` are the rows that a restart put aside. ``generations`` says in which there were rows where those
+    stand that the event is about: a restart may leave one that has not begun yet.
     """
 
     seq: int
@@ -81,11 +84,12 @@ class Fact:
     key: BlockKey | None = None
     is_item: bool = False
     superseded: frozenset[BlockKey] = frozenset()
+    generations: Mapping[BlockKey, frozenset[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class RebuiltBlock:
-    """One current row. ``generation`` is 1 + the restarts before it began."""
+    """One current row. ``generation`` is 1 + the restarts before it was made."""
 
     status: BlockStatus
     generation: int
@@ -103,6 +107,7 @@ class RebuiltRun:
     rounds: dict[int, int] = field(default_factory=dict)
     _parents: dict[int, tuple[int, int]] = field(default_factory=dict)
     _undoes: bool = False
+    _generations: Mapping[BlockKey, frozenset[int]] = field(default_factory=dict)
 
     @property
     def completed_blocks(self) -> int:
@@ -145,6 +150,7 @@ class RebuiltRun:
     def apply(self, fact: Fact) -> None:
         """Take over one event."""
         self.seq = fact.seq
+        self._generations = fact.generations
         data = fact.data
         if fact.type in _RUN_EVENTS:
             self._apply_to_run(fact)
@@ -167,7 +173,7 @@ class RebuiltRun:
             self._put(fact.key, _BLOCK_EVENTS[fact.type], is_item=fact.is_item)
 
     def _apply_to_run(self, fact: Fact) -> None:
-        self.status = _RUN_EVENTS[fact.type]
+        self.status = ExecutionStatus(fact.data.get("status", _RUN_EVENTS[fact.type]))
         self._undoes = self._undoes and self.status not in ENDED_EXECUTION_STATUSES
         if fact.type == "execution_resumed" and self._undoes:
             self.status = ExecutionStatus.RECOVERING
@@ -191,7 +197,8 @@ class RebuiltRun:
     def _put(self, key: BlockKey, status: BlockStatus, *, is_item: bool) -> None:
         known = self.blocks.get(key)
         if known is None:
-            self.blocks[key] = RebuiltBlock(status, self.generation, is_item)
+            made = (number for number in self._generations.get(key, ()) if number <= self.generation)
+            self.blocks[key] = RebuiltBlock(status, max(made, default=self.generation), is_item)
         else:
             known.status = status
         # A run begins with its first block, and no longer waits for people when anything else is to be done.
@@ -250,19 +257,24 @@ def read_facts(execution: Execution, until: int | None = None) -> list[Fact]:
     if until is not None:
         events = events.filter(seq__lte=until)
     rows = BlockExecution.objects.filter(execution=execution)
-    places = {
-        pk: (BlockKey(scope, index, block_id), kind == BlockExecution.Kind.ITEM)
-        for pk, scope, index, block_id, kind in rows.values_list(
-            "pk", "scope_id", "item_index", "block_id", "kind"
-        )
-    }
-    return [_fact(event, places) for event in events]
+    places: dict[int, tuple[BlockKey, bool]] = {}
+    made: defaultdict[BlockKey, set[int]] = defaultdict(set)
+    columns = ("pk", "scope_id", "item_index", "block_id", "kind", "generation")
+    for pk, scope, index, block_id, kind, generation in rows.values_list(*columns):
+        key = BlockKey(scope, index, block_id)
+        places[pk] = (key, kind == BlockExecution.Kind.ITEM)
+        made[key].add(generation)
+    return [_fact(event, places, made) for event in events]
 
 
-def _fact(event: ExecutionEvent, places: Mapping[int, tuple[BlockKey, bool]]) -> Fact:
+def _fact(
+    event: ExecutionEvent, places: Mapping[int, tuple[BlockKey, bool]], made: Mapping[BlockKey, set[int]]
+) -> Fact:
     key, is_item = places.get(event.block_execution_id or 0, (None, False))
     superseded = frozenset(places[pk][0] for pk in event.data.get("superseded", ()) if pk in places)
-    return Fact(event.seq, event.type, event.data, key, is_item, superseded)
+    about = _listed(event.data) if event.type in _LISTS else () if key is None else (key,)
+    generations = {each: frozenset(made[each]) for each in about if each in made}
+    return Fact(event.seq, event.type, event.data, key, is_item, superseded, generations)
 
 
 def _listed(data: Mapping[str, Any]) -> Iterator[BlockKey]:

@@ -21,11 +21,12 @@ INSERT_SCOPE = """
 INSERT_ITEMS = """
     INSERT INTO executions_app_blockexecution (execution_id, scope_id, node, kind, block_id, item_index, generation,
         status, fence, retries, losses, settled, unrecorded_start, holds_slot, taken, dead, lost, origins, queue,
-        agent_id, created_at, sends, item, input, started_at, finished_at)
+        agent_id, created_at, sends, item, input, stand_in, started_at, finished_at)
     SELECT execution_id, %(scope)s, node, 'item', block_id, item_index, %(generation)s,
         CASE WHEN done THEN status ELSE 'PENDING' END, 0, 0, 0, done, false, false, 0, 0, 0, '{}', queue,
         CASE WHEN done THEN agent_id ELSE '' END, %(now)s, 0, item, CASE WHEN done THEN input END,
-        CASE WHEN done THEN started_at END, CASE WHEN done THEN finished_at END
+        CASE WHEN done THEN stand_in ELSE '' END, CASE WHEN done THEN started_at END,
+        CASE WHEN done THEN finished_at END
     FROM (SELECT b.*, b.status = 'SKIPPED' OR b.status = 'COMPLETED' AND NOT EXISTS (
               SELECT 1 FROM executions_app_blockexecution u
               WHERE u.execution_id = b.execution_id AND u.scope_id = -b.id AND u.kind = 'undo'

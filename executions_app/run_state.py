@@ -96,6 +96,11 @@ class RunState:
         """The run's clock as it was last wound."""
         return RunClock(self.timeout_ms, self.active_ms, self.active_since, self.deadline_at)
 
+    def has_turned(self) -> bool:
+        """Tell whether, since the run was read or written, it has come to wait for people, or waits no more."""
+        waiting = ExecutionStatus.WAITING_FOR_APPROVAL
+        return (self._status_before is waiting) != (self.status is waiting)
+
     def agent_limit(self, agent_id: str) -> int | None:
         """Return how many blocks may work on an agent at once in this workspace; None: any number."""
         return self._limits().get(f"agent:{agent_id}")

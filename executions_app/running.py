@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -20,7 +20,7 @@ from uuid import UUID
 from django.db import connection
 from pydantic import JsonValue
 
-from executions_app import log_lines
+from executions_app import log_lines, work_board
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import give_back, give_back_claimed, hand_on, wait_for_slot
 from executions_app.block_rules import timeout_s
@@ -86,29 +86,31 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
     Nothing to claim is no error: a duplicate or late message does nothing.
     """
     worker = persistently(worker_id)
-    answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
-    if answer.orphans:
-        persistently(lambda: let_go([worker]))
-        hand_back(answer.orphans)
-    if answer.no_slot:
-        limit, agent_id = answer.no_slot
-        persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
     done, clean = 0, False
     begun: set[tuple[int, int]] = set()
+    work_board.note_busy()
     try:
+        answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
+        if answer.orphans:
+            persistently(lambda: let_go([worker]))
+            hand_back(answer.orphans, worker)
+        if answer.no_slot:
+            limit, agent_id = answer.no_slot
+            persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
         if answer.unsettled:
             settle_again(execution_id, str(execution_id))
-        done, clean = _run_in_place(answer.claim, worker, queue, begun)
+        done, clean = run_in_place(answer.claim, worker, queue, begun)
     finally:
         # What this process is not working on must not wait for it.
         if not clean:
             orphans = persistently(lambda: find_orphans(worker))
             persistently(lambda: let_go([worker]))
-            hand_back(orphans, begun)
+            hand_back(orphans, worker, begun)
+        work_board.note_idle()
     return done
 
 
-def _run_in_place(
+def run_in_place(
     claim: Claim | None, worker: UUID, queue: str, begun: set[tuple[int, int]]
 ) -> tuple[int, bool]:
     """Run a claimed block and what follows; returns how many, and whether every result was accepted.
@@ -148,19 +150,27 @@ def agent_slot(claim: Claim) -> Iterator[None]:
             hand_on(limit_id)
 
 
-def hand_back(orphans: list[tuple[int, int, int]], begun: Collection[tuple[int, int]] = ()) -> None:
-    """Give back blocks that bear this worker's id although it is not at work on them, and their agents' slots.
+def hand_back(
+    orphans: Iterable[tuple[int, int, int]], worker: UUID, begun: Collection[tuple[int, int]] = ()
+) -> None:
+    """Give back blocks that bear a worker's id although it is not at work on them, and their agents' slots.
 
     Of those that are not among ``begun`` (row id, fence) it never learned, so they count as no loss of a worker.
     """
-    worker = persistently(worker_id)
     for execution_id, row_id, fence in orphans:
-        limit_id = persistently(partial(give_back_claimed, row_id, worker))
-        if limit_id is not None:
-            hand_on(limit_id)
-        never_ran = (row_id, fence) not in begun
-        aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)], never_ran=never_ran))
-        follow_up(aftermath, execution_id)
+        try:
+            _hand_back(execution_id, row_id, fence, worker, never_ran=(row_id, fence) not in begun)
+        except Exception:
+            # One broken run must not keep this process from its other work; the parent looks again.
+            logger.exception("block execution %s cannot be handed back yet", row_id)
+
+
+def _hand_back(execution_id: int, row_id: int, fence: int, worker: UUID, *, never_ran: bool) -> None:
+    limit_id = persistently(partial(give_back_claimed, row_id, worker))
+    if limit_id is not None:
+        hand_on(limit_id)
+    aftermath = persistently(partial(take_back, execution_id, [(row_id, fence)], never_ran=never_ran))
+    follow_up(aftermath, execution_id)
 
 
 def work_on(claim: Claim) -> Outcome:

@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import find_awaited_limits, give_back_of_workers, hand_on
+from executions_app.child_ends import conclude_parent, find_wrong_parents
 from executions_app.claiming import let_go
 from executions_app.deadlines import find_overdue_runs, time_out_run
 from executions_app.dispatch import count_messages, send_blocks
@@ -129,6 +130,7 @@ def sweep() -> bool:
         _ask_about_routing,
         _fire_due_waits,
         _report_ended_children,
+        _look_at_parents,
         _stop_unwanted_children,
         _time_out_runs,
         _time_out_abandoned_blocks,
@@ -167,6 +169,15 @@ def _guarded(step: Callable[[], object]) -> None:
 def _report_ended_children() -> None:
     for child_id in find_unreported():
         _guarded(partial(report_ended_child, child_id))
+
+
+def _look_at_parents() -> None:
+    for parent_id in find_wrong_parents():
+        _guarded(partial(_look_at_parent, parent_id))
+
+
+def _look_at_parent(parent_id: int) -> None:
+    follow_up(conclude_parent(parent_id), parent_id)
 
 
 def _stop_unwanted_children() -> None:

@@ -42,7 +42,7 @@ from workflow_service.accounts.idempotency import KEY
 from workflow_service.accounts.policies import Action, require
 from workflow_service.accounts.throttles import ExecutionThrottle
 from workflow_service.api_serializers import HeaderInvalid, read_body, read_query
-from workflow_service.engine.states import ENDED_EXECUTION_STATUSES
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 from workflow_service.idempotent_posts import REPLAYED
 
 TAGS = ["executions"]
@@ -167,7 +167,8 @@ def _wait(execution: Execution, wait_s: float) -> Execution:
 
     def is_quiet() -> bool:
         execution.refresh_from_db(fields=["status", "waiting_for_people", "completed_at"])
-        return execution.status in ENDED_EXECUTION_STATUSES or execution.waiting_for_people > 0
+        waits = execution.status == ExecutionStatus.WAITING_FOR_APPROVAL or execution.waiting_for_people > 0
+        return waits or execution.status in ENDED_EXECUTION_STATUSES
 
     wait_until(is_quiet, wait_s)
     return execution

@@ -21,9 +21,10 @@ from executions_app.errors import (
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.recovering import read_block
 from executions_app.recovery_journal import BY_PERSON
+from executions_app.restart_targets import node_of_block
 from executions_app.run_state import RunState
 from executions_app.services.control import Asked, follow_up_all
-from executions_app.services.restart import Restart, node_of_block, restart_locked
+from executions_app.services.restart import Restart, restart_locked
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of

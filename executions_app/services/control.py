@@ -185,8 +185,10 @@ def _pause(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
 
 def _resume(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
     settler = settler_of(tx, run)
-    settler.progress.become(ExecutionStatus.RUNNING)
-    settler.journal.event("execution_resumed", data=asked.data())
+    # Who has not begun begins when its template's limit allows.
+    status = ExecutionStatus.STARTING if run.held_back else ExecutionStatus.RUNNING
+    settler.progress.become(status)
+    settler.journal.event("execution_resumed", data={**asked.data(), "status": status})
     settler.journal.log("INFO", f"Workflow {run.public_id} resumed {asked}")
     woken = tx.run(WAKE_RETRIES, (run.id,)).fetchall()
     for row in woken:

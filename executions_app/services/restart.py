@@ -14,22 +14,14 @@ from django.db import transaction
 from pydantic import JsonValue
 
 from executions_app.admission import begin_or_hold_back
-from executions_app.errors import (
-    BlockNotReached,
-    ExecutionUnderWay,
-    NothingToRestart,
-    RestartFromParent,
-    UnknownBlock,
-)
+from executions_app.errors import ExecutionUnderWay, NothingToRestart, RestartFromParent
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.models import Execution
 from executions_app.reopening import (
     FAILED,
     RunRows,
     active_by_place,
-    cancelled_targets,
     cut_rows,
-    failed_targets,
     insert_done,
     insert_waiting,
     read_rows,
@@ -38,6 +30,7 @@ from executions_app.reopening import (
     supersede,
     undone_targets,
 )
+from executions_app.restart_targets import agents_of, blocks_of, find_targets, first_block
 from executions_app.resumed_maps import resume_map
 from executions_app.run_state import RunState
 from executions_app.selectors import context_of
@@ -46,17 +39,11 @@ from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of
 from workflow_service.engine.definition import JsonObject
-from workflow_service.engine.plan import NodeKind, Plan
 from workflow_service.engine.restart import Cut, cut, loops_after
 from workflow_service.engine.rounds import Place
-from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ExecutionStatus
+from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 
 NEXT_GENERATION = "UPDATE executions_app_execution SET generation = generation + 1 WHERE id = %s"
-FINISHED_AFTER = """
-    SELECT DISTINCT block_execution_id AS id FROM executions_app_executionevent
-    WHERE execution_id = %s AND seq > %s AND block_execution_id IS NOT NULL
-        AND type IN ('block_completed', 'block_failed', 'block_rejected', 'block_skipped')
-"""
 FAILED_CHILD = """
     SELECT id, public_id FROM executions_app_execution
     WHERE parent_block_execution_id = %s AND status IN ('FAILED', 'CANCELLED')
@@ -150,18 +137,26 @@ def restart_locked(
     found = read_rows(tx, run, settler.plan)
     if not found.rows and restart.from_block is None:
         return _begun(settler, asked, restart, under_parent)
-    targets = _targets(settler, found, restart)
+    targets = find_targets(
+        settler,
+        found,
+        from_block=restart.from_block,
+        after_seq=restart.after_seq,
+        skips_failed=restart.skip_failed,
+    )
     taken = cut_rows(found, targets)
     # Whatever undid work goes with it: nothing is undone in the new generation.
     gone = {row.id for row in (*found.taken_by(taken), *found.undos)}
     aftermaths = _cancel_children(settler, runs[1:], gone, asked)
-    affected = _blocks(settler.plan, taken.affected())
+    affected = blocks_of(settler.plan, taken.affected())
     _tell(settler, asked, restart, targets, affected, taken, gone, under_parent)
     _reopen(settler, found, targets, taken, restart, asked, aftermaths)
     aftermath = conclude_locked(settler)
-    for block_id, agent_id in _agents(settler.plan, targets, restart).items():
+    for block_id, agent_id in agents_of(
+        settler.plan, targets, restart.agents, reassign=restart.reassign
+    ).items():
         tx.run(SET_AGENT, (agent_id, run.id, block_id, run.generation))
-    from_block = restart.from_block or _first_block(settler.plan, targets)
+    from_block = restart.from_block or first_block(settler.plan, targets)
     context = context_of(Execution(pk=run.id))
     restarted = Restarted(run.public_id, run.status, run.now, from_block, affected, context, run.generation)
     return restarted, [(run.id, aftermath), *aftermaths]
@@ -173,7 +168,7 @@ def _begun(
     """Begin a run that has not begun, or hold it back (again) where its template's limit is reached."""
     run = settler.run
     nothing = cut(settler.plan, {}, ())
-    _tell(settler, asked, restart, (), (), nothing, (), under_parent)
+    _tell(settler, asked, restart, (), (), nothing, (), under_parent, ExecutionStatus.STARTING)
     run.held_back = False
     begin_or_hold_back(settler.tx, run, settler)
     restarted = Restarted(run.public_id, run.status, run.now, None, (), {}, run.generation)
@@ -187,46 +182,6 @@ def _require_restartable(run: RunState, restart: Restart) -> None:
     stands = run.status in ENDED_EXECUTION_STATUSES or run.status is ExecutionStatus.PAUSED
     if not stands and not restart.force:
         raise ExecutionUnderWay(run.public_id, run.status)
-
-
-def _targets(settler: Settler, found: RunRows, restart: Restart) -> list[Any]:
-    """Return the rows that a restart begins with, oldest first; what was cancelled or undone is always among them."""
-    chosen = {row.id: row for row in (*cancelled_targets(found), *undone_targets(found))}
-    if restart.from_block is not None:
-        row = _row_of_block(settler.plan, found, restart.from_block)
-        chosen[row.id] = row
-    if restart.after_seq is not None:
-        after = settler.tx.run(FINISHED_AFTER, (settler.run.id, restart.after_seq)).fetchall()
-        ids = {row.id for row in after}
-        chosen |= {row.id: row for row in found.rows if row.id in ids or _is_under_way(row)}
-    from_failed = restart.from_block is None and restart.after_seq is None
-    if from_failed or restart.skip_failed:
-        chosen |= {row.id: row for row in failed_targets(found)}
-    if not chosen:
-        raise NothingToRestart(settler.run.public_id)
-    return [chosen[row_id] for row_id in sorted(chosen)]
-
-
-def _row_of_block(plan: Plan, found: RunRows, block_id: str) -> Any:
-    """Return the row of the last round in which a block ran."""
-    node = node_of_block(plan, block_id)
-    rows = [row for row in found.rows if row.node == node and row.kind != "item"]
-    ran = [row for row in rows if row.status not in (BlockStatus.PENDING, BlockStatus.SKIPPED)]
-    if not ran:
-        raise BlockNotReached(block_id, skipped=any(row.status == BlockStatus.SKIPPED for row in rows))
-    return ran[-1]
-
-
-def node_of_block(plan: Plan, block_id: str, missing: type[UnknownBlock] = UnknownBlock) -> int:
-    """Return the node of a block; raises ``missing``."""
-    node = plan.node_by_id.get(block_id)
-    if node is None or plan.nodes[node].block is None:
-        raise missing(block_id, [each.id for each in plan.nodes if each.kind is NodeKind.BLOCK])
-    return node
-
-
-def _is_under_way(row: Any) -> bool:
-    return not row.settled and row.status != BlockStatus.PENDING
 
 
 def _cancel_children(
@@ -254,33 +209,37 @@ def _tell(
     taken: Cut,
     gone: Iterable[int],
     under_parent: bool,
+    status: ExecutionStatus = ExecutionStatus.RUNNING,
 ) -> None:
     run = settler.run
     settler.tx.run(NEXT_GENERATION, (run.id,))
     run.generation += 1
-    if run.status is not ExecutionStatus.RUNNING:
-        settler.progress.become(ExecutionStatus.RUNNING)
+    if run.status is not status:
+        settler.progress.become(status)
     run.completed_at = None
     # The clock begins at zero again: a run that ran out of its time could not go on otherwise.
     run.active_ms, run.active_since = 0, None
     data: dict[str, JsonValue] = {
         **asked.data(),
+        "status": status,
         "generation": run.generation,
-        "fromBlocks": list(_blocks(settler.plan, {row.node for row in targets})),
+        "fromBlocks": list(blocks_of(settler.plan, {row.node for row in targets})),
         "affected": list(affected),
         "superseded": list[JsonValue](sorted(gone)),
         "rounds": {str(place.scope): place.index for place in taken.places.values() if place.scope},
         "resetState": restart.reset_state,
         "preserveContext": restart.preserve_context,
         "skipFailedBlocks": restart.skip_failed,
-        "agents": dict[str, JsonValue](_agents(settler.plan, targets, restart)),
+        "agents": dict[str, JsonValue](
+            agents_of(settler.plan, targets, restart.agents, reassign=restart.reassign)
+        ),
     }
     if restart.after_seq is not None:
         data["afterSeq"] = restart.after_seq
     if under_parent:
         data["underParent"] = True
     settler.journal.event("execution_restarted", data=data)
-    where = restart.from_block or _first_block(settler.plan, targets)
+    where = restart.from_block or first_block(settler.plan, targets)
     settler.journal.log("INFO", f"Workflow {run.public_id} restarted from {where} {asked}")
 
 
@@ -308,28 +267,29 @@ def _reopen(
     run.reached_end = False
     settler.loops.restate(loops, counts)
     ready = settler.reopen(taken, settled, active)
-    undone = {row.node for row in undone_targets(found)}
-    rows = {row.node: row for row in targets if row.kind != "item"}
-    starting = [
-        node
-        for node in ready
-        if not _stands(settler, rows.get(node), restart, asked, aftermaths, undone=node in undone)
-    ]
+    rows = {(found.place_of(row), row.node): found.row_of_node(row) for row in targets}
+    undone = {found.row_of_node(row).id for row in undone_targets(found)}
+    starting = []
+    for node in ready:
+        row = rows.get((_place(settler, node), node))
+        if row is None or not _stands(settler, row, restart, asked, aftermaths, undone=row.id in undone):
+            starting.append(node)
     settler.start(starting)
 
 
 def _stands(
     settler: Settler, row: Any, restart: Restart, asked: Asked, aftermaths: Aftermaths, *, undone: bool
 ) -> bool:
-    """Settle a node without its work, where that is skipped, or done and not ``undone``; tells whether it did."""
-    if row is None or (row.block_id not in restart.skip and row.status not in FAILED):
-        return False
+    """Settle a node without its work, where that is skipped, or done, or go on with what of it is done.
+
+    ``undone``: its work was undone, of a map that of some items at least. Tells whether there is no need to start it.
+    """
     block = settler.plan.nodes[row.node].block
-    if block is None:
+    failed = row.status in FAILED
+    if block is None or not (failed or undone or row.block_id in restart.skip):
         return False
-    place = settler.loops.place(row.node)
-    assert place is not None  # noqa: S101 - it is ready
-    if restart.skip_failed or row.block_id in restart.skip:
+    place = _place(settler, row.node)
+    if (failed and restart.skip_failed) or row.block_id in restart.skip:
         given = restart.skip.get(row.block_id)
         made = insert_done(settler, row, place, given if given is not None else block.default_output or {})
         settler.journal.event("block_substituted", row.block_id, {"strategy": "skip"}, row_id=made)
@@ -338,9 +298,15 @@ def _stands(
         made = insert_done(settler, row, place, None)
         settler.journal.event("block_rerouted", row.block_id, row_id=made)
         return True
-    if restart.from_block is not None or restart.after_seq is not None or restart.reset_state:
+    if restart.from_block == row.block_id or restart.after_seq is not None or restart.reset_state:
         return False
     return resume_map(settler, row, place) or _resume_child(settler, row, place, asked, aftermaths)
+
+
+def _place(settler: Settler, node: int) -> Place:
+    place = settler.loops.place(node)
+    assert place is not None  # noqa: S101 - it is ready
+    return place
 
 
 def _resume_child(settler: Settler, row: Any, place: Place, asked: Asked, aftermaths: Aftermaths) -> bool:
@@ -362,25 +328,3 @@ def _resume_child(settler: Settler, row: Any, place: Place, asked: Asked, afterm
     data = {"waitsFor": "child", "childExecutionId": restarted.execution_id}
     settler.journal.event("block_waiting", row.block_id, data, row_id=made)
     return True
-
-
-def _agents(plan: Plan, targets: Iterable[Any], restart: Restart) -> dict[str, str]:
-    """Return who is to work on which block from now on, where that is not who it was."""
-    chosen = dict(restart.agents)
-    if restart.reassign:
-        for row in targets:
-            block = plan.nodes[row.node].block
-            agents = block.recovery.agents if block and block.recovery else ()
-            others = [agent for agent in agents if agent != row.agent_id]
-            if others and row.status in (BlockStatus.FAILED, BlockStatus.REJECTED):
-                chosen.setdefault(row.block_id, others[0])
-    return chosen
-
-
-def _blocks(plan: Plan, nodes: Iterable[int]) -> tuple[str, ...]:
-    return tuple(plan.nodes[node].id for node in sorted(nodes) if plan.nodes[node].kind is NodeKind.BLOCK)
-
-
-def _first_block(plan: Plan, targets: Iterable[Any]) -> str | None:
-    blocks = _blocks(plan, {row.node for row in targets})
-    return blocks[0] if blocks else None

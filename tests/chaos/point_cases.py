@@ -42,7 +42,7 @@ from executions_app.transaction import database_now
 from templates_app.models import Template
 from tests.chaos import ledger
 from tests.chaos.points import POINTS
-from tests.chaos.scenarios import ACCEPTS, AGENT, FAILING_CHILD, SCENARIOS, Scenario
+from tests.chaos.scenarios import ACCEPTS, AGENT, ASKING_CHILD, FAILING_CHILD, SCENARIOS, Scenario
 from tests.chaos.stack import CHILDREN, ChaosStack
 from tests.chaos.verdict import key_of
 from tests.chaos.workload import CHILD, nap, pending_approvals, work
@@ -91,7 +91,11 @@ class Cases:
             name: make_template(scenario.blocks, workspace=workspace, globalSettings=dict(scenario.settings))
             for name, scenario in SCENARIOS.items()
         }
-        children = {CHILD: nap("rest", ms=600_000), FAILING_CHILD: work("breaks", ms=20, fails=-1)}
+        children = {
+            CHILD: nap("rest", ms=600_000),
+            FAILING_CHILD: work("breaks", ms=20, fails=-1),
+            ASKING_CHILD: work("asks", ms=20, humanInLoop={"required": True}),
+        }
         for public_id, block in children.items():
             child = make_template([block], workspace=workspace)
             Template.objects.filter(pk=child.pk).update(public_id=public_id)

@@ -31,6 +31,7 @@ COMMITS = {
     "deadlines.time_out_run": "late",
     "children.stop": "late-call",
     "child_ends.end_waiting_block": "failing-call",
+    "child_ends.conclude_parent": "asking-call",
     "control.pause_execution": "paused",
     "control.resume_execution": "paused",
     "control.cancel_execution": "cancelled",

@@ -8,6 +8,7 @@ from tests.chaos.workload import CHILD, SIGNAL, Block, await_signal, chain, mapp
 
 AGENT = "crm"
 FAILING_CHILD = "tpl_failing_child"
+ASKING_CHILD = "tpl_asking_child"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ SCENARIOS = {
     "failing-call": Scenario(
         [{**CALLS, "configuration": {"template": FAILING_CHILD, "input": {}}}], "FAILED"
     ),
+    "asking-call": Scenario([{**CALLS, "configuration": {"template": ASKING_CHILD, "input": {}}}]),
     "paused": Scenario([nap("rest", ms=1_500), work("then", "rest")], commands=("pause", "resume")),
     "cancelled": Scenario([nap("long", ms=600_000)], "CANCELLED", commands=("cancel",)),
     "noted": Scenario([nap("rest", ms=1_500), work("then", "rest")], commands=("note",)),

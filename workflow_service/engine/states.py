@@ -194,10 +194,10 @@ EXECUTION_TRANSITIONS: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
     E.PAUSED: frozenset(
         {E.STARTING, E.RUNNING, E.WAITING_FOR_APPROVAL, E.RECOVERING, E.COMPLETED, E.FAILED, E.CANCELLED}
     ),
-    # A restart opens an ended run again.
+    # A restart opens an ended run again; one that ended before its first block begins like a new one.
     E.COMPLETED: frozenset({E.RUNNING}),
-    E.FAILED: frozenset({E.RUNNING}),
-    E.CANCELLED: frozenset({E.RUNNING}),
+    E.FAILED: frozenset({E.STARTING, E.RUNNING}),
+    E.CANCELLED: frozenset({E.STARTING, E.RUNNING}),
 }
 
 FINISHED_BLOCK_STATUSES = frozenset({B.COMPLETED, B.FAILED, B.REJECTED, B.SKIPPED, B.CANCELLED})

@@ -14,7 +14,7 @@ from executions_app.finishing import Result, conclude_locked, finish_block
 from executions_app.models import ConcurrencyLimit, Execution
 from executions_app.new_runs import NewRun, Parentage, insert_run
 from executions_app.run_state import lock_run
-from executions_app.services.control import Standing, cancel_execution, pause_execution
+from executions_app.services.control import Standing, cancel_execution, pause_execution, resume_execution
 from executions_app.services.executions import begin_run
 from executions_app.services.limits import delete_limit, save_limit
 from executions_app.services.restart import Restart, restart_execution
@@ -124,12 +124,25 @@ def test_one_that_is_restarted_is_held_back_again_and_begins_once(command: Calla
     command(second.pk, ADA)
     restart_execution(second.pk, ADA, Restart())
     second = assert_consistent(second)
-    assert (second.held_back, statuses(second)) == (True, {})
+    assert (second.held_back, second.status, statuses(second)) == (True, "STARTING", {})
+    assert_rebuilt(second)
     assert run_until_quiet(first).status == "COMPLETED"
     assert assert_consistent(second).active_since is not None
     assert run_until_quiet(second).status == "COMPLETED"
     assert event_types(second).count("execution_admitted") == 1
     assert event_types(second).count("block_started") == 1
+    assert_rebuilt(second)
+
+
+def test_one_that_is_resumed_has_not_begun_either() -> None:
+    template, _limit = limited(1)
+    first, second = start(template), start(template)
+    pause_execution(second.pk, ADA)
+    assert resume_execution(second.pk, ADA).status == "STARTING"
+    assert_rebuilt(second)
+    assert assert_consistent(second).active_since is None
+    assert run_until_quiet(first).status == "COMPLETED"
+    assert run_until_quiet(second).status == "COMPLETED"
     assert_rebuilt(second)
 
 

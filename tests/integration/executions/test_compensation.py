@@ -1,8 +1,11 @@
 """What a failed run did is undone: the last first, each once, whatever dies in between."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from executions_app import running
 from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent, RecoveryAction
@@ -200,3 +203,71 @@ def test_the_items_of_a_map_and_the_rounds_of_a_loop_are_undone_one_by_one() -> 
     execution = drive(start(make_template([rooms, night, broken()]), {"rooms": ["a", "b"]}))
     assert execution.status == "FAILED", execution.error
     assert undone(key) == ["night", "night", "b", "a"]
+
+
+COPY_BLOCK = (
+    "INSERT INTO {table} ({columns}) SELECT {values} FROM {table}, generate_series(%s, %s) AS n WHERE id = %s"
+)
+COPY_OUTPUT = """
+    INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, superseded, created_at)
+    SELECT b.id, o.execution_id, o.block_id, o.value, false, o.created_at
+    FROM executions_app_blockexecution b, executions_app_blockoutput o
+    WHERE b.execution_id = %s AND b.item_index >= %s AND o.block_execution_id = %s
+"""
+# Read from indexes and from end to end, in every table of the runs.
+ROWS_READ = """
+    SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname LIKE 'executions\\_app\\_%')
+        + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname LIKE 'executions\\_app\\_%')
+"""
+
+
+def with_many_items(execution: Execution, total: int) -> None:
+    """Let the map of a run have had so many items, each like its first."""
+    first = BlockExecution.objects.get(execution=execution, kind="item", item_index=0)
+    fields = BlockExecution._meta.concrete_fields
+    columns = [str(field.column) for field in fields if not field.primary_key]
+    values = ["n" if column == "item_index" else column for column in columns]
+    table = BlockExecution._meta.db_table
+    with connection.cursor() as cursor:
+        statement = COPY_BLOCK.format(table=table, columns=", ".join(columns), values=", ".join(values))
+        cursor.execute(statement, [1, total - 1, first.pk])
+        cursor.execute(COPY_OUTPUT, [execution.pk, 1, first.pk])
+        cursor.execute(f"ANALYZE {table}, executions_app_blockoutput, executions_app_executionevent")
+
+
+@contextmanager
+def reading_by_index() -> Iterator[None]:
+    """Let Postgres read small tables as it reads those of millions of rows."""
+    connection.close()  # and with it the plans that were made before
+    with connection.cursor() as cursor:
+        for way in ("seqscan", "hashjoin", "mergejoin"):
+            cursor.execute(f"SET enable_{way} = off")
+    yield
+    connection.close()
+
+
+def rows_read() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(ROWS_READ)
+        return int(cursor.fetchone()[0])
+
+
+def test_what_is_to_be_undone_is_looked_for_once() -> None:
+    key, total, steps = new_key(), 3_000, 20
+    rooms = booked("rooms", key, forEach="${workflow.input.rooms}")
+    execution = start(make_template([rooms, broken(dependencies=["rooms"])]), {"rooms": ["a"]})
+    while not BlockExecution.objects.filter(execution=execution, block_id="broken").exists():
+        (row_id,) = queued_blocks(execution)
+        running.run_blocks(execution.pk, row_id, "other queue: nothing in place")
+    with_many_items(execution, total)
+    spent = []
+    with reading_by_index():
+        while len(undone(key)) < steps:
+            (row_id,) = queued_blocks(execution)
+            before = rows_read()
+            running.run_blocks(execution.pk, row_id, "other queue: nothing in place")
+            spent.append(rows_read() - before)
+    assert spent[0] > total, "the failure that ends the run looks at them all"
+    assert max(spent[1:]) < 100

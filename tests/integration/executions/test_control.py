@@ -110,7 +110,7 @@ def test_a_resumed_run_goes_on_to_its_end() -> None:
     check(execution)
     assert run_until_quiet(execution).status == "COMPLETED"
     check(execution)
-    assert data_of(execution, "execution_resumed") == {"actor": "bob"}
+    assert data_of(execution, "execution_resumed") == {"actor": "bob", "status": "RUNNING"}
 
 
 def test_commands_are_idempotent() -> None:

@@ -12,10 +12,14 @@ import pytest
 from pydantic import JsonValue
 
 from executions_app import running
+from executions_app.claiming import claim_block
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, Scope
+from executions_app.running import run_in_place
+from executions_app.services.control import Asked, pause_execution, resume_execution
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks
-from tests.factories import make_template, start
+from tests.factories import event_types, make_template, start
+from tests.farms import live_worker
 from tests.reference.areas import Path, Place
 from tests.reference.generator import Features, Workflow, random_workflow
 from tests.reference.interpreter import Interpreter
@@ -31,6 +35,10 @@ pytestmark = pytest.mark.usefixtures("db")
 WORKFLOWS = 200
 FEATURES = Features(questions=False, rejections=False)
 MAX_STEPS = 1_000
+# How likely it is that a run is paused instead of going on by a step.
+PAUSES = 0.08
+QUEUES = ("default", "low")
+ROBOT = Asked("robot")
 ENDS = ("block_completed", "block_failed")
 
 
@@ -87,7 +95,8 @@ def test_ends_as_the_interpreter_says(seed: int, played: dict[str, Playing]) -> 
     }
     execution = start(make_template(**definition))
     played[execution.public_id] = Playing(workflow.script)
-    run_in_random_order(execution, rng)
+    pauses = run_in_random_order(execution, rng)
+    assert event_types(execution).count("execution_paused") == pauses
     execution = assert_consistent(execution)
     reference = followed(workflow, execution)
     assert placed_statuses(execution) == reference.statuses
@@ -104,14 +113,48 @@ def test_ends_as_the_interpreter_says(seed: int, played: dict[str, Playing]) -> 
         assert execution.error["blockId"] in {name for name, _ in reference.unhandled}
 
 
-def run_in_random_order(execution: Execution, rng: Random) -> None:
-    """Run queued blocks until none is left; on a queue that is not the run's, nothing goes on in place."""
+def run_in_random_order(execution: Execution, rng: Random) -> int:
+    """Run queued blocks until none is left; on a queue that is not the run's, nothing goes on in place.
+
+    Now and then the run is paused for a while; returns how often.
+    """
+    pauses = 0
     for _ in range(MAX_STEPS):
         queued = queued_blocks(execution)
         if not queued:
-            return
-        running.run_blocks(execution.pk, rng.choice(queued), rng.choice(("default", "low")))
+            return pauses
+        if rng.random() < PAUSES:
+            pause_for_a_while(execution, rng)
+            pauses += 1
+        else:
+            running.run_blocks(execution.pk, rng.choice(queued), rng.choice(QUEUES))
     raise AssertionError(f"{execution} is still not quiet after {MAX_STEPS} blocks")
+
+
+def pause_for_a_while(execution: Execution, rng: Random) -> None:
+    """Pause a run, now and then with a block at work: whatever messages still come, nothing starts in it."""
+    sent = queued_blocks(execution)
+    worker = live_worker()
+    at_work = claim_block(execution.pk, rng.choice(sent), worker).claim if rng.random() < 0.5 else None
+    held = {at_work.block_execution_id} if at_work else set()
+    pause_execution(execution.pk, ROBOT)
+    assert running_blocks(execution) == held
+    assert not queued_blocks(execution)
+    for row_id in (*sent, *sent):
+        assert not running.run_blocks(execution.pk, row_id, "default"), "a message came late, or twice"
+    assert running_blocks(execution) == held
+    if at_work:
+        assert run_in_place(at_work, worker, rng.choice(QUEUES), set())[0] == 1, "nothing follows in place"
+    assert not running_blocks(execution)
+    assert not queued_blocks(execution)
+    if Execution.objects.get(pk=execution.pk).status == "PAUSED":
+        resume_execution(execution.pk, ROBOT)
+
+
+def running_blocks(execution: Execution) -> set[int]:
+    return set(
+        BlockExecution.objects.filter(execution=execution, status="RUNNING").values_list("pk", flat=True)
+    )
 
 
 def followed(workflow: Workflow, execution: Execution) -> Interpreter:

@@ -1,5 +1,7 @@
 """A settlement in which something breaks: what is at fault fails, and nothing that was decided besides is forgotten."""
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,14 +12,16 @@ from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution
 from executions_app.progress import Claim
+from executions_app.selectors import context_of
 from executions_app.settlement import UNSETTLED, Settler
+from executions_app.sweeper import sweep
 from executions_app.transaction import command_transaction
 from executions_app.worker_identity import worker_id
-from tests.consistency import assert_consistent
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet
-from tests.factories import make_template, noop, start, statuses
+from tests.factories import branch, error_of, make_template, noop, start, statuses
 from tests.locks import locked_elsewhere
-from tests.restarting import claim_one, work
+from tests.restarting import claim_one, finished, ran, restart, work
 from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
@@ -100,3 +104,63 @@ def test_what_items_made_is_not_read_to_settle_them() -> None:
     with command_transaction() as tx:
         (row,) = tx.run(UNSETTLED, (execution.pk, settlement.BATCH)).fetchall()
     assert (row.kind, row.output) == (BlockExecution.Kind.ITEM, None)
+
+
+@pytest.fixture
+def poisonous_round(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
+    """Make the merge of the block ``turn`` break in the rounds that the fixture holds, as only a bug can."""
+    rounds = {1}
+    real = Settler._merge
+
+    def merge(self: Settler, row: Any, output: Any) -> Any:
+        if row.block_id == "turn" and row.item_index in rounds:
+            raise RuntimeError("a bug")
+        return real(self, row, output)
+
+    monkeypatch.setattr(Settler, "_merge", merge)
+    ran.clear()
+    yield rounds
+    ran.clear()
+
+
+@pytest.mark.parametrize("policy", ["fail", "continue"])
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_what_cannot_be_settled_in_a_loop_ends_its_run_and_may_be_restarted(
+    poisonous_round: set[int], policy: str, concurrent: bool
+) -> None:
+    """Also where another block of the same round is at work."""
+    again = {"branches": [branch("n < 3", "open"), branch(None, "report")]}
+    blocks = [
+        work("begin", gives={"n": 0}),
+        work("open", "begin"),
+        work("turn", "open"),
+        work("beside", "open"),
+        work("count", "turn", "beside", gives={"n": "${n + 1}"}, conditions=again),
+        work("report"),
+    ]
+    settings = {"onFailure": policy, "maxParallelBlocks": 2}
+    execution = start(make_template(blocks, globalSettings=settings))
+    while not BlockExecution.objects.filter(execution=execution, block_id="turn", item_index=1).exists():
+        running.run_blocks(execution.pk, queued_blocks(execution)[0], "other queue: nothing in place")
+    claims = claim_all(execution)
+    if concurrent:
+        finish_unlocked(execution, claims["beside"])
+    finish_unlocked(execution, claims["turn"])
+    settle_again(execution.pk, execution.public_id)
+    if not concurrent:
+        finish_block(claims["beside"], DONE)
+    execution = assert_consistent(execution)
+    assert (execution.status, error_of(execution)["type"]) == ("FAILED", "SETTLEMENT_ERROR")
+    assert_rebuilt(execution)
+    sweep()
+    assert assert_consistent(execution).event_seq == execution.event_seq, "there is nothing left to do"
+
+    poisonous_round.clear()
+    restart(execution)
+    execution = finished(execution)
+    turns = Counter(ran)
+    assert (turns["open"], turns["count"]) == (3, 3)
+    assert (turns["turn"], turns["beside"]) == (2, 2), (
+        "what could not be settled was done: it is not done again"
+    )
+    assert context_of(execution)["n"] == 3

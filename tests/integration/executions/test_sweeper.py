@@ -1,6 +1,8 @@
 """What the sweeper repairs, and that nothing which is broken keeps it from repairing the rest."""
 
 from datetime import timedelta
+from multiprocessing import Pipe, get_context
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +11,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pydantic import JsonValue
 
-from executions_app import leases, sweeper
+from executions_app import leases, running, sweeper, work_board
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, SweeperState, WorkerLease
@@ -131,6 +133,77 @@ def test_leases_expire_where_a_workers_parent_stands_in_for_beat() -> None:
     SweeperState.objects.update(last_tick_at=timezone.now() - timedelta(seconds=slowest_s))
     leases.Repairer().look()
     assert statuses(execution) == {"once": "QUEUED"}
+
+
+def test_a_block_that_is_left_with_an_idle_worker_process_is_handed_back_by_its_parent() -> None:
+    register_lease(worker_id())
+    execution = start(make_template([noop("once")]))
+    work_board.note_busy()
+    claim = claim_one(execution)
+    leases.Repairer().look()
+    assert statuses(execution) == {"once": "RUNNING"}, "it may be about to work on it"
+    work_board.note_idle()
+    leases.Repairer().look()
+    assert statuses(execution) == {"once": "QUEUED"}
+    row = BlockExecution.objects.get(execution=execution)
+    assert (row.losses, row.fence) == (0, claim.fence + 1), "nobody died"
+    assert run_until_quiet(execution).status == "COMPLETED"
+    assert_consistent(execution)
+
+
+def test_whether_a_worker_process_is_idle_is_known_to_its_parent() -> None:
+    heard, said = Pipe()
+
+    def child() -> None:
+        for note in (work_board.note_busy, work_board.note_idle):
+            note()
+            said.send(True)
+            said.recv()
+
+    process = get_context("fork").Process(target=child)
+    process.start()
+    assert process.pid is not None
+    answers = []
+    for _ in range(2):
+        heard.recv()
+        answers.append(work_board.is_idle(process.pid))
+        heard.send(True)
+    process.join(10)
+    assert answers == [False, True]
+    assert not work_board.is_idle(process.pid + 1), "of whom nothing is known"
+
+
+def test_a_claim_is_handed_back_whatever_goes_wrong_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    execution = start(make_template([noop("once")]))
+    (row_id,) = queued_blocks(execution)
+
+    def claim_and_break(*arguments: Any) -> None:
+        claim_block(*arguments)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(running, "claim_block", claim_and_break)
+    with pytest.raises(RuntimeError):
+        running.run_blocks(execution.pk, row_id, "default")
+    assert statuses(execution) == {"once": "QUEUED"}
+
+
+def test_an_orphan_that_cannot_be_handed_back_does_not_keep_its_worker_from_other_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register_lease(worker_id())
+    broken, sound = start(make_template([noop("once")])), start(make_template([noop("once")]))
+    claim_one(broken)
+    (row_id,) = queued_blocks(sound)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "take_back", refuse)
+        assert running.run_blocks(sound.pk, row_id, "default") == 1
+    assert statuses(broken) == {"once": "RUNNING"}
+    leases.Repairer().look()
+    assert statuses(broken) == {"once": "QUEUED"}
 
 
 def test_the_stand_in_leaves_the_work_to_a_sweeper_that_is_there() -> None:
