@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings
 from xdist.remote import Producer
@@ -20,6 +21,11 @@ from tests import scheduling
 from workflow_service.embedded import RunningServices, start_services
 
 pytest.register_assert_rewrite("tests.consistency")
+# Several processes share the processors: how long an example takes by the clock says nothing about the code.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 TESTS = Path(__file__).parent
 KINDS = ("unit", "integration", "acceptance", "conformance", "chaos")
