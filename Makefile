@@ -9,6 +9,9 @@ SETUP := PYTHON="$(PYTHON)" sh scripts/setup_environment.sh
 # The type checker reads Django's settings, and connects to nothing.
 LINT_ENV := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1/lint REDIS_URL=redis://127.0.0.1/0
 
+# One process per processor and one more share the tests out; ARGS="-n 0" runs them in one.
+PYTEST := $(RUN) -m pytest -n auto
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test coverage lint fmt bench chaos clean setup setup-dev
 
@@ -21,11 +24,14 @@ demo: setup ## Run the sales pipeline on real data, from nothing, and show it
 up: setup ## Run the whole stack until Ctrl-C; prints the URLs and a password
 	@$(RUN) manage.py up $(ARGS)
 
+# Tests start programs by the hundred, which would all compile the code anew.
+test coverage chaos: export PYTHONDONTWRITEBYTECODE =
+
 test: setup-dev ## Run the tests (ARGS="-k name" for some)
-	@$(RUN) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 coverage: setup-dev ## Run the tests and measure how much of the code they reach
-	@$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: setup-dev ## Check style, formatting, types and import layers
 	@$(RUN) -m ruff check .

@@ -2,7 +2,8 @@
 
 `DATABASE_URL` and `REDIS_URL` in the environment are used instead, each for itself. Everything the run writes
 is in a temporary directory that goes with it. A test's kind (unit, integration, ...) is the directory it lies
-in.
+in. With `-n` each of pytest-xdist's processes has servers of its own, and the one that shares the work out has
+none.
 """
 
 import os
@@ -11,12 +12,20 @@ import tempfile
 from pathlib import Path
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings
+from xdist.remote import Producer
 
+from tests import scheduling
 from workflow_service.embedded import RunningServices, start_services
 
 pytest.register_assert_rewrite("tests.consistency")
+# Several processes share the processors: how long an example takes by the clock says nothing about the code.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 TESTS = Path(__file__).parent
 KINDS = ("unit", "integration", "acceptance", "conformance", "chaos")
@@ -24,10 +33,22 @@ SERVICES = pytest.StashKey[RunningServices]()
 DATA_DIR = pytest.StashKey[Path]()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait as often as they compute: one process more than there are processors. Servers given are not shared."""
+    given = os.environ.get("DATABASE_URL") or os.environ.get("REDIS_URL")
+    return 0 if given else len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> scheduling.FileByFile:
+    return scheduling.FileByFile(config, log)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, then set Django up with their URLs, before pytest-django looks for it."""
     if settings.configured:
         raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: the suite chooses its own settings.")
+    if config.getoption("dist") != "no" and not config.getoption("collectonly"):
+        return  # Other processes run the tests.
     data_dir = Path(tempfile.mkdtemp(prefix="workflow-service-tests-"))
     config.stash[DATA_DIR] = data_dir
     services = start_services(data_dir)
@@ -35,6 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(services.urls.as_environment(), DATA_DIR=str(data_dir))
     os.environ["DJANGO_SETTINGS_MODULE"] = "workflow_service.settings.test"
     django.setup()
+    # What imports Django's commands waits until it is set up.
+    from tests.flushing import replace_flush
+
+    replace_flush()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -46,8 +71,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        kind = item.path.relative_to(TESTS).parts[0]
+        kind = kind_of(item)
         if kind in KINDS:
             item.add_marker(kind)
+    if hasattr(config, "workerinput"):
+        scheduling.order(items, kind_of)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if hasattr(item.config, "workerinput"):
+        scheduling.give_way(kind_of(item))
+
+
+def kind_of(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]

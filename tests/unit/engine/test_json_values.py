@@ -68,10 +68,10 @@ def test_brackets_in_strings_open_nothing() -> None:
 
 
 def test_the_scan_for_brackets_is_linear() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(JsonUnfit):
         load_json("[" * 101 + '"' + '\\"' * 1_000_000, max_bytes=10_000_000)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(

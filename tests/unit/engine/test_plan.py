@@ -204,7 +204,7 @@ def test_large_definitions_compile_in_seconds(shape: str) -> None:
         return {"blockId": f"b{number}", "toolType": "NOOP", "dependencies": names, "configuration": read}
 
     definition = Definition.model_validate({"blocks": [block(number) for number in range(size)]})
-    began = time.perf_counter()
+    began = time.process_time()
     plan = compile_plan(definition)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert len(plan.nodes) == size
