@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from celery import chord, current_app, group
 from celery.canvas import Signature
@@ -21,6 +21,7 @@ from executions_app.crash_points import reach
 from executions_app.finishing import Aftermath
 from executions_app.journal import Join, Queued
 from executions_app.log_lines import write_to_process_log
+from workflow_service.listeners import listened_to
 
 logger = logging.getLogger(__name__)
 # By name: the tasks stand above this module, and call what calls it.
@@ -160,19 +161,21 @@ class _HintSender:
                 while not self._newest:
                     self._changed.wait()
                 newest, self._newest = self._newest, {}
+            reach("execution.hint:before publish")
             try:
-                loop.run_until_complete(self._send(newest))
+                by_group = {f"execution.{public_id}": seq for public_id, seq in newest.items()}
+                if wanted := listened_to(by_group):
+                    loop.run_until_complete(self._send({group: by_group[group] for group in wanted}))
             except (RedisError, OSError) as error:
                 logger.warning("listeners could not be told, they will poll: %s", error)
+            reach("execution.hint:after publish")
             time.sleep(HINT_INTERVAL_S)
 
     @staticmethod
-    async def _send(newest: dict[str, int]) -> None:
+    async def _send(newest: Mapping[str, int]) -> None:
         layer = get_channel_layer()
-        for public_id, seq in newest.items():
-            reach("execution.hint:before publish")
-            await layer.group_send(f"execution.{public_id}", {"type": "execution.hint", "seq": seq})
-            reach("execution.hint:after publish")
+        for listened, seq in newest.items():
+            await layer.group_send(listened, {"type": "execution.hint", "seq": seq})
 
 
 _hints = _HintSender()

@@ -17,10 +17,12 @@ from urllib.parse import parse_qs
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
+from redis.exceptions import RedisError
 
 from workflow_service.accounts.models import User
 from workflow_service.accounts.sockets import chosen_subprotocol
 from workflow_service.engine.definition import JsonObject
+from workflow_service.listeners import LISTENING_S, note_listener
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.groups = list(groups)
         for group in self.groups:
             await self.channel_layer.group_add(group, self.channel_name)
+        await self._say_that_it_listens()
         self._follower = asyncio.create_task(self._follow(user, after))
 
     async def disconnect(self, code: int) -> None:
@@ -137,9 +140,12 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _send_for_ever(self, user: User, after: Position) -> None:
         clock = asyncio.get_running_loop().time
-        admitted_at = clock()
+        admitted_at = listening_at = clock()
         while True:
             self._hinted.clear()
+            if clock() - listening_at >= LISTENING_S / 3:
+                await self._say_that_it_listens()
+                listening_at = clock()
             full = False
             try:
                 if clock() - admitted_at >= self.admit_every_s:
@@ -155,6 +161,12 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             if not full:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._hinted.wait(), timeout=self.look_again_s or self.poll_s)
+
+    async def _say_that_it_listens(self) -> None:
+        try:
+            await asyncio.to_thread(note_listener, self.groups)
+        except (RedisError, OSError) as error:
+            logger.warning("a socket cannot say that it listens, and looks by itself: %s", error)
 
     def _admit_again(self, user: User) -> None:
         fresh = User.objects.filter(pk=user.pk, is_active=True).first()
