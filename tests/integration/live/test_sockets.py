@@ -100,9 +100,10 @@ async def test_a_run_is_replayed_and_then_followed(
         approved=False,
         source="test",
     )
-    live = await socket.messages(3)
+    live = await socket.messages(4)
     assert [message["type"] for message in live] == [
         "approval_responded",
+        "execution_active",
         "block_rejected",
         "execution_failed",
     ]
