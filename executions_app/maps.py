@@ -30,12 +30,13 @@ SAVE_MAP = """
 RELEASE_ITEMS = """
     UPDATE executions_app_blockexecution SET status = 'READY' WHERE id IN (
         SELECT id FROM executions_app_blockexecution
-        WHERE execution_id = %s AND scope_id = %s AND status = 'PENDING' AND NOT superseded
+        WHERE execution_id = %s AND scope_id = %s AND status = 'PENDING' AND kind = 'item' AND NOT superseded
         ORDER BY item_index LIMIT %s)
 """
 CANCEL_ITEMS = """
     UPDATE executions_app_blockexecution SET status = 'CANCELLED', settled = true, finished_at = %s
-    WHERE execution_id = %s AND scope_id = %s AND status = 'PENDING' AND NOT superseded RETURNING item_index
+    WHERE execution_id = %s AND scope_id = %s AND status = 'PENDING' AND kind = 'item' AND NOT superseded
+    RETURNING item_index
 """
 COLLECT = """
     UPDATE executions_app_blockexecution SET status = 'READY', waits_for = '' WHERE id = %s AND status = 'WAITING'

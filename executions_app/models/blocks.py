@@ -160,6 +160,11 @@ class BlockExecution(models.Model):
                 condition=models.Q(to_undo=True),
                 name="block_to_undo",
             ),
+            models.Index(
+                fields=("execution", "scope_id", "item_index"),
+                condition=models.Q(status="PENDING", kind="item"),
+                name="block_unreleased",
+            ),
         )
 
     def __str__(self) -> str:

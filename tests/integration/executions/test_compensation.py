@@ -1,7 +1,5 @@
 """What a failed run did is undone: the last first, each once, whatever dies in between."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet, wake_all
 from tests.factories import event_types, make_template, noop, start
 from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
+from tests.rows_read import reading_by_index, rows_read
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -215,10 +214,6 @@ COPY_OUTPUT = """
     WHERE b.execution_id = %s AND b.item_index >= %s AND o.block_execution_id = %s
 """
 # Read from indexes and from end to end, in every table of the runs.
-ROWS_READ = """
-    SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname LIKE 'executions\\_app\\_%')
-        + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname LIKE 'executions\\_app\\_%')
-"""
 
 
 def with_many_items(execution: Execution, total: int) -> None:
@@ -233,25 +228,6 @@ def with_many_items(execution: Execution, total: int) -> None:
         cursor.execute(statement, [1, total - 1, first.pk])
         cursor.execute(COPY_OUTPUT, [execution.pk, 1, first.pk])
         cursor.execute(f"ANALYZE {table}, executions_app_blockoutput, executions_app_executionevent")
-
-
-@contextmanager
-def reading_by_index() -> Iterator[None]:
-    """Let Postgres read small tables as it reads those of millions of rows."""
-    connection.close()  # and with it the plans that were made before
-    with connection.cursor() as cursor:
-        for way in ("seqscan", "hashjoin", "mergejoin"):
-            cursor.execute(f"SET enable_{way} = off")
-    yield
-    connection.close()
-
-
-def rows_read() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute("SELECT pg_stat_clear_snapshot()")
-        cursor.execute(ROWS_READ)
-        return int(cursor.fetchone()[0])
 
 
 def test_what_is_to_be_undone_is_looked_for_once() -> None:

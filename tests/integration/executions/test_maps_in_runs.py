@@ -11,6 +11,7 @@ from executions_app.selectors import context_of
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, error_of, make_template, noop, start
+from tests.rows_read import reading_by_index, rows_read
 from workflow_service.settings.config import get_config
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -168,3 +169,25 @@ def test_results_that_are_too_large_together_fail_the_map(monkeypatch: pytest.Mo
     assert (error["type"], error["details"]) == ("VALIDATION_ERROR", {"bytes": 2_706, "maxBytes": 2_000})
     assert not BlockOutput.objects.filter(execution_id=execution.pk, block_id="each").exists()
     assert_consistent(execution)
+
+
+def test_what_an_item_costs_does_not_grow_with_its_map() -> None:
+    execution = start(
+        make_template([noop("each", {"n": "${item}"}, forEach="${workflow.input.items}", maxConcurrency=1)]),
+        {"items": list(range(1_500))},
+    )
+    (row_id,) = queued_blocks(execution)
+    running.run_blocks(execution.pk, row_id, "other queue: nothing in place")
+    # Long after the first items are done, those that are left are still found at once.
+    BlockExecution.objects.filter(
+        execution=execution, kind="item", status="PENDING", item_index__lt=1_400
+    ).update(status="SKIPPED", settled=True)
+    spent = []
+    with reading_by_index():
+        for _ in range(6):
+            (row_id,) = queued_blocks(execution)
+            before = rows_read()
+            running.run_blocks(execution.pk, row_id, "other queue: nothing in place")
+            spent.append(rows_read() - before)
+    # The first step also meets what the update above left behind.
+    assert max(spent[1:]) < 100
