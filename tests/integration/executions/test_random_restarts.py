@@ -14,7 +14,7 @@ from templates_app.models import Template
 from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks
 from tests.factories import event_types, make_template, start
-from tests.integration.executions.test_random_workflows import edges, placed_statuses
+from tests.places import edges, placed_statuses
 from tests.reference.areas import Place
 from tests.reference.generator import Features, random_workflow
 from tests.reference.script import COMPLETED, Script

@@ -13,21 +13,21 @@ from pydantic import JsonValue
 
 from executions_app import running
 from executions_app.claiming import claim_block
-from executions_app.models import BlockExecution, Execution, ExecutionEvent, Scope
+from executions_app.models import BlockExecution, Execution, ExecutionEvent
 from executions_app.running import run_in_place
 from executions_app.services.control import Asked, pause_execution, resume_execution
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks
 from tests.factories import event_types, make_template, start
 from tests.farms import live_worker
-from tests.reference.areas import Path, Place
+from tests.places import current_rows, edges, paths_by_scope, place_of, placed_statuses
 from tests.reference.generator import Features, Workflow, random_workflow
 from tests.reference.interpreter import Interpreter
 from tests.reference.script import COMPLETED, Line, Script
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.use_cases import RunContext, use_case
 from workflow_service.engine.definition import Definition
-from workflow_service.engine.plan import END_NODE, Plan, compile_plan
+from workflow_service.engine.plan import compile_plan
 from workflow_service.engine.states import ErrorType
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -173,39 +173,3 @@ def followed(workflow: Workflow, execution: Execution) -> Interpreter:
         reference.finish(place)
     assert not reference.ready, "the interpreter still has something to run"
     return reference
-
-
-def current_rows(execution: Execution) -> list[BlockExecution]:
-    return list(BlockExecution.objects.filter(execution=execution, superseded=False).exclude(kind="item"))
-
-
-def paths_by_scope(execution: Execution) -> dict[int, Path]:
-    """Return for each scope the rounds around it, the outermost first."""
-    paths: dict[int, Path] = {0: ()}
-    for scope in Scope.objects.filter(execution=execution, kind="loop").order_by("pk"):
-        around = paths[scope.parent_scope_id]
-        paths[scope.pk] = (*around, scope.parent_index) if scope.parent_scope_id else ()
-    return paths
-
-
-def place_of(row: BlockExecution, paths: dict[int, Path]) -> Place:
-    return row.block_id, (*paths[row.scope_id], row.item_index) if row.scope_id else ()
-
-
-def placed_statuses(execution: Execution) -> dict[Place, str]:
-    """Return how each node that was decided ended, where it stood."""
-    paths = paths_by_scope(execution)
-    return {place_of(row, paths): row.status for row in current_rows(execution) if row.status != "PENDING"}
-
-
-def edges(execution: Execution, plan: Plan) -> dict[tuple[str, str, bool, Path], str]:
-    """Return what became of each edge, as the rows remember it."""
-    paths = paths_by_scope(execution)
-    found = {}
-    for row in current_rows(execution):
-        for index, outcome in (row.outcomes or {}).items():
-            edge = plan.edges[int(index)]
-            target = "end" if edge.target == END_NODE else plan.nodes[edge.target].id
-            name, path = place_of(row, paths)
-            found[name, target, edge.kind.value == "error", path] = outcome
-    return found
