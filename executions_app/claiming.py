@@ -163,7 +163,7 @@ def _prepare_and_claim(execution_id: int, block_execution_id: int, worker: UUID)
         else:
             alone = run.active == 1
             journal = Journal(run)
-            journal.claim(row.own_id, given, agent_id, hard_end_s(block))
+            journal.claim(row.own_id, row, given, agent_id, hard_end_s(block))
             data = started_data(row, agent_id)
             journal.event("block_started", row.block_id, data, row_id=row.own_id, at=row.own_started_at)
             if run.status is ExecutionStatus.STARTING:

@@ -106,7 +106,7 @@ def _undo(settler: "Settler", undone: Any) -> None:
 
 def record_undo(settler: "Settler", row: Any, status: BlockStatus, error: "Error | None") -> None:
     """Settle work that undoes: nothing follows it but the next."""
-    settler.journal.settled(row.id, status, None, error)
+    settler.journal.settled(row, status, None, error)
     data: dict[str, JsonValue] = {"undoes": row.block_id.removesuffix(UNDO_SUFFIX)}
     if error is not None:
         data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}

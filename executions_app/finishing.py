@@ -167,18 +167,21 @@ def _finish(
     # Whoever ran alone when it began is alone, mostly: what others did is asked for only then if it must be.
     joins = [] if claim.alone or claim.place != THE_RUN else compiled.plan.joins_after(claim.node)
     asked = [(THE_RUN, join) for join in joins]
+    tries = 1 if claim.alone or not settle else LOCK_TRIES
     with pipelined_transaction() as tx:
-        for tries_left in reversed(range(1 if claim.alone or not settle else LOCK_TRIES)):
+        for tried in range(tries):
+            if tried:
+                time.sleep(LOCK_WAIT_S)
             finished = tx.run(
-                FINISH, (claim.execution_id, result.status, error, *mine, not tries_left, output)
+                FINISH, (claim.execution_id, result.status, error, *mine, tried == tries - 1, output)
             )
-            others = None if claim.alone else tx.run(UNSETTLED, (claim.execution_id, BATCH))
-            arrivals = ask_arrivals(tx, claim.execution_id, asked) if asked else None
+            # With the first try, which mostly gets the lock; else once it is there, for what others did may be large.
+            ask_now = not (claim.alone or tried)
+            others = tx.run(UNSETTLED, (claim.execution_id, BATCH)) if ask_now else None
+            arrivals = ask_arrivals(tx, claim.execution_id, asked) if ask_now and asked else None
             row = finished.fetchone()
             if row is not None:
                 break
-            if tries_left:
-                time.sleep(LOCK_WAIT_S)
         else:
             return Aftermath(accepted=False)
         if result.logs:

@@ -71,6 +71,8 @@ class Journal:
         self._counters: dict[Key, dict[str, Any]] = {}
         self._scopes: dict[int, dict[str, Any]] = {}
         self._settled: list[dict[str, Any]] = []
+        # The rows that something else than a counter is written of.
+        self._changed: set[Key] = set()
         self._claims: list[dict[str, Any]] = []
         self._recorded: list[dict[str, Any]] = []
         self._context: list[dict[str, Any]] = []
@@ -93,6 +95,7 @@ class Journal:
         **columns: Any,
     ) -> None:
         """Say what a node's row becomes; the last word of a transaction is written."""
+        self._changed.add((place, node.index))
         self._nodes[place, node.index] = {
             **self._identity(node, place),
             "status": status,
@@ -157,22 +160,25 @@ class Journal:
 
     def settled(
         self,
-        row_id: int,
+        row: Any,
         status: BlockStatus,
         outcomes: Mapping[int, EdgeOutcome] | None,
         error: Mapping[str, JsonValue] | None,
     ) -> None:
         """Say that a finished row was merged and routed."""
+        self._changed.add(_key(row))
         self._settled.append(
-            {"id": row_id, "status": status, "outcomes": _outcomes(outcomes), "error": error}
+            {"id": row.id, "status": status, "outcomes": _outcomes(outcomes), "error": error}
         )
 
-    def recorded(self, row_id: int) -> None:
+    def recorded(self, row: Any) -> None:
         """Say that a row's start has its event now."""
-        self._recorded.append({"id": row_id})
+        self._changed.add(_key(row))
+        self._recorded.append({"id": row.id})
 
-    def claim(self, row_id: int, input: JsonValue, agent_id: str, hard_end_s: float) -> None:
+    def claim(self, row_id: int, row: Any, input: JsonValue, agent_id: str, hard_end_s: float) -> None:
         """Say what a worker that has a row now works with; ``input`` is None where the row has it, or it is unfit."""
+        self._changed.add(_key(row))
         self._claims.append({"id": row_id, "input": input, "agent_id": agent_id, "hard_end_s": hard_end_s})
 
     def context_value(self, key: str, value: JsonValue, block_execution_id: int) -> None:
@@ -271,8 +277,11 @@ class Journal:
         )
 
     def flush(self, tx: EngineTransaction) -> None:
-        """Send what was collected, and the run's counters: one statement, two where a join became ready."""
-        arrived = [row for key, row in self._counters.items() if key not in self._nodes]
+        """Send what was collected, and the run's counters: one statement, two where a join that changes is reached.
+
+        Of two parts of a statement that write the same row Postgres carries out one, and says nothing.
+        """
+        arrived = [row for key, row in self._counters.items() if key not in self._changed]
         self._written = self._write(
             tx,
             [
@@ -289,8 +298,7 @@ class Journal:
             ],
             self._run.saved(),
         )
-        # No statement writes a row twice: what led up to nodes that are written is added to them.
-        if added := [row for key, row in self._counters.items() if key in self._nodes]:
+        if added := [row for key, row in self._counters.items() if key in self._changed]:
             self._write(tx, [(COUNTERS, added)])
 
     def _write(
@@ -317,6 +325,10 @@ class Journal:
             Queued(written[key].id, self._nodes[key]["block_id"], self._nodes[key]["queue"], join)
             for key, join in self._to_send.items()
         ]
+
+
+def _key(row: Any) -> Key:
+    return Place(row.scope_id, row.item_index), row.node
 
 
 def started_data(row: Any, agent_id: str) -> dict[str, JsonValue]:

@@ -26,8 +26,10 @@ from executions_app.values import RunValues
 from templates_app.plans import CompiledVersion
 from workflow_service.engine.decide import outcome
 from workflow_service.engine.errors import ExpressionError
+from workflow_service.engine.json_values import json_size
 from workflow_service.engine.plan import Node
 from workflow_service.engine.rounds import THE_RUN, Place
+from workflow_service.engine.scope import References
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
     EXECUTION_TRANSITIONS,
@@ -271,7 +273,7 @@ class Progress:
         node = self.plan.nodes[row.node]
         given, unfit = input_of(row, node, self.values)
         agent_id = row.agent_id or agent_of(node)
-        self.journal.claim(row.id, given, agent_id, hard_end_s(node.block))
+        self.journal.claim(row.id, row, given, agent_id, hard_end_s(node.block))
         self.journal.event("block_started", row.block_id, started_data(row, agent_id), row_id=row.id)
         return Claim(
             run.id, run.public_id, run.workspace_id, run.version_id, row.id, row.node, row.fence, row.retries, given,
@@ -381,8 +383,14 @@ def resolve_input(node: Node, values: RunValues, item: Mapping[str, JsonValue] |
     """
     values.prefetch([node.references])
     if node.for_each is not None and item is None:
-        return _items(node.for_each.render(values.scope()))
-    return {} if node.template is None else node.template.render(values.scope(item))
+        given: JsonValue = _items(node.for_each.render(values.scope()))
+    else:
+        given = {} if node.template is None else node.template.render(values.scope(item))
+    # A few references to large outputs can make an input that nothing can keep.
+    most = get_config().max_output_bytes
+    if node.references != References() and json_size(given) > most:
+        raise ExpressionError(f"the input is larger than {most} characters (MAX_OUTPUT_BYTES)")
+    return given
 
 
 def _items(value: JsonValue) -> list[JsonValue]:

@@ -124,7 +124,7 @@ def run_in_place(
         with agent_slot(claim):
             outcome = persistently(partial(work_on, claim))
             continue_as = (worker, queue) if time.monotonic() < slice_ends else None
-            aftermath = persistently(partial(_write, claim, outcome, continue_as))
+            aftermath = persistently(partial(write_outcome, claim, outcome, continue_as))
         done += 1
         clean = clean and aftermath.accepted
         try:
@@ -246,7 +246,8 @@ def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
     return BeginMap(block, items) if items else Result(BlockStatus.COMPLETED, output=map_output([]))
 
 
-def _write(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None) -> Aftermath:
+def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] | None) -> Aftermath:
+    """Write how a block's work ended, in the transaction that is for it."""
     match outcome:
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)

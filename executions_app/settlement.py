@@ -183,7 +183,7 @@ class Settler:
         if row.unrecorded_start:
             self.journal.block_event("block_started", row, row.started_at, started_data(row, row.agent_id))
         if row.settled or status not in FINISHED_BLOCK_STATUSES:
-            self.journal.recorded(row.id)
+            self.journal.recorded(row)
             return
         if row.recoveries:
             self.recoveries.resolved(row.id, status is BlockStatus.COMPLETED)
@@ -198,7 +198,7 @@ class Settler:
             return
         output = json.loads(row.output) if row.output is not None else None
         if status is BlockStatus.CANCELLED:
-            self.journal.settled(row.id, status, None, error)
+            self.journal.settled(row, status, None, error)
             return
         merge_error = self._merge(row, output) if status is BlockStatus.COMPLETED else None
         if merge_error is not None:
@@ -212,7 +212,7 @@ class Settler:
                 return
             status, error = BlockStatus.FAILED, routed.failure
         settlement, verdict = routed.settlement, Verdict(status.value)
-        self.journal.settled(row.id, status, settlement.settled[0].outcomes, error)
+        self.journal.settled(row, status, settlement.settled[0].outcomes, error)
         self._write_finish_event(row, status, error, settlement.settled[0].conditions)
         how = _COUNTED_AS.get(status, "failed")
         # Hidden nodes count where they fail, and only there.
@@ -228,7 +228,7 @@ class Settler:
         error: Error | None = json.loads(row.error) if row.error else None
         self.run.active -= 1
         self.run.slots -= row.holds_slot
-        self.journal.settled(row.id, status, None, error)
+        self.journal.settled(row, status, None, error)
         if status is not BlockStatus.CANCELLED:
             self._write_finish_event(row, status, error)
         self.maps.item_ended(row.scope_id, status)
@@ -447,7 +447,7 @@ class Settler:
         self.run.unhandled_failures += 1
         self.run.failing = True
         self.run.error = self.run.error or json.dumps({**error, "blockId": row.block_id})
-        self.journal.settled(row.id, BlockStatus.FAILED, None, error)
+        self.journal.settled(row, BlockStatus.FAILED, None, error)
         self.journal.block_event("block_failed", row, row.finished_at, {"error": error})
 
     # -- what decide asks for

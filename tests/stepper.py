@@ -83,7 +83,7 @@ class Stepper:
             lost = [(claim.block_execution_id, claim.fence)]
             follow_up(take_back(self.execution.pk, lost), self.execution.pk)
             return
-        aftermath = running._write(claim, running.work_on(claim), None)
+        aftermath = running.write_outcome(claim, running.work_on(claim), None)
         follow_up(aftermath, self.execution.pk)
 
     def _wake(self, row: BlockExecution) -> None:

@@ -74,6 +74,22 @@ def check_json(value: object, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> 
         raise JsonUnfit("", f"is {size} bytes as JSON; at most {max_bytes} are kept", "JSON_TOO_LARGE")
 
 
+def json_size(value: JsonValue, known: dict[int, int] | None = None) -> int:
+    """Return about how many characters ``value`` has as JSON; what it holds several times is measured once."""
+    known = {} if known is None else known
+    match value:
+        case str():
+            return len(value) + 2
+        case dict() | list():
+            size = known.get(id(value))
+            if size is None:
+                members = [*value, *value.values()] if isinstance(value, dict) else value
+                size = known[id(value)] = 2 + sum(json_size(member, known) + 1 for member in members)
+            return size
+        case _:
+            return 8
+
+
 def json_pointer(*parts: str | int) -> str:
     """Return the JSON pointer (RFC 6901) that leads through ``parts``."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

@@ -13,7 +13,7 @@ from executions_app.claiming import claim_block
 from executions_app.errors import CallbackExpired, CallbackNotFound, CallbackRejected, CallbackUsed
 from executions_app.models import BlockExecution, BlockOutput, Callback, Execution, RecoveryAction
 from executions_app.progress import Claim
-from executions_app.running import _write, work_on
+from executions_app.running import work_on, write_outcome
 from executions_app.services.blocks import reassign_block
 from executions_app.services.callbacks import CallbackAnswer, take_callback
 from executions_app.services.control import Asked
@@ -126,7 +126,7 @@ def test_a_callback_that_comes_before_the_block_waits_is_kept_for_it(agent: Misb
     outcome = work_on(claim)
     assert not take_callback(token_of(agent), DONE)
     assert statuses(execution) == {"wait": "RUNNING"}
-    follow_up(_write(claim, outcome, None), execution.pk)
+    follow_up(write_outcome(claim, outcome, None), execution.pk)
     execution = go_on(execution)
     assert execution.status == "COMPLETED"
     assert_consistent(execution)
@@ -266,7 +266,7 @@ def test_an_agent_s_early_call_ends_work_that_undoes(agent: MisbehavingServer) -
     claim = claim_one(execution)
     outcome = work_on(claim)
     assert not take_callback(token_of(agent), CallbackAnswer(output={})), "kept until the block waits"
-    follow_up(_write(claim, outcome, None), execution.pk)
+    follow_up(write_outcome(claim, outcome, None), execution.pk)
     assert run_until_quiet(execution).status == "FAILED", "the agent has answered, and may not answer again"
     assert_consistent(execution)
 

@@ -4,6 +4,7 @@ The stack runs first, in a random order; the interpreter then follows the order 
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -12,14 +13,17 @@ import pytest
 from pydantic import JsonValue
 
 from executions_app import running
+from executions_app.aftermath import follow_up, settle_again
 from executions_app.claiming import claim_block
+from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, ExecutionEvent
-from executions_app.running import run_in_place
+from executions_app.running import run_in_place, work_on, write_outcome
 from executions_app.services.control import Asked, pause_execution, resume_execution
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks
 from tests.factories import event_types, make_template, start
 from tests.farms import live_worker
+from tests.locks import locked_elsewhere
 from tests.places import current_rows, edges, paths_by_scope, place_of, placed_statuses
 from tests.reference.generator import Features, Workflow, random_workflow
 from tests.reference.interpreter import Interpreter
@@ -37,6 +41,8 @@ FEATURES = Features(questions=False, rejections=False)
 MAX_STEPS = 1_000
 # How likely it is that a run is paused instead of going on by a step.
 PAUSES = 0.08
+# How likely it is that others hold the run's lock when blocks are claimed and finished.
+CROWDS = 0.25
 QUEUES = ("default", "low")
 ROBOT = Asked("robot")
 ENDS = ("block_completed", "block_failed")
@@ -126,9 +132,32 @@ def run_in_random_order(execution: Execution, rng: Random) -> int:
         if rng.random() < PAUSES:
             pause_for_a_while(execution, rng)
             pauses += 1
+        elif rng.random() < CROWDS:
+            run_in_a_crowd(execution, rng)
         else:
             running.run_blocks(execution.pk, rng.choice(queued), rng.choice(QUEUES))
     raise AssertionError(f"{execution} is still not quiet after {MAX_STEPS} blocks")
+
+
+def run_in_a_crowd(execution: Execution, rng: Random) -> None:
+    """Run some queued blocks, each claimed and finished with or without the run's lock; settle what is left."""
+    worker = live_worker()
+    for row_id in rng.sample(queued := queued_blocks(execution), k=rng.randint(1, len(queued))):
+        with locked_now_and_then(execution, rng):
+            claim = claim_block(execution.pk, row_id, worker).claim
+        if claim is None:
+            continue  # the run began to fail meanwhile
+        outcome = work_on(claim)
+        if isinstance(outcome, Result):
+            with locked_now_and_then(execution, rng):
+                finish_block(claim, outcome)
+        else:
+            follow_up(write_outcome(claim, outcome, None), execution.pk)
+    settle_again(execution.pk, execution.public_id)
+
+
+def locked_now_and_then(execution: Execution, rng: Random) -> AbstractContextManager[None]:
+    return locked_elsewhere(execution.pk) if rng.random() < 0.5 else nullcontext()
 
 
 def pause_for_a_while(execution: Execution, rng: Random) -> None:

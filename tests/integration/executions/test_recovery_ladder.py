@@ -257,7 +257,7 @@ def test_a_claim_of_which_its_worker_never_learned_is_no_loss() -> None:
 def test_a_block_that_a_worker_gives_up_is_lost_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     execution = start(make_template([shaky(new_key(), fields={"onWorkerLost": "fail"})]))
     (row_id,) = queued_blocks(execution)
-    with dying_at(monkeypatch, running, "_write"):
+    with dying_at(monkeypatch, running, "write_outcome"):
         running.run_blocks(execution.pk, row_id, "default")
     execution = drive(execution)
     assert execution.error is not None

@@ -361,7 +361,7 @@ def test_a_forced_restart_while_work_is_undone_does_it_again() -> None:
     claim = claim_one(execution)
     outcome = running.work_on(claim)
     restart(execution, force=True)
-    assert not running._write(claim, outcome, None).accepted
+    assert not running.write_outcome(claim, outcome, None).accepted
     finished(execution)
     assert ran == ["hotel", "broken", "undo", "hotel", "broken"]
 

@@ -12,7 +12,7 @@ from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent
 from executions_app.progress import Claim
 from executions_app.results import FINAL_CONTEXT, final_context
-from executions_app.running import _write, work_on
+from executions_app.running import work_on, write_outcome
 from executions_app.selectors import children_of
 from executions_app.services.signals import send_signal
 from executions_app.sweeper import sweep
@@ -175,8 +175,8 @@ def test_a_worker_that_dies_while_it_starts_a_child_leaves_none_behind() -> None
     # It dies here; another worker starts the child, and the first one comes back from the dead.
     parking.take_back(execution.pk, [(first.block_execution_id, first.fence)])
     second = claim_one(execution)
-    assert _write(second, work_on(second), None).accepted
-    assert not _write(first, outcome, None).accepted
+    assert write_outcome(second, work_on(second), None).accepted
+    assert not write_outcome(first, outcome, None).accepted
     assert children_of(execution).count() == 1
     assert go_on(execution).status == "COMPLETED"
 
@@ -190,7 +190,7 @@ def test_a_crash_in_the_transaction_that_starts_the_child_leaves_the_block_to_ot
         with monkeypatch.context() as patch:
             patch.setattr(parking, "conclude_locked", _dies)
             with pytest.raises(SystemExit):
-                _write(claim, work_on(claim), None)
+                write_outcome(claim, work_on(claim), None)
         assert not children_of(execution).exists()
         parking.take_back(execution.pk, [(claim.block_execution_id, claim.fence)])
     execution = go_on(execution)
@@ -235,7 +235,7 @@ def test_a_child_that_a_paused_run_starts_is_paused_too() -> None:
     execution = start(parent_of(make_template([noop("a")])))
     claim = claim_one(execution)
     Execution.objects.filter(pk=execution.pk).update(status="PAUSED")
-    _write(claim, work_on(claim), None)
+    write_outcome(claim, work_on(claim), None)
     inner = child_of(execution)
     assert inner.status == "PAUSED"
     assert statuses(inner) == {"a": "READY"}
