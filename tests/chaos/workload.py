@@ -86,6 +86,15 @@ def fan_out() -> list[Block]:
     return [nap("rest"), work("split", "rest"), *parts, work("join", *(part["blockId"] for part in parts))]
 
 
+def early() -> list[Block]:
+    """Joins that begin before all their predecessors have ended, and are at work while the others end."""
+    ways = [work(f"way{n}", "first", ms=40 + 40 * n) for n in range(5)]
+    names = [way["blockId"] for way in ways]
+    fastest = work("fastest", *names, ms=150, join="any")
+    three = work("three", *names, join=3)
+    return [work("first"), *ways, fastest, three, nap("rest", "fastest"), work("done", "rest", "three")]
+
+
 def branches() -> list[Block]:
     chosen = work(
         "choose",
@@ -203,6 +212,7 @@ KINDS = (
     Kind("chain", resting, 3),
     Kind("diamond", diamond, 3),
     Kind("fan-out", fan_out, 3),
+    Kind("early joins", early, 3),
     Kind("branches", branches, 3),
     Kind("retries", retries, 3),
     Kind("approval", approval, 3),
