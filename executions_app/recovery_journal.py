@@ -129,9 +129,9 @@ class RecoveryJournal:
 
 
 def supersede_actions(tx: EngineTransaction, run: RunState, rows: Iterable[Any]) -> None:
-    """Say that nothing comes of the actions under way for rows (``id``, ``recoveries``) that are cancelled or taken back.
+    """Say that nothing comes of the actions under way for rows (``id``, ``recoveries``): they count neither way.
 
-    They count neither way.
+    The rows are cancelled or taken back.
     """
     ids = [row.id for row in rows if row.recoveries]
     if ids:

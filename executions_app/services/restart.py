@@ -108,7 +108,7 @@ def restart_execution(
 ) -> Restarted:
     """Take back what a restart affects, and let the run go on.
 
-    Raises ``ExecutionUnderWay``, ``UnknownBlock``, ``BlockNotReached``, ``NothingToRestart``, ``RestartFromParent``, and
+    Raises ``ExecutionUnderWay``, ``UnknownBlock``, ``BlockNotReached``, ``NothingToRestart``, ``RestartFromParent``;
     ``BlockStateForbids`` where what is to be skipped or reassigned lies behind work that was undone.
     """
     with command_transaction() as tx:

@@ -1,7 +1,8 @@
 """Restarts that could not do what they were asked for: what was undone before a block must run first.
 
-A block is skipped, or given to another agent, where the restart begins. Behind work that was undone it is reached later,
-by a row that does not exist yet: rather than forget the command it is refused, and the transaction takes all of it back.
+A block is skipped, or given to another agent, where the restart begins. Behind work that was undone it is reached
+later, by a row that does not exist yet: rather than forget the command it is refused, and the transaction takes all of
+it back.
 """
 
 from collections.abc import Collection, Sequence
@@ -68,18 +69,19 @@ def _refusal(
     run: RunState, found: RunRows, rows: Sequence[Any], row: Any, wanted: str, later: str
 ) -> BlockStateForbids:
     place = found.place_of(row)
-    before = [
-        each for each in rows if each.id != row.id and cut_rows(found, (each,)).takes(place, row.node)
-    ]
+    before = [each for each in rows if each.id != row.id and cut_rows(found, (each,)).takes(place, row.node)]
     undone = {each.id for each in undone_targets(found)}
-    first = [each for each in before if each.id in undone] or before or rows
-    names = blocks_of(found.plan, {each.node for each in first})
+    first = [each for each in before if each.id in undone]
+    what = "was undone" if first else "is taken back"
+    # Hidden nodes have no name to restart from.
+    nodes = ({each.node for each in chosen} for chosen in (first, before, rows))
+    names = next(filter(None, (blocks_of(found.plan, chosen) for chosen in nodes)))
     told = ", ".join(f"'{name}'" for name in names)
     return BlockStateForbids(
         row.block_id,
         run.public_id,
         row.status,
         wanted,
-        f"what was undone before it must run first ({told})",
+        f"what {what} before it must run first ({told})",
         f"restart the run from '{names[0]}', and {later}",
     )

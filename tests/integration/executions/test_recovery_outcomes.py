@@ -58,7 +58,9 @@ def test_nothing_comes_of_an_action_whose_block_is_taken_back() -> None:
 
 def test_nothing_comes_of_a_retry_that_is_due_when_its_run_fails() -> None:
     failing.add("bad")
-    shaky = unsteady_block("shaky", new_key(), fails=1, fields={"retryPolicy": {"maxRetries": 1, "jitter": False}})
+    shaky = unsteady_block(
+        "shaky", new_key(), fails=1, fields={"retryPolicy": {"maxRetries": 1, "jitter": False}}
+    )
     execution = start(make_template([shaky, work("first"), work("bad", "first")]))
     execution = run_until_quiet(execution)
     assert (execution.status, statuses(execution)["shaky"]) == ("FAILED", "CANCELLED")

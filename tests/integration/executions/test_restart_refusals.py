@@ -36,7 +36,10 @@ def undone_run(**fields: Any) -> Execution:
 def everything(execution: Execution) -> list[list[Any]]:
     """Return all that is kept of a run, to be compared."""
     runs = Execution.objects.filter(pk=execution.pk)
-    kept = [model.objects.filter(execution_id=execution.pk) for model in (BlockExecution, ExecutionEvent, RecoveryAction)]
+    kept = [
+        model.objects.filter(execution_id=execution.pk)
+        for model in (BlockExecution, ExecutionEvent, RecoveryAction)
+    ]
     return [list(found.order_by("pk").values()) for found in (runs, *kept)]
 
 
@@ -58,7 +61,9 @@ def test_what_lies_behind_undone_work_is_neither_skipped_nor_reassigned(
     with pytest.raises(BlockStateForbids) as refused:
         command(execution)
     (problem,) = refused.value.problems
-    assert f"is FAILED and cannot be {wanted}: what was undone before it must run first ('a')" in problem.message
+    assert (
+        f"is FAILED and cannot be {wanted}: what was undone before it must run first ('a')" in problem.message
+    )
     assert problem.suggestion is not None
     assert problem.suggestion.startswith("restart the run from 'a', and ")
     assert mend in problem.suggestion
@@ -84,7 +89,9 @@ def test_a_block_behind_undone_work_may_be_tried_again_after_it() -> None:
     retry_block(execution.pk, "b", ADA)
     finished(execution)
     assert ran == ["a", "b"]
-    outcomes = RecoveryAction.objects.filter(execution=execution, strategy="retry").values_list("outcome", flat=True)
+    outcomes = RecoveryAction.objects.filter(execution=execution, strategy="retry").values_list(
+        "outcome", flat=True
+    )
     assert list(outcomes) == ["superseded"], "the row it was about does not run again"
 
 
