@@ -1,6 +1,7 @@
 """What becomes of a recovery action whose block is cancelled or taken back before the action led to anything."""
 
 import pytest
+from pydantic import JsonValue
 
 from executions_app.aftermath import settle_again
 from executions_app.claiming import claim_block
@@ -17,7 +18,7 @@ from workflow_service.engine.states import BlockStatus, ErrorType
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
-BROKEN = {"type": ErrorType.SYSTEM_ERROR, "message": "it is broken", "retryable": False}
+BROKEN: dict[str, JsonValue] = {"type": ErrorType.SYSTEM_ERROR, "message": "it is broken", "retryable": False}
 
 
 @pytest.fixture(autouse=True)

@@ -222,10 +222,12 @@ def test_what_stays_and_has_not_begun_does_not_see_what_was_dropped_from_the_con
     for block_id in ("one", "two", "other"):
         run_one(block_id)
     beside = BlockExecution.objects.get(execution=execution, block_id="beside")
+    assert beside.input is not None
     assert beside.input["input"]["seen"] == "of two"
     restart(execution, from_block="two", force=True, preserve_context=False)
     run_one("beside")
     beside.refresh_from_db()
+    assert beside.input is not None
     assert beside.input["input"]["seen"] == "of one"
     assert not beside.superseded
     finished(execution)

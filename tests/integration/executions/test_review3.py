@@ -1,11 +1,9 @@
 """REVIEW 3: tests of a hostile review; each fails where the finding it is named after stands."""
 
 import logging
-from typing import Any
 
 import pytest
 
-from executions_app import finishing
 from executions_app.aftermath import settle_again
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
