@@ -20,6 +20,7 @@ from executions_app.compensation import compensation_facts
 from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of, started_data
 from executions_app.loops import LoopRows
 from executions_app.models import BlockExecution
+from executions_app.recovery_journal import supersede_actions
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
@@ -44,7 +45,7 @@ FIRST_RESEND_S = 5
 
 # A map that waits for its items is not active, and neither are the items that it has not released yet.
 CANCELLABLE = """
-    SELECT id, kind, block_id, scope_id, item_index, holds_slot,
+    SELECT id, kind, block_id, scope_id, item_index, holds_slot, recoveries,
         status <> 'PENDING' AND waits_for <> 'items' AS active FROM executions_app_blockexecution
     WHERE execution_id = %s AND NOT superseded
         AND (status IN ('READY', 'QUEUED', 'RETRYING', 'WAITING') OR status = 'PENDING' AND kind = 'item')
@@ -145,6 +146,7 @@ class Progress:
         rows = self.tx.run(CANCELLABLE, (self.run.id,)).fetchall()
         if rows:
             self.tx.run(CANCEL, (self.run.now, [row.id for row in rows]))
+            supersede_actions(self.tx, self.run, rows)
         self._tell_cancelled(rows)
         self.run.active -= len(self._ready) + sum(row.active for row in rows)
         self.run.slots -= sum(row.holds_slot for row in rows)

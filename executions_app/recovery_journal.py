@@ -3,10 +3,11 @@
 Actions are collected and written with everything else that a transaction decides. What a block's last action led to is
 known when the block settles or fails again: one statement then writes the outcome and counts it. It is the last
 statement of its transaction to take locks that other runs may wait for, and takes them in one order. What a person
-put another action in the place of is not counted, nor is what was done about a block that had not failed.
+put another action in the place of is not counted, nor what was cancelled or taken back before it led to anything, nor
+what was done about a block that had not failed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -40,15 +41,23 @@ RESOLVE = """
     ON CONFLICT (workspace_id, error_class, strategy) DO UPDATE SET
         succeeded = s.succeeded + EXCLUDED.succeeded, failed = s.failed + EXCLUDED.failed
 """
+# What the same transaction cancelled or took back after the step leads to nothing any more.
 WRITE_ACTIONS = """
     INSERT INTO executions_app_recoveryaction (
         workspace_id, execution_id, block_execution_id, block_id, attempt, error_class, error_type, error_message,
-        fingerprint, strategy, reason, agent_id, suggested_by, outcome, created_at)
-    SELECT %s, %s, a.block_execution_id, a.block_id, a.attempt, a.error_class, a.error_type, a.error_message,
-        a.fingerprint, a.strategy, a.reason, a.agent_id, a.suggested_by, 'pending', %s
-    FROM jsonb_to_recordset(%s) AS a(block_execution_id bigint, block_id text, attempt int, error_class text,
+        fingerprint, strategy, reason, agent_id, suggested_by, outcome, created_at, finished_at)
+    SELECT %(workspace)s, %(execution)s, a.block_execution_id, a.block_id, a.attempt, a.error_class, a.error_type,
+        a.error_message, a.fingerprint, a.strategy, a.reason, a.agent_id, a.suggested_by,
+        CASE WHEN b.superseded OR b.status = 'CANCELLED' THEN 'superseded' ELSE 'pending' END, %(now)s,
+        CASE WHEN b.superseded OR b.status = 'CANCELLED' THEN %(now)s END
+    FROM jsonb_to_recordset(%(actions)s) AS a(block_execution_id bigint, block_id text, attempt int, error_class text,
         error_type text, error_message text, fingerprint text, strategy text, reason text, agent_id text,
         suggested_by text)
+    JOIN executions_app_blockexecution b ON b.id = a.block_execution_id
+"""
+SUPERSEDE_PENDING = """
+    UPDATE executions_app_recoveryaction SET outcome = 'superseded', finished_at = %s
+    WHERE block_execution_id = ANY(%s) AND outcome = 'pending'
 """
 
 
@@ -115,7 +124,18 @@ class RecoveryJournal:
             rows = [{"id": row, "outcome": outcome} for row, outcome in self._resolved.items()]
             tx.run(RESOLVE, (run.now, Jsonb(rows), run.workspace_id))
         if self._actions:
-            tx.run(WRITE_ACTIONS, (run.workspace_id, run.id, run.now, Jsonb(self._actions)))
+            values = {"workspace": run.workspace_id, "execution": run.id, "now": run.now}
+            tx.run(WRITE_ACTIONS, {**values, "actions": Jsonb(self._actions)})
+
+
+def supersede_actions(tx: EngineTransaction, run: RunState, rows: Iterable[Any]) -> None:
+    """Say that nothing comes of the actions under way for rows (``id``, ``recoveries``): they count neither way.
+
+    The rows are cancelled or taken back.
+    """
+    ids = [row.id for row in rows if row.recoveries]
+    if ids:
+        tx.run(SUPERSEDE_PENDING, (run.now, ids))
 
 
 def _described(error: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

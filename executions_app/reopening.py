@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from executions_app.loops import loop_state
 from executions_app.models import BlockExecution
+from executions_app.recovery_journal import supersede_actions
 from executions_app.run_state import RunState
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
@@ -29,7 +30,7 @@ FAILED = frozenset({BlockStatus.FAILED, BlockStatus.REJECTED})
 
 ROWS = """
     SELECT b.id, b.scope_id, b.item_index, b.node, b.kind, b.block_id, b.status, b.settled, b.holds_slot, b.waits_for,
-        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, b.started_at,
+        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, b.started_at, b.recoveries,
         o.block_execution_id IS NOT NULL AS has_output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND NOT o.superseded
@@ -59,6 +60,12 @@ SUPERSEDE_OUTPUTS = (
 SUPERSEDE_CONTEXT = """
     UPDATE executions_app_contextvalue SET superseded = true
     WHERE execution_id = %s AND (block_execution_id = ANY(%s) OR block_execution_id = 0 AND key = ANY(%s))
+"""
+# What stays and has not begun resolves its input when it does, without what was dropped; what people gave it stands.
+FORGET_INPUTS = """
+    UPDATE executions_app_blockexecution SET input = NULL, hard_end_s = NULL
+    WHERE execution_id = %s AND NOT superseded AND status IN ('READY', 'QUEUED') AND fence = 0 AND variant = 0
+        AND kind <> 'undo'
 """
 # Work that stands: a row of the new generation with a result that is yet to be settled.
 INSERT_DONE = """
@@ -146,6 +153,7 @@ def supersede(
     scopes = [scope for scope in found.loops if taken.takes_instance(scope)]
     maps = [scope for scope, owner in found.maps.items() if owner in set(ids)]
     tx.run(SUPERSEDE_ROWS, (run.now, ids))
+    supersede_actions(tx, run, (*gone, *found.undos))
     if scopes or maps:
         tx.run(SUPERSEDE_SCOPES, (scopes + maps,))
     if drop_outputs:
@@ -154,6 +162,8 @@ def supersede(
         # What a gate computed is not known by row but by name.
         gates = [key for node in taken.affected() for key, _ in found.plan.nodes[node].routing.set]
         tx.run(SUPERSEDE_CONTEXT, (run.id, ids, gates))
+    if drop_outputs or drop_context:
+        tx.run(FORGET_INPUTS, (run.id,))
     dropped = set(ids)
     return replace(
         found,

@@ -46,16 +46,6 @@ CHANGEABLE = frozenset({B.READY, B.QUEUED, B.RETRYING, B.WAITING})
 DONE_AS = {"retry": "retried", "reassign": "reassigned", "skip": "skipped"}
 # What a block waits for that has begun with its agent, or cannot begin for it.
 OTHER_AGENTS = frozenset({"agent", "callback"})
-DONE_AS = {"retry": "retried", "reassign": "reassigned", "skip": "skipped"}
-# What a block waits for that has begun with its agent, or cannot begin for it.
-OTHER_AGENTS = frozenset({"agent", "callback"})
-BUSY = "a worker is at work on it", "cancel the run, or force its restart from this block"
-DONE = "its work is done", "restart the run from it to have it done again"
-UNDER_WAY = (
-    "its items or its sub-workflow are at work",
-    "cancel the run, or force its restart from this block",
-)
-ABOUT_TO_RUN = "it has not failed and is about to run", "wait for it"
 
 ROW = """
     SELECT id, node, block_id, status, waits_for, wait_key, agent_id, recoveries, error::text AS error

@@ -17,6 +17,7 @@ from executions_app.errors import ExecutionEnded
 from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
 from executions_app.handlers import run_cancel_steps
 from executions_app.models import BlockExecution, ExecutionEvent, RecoveryPoint
+from executions_app.recovery_journal import supersede_actions
 from executions_app.recovery_points import note_manual_point
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Settler
@@ -46,7 +47,7 @@ CANCEL_OPEN = """
         worker_id = CASE WHEN status = 'RUNNING' THEN worker_id END
     WHERE execution_id = %s AND NOT superseded
         AND status IN ('PENDING', 'READY', 'QUEUED', 'RUNNING', 'RETRYING', 'WAITING')
-    RETURNING id, block_id, kind, scope_id, item_index
+    RETURNING id, block_id, kind, scope_id, item_index, recoveries
 """
 WAKE_RETRIES = """
     UPDATE executions_app_blockexecution SET status = 'READY', due_at = NULL
@@ -204,6 +205,7 @@ def _cancel(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
     settle_finished(tx, run)
     run.failing = failing
     cancelled = tx.run(CANCEL_OPEN, (run.now, run.id)).fetchall()
+    supersede_actions(tx, run, cancelled)
     run.active = run.slots = run.ready = run.waiting_for_people = 0
     run.compensating = False
     settler = settler_of(tx, run)

@@ -35,6 +35,7 @@ from executions_app.resumed_maps import resume_map
 from executions_app.run_state import RunState
 from executions_app.selectors import context_of
 from executions_app.services.control import LOCK_OPEN, Asked, cancel_locked, follow_up_all
+from executions_app.services.restart_refusals import require_in_reach
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of
@@ -107,7 +108,8 @@ def restart_execution(
 ) -> Restarted:
     """Take back what a restart affects, and let the run go on.
 
-    Raises ``ExecutionUnderWay``, ``UnknownBlock``, ``BlockNotReached``, ``NothingToRestart``, ``RestartFromParent``.
+    Raises ``ExecutionUnderWay``, ``UnknownBlock``, ``BlockNotReached``, ``NothingToRestart``, ``RestartFromParent``;
+    ``BlockStateForbids`` where what is to be skipped or reassigned lies behind work that was undone.
     """
     with command_transaction() as tx:
         restarted, aftermaths = restart_locked(tx, lock_tree(tx, execution_id), asked, restart)
@@ -267,6 +269,7 @@ def _reopen(
     run.reached_end = False
     settler.loops.restate(loops, counts)
     ready = settler.reopen(taken, settled, active)
+    require_in_reach(run, found, targets, restart, {(_place(settler, node), node) for node in ready})
     rows = {(found.place_of(row), row.node): found.row_of_node(row) for row in targets}
     undone = {found.row_of_node(row).id for row in undone_targets(found)}
     starting = []

@@ -203,6 +203,36 @@ def test_outputs_and_context_are_kept_or_dropped_as_asked() -> None:
     assert context_after(reset_state=True, preserve_context=False) == ({"one_runs": 1}, {"one"})
 
 
+def test_what_stays_and_has_not_begun_does_not_see_what_was_dropped_from_the_context() -> None:
+    execution = start(
+        make_template(
+            [
+                work("one", gives={"x": "of one"}),
+                work("two", "one", gives={"x": "of two"}),
+                work("other"),
+                work("beside", "other", reads={"seen": "${x}"}),
+            ]
+        )
+    )
+
+    def run_one(block_id: str) -> None:
+        row = BlockExecution.objects.get(execution=execution, block_id=block_id, status="QUEUED")
+        running.run_blocks(execution.pk, row.pk, "other queue: nothing in place")
+
+    for block_id in ("one", "two", "other"):
+        run_one(block_id)
+    beside = BlockExecution.objects.get(execution=execution, block_id="beside")
+    assert beside.input is not None
+    assert beside.input["input"]["seen"] == "of two"
+    restart(execution, from_block="two", force=True, preserve_context=False)
+    run_one("beside")
+    beside.refresh_from_db()
+    assert beside.input is not None
+    assert beside.input["input"]["seen"] == "of one"
+    assert not beside.superseded
+    finished(execution)
+
+
 def test_a_cancelled_run_goes_on_with_what_was_cancelled() -> None:
     execution = start(make_template([work("one"), work("two", "one"), work("other")]))
     claim = claim_one(execution)

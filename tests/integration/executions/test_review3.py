@@ -7,16 +7,14 @@ import pytest
 from executions_app.aftermath import settle_again
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
-from executions_app.models import BlockExecution, Execution, ExecutionEvent, RecoveryAction
+from executions_app.models import BlockExecution, Execution, ExecutionEvent
 from executions_app.progress import Claim
-from executions_app.services.blocks import reassign_block, skip_block
-from executions_app.services.control import cancel_execution
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
-from tests.driver import queued_blocks, run_until_quiet
+from tests.driver import queued_blocks
 from tests.factories import make_template, noop, start
 from tests.locks import locked_elsewhere
-from tests.restarting import ADA, failing, finished, ran, restart, run_of, work
+from tests.restarting import failing, finished, ran
 from workflow_service.engine.states import BlockStatus
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
@@ -113,45 +111,6 @@ def test_review3_settled_twice_counts_twice_for_what_follows() -> None:
     assert told.count() == 1
 
 
-def undone_run() -> Execution:
-    """A run that failed at ``b`` and in which what ``a`` did was undone."""
-    undo = {"toolType": "NOOP", "configuration": {}}
-    failing.add("b")
-    execution = run_of(work("a", recovery={"compensate": undo}), work("b", "a"))
-    assert execution.status == "FAILED"
-    assert BlockExecution.objects.get(execution=execution, kind="undo").status == "COMPLETED"
-    return execution
-
-
-def test_review3_skip_of_a_block_behind_undone_work() -> None:
-    """The operator's skip is lost: what was undone runs again first, and then the block runs after all."""
-    execution = undone_run()
-    ran.clear()
-    skip_block(execution.pk, "b", ADA, {"skipped": True})
-    execution = run_until_quiet(execution)
-    assert ran == ["a"]
-    assert execution.status == "COMPLETED"
-
-
-def test_review3_skip_failed_blocks_behind_undone_work() -> None:
-    """``skipFailedBlocks`` of document A's restart is lost in the same way."""
-    execution = undone_run()
-    ran.clear()
-    restart(execution, skip_failed=True)
-    execution = run_until_quiet(execution)
-    assert ran == ["a"]
-    assert execution.status == "COMPLETED"
-
-
-def test_review3_reassignment_of_a_block_behind_undone_work() -> None:
-    """The operator's agent is lost: the block's new row is given to the old one."""
-    execution = undone_run()
-    failing.clear()
-    reassign_block(execution.pk, "b", ADA, "other")
-    execution = finished(execution)
-    assert BlockExecution.objects.get(execution=execution, block_id="b", superseded=False).agent_id == "other"
-
-
 def test_review3_claimed_in_place_while_something_arrives() -> None:
     """CLAIMS and COUNTERS write one row in one statement: no hard end, and no stored input, of the block claimed."""
     blocks = [noop(name) for name in "abde"]
@@ -167,13 +126,3 @@ def test_review3_claimed_in_place_while_something_arrives() -> None:
     assert c.taken == 2
     assert c.due_at is not None
     assert c.input is not None
-
-
-def test_review3_actions_of_a_cancelled_run_are_pending_for_ever() -> None:
-    """A recovery that is under way when its run is cancelled is shown as under way from then on."""
-    failing.add("a")
-    execution = run_of(work("a", recovery={"strategies": ["escalate"], "escalate": {}}))
-    assert execution.status == "WAITING_FOR_APPROVAL"
-    cancel_execution(execution.pk, ADA)
-    outcomes = set(RecoveryAction.objects.filter(execution=execution).values_list("outcome", flat=True))
-    assert "pending" not in outcomes
