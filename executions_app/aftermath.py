@@ -61,7 +61,9 @@ def _tell_parent(child_id: int, child_public_id: str) -> None:
         told = end_waiting_block(child_id)
     except DATABASE_GONE as error:
         # The child's end is committed: whoever asked for it must not read that it went wrong.
-        logger.warning("telling the parent of execution %s is left to the sweeper: %s", child_public_id, error)
+        logger.warning(
+            "telling the parent of execution %s is left to the sweeper: %s", child_public_id, error
+        )
         connection.close()
         return
     if told is not None:

@@ -198,7 +198,7 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]], *, never_ran: 
     with TIMEOUT_ERROR, and one that was lost ``MAX_LOSSES`` times with WORKER_LOST: they go up the recovery ladder.
     One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides. With
     ``never_ran`` no worker ever learned of the claims: nothing was lost, and the blocks are queued again.
-    Where this goes wrong the run fails with SETTLEMENT_ERROR: else the blocks were RUNNING for ever, and nobody at work.
+    Where this goes wrong the run fails with SETTLEMENT_ERROR: else the blocks were RUNNING for ever, at no worker.
     """
     blocks = sorted(lost)
     with command_transaction() as tx:

@@ -4,6 +4,7 @@ The bodies are the document's own, with this server's ids; of the tools it names
 are replaced by NOOP, and said so.
 """
 
+import logging
 import re
 from typing import Any
 

@@ -212,7 +212,10 @@ def test_a_child_knows_with_its_next_message_what_it_began_and_could_not_hand_ba
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     register_lease(worker_id())
-    broken, sound = start(make_template([noop("once", onWorkerLost="fail")])), start(make_template([noop("a")]))
+    broken, sound = (
+        start(make_template([noop("once", onWorkerLost="fail")])),
+        start(make_template([noop("a")])),
+    )
     (row_id,) = queued_blocks(broken)
 
     def refuse(*arguments: Any, **options: Any) -> None:

@@ -7,7 +7,7 @@ from django.db import connection
 
 from approvals_app.services.approvals import respond_to_approval
 from executions_app import aftermath
-from executions_app.models import Execution, SweeperState
+from executions_app.models import Execution
 from executions_app.services.control import pause_execution, resume_execution
 from executions_app.sweeper import sweep
 from templates_app.models import Template
@@ -149,7 +149,6 @@ def test_who_refuses_does_not_read_that_it_went_wrong_either(people: People) -> 
         respond_to_approval(approval_id=approval.public_id, actor=people.alice, approved=False, source="api")
     connection.close()
     check(child, "FAILED")
-    SweeperState.objects.all().delete()
     sweep()
     go_on(parent)
     check(parent, "FAILED")
