@@ -24,8 +24,6 @@ BEGUN = {
 }
 # Event types of which a block row may have one only.
 ONCE = {"block_completed", "block_failed", "block_rejected"}
-# What gives a row its result without a claim.
-UNCLAIMED = {"block_rerouted", "block_substituted"}
 # What may be told of a block between its start and what became of it.
 BESIDE = {"recovery_point_created"}
 
@@ -146,8 +144,9 @@ def _assert_starts(execution: Execution, events: list[ExecutionEvent]) -> None:
         assert starts <= row.fence, f"{row} was claimed at most {row.fence} times: {types}"
         twice = ("block_started", "block_started") in pairwise(types)
         assert not twice, f"a claim of {row} was told twice: {types}"
-        once = row.fence == 1 and row.started_at and not (row.unrecorded_start or row.superseded)
-        if once and not UNCLAIMED.intersection(types):
+        # What a restart takes over waits, or has its result, without a claim of its own.
+        known = row.generation == 1 and not row.superseded and not row.unrecorded_start
+        if known and row.fence == 1 and row.started_at:
             assert starts == 1, f"{row} was claimed once: {types}"
         if row.status == BlockStatus.RUNNING and not row.unrecorded_start:
             assert starts, f"{row} is at work and its start was never told"
