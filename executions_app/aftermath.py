@@ -46,15 +46,29 @@ def _send(aftermath: Aftermath, execution_id: int) -> None:
     send_aftermath(aftermath, execution_id)
     for other_id, other in aftermath.others:
         follow_up(other, other_id)
-    told = None if aftermath.ended_child is None else end_waiting_block(aftermath.ended_child)
-    if told is not None:
-        parent_id, parents = told
-        follow_up(parents, parent_id)
+    if aftermath.ended_child is not None:
+        _tell_parent(aftermath.ended_child, aftermath.execution_public_id)
     turned = None if aftermath.turned_child is None else look_at_parent(aftermath.turned_child)
     if turned is not None:
         follow_up(turned[1], turned[0])
     if aftermath.room_in_template is not None:
         admit(aftermath.room_in_template)
+
+
+def _tell_parent(child_id: int, child_public_id: str) -> None:
+    """Tell the parent of a run that has ended; where its lock is not to be had the sweeper does."""
+    try:
+        told = end_waiting_block(child_id)
+    except DATABASE_GONE as error:
+        # The child's end is committed: whoever asked for it must not read that it went wrong.
+        logger.warning(
+            "telling the parent of execution %s is left to the sweeper: %s", child_public_id, error
+        )
+        connection.close()
+        return
+    if told is not None:
+        parent_id, parents = told
+        follow_up(parents, parent_id)
 
 
 def settle_again(

@@ -14,7 +14,7 @@ from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
 from executions_app.models import BlockExecution
 from executions_app.recovering import read_block, recover_block
 from executions_app.results import Error, complete_wait, final_context
-from executions_app.run_state import lock_run
+from executions_app.run_state import lock_run, try_lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
 from templates_app.plans import compiled_version
@@ -71,22 +71,26 @@ def end_waiting_block(child_id: int) -> tuple[int, Aftermath] | None:
 
 
 def look_at_parent(child_id: int) -> tuple[int, Aftermath] | None:
-    """Let the run that waits for a sub-workflow wait for people as long as that does; None where none is under way.
+    """Let the run that waits for a sub-workflow wait for people as long as that does.
+
+    None where none is under way, or somebody has its lock: then the sweeper looks. Nobody waits for the lock here, for
+    it may be a person's request that got so far, and what that was about is committed.
 
     Returns the parent's id, and what is left to do about it after the commit.
     """
     with connection.cursor() as cursor:
         cursor.execute(OPEN_PARENT, [child_id])
         found = cursor.fetchone()
-    return None if found is None else (found[0], conclude_parent(found[0]))
+    aftermath = None if found is None else conclude_parent(found[0])
+    return None if aftermath is None else (found[0], aftermath)
 
 
-def conclude_parent(parent_id: int) -> Aftermath:
-    """Set a run's status by what its sub-workflows wait for."""
+def conclude_parent(parent_id: int) -> Aftermath | None:
+    """Set a run's status by what its sub-workflows wait for; None where somebody else has its lock."""
     with command_transaction() as tx:
-        run = lock_run(tx, parent_id)
+        run = try_lock_run(tx, parent_id)
         if run is None:
-            return Aftermath(unsettled=False)
+            return None
         # Who merely looks does not begin the run.
         settler = Settler(tx, run, compiled_version(run.version_id))
         settler.progress.beginning = run.status is ExecutionStatus.STARTING

@@ -328,13 +328,13 @@ def _settle_singly(execution_id: int) -> Aftermath | None:
         except Exception as error:
             logger.exception("execution %s cannot go on and fails", run.public_id)
             restore(run, before)
-            aftermath = _fail_run(settler_of(tx, run), error)
+            aftermath = fail_run(settler_of(tx, run), error)
         aftermath.announcements[:0] = announcements
     aftermath.unsettled = any_unsettled(execution_id)
     return aftermath
 
 
-def _fail_run(settler: Settler, error: Exception) -> Aftermath:
+def fail_run(settler: Settler, error: Exception) -> Aftermath:
     """Fail a run that cannot be concluded: nothing of it starts any more, and it ends when nothing is at work.
 
     What was done is not undone, for that may be what goes wrong: the error tells people that it is for them to see.

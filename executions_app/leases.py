@@ -190,7 +190,8 @@ class Repairer(_Watch):
     def _hand_back_orphans(self) -> None:
         for worker, execution_id, row_id, fence in find_orphans_of_children():
             logger.warning("block execution %s was left with an idle worker process", row_id)
-            hand_back([(execution_id, row_id, fence)], worker)
+            # What the child began it alone knows: the block counts as lost, and ``onWorkerLost`` is obeyed.
+            hand_back([(execution_id, row_id, fence)], worker, begun=None)
 
 
 def find_orphans_of_children() -> list[Orphan]:

@@ -19,41 +19,46 @@ logger = logging.getLogger("workflow_service.executions")
 
 
 def execution_started(journal: Journal, run: RunState, workflow_id: str) -> None:
-    """Say that a run was started."""
+    """Say that a run was started; not with what it was given, for that may hold secrets."""
     _announce(
         journal, run, "INFO", "workflow_execution_started", f"Workflow {run.public_id} started",
         workflow_id=workflow_id,
     )  # fmt: skip
 
 
-def execution_completed(journal: Journal, run: RunState, duration_ms: int) -> None:
+def execution_completed(journal: Journal, run: RunState, workflow_id: str, duration_ms: int) -> None:
     """Say that a run completed."""
     message = f"Workflow {run.public_id} completed successfully in {duration_ms}ms"
     journal.log("INFO", message)
     _announce(
         journal, run, "INFO", "workflow_execution_completed", message,
-        status=run.status.value, duration_ms=duration_ms, states_visited=run.completed_blocks,
+        workflow_id=workflow_id, status=run.status.value, duration_ms=duration_ms, states_visited=run.completed_blocks,
     )  # fmt: skip
 
 
 def execution_failed(
-    journal: Journal, run: RunState, duration_ms: int, error: Mapping[str, JsonValue] | None
+    journal: Journal, run: RunState, workflow_id: str, duration_ms: int, error: Mapping[str, JsonValue] | None
 ) -> None:
-    """Say that a run failed, and why."""
-    reason = (error or {}).get("message", run.status.value)
+    """Say that a run failed, and why, with the traceback of what failed in it where there is one."""
+    error = error or {}
+    reason = error.get("message", run.status.value)
+    traced = {"exception": error["stackTrace"]} if error.get("stackTrace") else {}
     message = f"Workflow {run.public_id} failed: {reason}"
     journal.log("ERROR", message)
     _announce(
         journal, run, "ERROR", "workflow_execution_failed", message,
-        duration_ms=duration_ms, error_type=(error or {}).get("type"), error_message=reason,
+        workflow_id=workflow_id, duration_ms=duration_ms, error_type=error.get("type"), error_message=reason, **traced,
     )  # fmt: skip
 
 
-def execution_cancelled(journal: Journal, run: RunState, duration_ms: int) -> None:
+def execution_cancelled(journal: Journal, run: RunState, workflow_id: str, duration_ms: int) -> None:
     """Say that a run was cancelled."""
     message = f"Workflow {run.public_id} cancelled after {duration_ms}ms"
     journal.log("WARNING", message)
-    _announce(journal, run, "WARNING", "workflow_execution_cancelled", message, duration_ms=duration_ms)
+    _announce(
+        journal, run, "WARNING", "workflow_execution_cancelled", message,
+        workflow_id=workflow_id, duration_ms=duration_ms,
+    )  # fmt: skip
 
 
 def block_started(execution_id: str, block_id: str, agent_id: str | None, tries: int) -> None:

@@ -5,16 +5,19 @@ statements with Django's ORM. They settle nothing: a row that cannot be settled 
 put aside. Where ``unsettled`` says so, ``aftermath.follow_up`` does it after the commit.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app import log_lines
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
-from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, log_rows
+from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, fail_run, log_rows
 from executions_app.handlers import AfterParking
 from executions_app.journal import place_data
 from executions_app.maps import expand_map
@@ -33,7 +36,8 @@ from executions_app.recovery_policy import policy_for
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Error, Settler
 from executions_app.stand_ins import work_of_row
-from executions_app.transaction import EngineTransaction, command_transaction
+from executions_app.transaction import DATABASE_GONE, EngineTransaction, command_transaction
+from executions_app.trees import restore, settler_of
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import Block
 from workflow_service.engine.recovery import RecoveryStep
@@ -44,6 +48,8 @@ from workflow_service.engine.states import (
     ErrorType,
     RecoveryStrategy,
 )
+
+logger = logging.getLogger(__name__)
 
 MAX_LOSSES = 5
 
@@ -192,13 +198,38 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]], *, never_ran: 
     with TIMEOUT_ERROR, and one that was lost ``MAX_LOSSES`` times with WORKER_LOST: they go up the recovery ladder.
     One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides. With
     ``never_ran`` no worker ever learned of the claims: nothing was lost, and the blocks are queued again.
+    Where this goes wrong the run fails with SETTLEMENT_ERROR: else the blocks were RUNNING for ever, at no worker.
     """
+    blocks = sorted(lost)
     with command_transaction() as tx:
         run, settler = _lock(tx, execution_id)
-        for row_id, fence in sorted(lost):
-            _take_back_one(tx, run, settler, row_id, fence, never_ran)
-        aftermath = conclude_locked(settler)
+        before = replace(run)
+        try:
+            with transaction.atomic():
+                for row_id, fence in blocks:
+                    _take_back_one(tx, run, settler, row_id, fence, never_ran)
+                aftermath = conclude_locked(settler)
+        except DATABASE_GONE:
+            raise
+        except Exception as error:
+            logger.exception("lost blocks of execution %s cannot be taken back; it fails", run.public_id)
+            restore(run, before)
+            aftermath = _give_up(tx, run, blocks, error, never_ran)
     return _looked_again(aftermath, execution_id)
+
+
+def _give_up(
+    tx: EngineTransaction, run: RunState, lost: Iterable[tuple[int, int]], error: Exception, never_ran: bool
+) -> Aftermath:
+    """Cancel lost blocks, whatever their policy says, and fail the run."""
+    settler = settler_of(tx, run)
+    run.failing, run.compensating = True, False
+    for row_id, fence in lost:
+        _record_start(tx, settler, row_id, fence)
+        row = read_block(tx, run.id, row_id)
+        if row is not None and (row.fence, row.status) == (fence, BlockStatus.RUNNING):
+            _rerun(settler, row, row.losses + (not never_ran))
+    return fail_run(settler, error)
 
 
 def _take_back_one(

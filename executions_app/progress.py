@@ -126,6 +126,7 @@ class Progress:
         self.run = run
         self.plan = compiled.plan
         self.settings = compiled.definition.global_settings
+        self.workflow_id = compiled.template_id
         self.values = values
         self.journal = journal
         self.loops = loops
@@ -337,9 +338,9 @@ class Progress:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.event(f"execution_{status.value.lower()}", data=data)
         if status is ExecutionStatus.COMPLETED:
-            log_lines.execution_completed(self.journal, run, duration_ms)
+            log_lines.execution_completed(self.journal, run, self.workflow_id, duration_ms)
         else:
-            log_lines.execution_failed(self.journal, run, duration_ms, error)
+            log_lines.execution_failed(self.journal, run, self.workflow_id, duration_ms, error)
 
     def become(self, status: ExecutionStatus) -> None:
         """Change the run's status; raises ``IllegalTransition``."""

@@ -76,6 +76,10 @@ class BeginMap:
 Outcome = Result | Failed | Ask | Park | BeginMap
 
 
+# What this process began and could not give back: with its next message it is to know that these ran.
+_not_given_back: set[tuple[int, int]] = set()
+
+
 class BlockTimeout(TimeoutError):
     """The block did not end within its timeout."""
 
@@ -93,7 +97,7 @@ def run_blocks(execution_id: int, block_execution_id: int, queue: str) -> int:
         answer = persistently(lambda: claim_block(execution_id, block_execution_id, worker))
         if answer.orphans:
             persistently(lambda: let_go([worker]))
-            hand_back(answer.orphans, worker)
+            hand_back(answer.orphans, worker, _not_given_back)
         if answer.no_slot:
             limit, agent_id = answer.no_slot
             persistently(lambda: wait_for_slot(execution_id, block_execution_id, limit, agent_id))
@@ -151,18 +155,23 @@ def agent_slot(claim: Claim) -> Iterator[None]:
 
 
 def hand_back(
-    orphans: Iterable[tuple[int, int, int]], worker: UUID, begun: Collection[tuple[int, int]] = ()
+    orphans: Iterable[tuple[int, int, int]], worker: UUID, begun: Collection[tuple[int, int]] | None
 ) -> None:
     """Give back blocks that bear a worker's id although it is not at work on them, and their agents' slots.
 
-    Of those that are not among ``begun`` (row id, fence) it never learned, so they count as no loss of a worker.
+    Of those that are not among ``begun`` (row id, fence) it never learned, so they count as no loss of a worker. None
+    says that it is not known what it began: then all of them count, for any of them may have run.
     """
     for execution_id, row_id, fence in orphans:
+        never_ran = begun is not None and (row_id, fence) not in begun
         try:
-            _hand_back(execution_id, row_id, fence, worker, never_ran=(row_id, fence) not in begun)
+            _hand_back(execution_id, row_id, fence, worker, never_ran=never_ran)
+            _not_given_back.discard((row_id, fence))
         except Exception:
             # One broken run must not keep this process from its other work; the parent looks again.
             logger.exception("block execution %s cannot be handed back yet", row_id)
+            if not never_ran:
+                _not_given_back.add((row_id, fence))
 
 
 def _hand_back(execution_id: int, row_id: int, fence: int, worker: UUID, *, never_ran: bool) -> None:

@@ -177,7 +177,9 @@ def _look_at_parents() -> None:
 
 
 def _look_at_parent(parent_id: int) -> None:
-    follow_up(conclude_parent(parent_id), parent_id)
+    aftermath = conclude_parent(parent_id)
+    if aftermath is not None:
+        follow_up(aftermath, parent_id)
 
 
 def _stop_unwanted_children() -> None:

@@ -11,15 +11,17 @@ from workflow_service.engine.plan import Plan, compile_plan
 
 @dataclass(frozen=True, slots=True)
 class CompiledVersion:
-    """A version's definition and its plan."""
+    """A version's definition and its plan, and the public id of its template."""
 
     definition: Definition
     plan: Plan
+    template_id: str
 
 
 @lru_cache(maxsize=256)
 def compiled_version(version_id: int) -> CompiledVersion:
     """Return the compiled version of that id; raises ``TemplateVersion.DoesNotExist``."""
-    document = TemplateVersion.objects.values_list("definition", flat=True).get(pk=version_id)
+    found = TemplateVersion.objects.values_list("definition", "template__public_id")
+    document, template_id = found.get(pk=version_id)
     definition = load_definition(document)
-    return CompiledVersion(definition, compile_plan(definition))
+    return CompiledVersion(definition, compile_plan(definition), template_id)

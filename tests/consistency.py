@@ -1,6 +1,7 @@
 """What must hold of every run at every moment between transactions, recomputed from its rows."""
 
 from collections import Counter
+from itertools import pairwise
 
 from executions_app.models import BlockExecution, BlockOutput, ContextValue, Execution, ExecutionEvent, Scope
 from executions_app.replay import differences, read_facts, rebuild
@@ -23,6 +24,8 @@ BEGUN = {
 }
 # Event types of which a block row may have one only.
 ONCE = {"block_completed", "block_failed", "block_rejected"}
+# What may be told of a block between its start and what became of it.
+BESIDE = {"recovery_point_created"}
 
 
 def assert_consistent(execution: Execution) -> Execution:
@@ -111,6 +114,7 @@ def _assert_history(execution: Execution, rows: list[BlockExecution]) -> None:
     assert list(context.values_list("seq", flat=True)) == list(range(1, execution.context_seq + 1))
     repeated = Counter((event.type, event.block_execution_id) for event in events if event.type in ONCE)
     assert not [what for what, times in repeated.items() if times > 1]
+    _assert_starts(execution, events)
     restarted = max((event.seq for event in events if event.type == "execution_restarted"), default=0)
     ends = [event.seq for event in events if event.type in ENDS and event.seq > restarted]
     expected = [execution.event_seq] if execution.status in ENDED_EXECUTION_STATUSES else []
@@ -126,3 +130,23 @@ def _assert_history(execution: Execution, rows: list[BlockExecution]) -> None:
             told = order[row.pk]
             assert told[-1] == "block_completed", f"{row}: {told}"
             assert BEGUN.intersection(told), f"{row}: {told}"
+
+
+def _assert_starts(execution: Execution, events: list[ExecutionEvent]) -> None:
+    """Check that each claim of a row was told once: the fence grows with every claim, and with what ends one."""
+    told: dict[int, list[str]] = {}
+    for event in events:
+        if event.block_execution_id and event.type not in BESIDE:
+            told.setdefault(event.block_execution_id, []).append(event.type)
+    for row in BlockExecution.objects.filter(execution=execution):
+        types = told.get(row.pk, [])
+        starts = types.count("block_started")
+        assert starts <= row.fence, f"{row} was claimed at most {row.fence} times: {types}"
+        twice = ("block_started", "block_started") in pairwise(types)
+        assert not twice, f"a claim of {row} was told twice: {types}"
+        # What a restart takes over waits, or has its result, without a claim of its own.
+        known = row.generation == 1 and not row.superseded and not row.unrecorded_start
+        if known and row.fence == 1 and row.started_at:
+            assert starts == 1, f"{row} was claimed once: {types}"
+        if row.status == BlockStatus.RUNNING and not row.unrecorded_start:
+            assert starts, f"{row} is at work and its start was never told"

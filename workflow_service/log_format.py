@@ -25,9 +25,18 @@ def mask_tokens(text: str) -> str:
 
 
 class PlainFormatter(logging.Formatter):
-    """Writes a record as one line of text, and its traceback behind it."""
+    """Writes a record as one line of text, and its traceback behind it.
+
+    The level reads as in document A (section 17.3): ``WARN``, and the message right behind it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(name)s [%(levelname)s] %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
+        if record.levelno == logging.WARNING:
+            # A copy: to other handlers the record is to be what it was.
+            record = logging.makeLogRecord(vars(record) | {"levelname": "WARN"})
         return mask_tokens(super().format(record))
 
 

@@ -212,7 +212,7 @@ def _cancel(tx: EngineTransaction, run: RunState, asked: Asked) -> Aftermath:
     settler.progress.become(ExecutionStatus.CANCELLED)
     run.completed_at = run.now
     duration_ms = round((run.now - run.started_at).total_seconds() * 1_000)
-    log_lines.execution_cancelled(settler.journal, run, duration_ms)
+    log_lines.execution_cancelled(settler.journal, run, settler.progress.workflow_id, duration_ms)
     _tell_cancelled(settler, cancelled)
     settler.journal.event("execution_cancelled", data=asked.data())
     return conclude_locked(settler)

@@ -4,6 +4,7 @@ The bodies are the document's own, with this server's ids; of the tools it names
 are replaced by NOOP, and said so.
 """
 
+import logging
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ from workflow_service.accounts.models import Role
 from workflow_service.engine.definition import RetryPolicy
 from workflow_service.engine.recovery import classify
 from workflow_service.engine.states import ErrorClass, ErrorType
+from workflow_service.log_format import PlainFormatter
 from workflow_service.operations.configuration import describe_settings
 
 RETRY = {"maxRetries": 3, "backoffStrategy": "exponential"}
@@ -420,9 +422,12 @@ class TestSection172Diagnostics:
 
 
 class TestSection173Logs:
-    """The key log patterns, in the run's log; ``test_log_lines.py`` has those of the processes."""
+    """The key log patterns, in the lines of the processes and in the run's log (section 5.2)."""
 
-    def test_they_read_as_documented(self, developer: Caller, house: House) -> None:
+    def test_they_read_as_documented(
+        self, developer: Caller, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "workflow_service.executions")
         blocks = [
             noop("ask", agentId="clerk", humanInLoop={"required": True}),
             noop("bad", {"n": "${nowhere}"}, agentId="crm", retryPolicy={"maxRetries": 0}),
@@ -437,15 +442,15 @@ class TestSection173Logs:
             logs = developer.get(f"executions/{execution.public_id}/logs").json()["logs"]
             return "\n".join(f"[{line['level']}] {line['message']}" for line in logs)
 
-        assert re.search(
-            rf"^\[INFO\] Workflow {completes.public_id} completed successfully in \d+ms$",
-            lines(completes),
-            re.M,
-        )
-        assert re.search(r"^\[ERROR\] Block bad failed: .+ \(Agent: crm\)$", lines(fails), re.M)
-        for pattern in (
-            f"[WARNING] Human approval required for block ask (Execution: {waits.public_id})",
-            f"[INFO] Recovery point created for execution {waits.public_id} at block ask",
-            "[INFO] Block ask reassigned from clerk to auditor",
-        ):
-            assert pattern in lines(waits).splitlines()
+        plain = PlainFormatter()
+        told = "\n".join(plain.format(record) for record in caplog.records)
+        completed = rf"\[INFO\] Workflow {completes.public_id} completed successfully in \d+ms$"
+        failed = r"\[ERROR\] Block bad failed: .+ \(Agent: crm\)$"
+        asked = f"Human approval required for block ask (Execution: {waits.public_id})"
+        point = f"[INFO] Recovery point created for execution {waits.public_id} at block ask"
+        reassigned = "[INFO] Block ask reassigned from clerk to auditor"
+        for pattern in (completed, failed, *map(re.escape, (f"[WARN] {asked}", point, reassigned))):
+            assert re.search(rf" {pattern}$", told, re.M), pattern
+        assert re.search(rf"^{completed}", lines(completes), re.M)
+        assert re.search(rf"^{failed}", lines(fails), re.M)
+        assert {f"[WARNING] {asked}", point, reassigned} <= set(lines(waits).splitlines())

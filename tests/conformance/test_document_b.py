@@ -115,10 +115,13 @@ class TestSection122Logging:
         told = {(line["execution_id"], line["event"]): line for line in lines}
         begun = told[good.public_id, "workflow_execution_started"]
         assert set(begun) >= {"timestamp", "level", "logger", "workflow_id", "execution_id"}
+        assert "initial_context" not in begun, "it may hold secrets"
         ended = told[good.public_id, "workflow_execution_completed"]
+        assert ended["workflow_id"] == good.template.public_id
         assert (ended["status"], ended["states_visited"]) == ("COMPLETED", 2)
         assert ended["duration_ms"] >= 0
         failed = told[bad.public_id, "workflow_execution_failed"]
+        assert failed["workflow_id"] == bad.template.public_id
         assert failed["level"] == "error"
         assert failed["error_type"]
         assert failed["error_message"]

@@ -273,10 +273,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "json": {"()": "workflow_service.log_format.json_formatter"},
-        "plain": {
-            "()": "workflow_service.log_format.PlainFormatter",
-            "fmt": "%(asctime)s [%(levelname)s] %(name)s %(message)s",
-        },
+        "plain": {"()": "workflow_service.log_format.PlainFormatter"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format}},
     "root": {"handlers": ["console"], "level": CONFIG.log_level},

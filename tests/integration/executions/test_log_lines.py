@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
-from executions_app import log_lines
+from executions_app import log_lines, running
 from executions_app.dispatch import send_aftermath
 from executions_app.finishing import conclude_locked
 from executions_app.journal import Announcement
 from executions_app.models import BlockExecution, Execution, ExecutionLog
 from executions_app.run_state import lock_run
+from executions_app.services.control import cancel_execution
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
 from templates_app.plans import compiled_version
 from tests.driver import run_until_quiet
 from tests.factories import make_template, noop, start
 from tests.people import asking, make_people, run_asking
+from tests.restarting import ADA
 from workflow_service.log_format import json_formatter
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -46,6 +48,7 @@ def test_a_run_is_told_from_its_start_to_its_end(caplog: pytest.LogCaptureFixtur
     assert started["execution_id"] == execution.public_id
     assert started["workflow_id"] == execution.template.public_id
     completed = told(caplog, "workflow_execution_completed")
+    assert completed["workflow_id"] == execution.template.public_id
     assert (completed["status"], completed["states_visited"]) == ("COMPLETED", 1)
     sentence = f"Workflow {execution.public_id} completed successfully in {completed['duration_ms']}ms"
     assert completed["message"] == sentence
@@ -63,11 +66,32 @@ def test_a_failure_is_told_with_its_reason(caplog: pytest.LogCaptureFixture) -> 
     assert failed["message"].endswith("(Agent: none)")
     ended = told(caplog, "workflow_execution_failed")
     assert (ended["level"], ended["error_type"]) == ("error", "CONFIGURATION_ERROR")
+    assert ended["workflow_id"] == execution.template.public_id
+    assert "exception" not in ended, "nothing was raised"
     assert [line for line in lines_of(execution) if line[0] == "ERROR"] == [
         ("ERROR", failed["message"]),
         ("ERROR", ended["message"]),
     ]
     assert not [record for record in caplog.records if record.levelno < logging.INFO]
+
+
+def test_a_failure_is_told_with_its_traceback(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*arguments: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(running, "_work_on", break_down)
+    caplog.set_level(logging.INFO, "workflow_service.executions")
+    run_until_quiet(start(make_template([noop("a")])))
+    assert "RuntimeError: a bug" in told(caplog, "workflow_execution_failed")["exception"]
+
+
+def test_a_cancelled_run_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "workflow_service.executions")
+    execution = start(make_template([noop("a")]))
+    cancel_execution(execution.pk, ADA)
+    assert told(caplog, "workflow_execution_cancelled")["workflow_id"] == execution.template.public_id
 
 
 def test_a_question_to_people_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,16 +11,17 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pydantic import JsonValue
 
-from executions_app import leases, running, sweeper, work_board
+from executions_app import leases, parking, running, sweeper, work_board
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, SweeperState, WorkerLease
+from executions_app.parking import MAX_LOSSES
 from executions_app.progress import Claim
 from executions_app.sweeper import sweep
 from executions_app.worker_identity import register_lease, worker_id
-from tests.consistency import assert_consistent
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, retry_later, run_until_quiet
-from tests.factories import event_types, make_template, noop, start, statuses
+from tests.factories import error_of, event_types, make_template, noop, start, statuses
 from tests.locks import connect_elsewhere, locked_elsewhere
 from workflow_service.engine.states import BlockStatus
 
@@ -146,7 +147,7 @@ def test_a_block_that_is_left_with_an_idle_worker_process_is_handed_back_by_its_
     leases.Repairer().look()
     assert statuses(execution) == {"once": "QUEUED"}
     row = BlockExecution.objects.get(execution=execution)
-    assert (row.losses, row.fence) == (0, claim.fence + 1), "nobody died"
+    assert (row.losses, row.fence) == (1, claim.fence + 1), "the parent cannot know that it never ran"
     assert run_until_quiet(execution).status == "COMPLETED"
     assert_consistent(execution)
 
@@ -185,6 +186,70 @@ def test_a_claim_is_handed_back_whatever_goes_wrong_after_it(monkeypatch: pytest
     with pytest.raises(RuntimeError):
         running.run_blocks(execution.pk, row_id, "default")
     assert statuses(execution) == {"once": "QUEUED"}
+
+
+def test_a_parent_lets_no_block_run_twice_that_may_not() -> None:
+    """The child began the block and could not hand it back: its parent knows only that it is idle."""
+    register_lease(worker_id())
+    execution = start(make_template([noop("once", onWorkerLost="fail")]))
+    claim_one(execution)
+    leases.Repairer().look()
+    execution = assert_consistent(execution)
+    assert (execution.status, error_of(execution)["type"]) == ("FAILED", "WORKER_LOST")
+
+
+def test_a_block_that_is_left_again_and_again_is_given_up() -> None:
+    register_lease(worker_id())
+    execution = start(make_template([noop("once", retryPolicy={"maxRetries": 0})]))
+    for _ in range(MAX_LOSSES):
+        claim_one(execution)
+        leases.Repairer().look()
+    assert_consistent(execution)
+    assert BlockExecution.objects.get(execution=execution).status == "FAILED"
+
+
+def test_a_child_knows_with_its_next_message_what_it_began_and_could_not_hand_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register_lease(worker_id())
+    broken, sound = (
+        start(make_template([noop("once", onWorkerLost="fail")])),
+        start(make_template([noop("a")])),
+    )
+    (row_id,) = queued_blocks(broken)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "take_back", refuse)
+        patched.setattr(running, "_write", refuse)
+        with pytest.raises(RuntimeError):
+            running.run_blocks(broken.pk, row_id, "default")
+    assert statuses(broken) == {"once": "RUNNING"}
+    running.run_blocks(sound.pk, queued_blocks(sound)[0], "default")
+    assert error_of(assert_consistent(broken))["type"] == "WORKER_LOST"
+    assert assert_consistent(sound).status == "COMPLETED"
+
+
+def test_a_run_whose_lost_block_cannot_be_taken_back_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker lives, so nobody else would ever end it."""
+    register_lease(worker_id())
+    execution = start(make_template([noop("once"), noop("other")]))
+    claim_one(execution)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("a bug \0")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parking, "conclude_locked", refuse)
+        leases.Repairer().look()
+    execution = assert_consistent(execution)
+    assert_rebuilt(execution)
+    assert statuses(execution) == {"once": "CANCELLED", "other": "CANCELLED"}
+    assert (execution.status, error_of(execution)["type"]) == ("FAILED", "SETTLEMENT_ERROR")
+    assert "a bug" in error_of(execution)["message"]
+    assert not leases.find_orphans_of_children()
 
 
 def test_an_orphan_that_cannot_be_handed_back_does_not_keep_its_worker_from_other_blocks(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from approvals_app.services.approvals import respond_to_approval
 from executions_app import aftermath
@@ -12,6 +13,7 @@ from executions_app.sweeper import sweep
 from templates_app.models import Template
 from tests.consistency import assert_consistent, assert_rebuilt
 from tests.factories import event_types, make_template, noop, start
+from tests.locks import locked_elsewhere
 from tests.people import People, asking, make_people, question_of
 from tests.restarting import ADA
 from tests.waiting import go_on, wait_block
@@ -117,6 +119,39 @@ def test_what_a_parent_was_not_told_the_sweeper_finds(
     assert Execution.objects.get(pk=parent.pk).event_seq == seq, "nothing is left to be found"
     go_on(parent)
     check(parent, "COMPLETED")
+
+
+def test_nobody_who_answers_waits_for_the_parents_lock(people: People) -> None:
+    """The answer is committed: that the parent is busy is no reason to say that it went wrong."""
+    parent, child = family_of(people)
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+    try:
+        with locked_elsewhere(parent.pk):
+            answer(people, child)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+    check(child, "RUNNING")
+    check(parent, "WAITING_FOR_APPROVAL")
+    sweep()
+    check(parent, "RUNNING")
+    go_on(parent)
+    check(parent, "COMPLETED")
+
+
+def test_who_refuses_does_not_read_that_it_went_wrong_either(people: People) -> None:
+    parent, child = family_of(people)
+    approval = question_of(child)
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+    with locked_elsewhere(parent.pk):
+        respond_to_approval(approval_id=approval.public_id, actor=people.alice, approved=False, source="api")
+    connection.close()
+    check(child, "FAILED")
+    sweep()
+    go_on(parent)
+    check(parent, "FAILED")
 
 
 def test_two_sub_workflows_of_which_one_waits(people: People) -> None:

@@ -24,11 +24,20 @@ def record(message: str, *arguments: Any, **fields: Any) -> logging.LogRecord:
     return made
 
 
-@pytest.mark.parametrize("formatter", [PlainFormatter("%(levelname)s %(message)s"), json_formatter()])
+@pytest.mark.parametrize("formatter", [PlainFormatter(), json_formatter()])
 def test_the_token_of_a_callback_is_in_no_line(formatter: logging.Formatter) -> None:
     line = formatter.format(record("%s: %s", "Gone", PATH, request=f"<WSGIRequest: POST '{PATH}'>"))
     assert TOKEN[8:] not in line
     assert line.count("/api/v1/callbacks/cb_42_1_***") >= 2, "which block it was for is told"
+
+
+@pytest.mark.parametrize(
+    ("level", "name"), [(logging.INFO, "INFO"), (logging.WARNING, "WARN"), (logging.ERROR, "ERROR")]
+)
+def test_a_plain_line_has_the_message_right_behind_the_level(level: int, name: str) -> None:
+    made = logging.LogRecord("a.logger", level, __file__, 1, "%s rows", (3,), None)
+    assert PlainFormatter().format(made).endswith(f" a.logger [{name}] 3 rows")
+    assert made.levelname == logging.getLevelName(level), "other handlers read the record, too"
 
 
 def test_what_only_looks_like_a_token_stays() -> None:
