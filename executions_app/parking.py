@@ -69,9 +69,11 @@ WAIT_FOR_ITEMS = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', waits_for = 'items', holds_slot = false, due_at = NULL
     WHERE id = %s AND fence = %s AND status = 'RUNNING' RETURNING id, block_id, agent_id
 """
+# What was lost with a worker has waited for its turn already: it goes before others.
 TAKE_BACK = """
     UPDATE executions_app_blockexecution SET status = %s, holds_slot = false, fence = fence + 1,
-        losses = %s, worker_id = NULL, finished_at = %s
+        losses = %s, worker_id = NULL, finished_at = %s,
+        queue = CASE WHEN %s THEN 'high' ELSE queue END
     WHERE id = %s
 """
 WAKE_RETRIES = """
@@ -279,7 +281,8 @@ def _rerun(settler: Settler, row: Any, losses: int) -> None:
     status = BlockStatus.CANCELLED if stopped else BlockStatus.READY
     data: dict[str, JsonValue] = {"losses": losses, "rerun": not stopped, "status": status}
     settler.journal.event("block_lost", row.block_id, data, row_id=row.id)
-    settler.tx.run(TAKE_BACK, (status, losses, run.now if stopped else None, row.id))
+    ended_at = run.now if stopped else None
+    settler.tx.run(TAKE_BACK, (status, losses, ended_at, losses > row.losses, row.id))
     run.slots -= 1
     if not stopped:
         settler.progress.add_ready(1)

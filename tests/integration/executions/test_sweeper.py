@@ -93,6 +93,8 @@ def test_a_block_of_a_worker_without_a_lease_is_given_to_others() -> None:
     claim_one(execution, uuid4())
     sweep()
     assert statuses(execution) == {"once": "QUEUED"}
+    row = BlockExecution.objects.get(execution=execution)
+    assert row.queue == "high", "it had its turn already"
     assert_consistent(execution)
     assert run_until_quiet(execution).status == "COMPLETED"
 
