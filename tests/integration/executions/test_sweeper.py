@@ -225,7 +225,7 @@ def test_a_child_knows_with_its_next_message_what_it_began_and_could_not_hand_ba
 
     with monkeypatch.context() as patched:
         patched.setattr(running, "take_back", refuse)
-        patched.setattr(running, "_write", refuse)
+        patched.setattr(running, "write_outcome", refuse)
         with pytest.raises(RuntimeError):
             running.run_blocks(broken.pk, row_id, "default")
     assert statuses(broken) == {"once": "RUNNING"}
