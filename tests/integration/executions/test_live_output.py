@@ -120,7 +120,7 @@ def test_many_lines_come_once_and_in_order() -> None:
 def test_a_fast_block_opens_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_output, "INTERVAL_S", 60.0)
     written: list[object] = []
-    monkeypatch.setattr(LiveOutput, "write_outcome", written.append)
+    monkeypatch.setattr(LiveOutput, "_write", written.append)
     execution = speaking()
     Speaker.speak = lambda run: run.log("INFO", "quick")
     before = threading.active_count()
