@@ -47,7 +47,8 @@ bench: setup-dev ## Measure the engine beside bare Celery (ARGS="--quick", "--on
 	@$(RUN) -m benchmarks $(ARGS)
 
 chaos: setup-dev ## Kill processes and servers in the middle of runs; build/chaos.json (ARGS="--runs 100 --kills 20 --seed 7")
-	@CHAOS=full $(RUN) -m pytest tests/chaos/test_crash_points.py tests/acceptance/test_durability.py tests/integration/executions
+	$(if $(filter -h --help,$(ARGS)),,@CHAOS=full $(RUN) -m pytest \
+		tests/chaos/test_crash_points.py tests/acceptance/test_durability.py tests/integration/executions)
 	@$(RUN) -m tests.chaos.storm $(ARGS)
 
 clean: ## Remove the environment, caches and all data of the private servers
