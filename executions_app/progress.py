@@ -42,6 +42,8 @@ from workflow_service.engine.states import (
 from workflow_service.settings.config import get_config
 
 FIRST_RESEND_S = 5
+# So many outputs of the largest size may go into one input.
+OUTPUTS_IN_INPUT = 8
 
 # A map that waits for its items is not active, and neither are the items that it has not released yet.
 CANCELLABLE = """
@@ -389,10 +391,12 @@ def resolve_input(node: Node, values: RunValues, item: Mapping[str, JsonValue] |
         given: JsonValue = _items(node.for_each.render(values.scope()))
     else:
         given = {} if node.template is None else node.template.render(values.scope(item))
-    # A few references to large outputs can make an input that nothing can keep.
-    most = get_config().max_output_bytes
+    # Some references to large outputs can make an input that nothing can keep.
+    most = OUTPUTS_IN_INPUT * get_config().max_output_bytes
     if node.references != References() and json_size(given) > most:
-        raise ExpressionError(f"the input is larger than {most} characters (MAX_OUTPUT_BYTES)")
+        raise ExpressionError(
+            f"the input is larger than {most} characters ({OUTPUTS_IN_INPUT} times MAX_OUTPUT_BYTES)"
+        )
     return given
 
 

@@ -447,6 +447,8 @@ class Settler:
         self.run.unhandled_failures += 1
         self.run.failing = True
         self.run.error = self.run.error or json.dumps({**error, "blockId": row.block_id})
+        if row.unrecorded_start:
+            self.journal.block_event("block_started", row, row.started_at, started_data(row, row.agent_id))
         self.journal.settled(row, BlockStatus.FAILED, None, error)
         self.journal.block_event("block_failed", row, row.finished_at, {"error": error})
 

@@ -190,4 +190,4 @@ def test_what_an_item_costs_does_not_grow_with_its_map() -> None:
             running.run_blocks(execution.pk, row_id, "other queue: nothing in place")
             spent.append(rows_read() - before)
     # The first step also meets what the update above left behind.
-    assert max(spent[1:]) < 100
+    assert max(spent[1:]) < 400

@@ -15,7 +15,8 @@ from executions_app.run_state import lock_run
 from executions_app.step_statement import Part, Row, step_statement
 from executions_app.transaction import pipelined_transaction
 from tests.driver import queued_blocks, run_until_quiet
-from tests.factories import make_template, noop, start
+from tests.factories import error_of, make_template, noop, start, statuses
+from workflow_service.settings.config import get_config
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -169,6 +170,18 @@ class TestPreparedBlocks:
         assert run_until_quiet(execution).status == "FAILED"
         row.refresh_from_db()
         assert "missing" in json.dumps(row.error)
+
+    def test_an_input_that_nothing_can_keep_fails_its_own_block(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(get_config(), "max_output_bytes", 2_000)
+        many = {f"copy{n}": "${text}" for n in range(20)}
+        execution = start(
+            make_template([noop("large", {"text": "x" * 1_000}), noop("many", many, dependencies=["large"])])
+        )
+        execution = run_until_quiet(execution)
+        assert statuses(execution) == {"large": "COMPLETED", "many": "FAILED"}
+        assert "larger than 16000 characters" in error_of(execution)["message"]
 
     def test_both_claims_tell_the_same(self) -> None:
         template = make_template([noop("one", {"n": 1})])
