@@ -16,9 +16,10 @@ class ExecutionEnded(WorkflowError):
 
     code = "EXECUTION_ENDED"
 
-    def __init__(self, execution_id: str, status: str, wanted: str) -> None:
+    def __init__(self, execution_id: str, status: str, wanted: str, mend: str = "") -> None:
         self.execution_id, self.status = execution_id, status
-        super().__init__(f"execution {execution_id} is {status} and cannot be {wanted} any more")
+        message = f"execution {execution_id} is {status} and cannot be {wanted} any more"
+        super().__init__(f"{message}; {mend}" if mend else message)
 
 
 class TemplateNotRunnable(WorkflowError):

@@ -402,7 +402,11 @@ def resolve_input(node: Node, values: RunValues, item: Mapping[str, JsonValue] |
 
 def _items(value: JsonValue) -> list[JsonValue]:
     if not isinstance(value, list):
-        raise ExpressionError(f"forEach must give a list, and gives {type(value).__name__}")
+        shown = json.dumps(value, ensure_ascii=False)
+        raise ExpressionError(
+            f"forEach must give a list, and gives {shown:.60}; name a list of the context or of an output, such as "
+            "'numbers' or 'blocks.find.output.files'"
+        )
     most = get_config().workflow_max_map_items
     if len(value) > most:
         raise ExpressionError(

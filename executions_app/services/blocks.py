@@ -190,9 +190,8 @@ def _command(
             changed, aftermaths = _restarted(tx, runs, row, asked, action, options)
         else:
             if run.status in ENDED_EXECUTION_STATUSES:
-                raise ExecutionEnded(
-                    run.public_id, run.status, f"changed: block '{block_id}' is {row.status}"
-                )
+                mend = f"block '{block_id}' is {row.status}: restart the run from it"
+                raise ExecutionEnded(run.public_id, run.status, "changed", mend)
             settler = settler_of(tx, run)
             # Who merely changes a block does not begin the run.
             settler.progress.beginning = run.status is ExecutionStatus.STARTING

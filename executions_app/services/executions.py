@@ -227,7 +227,7 @@ def _standing_start(workspace: Workspace, key: str | None, body_sha256: str) -> 
     if standing is None:
         return None
     if standing.body_sha256 != body_sha256:
-        raise IdempotencyConflict(f"the Idempotency-Key '{key}' was used with another body")
+        raise IdempotencyConflict(f"the Idempotency-Key '{key}' was used for another request; send a new key")
     return standing.execution
 
 

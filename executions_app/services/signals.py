@@ -91,7 +91,7 @@ def _check(name: str, payload: JsonValue) -> None:
 def _standing(execution: Execution, name: str, key: str | None, body_sha256: str) -> Signal | None:
     standing = Signal.objects.filter(execution=execution, dedup_key=key).first() if key else None
     if standing is not None and (standing.name, standing.body_sha256) != (name, body_sha256):
-        raise IdempotencyConflict(f"the Idempotency-Key '{key}' was used with another signal")
+        raise IdempotencyConflict(f"the Idempotency-Key '{key}' was used for another request; send a new key")
     return standing
 
 

@@ -57,7 +57,9 @@ class IdempotentPost:
         if standing is None:
             return None
         if standing.fingerprint != self.fingerprint:
-            raise IdempotencyConflict(f"the Idempotency-Key '{self.key}' was used for another request")
+            raise IdempotencyConflict(
+                f"the Idempotency-Key '{self.key}' was used for another request; send a new key"
+            )
         if standing.answer is None:
             raise AnswerNotKept(
                 "this was done before; its answer held a secret that is shown once, so it cannot be repeated"

@@ -30,6 +30,19 @@ def read_moment(value: object) -> datetime | None:
     raise PydanticCustomError("moment", message)
 
 
+def read_milliseconds(value: object) -> object:
+    """Return a number of milliseconds, or a text of one; raises ``PydanticCustomError`` saying what is wanted."""
+    number = value
+    if isinstance(value, str) and len(value) <= 20 and value.strip().isdecimal():
+        number = int(value)
+    elif isinstance(value, float) and value.is_integer():
+        number = int(value)
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_WAIT_MS:
+        message = "must be a whole number of milliseconds from 0 to {most}; five minutes are 300000"
+        raise PydanticCustomError("milliseconds", message, {"most": MAX_WAIT_MS})
+    return number
+
+
 class WaitConfiguration(BaseModel):
     """``{"duration": 60000}`` (milliseconds), ``{"until": "2030-01-31T09:00:00Z"}`` or ``{"signal": "paid"}``.
 
@@ -38,7 +51,7 @@ class WaitConfiguration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True, allow_inf_nan=False)
 
-    duration: int | None = Field(None, ge=0, le=MAX_WAIT_MS)
+    duration: Annotated[int | None, BeforeValidator(read_milliseconds)] = None
     until: Annotated[datetime | None, BeforeValidator(read_moment)] = None
     signal: str | None = Field(None, pattern=f"^{SIGNAL_NAME.pattern}$")
     timeout: int | None = Field(None, ge=1, le=MAX_WAIT_MS)

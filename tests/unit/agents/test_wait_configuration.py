@@ -10,6 +10,8 @@ from workflow_service.engine.states import ToolType
 
 RIGHT: list[JsonObject] = [
     {"duration": 0},
+    {"duration": 2.0},
+    {"duration": "300000"},
     {"duration": "${minutes * 60000}"},
     {"until": "2030-01-31T09:00:00Z"},
     {"until": "2030-01-31T09:00:00+02:00"},
@@ -21,9 +23,11 @@ WRONG: list[tuple[JsonObject, str, str]] = [
     ({}, "", "exactly one"),
     ({"duration": 1, "signal": "paid"}, "", "exactly one"),
     ({"duration": "${x}", "until": "${y}"}, "", "exactly one"),
-    ({"duration": -1}, "/duration", "greater"),
-    ({"duration": 1.5}, "/duration", "integer"),
-    ({"duration": 10**15}, "/duration", "less"),
+    ({"duration": -1}, "/duration", "milliseconds from 0"),
+    ({"duration": 1.5}, "/duration", "whole number"),
+    ({"duration": True}, "/duration", "whole number"),
+    ({"duration": "5 minutes"}, "/duration", "five minutes are 300000"),
+    ({"duration": 10**15}, "/duration", "to 315360000000"),
     ({"until": "tomorrow"}, "/until", "ISO 8601"),
     ({"until": "2030-01-31T09:00:00"}, "/until", "offset"),
     ({"until": 1_900_000_000}, "/until", "ISO 8601"),
