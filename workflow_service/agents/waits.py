@@ -33,10 +33,9 @@ def read_moment(value: object) -> datetime | None:
 def read_milliseconds(value: object) -> object:
     """Return a number of milliseconds, or a text of one; raises ``PydanticCustomError`` saying what is wanted."""
     number = value
-    if isinstance(value, str) and len(value) <= 20 and value.strip().isdecimal():
-        number = int(value)
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
+    written = isinstance(value, str) and len(value) <= 20 and value.strip().isdecimal()
+    if written or (isinstance(value, float) and value.is_integer()):
+        number = int(value)  # type: ignore[call-overload]
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_WAIT_MS:
         message = "must be a whole number of milliseconds from 0 to {most}; five minutes are 300000"
         raise PydanticCustomError("milliseconds", message, {"most": MAX_WAIT_MS})
