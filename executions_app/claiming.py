@@ -20,18 +20,16 @@ from executions_app.block_rules import hard_end_s
 from executions_app.finishing import ANY_UNSETTLED, any_unsettled, is_found
 from executions_app.journal import Journal, started_data
 from executions_app.models import BlockExecution
-from executions_app.progress import Claim, item_names, resolve_input
+from executions_app.progress import Claim, input_of, item_names, resolve_input
 from executions_app.run_state import TRY_LOCK, locked_in
 from executions_app.stand_ins import resolve_fallback, resolve_undo, work_of_row
 from executions_app.transaction import EngineTransaction, pipelined_transaction, run_alone
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version
-from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.plan import Node
 from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ExecutionStatus
 
-# What is read of the run with its lock may be older than the lock, but for its row.
 _CLAIMED = """
     RETURNING id, node, kind, scope_id, item_index, generation, item::text AS item, block_id, fence, retries,
         input::text AS input, started_at, agent_id, stand_in, variant, recoveries
@@ -74,7 +72,7 @@ CLAIM_PREPARED = f"""
     FROM claimed c JOIN executions_app_execution e ON e.id = %s LEFT JOIN locked ON true
 """  # noqa: S608
 # One statement for the claim, for what is to be known of its run, with its lock if nobody has it, and for what bears
-# the worker's id besides.
+# the worker's id besides. What is read of the run with its lock may be older than the lock, but for its row.
 CLAIM = f"""
     WITH locked AS ({TRY_LOCK}), claimed AS (
         UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
@@ -148,7 +146,8 @@ def _prepare_and_claim(execution_id: int, block_execution_id: int, worker: UUID)
             left = _commit(tx, execution_id, may_have_been_passed_by=run is not None)
             return ClaimAnswer(None, orphans, unsettled=is_found(left))
         node = compiled_version(row.of_version).plan.nodes[row.node]
-        given, unfit = _input_of(tx, row, node, RunValues(tx, execution_id, row.execution_public_id))
+        values = RunValues(tx, execution_id, row.execution_public_id)
+        given, unfit = input_of(row, lambda: _resolve(tx, row, node, values))
         block = work_of_row(node.block, row) if node.block else None
         agent_id = row.agent_id or (block.agent_id if block else None) or ""
         # A map's own row hands out its items and collects them: the agent works on the items.
@@ -243,15 +242,10 @@ def _limit_of(limits: str | None, agent_id: str) -> AgentLimit | None:
     return AgentLimit(*found) if found else None
 
 
-def _input_of(tx: EngineTransaction, row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
-    if row.input is not None:
-        return json.loads(row.input), None
-    item = item_names(row)
-    try:
-        if row.kind == BlockExecution.Kind.UNDO:
-            return resolve_undo(tx, row, node, values), None
-        if row.stand_in == BlockExecution.StandIn.FALLBACK:
-            return resolve_fallback(node, values, item), None
-        return resolve_input(node, values, item), None
-    except ExpressionError as error:
-        return None, error.message
+def _resolve(tx: EngineTransaction, row: Any, node: Node, values: RunValues) -> JsonValue:
+    """Return the input of what is done for a row; raises ``ExpressionError``."""
+    if row.kind == BlockExecution.Kind.UNDO:
+        return resolve_undo(tx, row, node, values)
+    if row.stand_in == BlockExecution.StandIn.FALLBACK:
+        return resolve_fallback(node, values, item_names(row))
+    return resolve_input(node, values, item_names(row))

@@ -6,7 +6,7 @@ worker that holds the lock. A run ends when none of its blocks is active.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -276,7 +276,7 @@ class Progress:
             return None
         self._take_slot()
         node = self.plan.nodes[row.node]
-        given, unfit = input_of(row, node, self.values)
+        given, unfit = input_of(row, lambda: resolve_input(node, self.values, item_names(row)))
         agent_id = row.agent_id or agent_of(node)
         self.journal.claim(row.id, row, given, agent_id, hard_end_s(node.block))
         self.journal.event("block_started", row.block_id, started_data(row, agent_id), row_id=row.id)
@@ -363,12 +363,12 @@ def agent_of(node: Node) -> str:
     return node.block.agent_id or "" if node.block else ""
 
 
-def input_of(row: Any, node: Node, values: RunValues) -> tuple[JsonValue, str | None]:
+def input_of(row: Any, resolve: Callable[[], JsonValue]) -> tuple[JsonValue, str | None]:
     """Return a row's input, resolved once and kept for retries, or why it cannot be resolved."""
     if row.input is not None:
         return json.loads(row.input), None
     try:
-        return resolve_input(node, values, item_names(row)), None
+        return resolve(), None
     except ExpressionError as error:
         return None, error.message
 

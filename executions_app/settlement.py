@@ -180,8 +180,7 @@ class Settler:
         status = BlockStatus(row.status)
         # What follows a block did not begin before it ended.
         self.run.now = max(self.run.now, row.finished_at or self.run.now)
-        if row.unrecorded_start:
-            self.journal.block_event("block_started", row, row.started_at, started_data(row, row.agent_id))
+        self._tell_start(row)
         if row.settled or status not in FINISHED_BLOCK_STATUSES:
             self.journal.recorded(row)
             return
@@ -222,6 +221,10 @@ class Settler:
             self.boundary = row
         self._apply(routed, verdict, error, row.block_id)
         self._settle_decided_here()
+
+    def _tell_start(self, row: Any) -> None:
+        if row.unrecorded_start:
+            self.journal.block_event("block_started", row, row.started_at, started_data(row, row.agent_id))
 
     def _record_item(self, row: Any, status: BlockStatus) -> None:
         """Settle an item of a map: it leads nowhere; what its map makes of it is decided after the batch."""
@@ -447,8 +450,7 @@ class Settler:
         self.run.unhandled_failures += 1
         self.run.failing = True
         self.run.error = self.run.error or json.dumps({**error, "blockId": row.block_id})
-        if row.unrecorded_start:
-            self.journal.block_event("block_started", row, row.started_at, started_data(row, row.agent_id))
+        self._tell_start(row)
         self.journal.settled(row, BlockStatus.FAILED, None, error)
         self.journal.block_event("block_failed", row, row.finished_at, {"error": error})
 
