@@ -49,7 +49,7 @@ CLAIM_PREPARED = f"""
         SELECT id, active FROM executions_app_execution WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE executions_app_blockexecution SET status = 'RUNNING', fence = fence + 1, worker_id = %s,
-            started_at = clock_timestamp(), due_at = clock_timestamp() + make_interval(secs => hard_end_s),
+            started_at = statement_timestamp(), due_at = statement_timestamp() + make_interval(secs => hard_end_s),
             unrecorded_start = NOT EXISTS (SELECT FROM locked), progress = NULL
         WHERE id = %s AND status = 'QUEUED' AND hard_end_s IS NOT NULL AND input IS NOT NULL AND stand_in = ''
             AND NOT EXISTS (SELECT FROM executions_app_concurrencylimit l JOIN executions_app_execution e

@@ -104,6 +104,7 @@ def test_a_block_that_is_deaf_to_its_timer_is_killed_and_spends_its_retries() ->
             pass_time(execution, 0.1)
             eventually(lambda: not row.exists())  # noqa: B023
         eventually(lambda: Execution.objects.get(pk=execution.pk).status == "FAILED")
+        eventually(lambda: not WorkerLease.objects.filter(id__in=workers).exists())
     execution = assert_consistent(execution)
     assert execution.error is not None
     assert execution.error["type"] == "TIMEOUT_ERROR"
@@ -112,7 +113,6 @@ def test_a_block_that_is_deaf_to_its_timer_is_killed_and_spends_its_retries() ->
     assert "block_lost" not in event_types(execution)
     assert event_types(execution).count("block_retrying") == 1
     assert workers[0] != workers[1]
-    assert not WorkerLease.objects.filter(id__in=workers).exists()
 
 
 def test_what_overran_on_a_machine_that_is_gone_is_a_timeout_too() -> None:
