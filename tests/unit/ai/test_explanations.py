@@ -66,7 +66,8 @@ def test_a_step_for_each_item_a_wait_and_settings_are_told() -> None:
         {
             "blocks": [
                 {"blockId": "pause", "toolType": "WAIT", "configuration": {"duration": 7_200_000}},
-                {"blockId": "send_mail", "toolType": "NOOP", "dependencies": ["pause"], "forEach": "${workflow.input.people}"},
+                {"blockId": "send_mail", "toolType": "NOOP", "dependencies": ["pause"],
+                 "forEach": "${workflow.input.people}"},
             ],
             "globalSettings": {"timeout": 3_600_000, "defaultRetryPolicy": {"maxRetries": 1}},
         }

@@ -4,8 +4,10 @@ What has no plain reading is quoted as it is written, so that nothing is told wr
 """
 
 import ast
+import re
 
-from workflow_service.ai.english.verbs import base_of, is_participle, third_person
+from workflow_service.ai.english.verbs import is_participle, third_person
+from workflow_service.ai.english.word_lists import words
 
 _ORDER: dict[type[ast.cmpop], str] = {
     ast.Gt: "is more than",
@@ -13,76 +15,14 @@ _ORDER: dict[type[ast.cmpop], str] = {
     ast.Lt: "is less than",
     ast.LtE: "is at most",
 }
-_ADJECTIVES = frozenset(
-    [
-        "able",
-        "acceptable",
-        "active",
-        "available",
-        "bad",
-        "big",
-        "clean",
-        "clear",
-        "complete",
-        "compliant",
-        "correct",
-        "critical",
-        "customer",
-        "different",
-        "due",
-        "eligible",
-        "empty",
-        "equal",
-        "exact",
-        "expensive",
-        "faulty",
-        "fine",
-        "first",
-        "free",
-        "fresh",
-        "full",
-        "good",
-        "healthy",
-        "high",
-        "important",
-        "incomplete",
-        "international",
-        "invalid",
-        "large",
-        "late",
-        "live",
-        "low",
-        "minor",
-        "missing",
-        "new",
-        "normal",
-        "ok",
-        "old",
-        "online",
-        "open",
-        "overdue",
-        "possible",
-        "present",
-        "private",
-        "public",
-        "ready",
-        "relevant",
-        "safe",
-        "same",
-        "sensitive",
-        "severe",
-        "short",
-        "small",
-        "successful",
-        "sufficient",
-        "unavailable",
-        "unique",
-        "unsafe",
-        "unsuccessful",
-        "urgent",
-        "valid",
-        "vip",
-    ]
+_ADJECTIVES = words(
+    """
+    able acceptable active available bad big clean clear complete compliant correct critical customer different
+    due eligible empty equal exact expensive faulty fine first free fresh full good healthy high important
+    incomplete international invalid large late live low minor missing new normal ok old online open overdue
+    possible present private public ready relevant safe same sensitive severe short small successful sufficient
+    unavailable unique unsafe unsuccessful urgent valid vip
+    """
 )
 _HAPPENINGS = {"success": "succeed", "succeeds": "succeed", "succeeded": "succeed", "pass": "pass", "passes": "pass",
                "passed": "pass", "fail": "fail", "fails": "fail", "failed": "fail", "failure": "fail"}  # fmt: skip
@@ -172,7 +112,7 @@ def _did_not(plural: bool) -> str:
 def _subject(words: list[str]) -> str:
     if not words:
         return "it is"
-    plural = words[0] in _QUANTITIES or (words[-1].endswith("s") and base_of(words[-1]) is None)
+    plural = words[0] in _QUANTITIES or (re.search(r"[^suia]s$", words[-1]))
     return f"{_the(words)} {'are' if plural else 'is'}"
 
 

@@ -3,11 +3,17 @@
 from dataclasses import dataclass
 
 from workflow_service.ai.english.verbs import VERBS, gerund, third_person
+from workflow_service.ai.english.word_lists import words
 from workflow_service.engine.definition import Block
 from workflow_service.engine.states import HumanStepType, ToolType
 
 # As the first word of a name these are things more often than deeds: order_error, code_quality_check, smoke_tests.
-_THINGS = frozenset(["batch", "book", "code", "cluster", "document", "form", "issue", "label", "level", "model", "order", "package", "page", "plan", "plot", "profile", "program", "query", "queue", "report", "score", "smoke", "stage", "table", "test", "ticket"])  # fmt: skip
+_THINGS = words(
+    """
+    batch book code cluster document form issue label level model order package page plan plot profile program
+    query queue score smoke stage table test ticket
+    """
+)  # fmt: skip
 _FOR = frozenset({"ask", "await", "listen", "look", "search", "wait"})
 _APART = {
     "backup": ("back", "up"),
@@ -15,76 +21,13 @@ _APART = {
     "cleanup": ("clean", "up"),
     "signoff": ("sign", "off"),
 }
-_NO_ARTICLE_BEFORE = frozenset(
-    [
-        "a",
-        "about",
-        "after",
-        "again",
-        "against",
-        "all",
-        "an",
-        "and",
-        "another",
-        "any",
-        "as",
-        "at",
-        "away",
-        "back",
-        "before",
-        "both",
-        "by",
-        "down",
-        "each",
-        "every",
-        "everyone",
-        "everything",
-        "for",
-        "from",
-        "her",
-        "him",
-        "his",
-        "if",
-        "in",
-        "into",
-        "it",
-        "its",
-        "me",
-        "my",
-        "no",
-        "nobody",
-        "off",
-        "on",
-        "one",
-        "or",
-        "our",
-        "out",
-        "over",
-        "people",
-        "some",
-        "somebody",
-        "someone",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "these",
-        "this",
-        "those",
-        "to",
-        "under",
-        "until",
-        "up",
-        "us",
-        "via",
-        "when",
-        "whether",
-        "with",
-        "without",
-        "you",
-        "your",
-    ]
+_NO_ARTICLE_BEFORE = words(
+    """
+    a about after again against all an and another any as at away back before both by down each every everyone
+    everything for from her him his if in into it its me my no nobody off on one or our out over people some
+    somebody someone that the their them then these this those to under until up us via when whether with
+    without you your
+    """
 )
 _UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"))
 
