@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "workflow_service",
     "workflow_service.accounts",
     "workflow_service.agents",
+    "workflow_service.ai",
     "templates_app",
     "executions_app",
     "approvals_app",
