@@ -67,7 +67,7 @@ def _description(entry: Mapping[str, Any]) -> Description:
 
 def _polarities(given: str | bool) -> frozenset[str]:
     # YAML reads a bare yes and no as true and false.
-    text = {True: "yes", False: "no"}.get(given, given) if isinstance(given, bool) else given
+    text = ("yes" if given else "no") if isinstance(given, bool) else given
     found = frozenset(text.split("|"))
     if unknown := found - POLARITIES:
         raise ValueError(f"no polarity: {', '.join(sorted(unknown))}")
