@@ -174,6 +174,17 @@ class Config(BaseSettings):
     egress_allow: CommaList = Field(
         (), description="Hosts, host:port or networks that API blocks may reach although not global."
     )
+    sql_connections: dict[str, SecretStr] = Field(
+        {},
+        description="Databases that sql.query may use by name, as JSON: "
+        '{"warehouse": "postgresql://reader:…@host/db"}.',
+    )
+    email_url: SecretStr | None = Field(
+        None,
+        description="Mail server: smtp://user:password@host:587?tls=starttls (or ssl, none). Not set: messages are "
+        "written as files to DATA_DIR/mail.",
+    )
+    email_from: str = Field("workflow@localhost", description="Who e-mail comes from.")
     max_output_bytes: int = Field(8 * 1024 * 1024, ge=1_024, description="Largest output of a block.")
     max_input_bytes: int = Field(1024 * 1024, ge=1_024, description="Largest request body.")
     dsl_max_bytes: int = Field(1_000_000, ge=100, description="Largest DSL text.")
