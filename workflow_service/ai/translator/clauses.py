@@ -77,10 +77,10 @@ def read_body(text: str, memory: Memory) -> Told:
 
 
 def _clause(part: str, memory: Memory, last: Clause | None) -> Clause | None:
+    part, retries = _taken(part)
     text, word, condition = postposed(part)
     if re.fullmatch(r"(?:necessary|needed|required|possible|applicable|appropriate)", condition.strip(), re.I):
         condition, word = "", ""
-    text, retries = _taken(text)
     plain = text.strip(" ,")
     if not plain:
         # "… retry 3 times" on its own is about the deed before.
@@ -116,7 +116,7 @@ def _parts(body: str) -> list[str]:
     for match in _PART.finditer(depth_safe):
         after = body[match.end() :]
         before = body[begin : match.start()].strip(" ,")
-        if not before or not after.strip():
+        if not before or not after.strip() or read_deed(before, Memory()) is None:
             continue
         sequel = re.search(r"then|before", match.group(), re.I) is not None
         if match.group().strip().lower().startswith("before"):

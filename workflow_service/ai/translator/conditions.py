@@ -12,6 +12,7 @@ from workflow_service.ai.translator.grammar import (
     AUXILIARIES,
     DETERMINERS,
     MODALS,
+    NOUNS_TOO,
     PREPOSITIONS,
     PRONOUNS,
     number_of,
@@ -166,6 +167,8 @@ def _boolean(said: str, before: Condition | None, decider: Deed | None) -> Condi
         named = _content(said[: match.start()])[-3:] if match else []
         verb = "success" if failed or "succe" in said or not re.search(r"pass", said) else "passed"
         good = (not failed) == held
+        if before is not None and before.about_failure and not named:
+            return _with(before, value=str(good))
         return Condition(said, name=_identifier([*named, verb]), value=str(good), about_failure=True, bare=not named)
     attribute = re.match(rf"(?:the |its |their )?(?:[\w'-]+ )*?({'|'.join(sorted(_ATTRIBUTES))})s? (?:is|are|was|equals) (not )?(\w[\w-]*)$", said)
     if attribute:
@@ -180,9 +183,12 @@ def _boolean(said: str, before: Condition | None, decider: Deed | None) -> Condi
         return Condition(said, "text", known[0] if known else "category", "==" if held else "!=", f"'{named[0]}'", bare=True)
     if named and named[-1] in _OPPOSITES:
         named, held = [*named[:-1], _OPPOSITES[named[-1]]], not held
+    if bare and before is not None and before.name.endswith(f"_{named[0]}"):
+        return _with(before, value=str(held))
     exists = re.match(r"(?:there (?:is|are|was|were)|we (?:have|find|get)) (?:an? |any |some |no )?", said) or re.match(r"(?:no|any) [\w-]+(?: [\w-]+)?$", said)
     if exists and named and not is_participle(named[-1]):
         return Condition(said, name=_identifier([*named[:3], "found"]), value=str(held))
+    named = [_finite(word) for word in named]
     name = _identifier(named[-4:] if len(named) > 4 else named)
     if bare or (len(named) == 1 and name):
         name = f"is_{name}"
@@ -192,6 +198,12 @@ def _boolean(said: str, before: Condition | None, decider: Deed | None) -> Condi
 def _content(text: str) -> list[str]:
     found = [word.lower() for word in tokens_of(text) if word not in ",:;()"]
     return [re.sub(r"'s?$", "", word) for word in found if word not in _EMPTY | _NOT | {"fails"} and not word[0].isdigit()]
+
+
+def _finite(word: str) -> str:
+    """Return the base of a verb in the third person, so that "permits" and "does not permit" are one."""
+    base = base_of(word)
+    return base if base is not None and word.endswith("s") and base not in NOUNS_TOO and base != word else word
 
 
 def _identifier(named: list[str]) -> str:

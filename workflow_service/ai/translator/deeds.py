@@ -6,7 +6,7 @@
 import re
 from dataclasses import dataclass, field, replace
 
-from workflow_service.ai.english.verbs import VERBS, base_of, is_participle
+from workflow_service.ai.english.verbs import base_of, is_base, is_participle
 from workflow_service.ai.english.word_lists import words
 from workflow_service.ai.translator.grammar import (
     ADVERBS,
@@ -29,6 +29,15 @@ _APPROVAL_WORDS = words("approval sign-off signoff authorization authorisation c
 _APPROVING = words("approve authorize authorise endorse")
 _CAUSING = words("have ask let get tell request require instruct invite remind")
 _SEEKING = words("wait ask get obtain request seek await require need send submit route collect solicit receive")
+_AFTER_VERBS = words("to for with in into on onto from at if when unless as")
+_OBLIGED = words("has have had needs need ought is are got")
+# Where these begin, a thing is told more exactly, and its name is over.
+_MORE_EXACTLY = words(
+    """
+    older newer larger smaller greater less more fewer higher lower longer shorter than that which who whose whom due based
+    containing using including regarding matching according exceeding concerning named called such so if when
+    """
+)
 _ARRIVING = words("arrive come place submit upload join happen fire occur sign hand receive create push open report request")
 
 
@@ -108,21 +117,23 @@ def starts_deed(text: str, style: str) -> bool:
     if _has_own_verb(tokens):
         return True
     if style == "passive":
-        return is_participle(first) and not (first in VERBS and following in DETERMINERS)
+        return is_participle(first) and not (is_base(first) and following in DETERMINERS)
     if style == "gerund":
         return first.endswith("ing") and base_of(first) is not None
     base = base_of(_verb_word(first))
+    if base is None and style == "base" and following in DETERMINERS - {"of"} and _may_be_verb(first):
+        return True
     if base is None or first.endswith("ing"):
         return False
-    if is_participle(first) and first not in VERBS:
+    if is_participle(first) and not is_base(first):
         return False
     with_object = following in DETERMINERS or following in PRONOUNS
-    if first in VERBS:
+    if is_base(first):
         particle = following in PARTICLE_VERBS.get(first, "").split()
         if style == "third":
             return with_object and first not in NOUNS_TOO
         if first in NOUNS_TOO:
-            return with_object or particle or following in ("to", "for", "with") or _is_verb_like(tokens)
+            return with_object or particle or following in _AFTER_VERBS or not following or _is_verb_like(tokens)
         return True
     if style == "third" or with_object:
         return base not in NOUNS_TOO or with_object or following in ("to", "for", "with", "whether", "that")
@@ -132,12 +143,12 @@ def starts_deed(text: str, style: str) -> bool:
 def style_of(text: str) -> str:
     """Return how a clause is told: passive, gerund, third ("validates"), or base ("validate")."""
     tokens = _without_leading([token for token in tokens_of(text) if token not in ",:;()"])
-    if _passive_at(tokens) is not None and not (tokens and tokens[0].lower() in VERBS):
+    if _passive_at(tokens) is not None and not (tokens and is_base(tokens[0].lower())):
         return "passive"
     if tokens and tokens[0].lower().endswith("ing") and base_of(tokens[0]):
         return "gerund"
     at = _verb_at(tokens)
-    if at is not None and tokens[at].lower() not in VERBS:
+    if at is not None and not is_base(tokens[at].lower()):
         return "third"
     return "base"
 
@@ -149,11 +160,18 @@ def is_arrival(deed: Deed) -> bool:
 
 def _read(tokens: list[str], memory: Memory) -> Deed | None:
     lowered = [token.lower() for token in tokens]
-    if lowered[0] not in VERBS or lowered[0] in NOUNS_TOO:
+    if not is_base(lowered[0]) or lowered[0] in NOUNS_TOO:
         passive = _passive_at(tokens)
         if passive is not None and passive > 0:
             return _passive(tokens, passive, memory)
+    if is_participle(lowered[0]) and not is_base(lowered[0]) and (len(lowered) == 1 or lowered[1] in PREPOSITIONS | ADVERBS):
+        # "… and then analysed": a passive that shares its subject with the one before.
+        verb, rest = _with_particle(base_of(lowered[0]) or lowered[0], tokens[1:])
+        return Deed(verb, memory.last_object, tuple(_split_object(rest)[1]), _after(rest, "by"), passive=True, pronoun=True)
     at = _verb_at(tokens)
+    if at is None and len(tokens) > 1 and lowered[1] in DETERMINERS and _may_be_verb(tokens[0]):
+        # Whatever stands before an article at the beginning is what is to be done.
+        at = 0
     if at is None:
         return _nominal(tokens)
     subject = _noun_words(tokens[:at])
@@ -167,7 +185,7 @@ def _verb_at(tokens: list[str]) -> int | None:
         return None
     lowered = [token.lower() for token in tokens]
     first = _verb_word(lowered[0])
-    if first in VERBS and not _is_subject(lowered):
+    if is_base(first) and not _is_subject(lowered):
         return 0
     if base_of(first) is not None and (lowered[0].endswith("ing") or lowered[0].endswith("s")) and not _is_subject(lowered):
         return 0
@@ -182,13 +200,13 @@ def _verb_at(tokens: list[str]) -> int | None:
         base = base_of(word)
         if base is None or word.endswith("ing"):
             continue
-        if before in MODALS and word in VERBS:
+        if is_base(word) and (before in MODALS or (before == "to" and lowered[index - 2] in _OBLIGED)):
             return index
-        if is_participle(word) and word not in VERBS:
+        if is_participle(word) and not is_base(word):
             continue
         following = lowered[index + 1] if index + 1 < len(lowered) else ""
-        finite = word not in VERBS and word.endswith("s")
-        plain = word in VERBS and (before.endswith("s") or before in PEOPLE or before in PRONOUNS)
+        finite = not is_base(word) and word.endswith("s")
+        plain = is_base(word) and (before.endswith("s") or before in PEOPLE or before in PRONOUNS)
         if not finite and not plain:
             continue
         if base in NOUNS_TOO and not (following in DETERMINERS | PRONOUNS | ADVERBS or following in ("to", "for", "up")):
@@ -200,7 +218,7 @@ def _verb_at(tokens: list[str]) -> int | None:
 
 def _is_subject(lowered: list[str]) -> bool:
     """Say whether a first word that could be a verb is the subject of another: "Payroll sets up", "Order is placed"."""
-    if lowered[0] in PEOPLE and lowered[0] not in VERBS:
+    if lowered[0] in PEOPLE and not is_base(lowered[0]):
         return True
     if lowered[0] not in NOUNS_TOO:
         return False
@@ -222,7 +240,7 @@ def _passive_at(tokens: list[str]) -> int | None:
         ahead = index + 1
         while ahead < len(lowered) and (lowered[ahead] in AUXILIARIES | ADVERBS | {"not"}):
             ahead += 1
-        if ahead < len(lowered) and is_participle(lowered[ahead]) and (lowered[ahead] not in VERBS or ahead > index):
+        if ahead < len(lowered) and is_participle(lowered[ahead]) and ahead > index:
             if word in ("has", "have", "had") and lowered[ahead - 1] not in ("been", "be"):
                 continue
             return ahead
@@ -240,14 +258,23 @@ def _passive(tokens: list[str], at: int, memory: Memory) -> Deed | None:
     subject, pronoun = _object(tokens[:start], memory)
     who = _after(rest, "by")
     _, place, _ = _split_object(rest)
-    approval = base in _APPROVING
-    return Deed(verb, tuple(subject), tuple(place), who, approval, subject=tuple(subject), passive=True, pronoun=pronoun)
+    planned = _noun_words(_after_words(rest, ("for",))) if base == "schedule" else []
+    return Deed(
+        verb,
+        tuple(planned or subject),
+        tuple(place),
+        who,
+        base in _APPROVING,
+        subject=tuple(subject),
+        passive=True,
+        pronoun=pronoun and not planned,
+    )
 
 
 def _active(tokens: list[str], who: str, subject: tuple[str, ...], memory: Memory) -> Deed | None:
     word = tokens[0].lower()
-    base = word if word in VERBS else base_of(_verb_word(word)) or word
-    prefix = word.rpartition("-")[0] if "-" in word and word not in VERBS else ""
+    base = word if is_base(word) else base_of(_verb_word(word)) or word
+    prefix = word.rpartition("-")[0] if "-" in word and not is_base(word) else ""
     rest = tokens[1:]
     while rest and rest[0].lower() in ADVERBS and rest[0].lower() not in ("once",):
         rest = rest[1:]
@@ -282,9 +309,9 @@ def _caused(base: str, rest: list[str], memory: Memory) -> Deed | None:
     end = next((index for index, word in enumerate(lowered) if index and word == "to"), None) if base != "have" else None
     if end is None and base in ("have", "let"):
         end = next(
-            (index - 1 for index, word in enumerate(lowered) if index and word in VERBS and lowered[index - 1] in PEOPLE), None
+            (index - 1 for index, word in enumerate(lowered) if index and is_base(word) and lowered[index - 1] in PEOPLE), None
         )
-    if end is None or end + 1 >= len(rest) or lowered[end + 1] not in VERBS:
+    if end is None or end + 1 >= len(rest) or not is_base(lowered[end + 1]):
         return None
     person = _noun_words(rest[: end + 1] if base in ("have", "let") else rest[:end])
     if not _is_person(person) and base != "have":
@@ -380,7 +407,7 @@ def _noun_words(tokens: list[str]) -> list[str]:
     found: list[str] = []
     for token in tokens:
         word = token.lower()
-        if word in ("and", "or", "which", "that", "who", "whether") or (word in PREPOSITIONS and found):
+        if found and (word in PREPOSITIONS | _MORE_EXACTLY or word in ("and", "or", "whether")):
             break
         if word in DETERMINERS | ADVERBS | PRONOUNS | AUXILIARIES | PREPOSITIONS or word in _QUALIFIERS:
             continue
@@ -406,22 +433,28 @@ def _is_person(named: list[str] | tuple[str, ...]) -> bool:
     return bool(named) and any(word in PEOPLE or word.rstrip("s") in PEOPLE for word in named)
 
 
+def _may_be_verb(word: str) -> bool:
+    lowered = word.lower()
+    known = DETERMINERS | PREPOSITIONS | PRONOUNS | AUXILIARIES | MODALS | ADVERBS | PEOPLE | _MORE_EXACTLY
+    return word.isalpha() and lowered not in known and not lowered.endswith(("tion", "ment", "ness", "ity", "ly", "ing"))
+
+
 def _verb_word(word: str) -> str:
     """Return what of a hyphened word is the verb: "fact-check" is told by "check"."""
-    return word if word in VERBS or "-" not in word else word.rpartition("-")[2]
+    return word if is_base(word) or "-" not in word else word.rpartition("-")[2]
 
 
 def _has_own_verb(tokens: list[str]) -> bool:
     """Say whether words begin with a subject that has a finite verb of its own: "an adjustment is recorded"."""
     lowered = [token.lower() for token in tokens]
-    if lowered[0] in VERBS and lowered[0] not in NOUNS_TOO:
+    if is_base(lowered[0]) and lowered[0] not in NOUNS_TOO:
         return False
     for index, word in enumerate(lowered[:8]):
         if word in ",:;" or (word in PREPOSITIONS and word not in ("of",)):
             return False
         if index and word in ("is", "are", "must", "shall", "should", "will", "has", "have"):
             return True
-        if index and lowered[0] in DETERMINERS | PEOPLE and word not in VERBS and word.endswith("s") and base_of(word):
+        if index and lowered[0] in DETERMINERS | PEOPLE and not is_base(word) and word.endswith("s") and base_of(word):
             following = lowered[index + 1] if index + 1 < len(lowered) else ""
             if following in DETERMINERS | PRONOUNS or base_of(word) not in NOUNS_TOO:
                 return True
@@ -431,7 +464,8 @@ def _has_own_verb(tokens: list[str]) -> bool:
 def _is_verb_like(tokens: list[str]) -> bool:
     """Say whether a noun-like verb is followed by a plain object and nothing else: "order stock", "log error"."""
     lowered = [token.lower() for token in tokens]
-    return 2 <= len(lowered) <= 3 and base_of(lowered[1]) is None and lowered[1] not in PREPOSITIONS
+    compound = lowered[-1].endswith("s") and base_of(lowered[-1]) in NOUNS_TOO and len(lowered) > 2
+    return 2 <= len(lowered) <= 3 and base_of(lowered[1]) is None and lowered[1] not in PREPOSITIONS and not compound
 
 
 def _without_leading(tokens: list[str], *, keep_pronoun: bool = False) -> list[str]:

@@ -64,22 +64,38 @@ PARTICLE_VERBS = {
 # Nouns as much as verbs: after "and" they are verbs only where an object with its article follows.
 NOUNS_TOO = words(
     """
-    access answer approach archive attempt audit balance bank batch benchmark bid bill block book branch build bundle bug cache
-    call catalog catalogue cause certificate change charge check claim class clone code comment commit contact contract
-    copy cost count cover credit crop cut date debit delay deposit design diff discount display document dose
-    download draft draw email e-mail end escort estimate exchange exit export fail filter file fine fire fix flag fold
-    follow form format fund grade grant group guide hand hash help hire hold host import index insert interview invoice
-    issue join judge key label land launch layer lead lease leave lease level license limit link lint list load lock log look
-    loop mail map mark market mask master match measure merge message mint model monitor mount move name need note notice
-    number offer order outline pack package page parcel park part pass patch pause pay permit phone picture pilot pin place
-    plan play plot poll pool post present press preview price print process produce product profile program project
-    promise prompt push query question queue quote raise range rank rate reach read record refund register release
-    remind rent repair reply report request research reserve reset rest restart result retry return reward review
-    roll rollback root route run sample scale scan schedule score scrape screen script search seal seed
-    service set setup shape share ship show sign signal snapshot sort source split spot stage staging stamp start state
-    stock stop store stream strip study subject supply support survey swap switch tag talk tally tape target task tax
-    test thank ticket time title track trade train transfer transport treat trigger trim try turn update upgrade upload
-    use value version view visit void vote wait walk watch watermark weight welcome work wrap write-up zip
+    access address age aim answer appeal approach archive assist attempt audit bag balance bandage bank bar
+    batch benchmark bid bill bind biopsy block boil bolt bond book boot brake branch brew bridge brief brush bug
+    build bump bundle burn cache call calm campaign cap cast catalog catalogue cause certificate challenge
+    change charge chart chase check chill circle claim class clip clock clone coach coat code collapse colour
+    comb comfort command comment commit compact contact contract contrast control cook cool copy cost counsel
+    count cover craft credit crop cross-check culture cure cut date debit decrease delay deposit design dial
+    diff digest dip discharge discount display dock document dose double download draft drag drain draw drill
+    drive drop dump dye e-mail ease email end escort estimate exchange exercise exhibit exit experiment export
+    factor fail fax feature feed file filter finance fine fingerprint fire fit fix flag flash flip flood focus
+    fold follow force forge form format frame freight fuel fund gain gate gauge glue grade graft grant groom
+    ground group guarantee guard guide hand hash heat help highlight hire hold hook host house impact import
+    increase index influence insert instrument interview inventory invoice iron issue join judge key kick knock
+    label land launch lay layer lead lease leave level license lift light limit link lint list load loan lock
+    log look loop machine mail mandate map mark market mask master match measure mentor merge message mill mine
+    mint mirror mix model mold monitor mould mount move mow name need note notice number nurse offer offset
+    order outline own pack package page paint parcel park part pass paste patch patrol pause pay peel peg
+    perfect permit phone picture pilot pin pipe pitch place plan plant plate play pledge plot plough plug polish
+    poll pool post postmark practice present press preview price prime print probe process produce product
+    profile program project promise prompt puncture purpose pursuit push query question queue quiz quote raise
+    rake range rank rate ration reach read reason reboot recall record reel reference refund register release
+    remark remedy remind rent repair reply report request rescue research reserve reset resource rest restart
+    result retry return review reward ring rinse rise roast roll rollback root route run sack salt salvage
+    sample sanction sand sandbox saw scale scan schedule score scrape screen script seal search seat seed
+    sequence service set setup shadow shake shape share shelter shield shift shine ship shoot shovel show shred
+    sign signal sketch slot snapshot soak solder sort sound source sow spin splice split sponsor spot spray
+    spread sprint squash stack staff stage staging stain stamp staple start state steam steer stick stir stitch
+    stock stop store stream stress stretch strike strip structure study subject supply support surrender survey
+    swab swap sweep switch tackle tag talk tally tan tap tape target task taste tax tear test thank theme tick
+    ticket tie tilt time tint title toast top total touch tow track trade train transfer transition transport
+    trap travel treat trigger trim trip trust try turn tweak twist type update upgrade upload urge use value
+    version veto video view visit voice void vote wait wake walk ward warrant watch water watermark wear weed
+    weight welcome weld whip wind wire wish work wrap write-up yield zero zip zoom
     """
 )
 STOP = re.compile(

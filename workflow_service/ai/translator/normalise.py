@@ -1,6 +1,7 @@
 """One spelling for what people write in many: quotes, dashes, bullets, slips of the fingers."""
 
 import re
+from difflib import get_close_matches
 
 from workflow_service.ai.english.verbs import VERBS, base_of
 from workflow_service.ai.english.word_lists import words
@@ -13,6 +14,13 @@ _KEYWORDS = words(
     """
     the then when until unless otherwise else after before finally parallel simultaneously same time repeat approval
     approved rejected against wait each every with from into their notify receive
+    """
+)
+# What an "if" asks for most: a slip here turns yes into no.
+_QUALITIES = words(
+    """
+    malicious suspicious available unavailable successful unsuccessful sufficient insufficient complete incomplete correct
+    incorrect approved rejected declined critical urgent normal missing infected damaged overdue duplicate eligible
     """
 )
 _SHORT_FORMS = (
@@ -51,7 +59,11 @@ def _mended(word: str) -> str:
     for candidate in swapped:
         if candidate in _KEYWORDS or (len(candidate) > 4 and candidate in VERBS):
             return candidate
-    return _UNDOUBLED.get(_undoubled(lowered), word) if len(lowered) > 4 else word
+    if len(lowered) <= 4:
+        return word
+    known = _UNDOUBLED.get(_undoubled(lowered))
+    near = get_close_matches(lowered, _QUALITIES, n=1, cutoff=0.92) if not known and lowered not in _QUALITIES else []
+    return known or (near[0] if near and near[0][0] == lowered[0] else word)
 
 
 def _undoubled(word: str) -> str:

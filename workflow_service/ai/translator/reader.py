@@ -102,9 +102,16 @@ class Reader:
         before = set(map(id, acts_in(self.root)))
         parallel = False
         inner, split = seq, False
+        case_body: Seq | None = None
         for index, unit in enumerate(units):
             last = index == len(units) - 1
+            governed = unit.kind == "do" and unit.joined and case_body is not None
+            if governed and case_body is not None:
+                # "if it is late: warn the sender; log it; done" - all of it is the case's.
+                inner = self._unit(unit, case_body, has_children=False)
+                continue
             inner = self._unit(unit, seq, has_children=last and bool(item.children))
+            case_body = inner if (unit.kind == "if" and unit.colon) else None
             parallel = unit.kind == "do" and unit.parallel
             split = unit.parallel
         if item.children:
@@ -185,8 +192,7 @@ class Reader:
         """Read what is to be done into ``seq``: deeds, ways back, ends."""
         for part in _with_ends(text):
             if part is Stop:
-                if seq.nodes or unit.kind != "do":
-                    seq.nodes.append(Stop())
+                self._stop(seq, unit)
                 continue
             said = str(part)
             if GO_ON.fullmatch(said):
@@ -202,6 +208,14 @@ class Reader:
             if told.until is not None:
                 self._repeat(told, seq, said)
             self._begun = self._begun or bool(told.clauses)
+
+    def _stop(self, seq: Seq, unit: Unit) -> None:
+        last = seq.nodes[-1] if seq.nodes else None
+        if isinstance(last, Choice):
+            # "Stop there" is said of the way told last.
+            seq = last.otherwise if last.otherwise is not None else last.cases[-1].body
+        if seq.nodes or unit.kind != "do":
+            seq.nodes.append(Stop())
 
     def _add(self, clause: Clause, seq: Seq) -> None:
         act = _act_of(clause, first=not acts_in(self.root))
@@ -341,7 +355,7 @@ class Reader:
 
     def _sets_off(self, unit: Unit, seq: Seq) -> bool:
         """Say whether a condition is the event that starts the workflow: the first thing told, and no question."""
-        if self._begun or acts_in(self.root) or unit.word not in ("when", "whenever", "once", "as soon as", "after", "on", "if"):
+        if acts_in(self.root) or unit.word not in ("when", "whenever", "once", "as soon as", "after", "on", "if"):
             return False
         return unit.word != "if"
 
@@ -453,7 +467,7 @@ class Reader:
         following = seq.nodes[index + 1] if index + 1 < len(seq.nodes) else None
         if isinstance(following, Choice):
             return following
-        choice = Choice()
+        choice = Choice(inserted=following is not None)
         seq.nodes.insert(index + 1, choice)
         return choice
 
@@ -488,6 +502,8 @@ class Reader:
     def _ends(self, choice: Choice, case: Case) -> bool:
         """Say whether a case told alone, for what went wrong, is the end: "if it is refused, reject the order"."""
         tails = tails_of(case.body)
+        if choice.inserted or (case.condition.kind == "approval" and case.condition.negative):
+            return True
         gone_wrong = case.condition.negative or case.condition.about_failure
         return gone_wrong and bool(tails) and all(act.deed.verb.split()[0] in _ENDING for act in tails)
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workflow_service.ai.english.verbs import VERBS, base_of
+from workflow_service.ai.english.verbs import base_of, is_base
 from workflow_service.ai.translator.grammar import (
     CONNECTIVES,
     IN_ANY_CASE,
@@ -29,7 +29,7 @@ _LEAD_IN = re.compile(
 )
 _EACH = re.compile(
     r"(?:then )?(?:for (?:each|every|all|any)(?: (?:of )?the| of (?:these|those|them))?|once (?:for each|per)|per) "
-    r"(?P<items>[^,:]+?)(?:,|:| do\b| we\b| then\b)\s*(?P<body>.*)",
+    r"(?P<items>[^,:]+?)(?:,|:| do\b| we\b| then\b|$)\s*(?P<body>.*)",
     re.I | re.S,
 )
 _LABEL = re.compile(
@@ -57,7 +57,7 @@ _MIDDLE = re.compile(
 _MIDDLE_ELSE = re.compile(r"(?:,\s*(?:and |or |but )?|\s+(?:and |or )?)(?:otherwise|or else|else(?! if)|if not)\b[,:]?\s+(?P<rest>.+)", re.I | re.S)
 _DONE = re.compile(
     r"(?:all|both|everything|these|those|they|that|this|it|the \w+|each|every\w*|any|one)?(?: of (?:that|this|these|them|those|the \w+))?"
-    r"(?: (?:three|two|four|five|steps?|tasks?|parts?|checks?|of them))*\s*(?:(?:is|are|has been|have been|was|were)\s+)?"
+    r"(?: (?:three|two|four|five|steps?|tasks?|parts?|checks?|of them))*\s*(?:(?:is|are|has been|have been|was|were|has|have)\s+)?"
     r"(?:all )?(?:done|complete|completed|finished|back|ready|over|in|through|available|settled)?",
     re.I,
 )
@@ -81,14 +81,22 @@ class Unit:
     parallel: bool = False
     meanwhile: bool = False
     whatever: bool = False
+    joined: bool = False
+    colon: bool = False
     notes: list[str] = field(default_factory=list)
 
 
 def units_of(text: str) -> list[Unit]:
     """Return the units of a text, in order."""
     units: list[Unit] = []
-    for sentence in split_sentences(_LEAD_IN.sub("", text.strip(), count=1) or text):
-        units += _units(sentence)
+    plain = _LEAD_IN.sub("", text.strip(), count=1) or text
+    plain = re.sub(r"\(([^()]*)\)", lambda match: match.group().replace(";", ","), plain)
+    for part in re.split(r"(?<=;)", plain):
+        for index, sentence in enumerate(split_sentences(part)):
+            found = _units(sentence)
+            if found and index == 0:
+                found[0].joined = bool(units)
+            units += found
     return units
 
 
@@ -104,6 +112,8 @@ def postposed(clause: str) -> tuple[str, str, str]:
     match = _POSTPOSED.fullmatch(clause.strip())
     if match is None:
         return clause, "", ""
+    if match["word"].lower() in ("once", "when") and _DONE.fullmatch(match["condition"].strip()):
+        return match["body"], "", ""
     return match["body"], match["word"].lower(), match["condition"]
 
 
@@ -141,12 +151,19 @@ def _read(text: str) -> list[Unit]:
         return [Unit("else", body), *rest]
     match = _EACH.match(text)
     if match:
-        return [Unit("each", match["body"] or ":", condition=match["items"].strip())]
+        items, body = match["items"].strip(), match["body"]
+        inside = _boundary(items)
+        if inside is not None:
+            # "for each file that is new copy it and …": no comma tells where the deed begins.
+            items, body = items[:inside].strip(), f"{items[inside:]}, {body}".strip(" ,")
+        return [Unit("each", body or ":", condition=re.split(r"\s+(?:that|which|who|whose|with|in|below|above|of)\b", items)[0])]
     match = _ON.match(text)
     if match:
         negated = match["word"].lower() == "without"
-        body, rest = _part_middle(match["body"] or ":")
-        return [Unit("if", body, match["rest"], "on", negated), *rest]
+        after = re.sub(r"^or (?:if|when|on|in case)\b[^,]*,\s*", "", match["body"], flags=re.I)
+        skipped = match["body"][: len(match["body"]) - len(after)]
+        body, rest = _part_middle(after or ":")
+        return [Unit("if", body, f"{match['rest']} {skipped}".strip(" ,"), "on", negated), *rest]
     match = _LABEL.match(text)
     if match:
         body, rest = _part_middle(match["body"])
@@ -162,8 +179,9 @@ def _conditional(word: str, rest: str) -> list[Unit]:
     condition, body = split_condition(rest)
     if word in ("once", "when", "after", "as soon as") and _DONE.fullmatch(condition.strip()):
         return _read(body) if body.strip(" :") else [Unit("do", ":")]
+    colon = ":" in rest[len(condition) : len(condition) + 2]
     body, more = _part_middle(body or ":")
-    return [Unit("if", body, condition, word, negated=word == "unless"), *more]
+    return [Unit("if", body, condition, word, negated=word == "unless", colon=colon), *more]
 
 
 def _part_middle(text: str) -> tuple[str, list[Unit]]:
@@ -183,6 +201,8 @@ def _part_middle(text: str) -> tuple[str, list[Unit]]:
 def _has_own_body(rest: str) -> bool:
     """Say whether a condition in the middle governs what comes after it rather than what stood before."""
     condition, body = split_condition(rest, only_sure=True)
+    if re.match(r"(?:else|otherwise|or else)\b", body, re.I):
+        return False
     return bool(body.strip(" :")) and not re.match(r"(?:and|or)?\s*\w+\s+(?:if|when|unless)\b", body) and _opens_deed(body) and bool(condition)
 
 
@@ -220,7 +240,7 @@ def _boundary(rest: str) -> int | None:
         if word == "the" and index + 2 < len(found) and found[index + 2].group().lower() in ("has", "must", "should", "shall"):
             return found[index].start()
         finite = base_of(before) is not None and (before.endswith(("s", "ed")))
-        if word in VERBS and word not in NOUNS_TOO and finite and before not in PREPOSITIONS:
+        if is_base(word) and word not in NOUNS_TOO and finite and before not in PREPOSITIONS:
             return found[index].start()
     return None
 

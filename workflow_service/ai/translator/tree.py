@@ -41,11 +41,15 @@ class Case:
 
 @dataclass(slots=True, eq=False)
 class Choice:
-    """Where the way parts by what the step before has found. ``otherwise`` None: it goes on."""
+    """Where the way parts by what the step before has found. ``otherwise`` None: it goes on.
+
+    ``inserted``: told after what follows it, so its cases lead out of that.
+    """
 
     cases: list[Case] = field(default_factory=list)
     otherwise: Seq | None = None
     rejoins: bool = False
+    inserted: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -80,7 +80,7 @@ class _Loom:
         for case in choice.cases:
             after = self.seq(case.body, [Exit(sources, case.condition.expression)])
             alone = len(choice.cases) == 1 and choice.otherwise is None
-            if case.ends and alone and follows and not choice.rejoins:
+            if case.ends and (alone or choice.inserted) and follows and not choice.rejoins:
                 self.connect(after, END)
                 continue
             left += after
@@ -119,7 +119,7 @@ def weave(root: Seq, on_failure: list[Seq]) -> Flow:
     """Return the flow of a tree, with ``on_failure`` behind the failure of every step of it."""
     loom = _Loom()
     left = loom.seq(root, [Exit((START,))])
-    risky = [step.id for step in loom.steps]
+    risky = [step.id for step in loom.steps if step.kind not in (StepKind.APPROVAL, StepKind.PAUSE)]
     loom.connect([one for one in left if one.sources != (START,)], END)
     for seq in on_failure:
         _add_handler(loom, seq, risky)
@@ -143,6 +143,10 @@ def _other(choice: Choice) -> Exit | None:
     if not conditions:
         return Exit(())
     if any(one.completes(other) for one in conditions for other in conditions):
+        return None
+    texts = [one for one in conditions if one.kind == "text" and one.op == "=="]
+    if len(texts) == len(conditions) > 1 and len({one.name for one in texts}) == 1 and choice.otherwise is None:
+        # Their form offers these answers and no other.
         return None
     if len(conditions) == 1 and conditions[0].value in ("True", "False"):
         return Exit((), conditions[0].opposite().expression)
