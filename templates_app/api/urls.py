@@ -1,5 +1,6 @@
 from django.urls import path
 
+from templates_app.api.generation_views import GenerateView
 from templates_app.api.views import (
     DslView,
     PublishView,
@@ -12,6 +13,7 @@ from templates_app.api.views import (
 
 urlpatterns = [
     path("templates", TemplatesView.as_view(), name="templates"),
+    path("templates/generate", GenerateView.as_view(), name="templates-generate"),
     path("templates/validate", ValidateBodyView.as_view(), name="templates-validate"),
     path("templates/<slug:template_id>", TemplateView.as_view(), name="template"),
     path("templates/<slug:template_id>/publish", PublishView.as_view(), name="template-publish"),

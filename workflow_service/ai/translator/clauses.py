@@ -21,7 +21,7 @@ _WITHIN = re.compile(rf"\(?\b(?:within|in at most|no later than|(?:must be )?don
 _EACH_BEHIND = re.compile(r"\s+(?:for|to|of|in|on) (?:each|every)(?: one)?(?: of (?:the|these|them|those))?\s+(?P<items>[\w -]+?)(?=$|[,.;(]| with| in | to | using | by | and )", re.I)
 _UNTIL = re.compile(r"\buntil\b\s+(?P<condition>.+?)(?:,?\s+(?:(?:but |and )?(?:at most|up to|no more than|for at most|a maximum of|max(?:imum)?)(?: of)?)\s+(?P<most>\d+|\w+)\s+(?:times|rounds|tries|attempts|iterations))?$", re.I)
 _MOST = re.compile(r",?\s*(?:but |and )?(?:at most|up to|no more than|a maximum of|max(?:imum)?(?: of)?) (?P<most>\d+|\w+) (?:times|rounds|iterations)", re.I)
-_PART = re.compile(r"(?:,\s*(?:and|but|or)?\s*(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)", re.I)
+_PART = re.compile(r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)", re.I)
 
 
 @dataclass(slots=True)
