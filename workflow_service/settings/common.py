@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "workflow_service.accounts",
     "workflow_service.artifacts",
     "workflow_service.agents",
+    "workflow_service.ai",
     "templates_app",
     "executions_app",
     "approvals_app",
