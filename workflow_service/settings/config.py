@@ -129,9 +129,28 @@ class Config(BaseSettings):
         30_000, ge=0, description="How long a call waits for what others have reserved and may give back."
     )
     agent_service_url: str | None = Field(
-        None, description="Remote Agent Service. Not set: agents run in the workers."
+        None,
+        description="Remote Agent Service. Not set: agents run in the workers or at addresses of their own.",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
     )
     agent_service_timeout_ms: int = Field(60_000, ge=1, description="How long a call to it may take.")
+    agent_service_token: SecretStr | None = Field(None, description="Bearer token for the Agent Service.")
+    agent_discovery_interval_ms: int = Field(
+        30_000, ge=1_000, description="How often the Agent Service is asked for its agents."
+    )
+    agent_health_interval_ms: int = Field(
+        30_000, ge=1_000, description="How often each agent's health is checked."
+    )
+    agent_health_timeout_ms: int = Field(5_000, ge=1, description="How long such a check may take.")
+    agent_breaker_failures: int = Field(
+        5, ge=1, description="Failures in a row after which an agent is left alone."
+    )
+    agent_breaker_open_ms: int = Field(
+        60_000, ge=1, description="For how long, before a call is let through as a trial."
+    )
+    agent_breaker_successes: int = Field(
+        3, ge=1, description="Trials that must succeed before it is called as usual again."
+    )
     state_service_url: str | None = Field(
         None, description="State Management Service that mirrors every state change."
     )
