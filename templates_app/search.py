@@ -6,9 +6,10 @@ so finds parts of words by an index, without an extension.
 """
 
 import re
+from typing import ClassVar
 
-from django.contrib.postgres.search import SearchQuery, SearchQueryField, SearchRank, SearchVectorField
-from django.db.models import Func, Q, QuerySet, TextField, Value
+from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVectorField
+from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from templates_app.models import Template
@@ -20,6 +21,12 @@ _ENDINGS = RawSQL('"templates_app_template"."endings"', [], output_field=SearchV
 _EXACT = re.compile(r'"|(?<!\S)-\S')
 
 
+class _PartsQuery(SearchQuery):
+    """The query for texts that hold every word as a part of one of theirs."""
+
+    SEARCH_TYPES: ClassVar = {"plain": "template_parts"}
+
+
 def search_templates(rows: QuerySet[Template], text: str) -> QuerySet[Template]:
     """Return those of ``rows`` that ``text`` finds, annotated with their ``rank``, which is 0 for parts of words.
 
@@ -29,7 +36,6 @@ def search_templates(rows: QuerySet[Template], text: str) -> QuerySet[Template]:
     query = SearchQuery(text, config="english", search_type="websearch")
     found = Q(words=query) | Q(public_id=text)
     if not _EXACT.search(text):
-        parts = Func(Value(text, TextField()), function="template_parts", output_field=SearchQueryField())
-        found |= Q(endings=parts)
+        found |= Q(endings=_PartsQuery(text))
     rows = rows.alias(words=_WORDS, endings=_ENDINGS).filter(found)
     return rows.annotate(rank=SearchRank(_WORDS, query))
