@@ -244,7 +244,6 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "TemplateStatus": ["draft", "active", "deprecated", "archived"],
-        "InitialTemplateStatus": ["draft", "active"],
         "ExecutionStatus": "workflow_service.engine.states.ExecutionStatus",
         "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
         "BlockStatus": "workflow_service.engine.states.BlockStatus",
