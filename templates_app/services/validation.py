@@ -9,6 +9,7 @@ from templates_app.models import Template
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.configuration import configuration_errors
+from workflow_service.ai.findings import llm_findings
 from workflow_service.engine.definition import NO_STAND_IN, Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
@@ -31,6 +32,7 @@ def validate_definition(
         findings += [_finding(one, "") for one in unsupported_features(compile_plan(definition))]
     findings += _configurations(definition)
     findings += _schemas(definition)
+    findings += llm_findings(definition)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
     return tuple(findings)

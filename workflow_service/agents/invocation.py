@@ -72,10 +72,19 @@ def unheard(report: ProgressReport) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """On whose behalf a block runs: the key of the user who started the run, and its template's public id."""
+
+    user_id: int | None = None
+    template_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced.
 
     ``stopped`` says whether the work is wanted no more (its run was cancelled); it may be asked as often as one likes.
+    ``origin`` looks up on whose behalf the block runs, for tools that cost money.
     """
 
     tool_type: ToolType
@@ -89,6 +98,7 @@ class Invocation:
     stopped: Callable[[], bool] = never_stopped
     progress: Callable[[ProgressReport], None] = unheard
     callback_url: str | None = None
+    origin: Callable[[], Origin] = Origin
 
 
 @dataclass(frozen=True, slots=True)
