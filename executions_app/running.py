@@ -31,7 +31,7 @@ from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, human_gate
 from executions_app.live_output import LiveOutput
 from executions_app.map_results import collect_map, map_output
-from executions_app.models import BlockExecution
+from executions_app.models import BlockExecution, Execution
 from executions_app.parking import begin_map, park, postpone, recover, take_back
 from executions_app.progress import Claim
 from executions_app.secrets_in_use import secrets_in_use
@@ -46,7 +46,7 @@ from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.calls import AgentCall
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Accepted, Invocation
+from workflow_service.agents.invocation import Accepted, Invocation, Origin
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.engine.definition import Block
@@ -325,11 +325,17 @@ def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonVal
             progress=secrets.progress_to(live.progress),
             callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
             conceal=secrets.conceal,
+            origin=partial(_origin, claim),
         )
         grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
         with time_limit(allowed_s, grace_s):
             output = call.run(invocation) if call else invoke(invocation, tool_limits())
         return output if isinstance(output, Accepted) else secrets.output(output)
+
+
+def _origin(claim: Claim) -> Origin:
+    starters = Execution.objects.filter(pk=claim.execution_id).values_list("created_by_id", flat=True)
+    return Origin(starters.first(), compiled_version(claim.version_id).template_id)
 
 
 class StopCheck:

@@ -12,6 +12,7 @@ from workflow_service.accounts.models import Workspace
 from workflow_service.agents.assignment import choose_for, configuration_of, tool_of
 from workflow_service.agents.catalog import AgentInfo, list_agents
 from workflow_service.agents.configuration import configuration_errors
+from workflow_service.ai.findings import llm_findings
 from workflow_service.engine.definition import NO_STAND_IN, Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
@@ -37,6 +38,7 @@ def validate_definition(
             findings += unknown_secrets(plan, workspace)
     findings += _configurations(definition, list_agents(workspace.pk) if workspace else ())
     findings += _schemas(definition)
+    findings += llm_findings(definition)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
     return tuple(findings)
