@@ -35,6 +35,16 @@ class Config(BaseSettings):
         None,
         description="Signs sessions and tokens. Made once under DATA_DIR in development; required in production.",
     )
+    secrets_keys: SecretStr | None = Field(
+        None,
+        description="Keys that secrets are encrypted with, id:key and commas between; a key is 32 random bytes as "
+        "base64. The first one encrypts, all decrypt. Not set: SECRETS_KEYS_FILE.",
+    )
+    secrets_keys_file: Path | None = Field(
+        None,
+        description="File of such keys, one on a line, read again when it changes. Not set: DATA_DIR/secrets.keys, "
+        "made on first use but in production.",
+    )
     allowed_hosts: CommaList = Field(
         ("localhost", "127.0.0.1", "[::1]"), description="Host names the web process answers to."
     )
@@ -234,7 +244,7 @@ class Config(BaseSettings):
             raise ValueError("two providers have one name")
         return providers
 
-    @field_validator("data_dir", "scripts_dir", mode="after")
+    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", mode="after")
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value
