@@ -322,7 +322,7 @@ def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue | Accepte
     )
     grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
     with time_limit(allowed_s, grace_s):
-        return call.run(invocation) if call else invoke(invocation, tool_limits())
+        return call.run(invocation, tool_limits()) if call else invoke(invocation, tool_limits())
 
 
 class StopCheck:

@@ -191,11 +191,3 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
             suggestion="Let the agent hold its own credentials",
             blocks=(block.block_id,),
         )
-    if not block.has_tool and not block.asks_people:
-        yield Problem(
-            "TOOL_NOT_SUPPORTED",
-            f"'{node.id}' cannot run: it has neither a tool nor an agent",
-            pointer=f"{node.pointer}/toolType",
-            suggestion="Give it a toolType, or an agentId",
-            blocks=(block.block_id,),
-        )
