@@ -26,23 +26,37 @@ class Action(StrEnum):
     EXECUTION_SIGNAL = "execution:signal"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
+    AGENT_READ = "agent:read"
+    AGENT_REGISTER = "agent:register"
+    AGENT_MANAGE = "agent:manage"
+    AGENT_HEARTBEAT = "agent:heartbeat"
     OPERATIONS_VIEW = "operations:view"
     MEMBER_MANAGE = "member:manage"
     KEY_CREATE = "key:create"
     KEY_MANAGE = "key:manage"
 
 
-READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_READ})
+READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_READ, Action.AGENT_READ})
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
-    Role.DEVELOPER: READ | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.KEY_CREATE},
+    Role.DEVELOPER: READ
+    | {
+        Action.TEMPLATE_CREATE,
+        Action.EXECUTION_START,
+        Action.AGENT_REGISTER,
+        Action.AGENT_HEARTBEAT,
+        Action.KEY_CREATE,
+    },
     Role.OPERATOR: READ
     | {
         Action.EXECUTION_START,
         Action.EXECUTION_CONTROL,
         Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
+        Action.AGENT_REGISTER,
+        Action.AGENT_MANAGE,
+        Action.AGENT_HEARTBEAT,
         Action.OPERATIONS_VIEW,
         Action.KEY_CREATE,
     },
@@ -59,6 +73,7 @@ OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
             Action.TEMPLATE_ARCHIVE,
             Action.EXECUTION_CONTROL,
             Action.EXECUTION_SIGNAL,
+            Action.AGENT_MANAGE,
         }
     ),
     Role.OPERATOR: frozenset(),
