@@ -32,13 +32,17 @@ class Action(StrEnum):
     SECRET_READ = "secret:read"  # noqa: S105 - the name of an action
     SECRET_CREATE = "secret:create"  # noqa: S105 - the name of an action
     SECRET_MANAGE = "secret:manage"  # noqa: S105 - the name of an action
+    AGENT_READ = "agent:read"
+    AGENT_REGISTER = "agent:register"
+    AGENT_MANAGE = "agent:manage"
+    AGENT_HEARTBEAT = "agent:heartbeat"
     OPERATIONS_VIEW = "operations:view"
     MEMBER_MANAGE = "member:manage"
     KEY_CREATE = "key:create"
     KEY_MANAGE = "key:manage"
 
 
-READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_READ})
+READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_READ, Action.AGENT_READ})
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
@@ -46,6 +50,8 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     | {
         Action.TEMPLATE_CREATE,
         Action.EXECUTION_START,
+        Action.AGENT_REGISTER,
+        Action.AGENT_HEARTBEAT,
         Action.KEY_CREATE,
         Action.SECRET_READ,
         Action.SECRET_CREATE,
@@ -57,6 +63,9 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
         Action.SECRET_READ,
+        Action.AGENT_REGISTER,
+        Action.AGENT_MANAGE,
+        Action.AGENT_HEARTBEAT,
         Action.OPERATIONS_VIEW,
         Action.KEY_CREATE,
     },
@@ -76,6 +85,7 @@ OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
             Action.EXECUTION_CONTROL,
             Action.EXECUTION_SIGNAL,
             Action.SECRET_MANAGE,
+            Action.AGENT_MANAGE,
         }
     ),
     # Whoever was let start a run controls it, whatever their role: a template may be shared with them for that.
