@@ -82,7 +82,9 @@ def test_a_rotation_that_is_killed_loses_nothing_and_goes_on(workspace: Workspac
     with transaction.atomic():
         # It gets through one batch, and waits for the second one's row.
         Secret.objects.select_for_update().get(name="S3")
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"DATABASE_URL": url}, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | {"DATABASE_URL": url}, stdout=subprocess.DEVNULL
+        )
         try:
             deadline = time.monotonic() + 30
             while under(after) < 2 and time.monotonic() < deadline:
