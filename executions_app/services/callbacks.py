@@ -22,9 +22,12 @@ from executions_app.results import Error, complete_wait
 from executions_app.run_state import RunState, lock_run
 from executions_app.secrets_in_use import redact_for
 from executions_app.settlement import Settler
+from executions_app.stand_ins import work_of_row
 from executions_app.transaction import command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.agents.api_answers import called_back_output
+from workflow_service.agents.assignment import configuration_of, tool_of
+from workflow_service.agents.catalog import find_agent
 from workflow_service.agents.configuration import ApiConfiguration, read_configuration
 from workflow_service.agents.errors import ToolError
 from workflow_service.engine.definition import Block
@@ -154,13 +157,25 @@ def _consume(settler: Settler, row: Any) -> bool:
     if callback.error is not None:
         recover_wait(settler, row.id, callback.error)
         return True
-    configuration = BlockExecution.objects.values_list("input", flat=True).get(pk=row.id)
     try:
-        given = read_configuration(ApiConfiguration, configuration or {})
-        output = called_back_output(given, callback.output)
+        output = _output(settler, row.id, callback.output)
     except ToolError as error:
         described: Error = {"type": error.error_type, "message": error.message, "details": error.details}
         recover_wait(settler, row.id, {**described, "retryable": False})
     else:
         complete_wait(settler.tx, row, output)
     return True
+
+
+def _output(settler: Settler, row_id: int, said: JsonValue) -> JsonValue:
+    """Return a block's output for what was called back: of a remote agent that is all; raises ``ToolError``."""
+    row = BlockExecution.objects.only("input", "agent_id", "node", "kind", "stand_in").get(pk=row_id)
+    block = settler.plan.nodes[row.node].block
+    agent = find_agent(settler.run.workspace_id, row.agent_id) if row.agent_id else None
+    if agent is not None and agent.remote:
+        return said
+    configuration = row.input if isinstance(row.input, dict) else {}
+    if agent is not None and block is not None:
+        work = work_of_row(block, row)
+        configuration = configuration_of(work, agent, tool_of(work, agent), configuration)
+    return called_back_output(read_configuration(ApiConfiguration, configuration), said)

@@ -25,7 +25,7 @@ from workflow_service.agents.api_auth import Auth, plain_credentials
 from workflow_service.agents.api_bodies import BodyType, fit_problem
 from workflow_service.agents.api_paging import Paging
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
-from workflow_service.agents.use_cases import REGISTRY, UseCaseRegistry
+from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import json_pointer
@@ -282,6 +282,8 @@ def _use_case_problems(
         return
     given = tool_input(ToolType.USE_CASE, configuration)
     place: tuple[str, ...] = ("input",) if "input" in configuration else ()
+    if isinstance(given, dict):
+        yield from _written_into(use_case, given, place)
     if isinstance(given, str) and REFERENCE in given:
         return
     try:
@@ -295,6 +297,19 @@ def _use_case_problems(
                     f"the input does not fit '{name}': {_message(found)}",
                     pointer=pointer,
                 )
+
+
+def _written_into(
+    use_case: UseCase, given: Mapping[str, JsonValue], place: tuple[str, ...]
+) -> Iterator[Problem]:
+    for name in use_case.literal_fields():
+        if _holds_reference(given.get(name)):
+            yield Problem(
+                ErrorType.CONFIGURATION_ERROR,
+                f"'{name}' of '{use_case.name}' may hold no ${{...}}: a value could change what it means",
+                pointer=json_pointer(*place, name),
+                suggestion="bind the value: name it in 'params'",
+            )
 
 
 def _message(found: ErrorDetails) -> str:

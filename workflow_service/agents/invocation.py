@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from pydantic import JsonValue
 
+from workflow_service.agents.run_files import NoRunFiles, RunFiles
 from workflow_service.engine.json_values import storable_json, storable_text
 from workflow_service.engine.states import ToolType
 
@@ -96,6 +97,7 @@ class Invocation:
     stopped: Callable[[], bool] = never_stopped
     progress: Callable[[ProgressReport], None] = unheard
     callback_url: str | None = None
+    files: RunFiles = field(default_factory=NoRunFiles)
     conceal: Callable[[str], None] = conceal_nothing
 
 

@@ -185,8 +185,8 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
     if not block.has_tool and not block.asks_people:
         yield Problem(
             "TOOL_NOT_SUPPORTED",
-            f"'{node.id}' cannot run: this version cannot run blocks that name an agent but no tool yet",
+            f"'{node.id}' cannot run: it has neither a tool nor an agent",
             pointer=f"{node.pointer}/toolType",
-            suggestion="Give it another toolType",
+            suggestion="Give it a toolType, or an agentId",
             blocks=(block.block_id,),
         )
