@@ -46,6 +46,7 @@ from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
+from workflow_service.artifacts.run_files import ArtifactsOfRun
 from workflow_service.engine.definition import Block
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
 
@@ -283,17 +284,19 @@ def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue | Accepte
     if block.tool_type is None or not isinstance(claim.input, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{block.block_id}' has no tool to run")
     allowed_s = timeout_s(block)
+    key = idempotency_key(claim, block)
     invocation = Invocation(
         tool_type=block.tool_type,
         configuration=claim.input,
         timeout_s=allowed_s,
-        idempotency_key=idempotency_key(claim, block),
+        idempotency_key=key,
         execution_id=claim.execution_public_id,
         block_id=block.block_id,
         workspace_id=workspace_public_id(claim.workspace_id),
         log=live.log,
         stopped=StopCheck(claim),
         progress=live.progress,
+        files=ArtifactsOfRun(claim.workspace_id, claim.execution_public_id, block.block_id, key),
         callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
     )
     grace_s = 0.0 if block.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S

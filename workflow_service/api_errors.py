@@ -58,6 +58,9 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "CALLBACK_EXPIRED": 410,
     "STALE_TEMPLATE": 412,
     "BODY_TOO_LARGE": 413,
+    "ARTIFACT_PINNED": 409,
+    "ARTIFACT_TOO_LARGE": 413,
+    "ARTIFACT_STORE_UNAVAILABLE": 503,
 }
 
 _CODE_OF_STATUS: Mapping[int, str] = {

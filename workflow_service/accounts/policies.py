@@ -24,6 +24,9 @@ class Action(StrEnum):
     EXECUTION_CONTROL = "execution:control"
     EXECUTION_OVERRIDE = "execution:override"
     EXECUTION_SIGNAL = "execution:signal"
+    ARTIFACT_READ = "artifact:read"
+    ARTIFACT_UPLOAD = "artifact:upload"
+    ARTIFACT_DELETE = "artifact:delete"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
     OPERATIONS_VIEW = "operations:view"
@@ -32,17 +35,19 @@ class Action(StrEnum):
     KEY_MANAGE = "key:manage"
 
 
-READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_READ})
+READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.ARTIFACT_READ, Action.APPROVAL_READ})
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
-    Role.DEVELOPER: READ | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.KEY_CREATE},
+    Role.DEVELOPER: READ
+    | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.ARTIFACT_UPLOAD, Action.KEY_CREATE},
     Role.OPERATOR: READ
     | {
         Action.EXECUTION_START,
         Action.EXECUTION_CONTROL,
         Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
+        Action.ARTIFACT_UPLOAD,
         Action.OPERATIONS_VIEW,
         Action.KEY_CREATE,
     },
@@ -59,9 +64,10 @@ OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
             Action.TEMPLATE_ARCHIVE,
             Action.EXECUTION_CONTROL,
             Action.EXECUTION_SIGNAL,
+            Action.ARTIFACT_DELETE,
         }
     ),
-    Role.OPERATOR: frozenset(),
+    Role.OPERATOR: frozenset({Action.ARTIFACT_DELETE}),
     Role.APPROVER: frozenset(),
     Role.VIEWER: frozenset(),
 }
