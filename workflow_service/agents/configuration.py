@@ -28,6 +28,7 @@ from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
 from workflow_service.agents.llm_configuration import LlmConfiguration
 from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
+from workflow_service.artifacts.references import FileName, FileSource
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import ErrorType, ToolType
@@ -62,10 +63,14 @@ class UseCaseConfiguration(ToolConfiguration):
 
 
 class ScriptConfiguration(ToolConfiguration):
-    """``{"script": "extract.py", "input": …}`` or ``{"code": "…"}``"""
+    """``{"script": "extract.py", "input": …}`` or ``{"code": "…"}``
+
+    ``files`` are put into its directory, by the name each has there: ``{"sales.csv": "art_…"}``.
+    """
 
     script: str | None = Field(None, min_length=1, max_length=500)
     code: str | None = Field(None, min_length=1, max_length=1024 * 1024)
+    files: dict[FileName, FileSource] = Field({}, max_length=100)
 
     @model_validator(mode="after")
     def one_source(self) -> "ScriptConfiguration":
