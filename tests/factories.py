@@ -7,6 +7,9 @@ from executions_app.models import BlockExecution, Execution, ExecutionEvent
 from executions_app.services.executions import start_execution
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Membership, Role, User, Workspace
+from workflow_service.agents.built_in import BUILT_IN
+from workflow_service.agents.catalog import forget_agents
+from workflow_service.agents.models import Agent
 from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.states import TemplateStatus
 
@@ -30,9 +33,42 @@ def make_user(workspace: Workspace | None = None, *roles: Role, **overrides: Any
     return user
 
 
+def make_agent(workspace: Workspace | None, agent_id: str, *, forget: bool = True, **fields: Any) -> Agent:
+    """Register an agent that does any work in the workers, unless ``fields`` say otherwise."""
+    known = {"name": agent_id, "tool_types": [tool.value for tool in BUILT_IN], "status": "HEALTHY"}
+    agent = Agent.objects.create(workspace=workspace, public_id=agent_id, **{**known, **fields})
+    if forget:
+        forget_agents()
+    return agent
+
+
+def register_named_agents(workspace: Workspace, document: Any) -> None:
+    """Register every agent that a template's document names and the workspace does not have."""
+    named = _named_agents(document)
+    known = Agent.objects.filter(workspace=workspace, public_id__in=named).values_list("public_id", flat=True)
+    for agent_id in sorted(named - set(known if named else ())):
+        make_agent(workspace, agent_id)
+
+
+def _named_agents(document: Any) -> set[str]:
+    if isinstance(document, list):
+        return {name for member in document for name in _named_agents(member)}
+    if not isinstance(document, dict):
+        return set()
+    found = {
+        name for key, member in document.items() if key != "configuration" for name in _named_agents(member)
+    }
+    if isinstance(document.get("agentId"), str):
+        found.add(document["agentId"])
+    if isinstance(document.get("recovery"), dict):
+        found |= {name for name in document["recovery"].get("agents", ()) if isinstance(name, str)}
+    return found
+
+
 def make_template(blocks: list[Any], *, workspace: Workspace | None = None, **definition: Any) -> Template:
-    """Make an active template of these blocks (document A's spelling), with its one version."""
+    """Make an active template of these blocks (document A's spelling), with its one version and the agents it names."""
     workspace = workspace or make_workspace()
+    register_named_agents(workspace, blocks)
     owner = make_user(workspace)
     document = dump_definition(load_definition({"blocks": blocks, **definition}))
     template = Template.objects.create(

@@ -29,6 +29,9 @@ class Action(StrEnum):
     EXECUTION_SIGNAL = "execution:signal"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
+    SECRET_READ = "secret:read"  # noqa: S105 - the name of an action
+    SECRET_CREATE = "secret:create"  # noqa: S105 - the name of an action
+    SECRET_MANAGE = "secret:manage"  # noqa: S105 - the name of an action
     OPERATIONS_VIEW = "operations:view"
     MEMBER_MANAGE = "member:manage"
     KEY_CREATE = "key:create"
@@ -39,13 +42,21 @@ READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_R
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
-    Role.DEVELOPER: READ | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.KEY_CREATE},
+    Role.DEVELOPER: READ
+    | {
+        Action.TEMPLATE_CREATE,
+        Action.EXECUTION_START,
+        Action.KEY_CREATE,
+        Action.SECRET_READ,
+        Action.SECRET_CREATE,
+    },
     Role.OPERATOR: READ
     | {
         Action.EXECUTION_START,
         Action.EXECUTION_CONTROL,
         Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
+        Action.SECRET_READ,
         Action.OPERATIONS_VIEW,
         Action.KEY_CREATE,
     },
@@ -64,6 +75,7 @@ OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
             Action.TEMPLATE_TRANSFER,
             Action.EXECUTION_CONTROL,
             Action.EXECUTION_SIGNAL,
+            Action.SECRET_MANAGE,
         }
     ),
     # Whoever was let start a run controls it, whatever their role: a template may be shared with them for that.
