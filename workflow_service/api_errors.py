@@ -58,6 +58,9 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "CALLBACK_EXPIRED": 410,
     "STALE_TEMPLATE": 412,
     "BODY_TOO_LARGE": 413,
+    "BUDGET_EXCEEDED": 402,
+    "LLM_ANSWER_INVALID": 502,
+    "LLM_UNAVAILABLE": 503,
 }
 
 _CODE_OF_STATUS: Mapping[int, str] = {

@@ -27,6 +27,8 @@ class Action(StrEnum):
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
     OPERATIONS_VIEW = "operations:view"
+    USAGE_READ = "usage:read"
+    BUDGET_MANAGE = "budget:manage"
     MEMBER_MANAGE = "member:manage"
     KEY_CREATE = "key:create"
     KEY_MANAGE = "key:manage"
@@ -36,7 +38,8 @@ READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_R
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
-    Role.DEVELOPER: READ | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.KEY_CREATE},
+    Role.DEVELOPER: READ
+    | {Action.TEMPLATE_CREATE, Action.EXECUTION_START, Action.USAGE_READ, Action.KEY_CREATE},
     Role.OPERATOR: READ
     | {
         Action.EXECUTION_START,
@@ -44,6 +47,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
         Action.OPERATIONS_VIEW,
+        Action.USAGE_READ,
         Action.KEY_CREATE,
     },
     Role.APPROVER: READ | {Action.APPROVAL_RESPOND},
