@@ -11,6 +11,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("workflow_service.accounts.api.urls")),
     path("api/v1/", include("workflow_service.ai.api.urls")),
+    path("api/v1/", include("workflow_service.vault.api.urls")),
     path("api/v1/", include("templates_app.api.urls")),
     path("api/v1/", include("executions_app.api.urls")),
     path("api/v1/", include("approvals_app.api.urls")),

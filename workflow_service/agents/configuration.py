@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
 from workflow_service.agents.llm_configuration import LlmConfiguration
-from workflow_service.agents.use_cases import REGISTRY, UseCaseRegistry
+from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import json_pointer
@@ -267,6 +267,8 @@ def _use_case_problems(
         return
     given = tool_input(ToolType.USE_CASE, configuration)
     place: tuple[str, ...] = ("input",) if "input" in configuration else ()
+    if isinstance(given, dict):
+        yield from _written_into(use_case, given, place)
     if isinstance(given, str) and REFERENCE in given:
         return
     try:
@@ -280,6 +282,19 @@ def _use_case_problems(
                     f"the input does not fit '{name}': {_message(found)}",
                     pointer=pointer,
                 )
+
+
+def _written_into(
+    use_case: UseCase, given: Mapping[str, JsonValue], place: tuple[str, ...]
+) -> Iterator[Problem]:
+    for name in use_case.literal_fields():
+        if _holds_reference(given.get(name)):
+            yield Problem(
+                ErrorType.CONFIGURATION_ERROR,
+                f"'{name}' of '{use_case.name}' may hold no ${{...}}: a value could change what it means",
+                pointer=json_pointer(*place, name),
+                suggestion="bind the value: name it in 'params'",
+            )
 
 
 def _message(found: ErrorDetails) -> str:

@@ -8,11 +8,14 @@ from csp.constants import NONCE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
 from workflow_service.settings.config import PROJECT_ROOT, get_config
+from workflow_service.settings.mail import mail_settings
 from workflow_service.settings.secrets import signing_key
 
 CONFIG = get_config()
 BASE_DIR = PROJECT_ROOT
 SECRET_KEY = signing_key(CONFIG)
+# Development and tests make a key for secrets on first use.
+MAKE_SECRETS_KEYS = True
 DEBUG = False
 ALLOWED_HOSTS = list(CONFIG.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(CONFIG.csrf_trusted_origins)
@@ -31,6 +34,8 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "workflow_service",
     "workflow_service.accounts",
+    "workflow_service.artifacts",
+    "workflow_service.vault",
     "workflow_service.agents",
     "workflow_service.ai",
     "templates_app",
@@ -110,6 +115,17 @@ def database_settings(url: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": database_settings(CONFIG.postgres_url())}
+
+EMAIL_BACKEND, _mail_server = mail_settings(CONFIG)
+EMAIL_HOST = str(_mail_server.get("host", "localhost"))
+EMAIL_PORT = int(_mail_server.get("port", 25))
+EMAIL_HOST_USER = str(_mail_server.get("user", ""))
+EMAIL_HOST_PASSWORD = str(_mail_server.get("password", ""))
+EMAIL_USE_TLS = _mail_server.get("tls") == "starttls"
+EMAIL_USE_SSL = _mail_server.get("tls") == "ssl"
+EMAIL_TIMEOUT = 10
+EMAIL_FILE_PATH = CONFIG.data_dir / "mail"
+DEFAULT_FROM_EMAIL = CONFIG.email_from
 
 CACHES = {
     "default": {
@@ -228,7 +244,6 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "TemplateStatus": ["draft", "active", "deprecated", "archived"],
-        "InitialTemplateStatus": ["draft", "active"],
         "ExecutionStatus": "workflow_service.engine.states.ExecutionStatus",
         "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
         "BlockStatus": "workflow_service.engine.states.BlockStatus",

@@ -35,6 +35,16 @@ class Config(BaseSettings):
         None,
         description="Signs sessions and tokens. Made once under DATA_DIR in development; required in production.",
     )
+    secrets_keys: SecretStr | None = Field(
+        None,
+        description="Keys that secrets are encrypted with, id:key and commas between; a key is 32 random bytes as "
+        "base64. The first one encrypts, all decrypt. Not set: SECRETS_KEYS_FILE.",
+    )
+    secrets_keys_file: Path | None = Field(
+        None,
+        description="File of such keys, one on a line, read again when it changes. Not set: DATA_DIR/secrets.keys, "
+        "made on first use but in production.",
+    )
     allowed_hosts: CommaList = Field(
         ("localhost", "127.0.0.1", "[::1]"), description="Host names the web process answers to."
     )
@@ -132,9 +142,28 @@ class Config(BaseSettings):
         30_000, ge=0, description="How long a call waits for what others have reserved and may give back."
     )
     agent_service_url: str | None = Field(
-        None, description="Remote Agent Service. Not set: agents run in the workers."
+        None,
+        description="Remote Agent Service. Not set: agents run in the workers or at addresses of their own.",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
     )
     agent_service_timeout_ms: int = Field(60_000, ge=1, description="How long a call to it may take.")
+    agent_service_token: SecretStr | None = Field(None, description="Bearer token for the Agent Service.")
+    agent_discovery_interval_ms: int = Field(
+        30_000, ge=1_000, description="How often the Agent Service is asked for its agents."
+    )
+    agent_health_interval_ms: int = Field(
+        30_000, ge=1_000, description="How often each agent's health is checked."
+    )
+    agent_health_timeout_ms: int = Field(5_000, ge=1, description="How long such a check may take.")
+    agent_breaker_failures: int = Field(
+        5, ge=1, description="Failures in a row after which an agent is left alone."
+    )
+    agent_breaker_open_ms: int = Field(
+        60_000, ge=1, description="For how long, before a call is let through as a trial."
+    )
+    agent_breaker_successes: int = Field(
+        3, ge=1, description="Trials that must succeed before it is called as usual again."
+    )
     state_service_url: str | None = Field(
         None, description="State Management Service that mirrors every state change."
     )
@@ -177,6 +206,17 @@ class Config(BaseSettings):
     egress_allow: CommaList = Field(
         (), description="Hosts, host:port or networks that API blocks may reach although not global."
     )
+    sql_connections: dict[str, SecretStr] = Field(
+        {},
+        description="Databases that sql.query may use by name, as JSON: "
+        '{"warehouse": "postgresql://reader:…@host/db"}.',
+    )
+    email_url: SecretStr | None = Field(
+        None,
+        description="Mail server: smtp://user:password@host:587?tls=starttls (or ssl, none). Not set: messages are "
+        "written as files to DATA_DIR/mail.",
+    )
+    email_from: str = Field("workflow@localhost", description="Who e-mail comes from.")
     max_output_bytes: int = Field(8 * 1024 * 1024, ge=1_024, description="Largest output of a block.")
     max_input_bytes: int = Field(1024 * 1024, ge=1_024, description="Largest request body.")
     dsl_max_bytes: int = Field(1_000_000, ge=100, description="Largest DSL text.")
@@ -207,7 +247,7 @@ class Config(BaseSettings):
             raise ValueError("two providers have one name")
         return providers
 
-    @field_validator("data_dir", "scripts_dir", mode="after")
+    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", mode="after")
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value
