@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -19,39 +20,60 @@ from workflow_service.ai.services.budgets import draft_problem
 from workflow_service.badges import badge
 
 
+class TitledAdmin(PolicyAdmin):
+    """A list under its own name, in the service's style."""
+
+    class Media:
+        css = {"all": ("workflow_service/admin.css",)}
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})  # type: ignore[return-value]
+
+
 @admin.register(LlmUsage)
-class LlmUsageAdmin(PolicyAdmin):
+class LlmUsageAdmin(TitledAdmin):
     """Looked at, not edited."""
 
     view_action = Action.USAGE_READ
-    list_display = ("made_at", "operation", "where", "model", "state_badge", "tokens", "cost", "latency")
+    list_display = ("what", "where", "model", "state_badge", "tokens", "cost", "latency")
     list_filter = (("state", WordsFilter), "cached", "operation", "model", "provider")
     list_select_related = ("workspace", "user")
     list_per_page = 50
     search_fields = ("execution_id", "template_id", "block_id", "prompt")
     search_help_text = "Execution, template or block id, or prompt"
     show_full_result_count = False
+    fields = (
+        ("workspace", "user"),
+        ("template_id", "execution_id", "block_id"),
+        ("operation", "prompt"),
+        ("provider", "model"),
+        ("state_badge", "outcome"),
+        ("prompt_tokens", "completion_tokens"),
+        ("estimated_usd", "reserved_usd", "cost_usd"),
+        ("created_at", "latency", "lease_expires_at"),
+    )
+    readonly_fields = ("state_badge", "latency")
 
-    class Media:
-        css = {"all": ("workflow_service/admin.css",)}
-
-    @admin.display(description="When", ordering="created_at")
-    def made_at(self, usage: LlmUsage) -> str:
-        return usage.created_at.strftime("%Y-%m-%d %H:%M:%S")
+    @admin.display(description="Call", ordering="created_at")
+    def what(self, usage: LlmUsage) -> SafeString:
+        when = f"{usage.created_at:%Y-%m-%d %H:%M:%S}"
+        return format_html('{}<br><span class="wf-quiet">{}</span>', usage.operation, when)
 
     @admin.display(description="Where")
     def where(self, usage: LlmUsage) -> SafeString:
-        return format_html(
-            '{}<br><span class="wf-id wf-quiet">{}</span>', usage.block_id or "—", usage.execution_id
-        )
+        run = usage.execution_id
+        return format_html('{}<br><span class="wf-id wf-quiet">{}</span>', usage.block_id or "—", run)
 
     @admin.display(description="State", ordering="state")
     def state_badge(self, usage: LlmUsage) -> SafeString:
         return badge("CACHED" if usage.cached else usage.state)
 
-    @admin.display(description="Tokens in / out")
+    @admin.display(description="Tokens")
     def tokens(self, usage: LlmUsage) -> str:
-        return f"{usage.prompt_tokens:,} / {usage.completion_tokens:,}"
+        return f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}"
 
     @admin.display(description="Cost (USD)", ordering="cost_usd")
     def cost(self, usage: LlmUsage) -> str:
@@ -78,13 +100,13 @@ class BudgetForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Budget)
-class BudgetAdmin(PolicyAdmin):
+class BudgetAdmin(TitledAdmin):
     """Of a budget that stands limit and policy may change: what was spent belongs to the rest."""
 
     form = BudgetForm
     view_action = Action.USAGE_READ
     add_action = change_action = delete_action = Action.BUDGET_MANAGE
-    list_display = ("whose", "workspace", "period", "limit", "spent", "reserved", "policy")
+    list_display = ("whose", "limit", "spent", "reserved", "policy", "workspace")
     list_filter = ("scope", "period", "policy")
     list_select_related = ("workspace",)
     search_fields = ("subject",)
@@ -106,15 +128,15 @@ class BudgetAdmin(PolicyAdmin):
     def whose(self, budget: Budget) -> str:
         return f"{budget.get_scope_display()}{': ' + budget.subject if budget.subject else ''}".capitalize()
 
-    @admin.display(description="Limit (USD)", ordering="limit_usd")
+    @admin.display(description="Limit", ordering="limit_usd")
     def limit(self, budget: Budget) -> str:
-        return f"{budget.limit_usd:,.4f}"
+        return f"{budget.limit_usd:,.4f} USD {budget.get_period_display()}"
 
-    @admin.display(description="Spent (USD)")
+    @admin.display(description="Spent")
     def spent(self, budget: Budget) -> str:
         return self._sum(budget, "spent_usd")
 
-    @admin.display(description="Reserved (USD)")
+    @admin.display(description="Reserved")
     def reserved(self, budget: Budget) -> str:
         return self._sum(budget, "reserved_usd")
 

@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                     "policy",
                     models.CharField(
                         choices=[
-                            ("downgrade", "use a cheaper model, then stop"),
+                            ("downgrade", "cheaper model"),
                             ("ask", "ask a person"),
                             ("stop", "stop"),
                         ],
