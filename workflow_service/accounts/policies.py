@@ -40,6 +40,8 @@ class Action(StrEnum):
     AGENT_MANAGE = "agent:manage"
     AGENT_HEARTBEAT = "agent:heartbeat"
     OPERATIONS_VIEW = "operations:view"
+    USAGE_READ = "usage:read"
+    BUDGET_MANAGE = "budget:manage"
     MEMBER_MANAGE = "member:manage"
     KEY_CREATE = "key:create"
     KEY_MANAGE = "key:manage"
@@ -64,6 +66,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.AGENT_REGISTER,
         Action.AGENT_HEARTBEAT,
         Action.ARTIFACT_UPLOAD,
+        Action.USAGE_READ,
         Action.KEY_CREATE,
         Action.SECRET_READ,
         Action.SECRET_CREATE,
@@ -80,6 +83,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.AGENT_MANAGE,
         Action.AGENT_HEARTBEAT,
         Action.OPERATIONS_VIEW,
+        Action.USAGE_READ,
         Action.KEY_CREATE,
     },
     Role.APPROVER: READ | {Action.APPROVAL_RESPOND},
