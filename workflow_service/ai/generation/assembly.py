@@ -10,6 +10,7 @@ from workflow_service.engine.definition import END, START, Definition, JsonObjec
 from workflow_service.engine.documents import load_definition
 
 Document = dict[str, Any]
+MAX_BLOCK_TIMEOUT_MS = 7 * 86_400_000
 
 
 def assemble(flow: Flow, works: Mapping[str, Work], settings: JsonObject | None = None) -> Definition:
@@ -44,7 +45,9 @@ def _block(flow: Flow, step: Step, work: Work) -> Document:
         if step.retry_delay_ms is not None:
             policy |= {"baseDelay": step.retry_delay_ms, "maxDelay": max(30_000, step.retry_delay_ms)}
         block["retryPolicy"] = policy
-    if step.timeout_ms is not None and step.kind is StepKind.WORK:
+    if step.timeout_ms is not None and block.get("toolType") == "HUMAN":
+        block["humanInLoop"] = {**block["humanInLoop"], "dueIn": max(step.timeout_ms, 1_000)}
+    elif step.timeout_ms is not None and step.kind is StepKind.WORK and step.timeout_ms <= MAX_BLOCK_TIMEOUT_MS:
         block["timeout"] = step.timeout_ms
     if step.max_rounds is not None:
         block["maxRounds"] = step.max_rounds
