@@ -37,3 +37,9 @@ class StaleTemplate(WorkflowError):
     """The template was changed since the client read it: its ETag is another one now."""
 
     code = "STALE_TEMPLATE"
+
+
+class LibraryTemplateNotFound(WorkflowError):
+    """The library has no template of that slug."""
+
+    code = "LIBRARY_TEMPLATE_NOT_FOUND"
