@@ -93,6 +93,12 @@ class _Handler(BaseHTTPRequestHandler):
     def answer_json(self, argument: str, query: dict[str, str]) -> None:
         self.send(200, json.dumps({"items": [{"id": 1}, {"id": 2}], "query": query}).encode(), X_Trace="t1")
 
+    def answer_echo(self, argument: str, query: dict[str, str]) -> None:
+        """Say everything that was sent, as servers do that help too much."""
+        seen = self.described.requests[-1]
+        said = {"target": seen.target, "headers": seen.headers, "body": seen.body.decode("utf-8", "replace")}
+        self.send(int(argument or 200), json.dumps(said).encode(), X_Echo=seen.target)
+
     def answer_raw(self, argument: str, query: dict[str, str]) -> None:
         self.send(200, query.get("body", "").encode("latin-1"), query.get("type", "application/json"))
 

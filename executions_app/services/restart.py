@@ -155,7 +155,7 @@ def restart_locked(
     _reopen(settler, found, targets, taken, restart, asked, aftermaths)
     aftermath = conclude_locked(settler)
     for block_id, agent_id in agents_of(
-        settler.plan, targets, restart.agents, reassign=restart.reassign
+        settler.plan, targets, restart.agents, workspace_id=run.workspace_id, reassign=restart.reassign
     ).items():
         tx.run(SET_AGENT, (agent_id, run.id, block_id, run.generation))
     from_block = restart.from_block or first_block(settler.plan, targets)

@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
+from workflow_service.agents.llm_configuration import LlmConfiguration
 from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
 from workflow_service.engine.errors import Problem
@@ -120,6 +121,7 @@ MODELS: Mapping[ToolType, type[BaseModel]] = {
     ToolType.SCRIPT: ScriptConfiguration,
     ToolType.API: ApiConfiguration,
     ToolType.NOOP: NoopConfiguration,
+    ToolType.LLM: LlmConfiguration,
     ToolType.WAIT: WaitConfiguration,
     ToolType.SUBWORKFLOW: SubworkflowConfiguration,
 }

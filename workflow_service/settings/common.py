@@ -14,6 +14,8 @@ from workflow_service.settings.secrets import signing_key
 CONFIG = get_config()
 BASE_DIR = PROJECT_ROOT
 SECRET_KEY = signing_key(CONFIG)
+# Development and tests make a key for secrets on first use.
+MAKE_SECRETS_KEYS = True
 DEBUG = False
 ALLOWED_HOSTS = list(CONFIG.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(CONFIG.csrf_trusted_origins)
@@ -33,6 +35,7 @@ INSTALLED_APPS = [
     "workflow_service",
     "workflow_service.accounts",
     "workflow_service.artifacts",
+    "workflow_service.vault",
     "workflow_service.agents",
     "workflow_service.ai",
     "templates_app",
@@ -241,7 +244,6 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "TemplateStatus": ["draft", "active", "deprecated", "archived"],
-        "InitialTemplateStatus": ["draft", "active"],
         "ExecutionStatus": "workflow_service.engine.states.ExecutionStatus",
         "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
         "BlockStatus": "workflow_service.engine.states.BlockStatus",
@@ -293,6 +295,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": CONFIG.log_level},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         "amqp": {"level": "WARNING"},
         # Two lines for every message; runs and blocks have lines of their own.
         "celery.worker.strategy": {"level": "WARNING"},

@@ -9,6 +9,8 @@ for name in ("secret_key", "database_url", "redis_url"):
     if getattr(CONFIG, name) is None:
         raise ImproperlyConfigured(f"{name.upper()} must be set in production")
 
+# Each host would make its own, and none could read what another one wrote.
+MAKE_SECRETS_KEYS = False
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

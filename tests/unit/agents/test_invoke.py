@@ -44,7 +44,7 @@ def test_a_bad_configuration_is_a_configuration_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "tool_type", [ToolType.MCP, ToolType.LLM, ToolType.MAP, ToolType.SUBWORKFLOW, ToolType.WAIT]
+    "tool_type", [ToolType.MCP, ToolType.MAP, ToolType.SUBWORKFLOW, ToolType.WAIT]
 )
 def test_tools_of_later_are_said_to_be_missing(tool_type: ToolType) -> None:
     error = failure(tool_type, {})
