@@ -1,5 +1,6 @@
 from django.urls import path
 
+from executions_app.api.artifact_views import ExecutionArtifactsView
 from executions_app.api.block_views import BlockRunsView
 from executions_app.api.control_views import CancelView, PauseView, ResumeView
 from executions_app.api.history_views import EventsView, HistoryView, LogsView
@@ -18,6 +19,11 @@ urlpatterns = [
     path("executions", ExecutionsView.as_view(), name="executions"),
     path("executions/<slug:execution_id>", ExecutionView.as_view(), name="execution"),
     path("executions/<slug:execution_id>/blocks", BlockRunsView.as_view(), name="execution-blocks"),
+    path(
+        "executions/<slug:execution_id>/artifacts",
+        ExecutionArtifactsView.as_view(),
+        name="execution-artifacts",
+    ),
     path("executions/<slug:execution_id>/pause", PauseView.as_view(), name="execution-pause"),
     path("executions/<slug:execution_id>/resume", ResumeView.as_view(), name="execution-resume"),
     path("executions/<slug:execution_id>/cancel", CancelView.as_view(), name="execution-cancel"),

@@ -27,6 +27,9 @@ class Action(StrEnum):
     EXECUTION_CONTROL = "execution:control"
     EXECUTION_OVERRIDE = "execution:override"
     EXECUTION_SIGNAL = "execution:signal"
+    ARTIFACT_READ = "artifact:read"
+    ARTIFACT_UPLOAD = "artifact:upload"
+    ARTIFACT_DELETE = "artifact:delete"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
     SECRET_READ = "secret:read"  # noqa: S105 - the name of an action
@@ -38,7 +41,7 @@ class Action(StrEnum):
     KEY_MANAGE = "key:manage"
 
 
-READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_READ})
+READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.ARTIFACT_READ, Action.APPROVAL_READ})
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
@@ -46,6 +49,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     | {
         Action.TEMPLATE_CREATE,
         Action.EXECUTION_START,
+        Action.ARTIFACT_UPLOAD,
         Action.KEY_CREATE,
         Action.SECRET_READ,
         Action.SECRET_CREATE,
@@ -56,6 +60,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.EXECUTION_CONTROL,
         Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
+        Action.ARTIFACT_UPLOAD,
         Action.SECRET_READ,
         Action.OPERATIONS_VIEW,
         Action.KEY_CREATE,
@@ -75,11 +80,12 @@ OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
             Action.TEMPLATE_TRANSFER,
             Action.EXECUTION_CONTROL,
             Action.EXECUTION_SIGNAL,
+            Action.ARTIFACT_DELETE,
             Action.SECRET_MANAGE,
         }
     ),
     # Whoever was let start a run controls it, whatever their role: a template may be shared with them for that.
-    Role.OPERATOR: frozenset({Action.EXECUTION_CONTROL, Action.EXECUTION_SIGNAL}),
+    Role.OPERATOR: frozenset({Action.EXECUTION_CONTROL, Action.EXECUTION_SIGNAL, Action.ARTIFACT_DELETE}),
     Role.APPROVER: frozenset({Action.EXECUTION_CONTROL, Action.EXECUTION_SIGNAL}),
     Role.VIEWER: frozenset({Action.EXECUTION_CONTROL, Action.EXECUTION_SIGNAL}),
 }

@@ -11,7 +11,10 @@ from workflow_service.engine.states import ErrorType
 
 
 class RunFiles(Protocol):
-    """Where a run's artifacts are. Both raise ``ToolError``."""
+    """Where a run's artifacts are. What goes wrong is a ``WorkflowError``."""
+
+    def describe(self, artifact_id: str) -> ArtifactRef:
+        """Return what is known of an artifact of the run's workspace."""
 
     def open(self, artifact_id: str) -> BinaryIO:
         """Open an artifact of the run's workspace to be read; to others it is not there."""
@@ -22,6 +25,9 @@ class RunFiles(Protocol):
 
 class NoRunFiles:
     """The store of a call that belongs to no run."""
+
+    def describe(self, artifact_id: str) -> ArtifactRef:
+        raise ToolError(ErrorType.RESOURCE_NOT_FOUND, f"there is no artifact '{artifact_id}'")
 
     def open(self, artifact_id: str) -> BinaryIO:
         raise ToolError(ErrorType.RESOURCE_NOT_FOUND, f"there is no artifact '{artifact_id}'")
