@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app.agent_slots import AgentLimit, take_slot
+from executions_app.agent_work import agent_of_row, choose_agent_id
 from executions_app.block_rules import hard_end_s
 from executions_app.finishing import ANY_UNSETTLED, any_unsettled, is_found
 from executions_app.journal import Journal, started_data
@@ -131,7 +132,7 @@ def claim_block(execution_id: int, block_execution_id: int, worker: UUID) -> Cla
     if row is None:
         return _prepare_and_claim(execution_id, block_execution_id, worker)
     alone = row.active == 1
-    claim = _claim(execution_id, row, json.loads(row.input), alone=alone)
+    claim = _claim(execution_id, row, json.loads(row.input), agent_id=row.agent_id, alone=alone)
     passed_by = row.active is not None and not alone
     return ClaimAnswer(claim, _orphans(row), unsettled=passed_by and any_unsettled(execution_id))
 
@@ -149,9 +150,9 @@ def _prepare_and_claim(execution_id: int, block_execution_id: int, worker: UUID)
         values = RunValues(tx, execution_id, row.execution_public_id)
         given, unfit = input_of(row, lambda: _resolve(tx, row, node, values))
         block = work_of_row(node.block, row) if node.block else None
-        agent_id = row.agent_id or (block.agent_id if block else None) or ""
         # A map's own row hands out its items and collects them: the agent works on the items.
         works = node.for_each is None or row.kind != BlockExecution.Kind.BLOCK
+        agent_id = agent_of_row(node, row) or (choose_agent_id(block, row.of_workspace) if works else "")
         limit = _limit_of(row.agent_limits, agent_id) if works else None
         if limit and not take_slot(tx, limit, row_id=row.own_id, fence=row.fence, worker=worker):
             return ClaimAnswer(None, orphans, (limit, agent_id))
@@ -169,7 +170,9 @@ def _prepare_and_claim(execution_id: int, block_execution_id: int, worker: UUID)
                 run.status = ExecutionStatus.RUNNING
             journal.flush(tx)
         left = _commit(tx, execution_id, may_have_been_passed_by=run is not None and not alone)
-    claim = _claim(execution_id, row, given, unfit, limit.id if limit else None, alone=alone)
+    claim = _claim(
+        execution_id, row, given, unfit, limit.id if limit else None, agent_id=agent_id, alone=alone
+    )
     return ClaimAnswer(claim, orphans, unsettled=is_found(left))
 
 
@@ -180,6 +183,7 @@ def _claim(
     unfit: str | None = None,
     agent_limit_id: int | None = None,
     *,
+    agent_id: str,
     alone: bool,
 ) -> Claim:
     return Claim(
@@ -194,6 +198,7 @@ def _claim(
         input=given,
         unfit_input=unfit,
         agent_limit_id=agent_limit_id,
+        agent_id=agent_id,
         place=Place(row.scope_id, row.item_index),
         generation=row.own_generation,
         is_item=row.kind == BlockExecution.Kind.ITEM,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+from executions_app.agent_work import agent_of_stand_in
 from executions_app.transaction import EngineTransaction
 from workflow_service.engine.decide import outcome
 from workflow_service.engine.recovery import RecoveryStep
@@ -92,7 +93,7 @@ def _undo(settler: "Settler", undone: Any) -> None:
     run = settler.run
     block = settler.plan.nodes[undone.node].block
     work = block.recovery.compensate if block and block.recovery else None
-    agent_id = (work.agent_id if work else None) or (block.agent_id if block else None) or ""
+    agent_id = agent_of_stand_in(block, work)
     name = f"{undone.block_id}{UNDO_SUFFIX}"
     row = settler.tx.one(INSERT_UNDO, (-undone.id, run.queue, run.now, undone.node, name, agent_id, run.id))
     run.active += 1

@@ -112,6 +112,12 @@ class TooManyRecoveryPoints(WorkflowError):
         super().__init__(f"{message}; {mend}", [Problem(self.code, message, suggestion=mend)])
 
 
+class UnknownAgent(WorkflowError):
+    """A block was to go to an agent that its workspace does not have."""
+
+    code = "UNKNOWN_AGENT"
+
+
 class BlockStateForbids(WorkflowError):
     """A block is not in a state in which it can be retried, reassigned or skipped."""
 

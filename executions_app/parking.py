@@ -170,6 +170,21 @@ def recover(claim: Claim, error: Error, logs: Logs) -> Aftermath:
     return _looked_again(aftermath, claim.execution_id)
 
 
+def postpone(claim: Claim, due_in_s: float, data: Mapping[str, JsonValue]) -> Aftermath:
+    """Let a claimed block, on which nobody was at work yet, begin anew when its time has come. No try is spent."""
+    with command_transaction() as tx:
+        _, settler = _lock(tx, claim.execution_id)
+        _record_start(tx, settler, claim.block_execution_id, claim.fence)
+        row = read_block(tx, claim.execution_id, claim.block_execution_id)
+        if row is None or (row.fence, row.status) != (claim.fence, BlockStatus.RUNNING):
+            return _zombie(settler)
+        told = {**data, "retryCount": row.retries, "delayMs": round(due_in_s * 1_000)}
+        settler.journal.event("block_retrying", row.block_id, told, row_id=row.id)
+        change_block(settler, row, Effect(BlockStatus.RETRYING, due_in_s=due_in_s), {})
+        aftermath = conclude_locked(settler)
+    return _looked_again(aftermath, claim.execution_id)
+
+
 def wake_retries(execution_id: int) -> Aftermath:
     """Make the blocks ready whose delay is over."""
     with command_transaction() as tx:

@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from executions_app import log_lines
+from executions_app.agent_work import choose_agent_id
 from executions_app.block_rules import hard_end_s
 from executions_app.compensation import compensation_facts
 from executions_app.journal import Join, Journal, Key, Queued, place_data, queue_of, started_data
@@ -25,6 +26,7 @@ from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
 from executions_app.values import RunValues
 from templates_app.plans import CompiledVersion
+from workflow_service.agents.assignment import wanted_by
 from workflow_service.engine.decide import outcome
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.json_values import json_size
@@ -88,7 +90,8 @@ class Claim:
     resolved; the block then fails without any work. ``is_item``: one item of a map. ``agent_limit_id`` names the limit
     whose slot it holds; blocks on an agent with a limit never go on in place. ``undoes``: it undoes another.
     ``stand_in`` says what is done in place of its own work, and ``variant`` tells exchanged work and input apart.
-    ``alone``: no other block of its run was active when it began.
+    ``agent_id`` is who is to do it, empty for a tool of the worker's. ``alone``: no other block of its run was active
+    when it began.
     """
 
     execution_id: int
@@ -109,6 +112,7 @@ class Claim:
     stand_in: str = ""
     variant: int = 0
     recoveries: int = 0
+    agent_id: str = ""
     alone: bool = False
 
 
@@ -240,6 +244,8 @@ class Progress:
     def _claim(self, node: Node, place: Place, worker_id: UUID) -> Claim | None:
         if node.block and node.block.agent_id and self.run.agent_limit(node.block.agent_id) is not None:
             return None  # a slot is taken by a claim from the queue
+        if node.block and wanted_by(node.block):
+            return None  # and so is an agent chosen
         try:
             given = resolve_input(node, self.values)
         except ExpressionError:
@@ -255,14 +261,17 @@ class Progress:
         run = self.run
         # The row's id and generation are known once it is written: `claim_written` puts them in.
         return Claim(
-            run.id, run.public_id, run.workspace_id, run.version_id, 0, node.index, 1, 0, given, place=place
-        )
+            run.id, run.public_id, run.workspace_id, run.version_id, 0, node.index, 1, 0, given, place=place,
+            agent_id=agent_id,
+        )  # fmt: skip
 
     def _prepared(self, node: Node) -> dict[str, Any]:
         """Return what makes a queued node prepared; nothing where its input cannot be resolved.
 
         The claim then fails it, with the reason.
         """
+        if node.block and wanted_by(node.block):
+            return {}  # the claim chooses an agent
         try:
             given = resolve_input(node, self.values)
         except ExpressionError:
@@ -277,13 +286,16 @@ class Progress:
         self._take_slot()
         node = self.plan.nodes[row.node]
         given, unfit = input_of(row, lambda: resolve_input(node, self.values, item_names(row)))
+        works = node.for_each is None or row.kind != BlockExecution.Kind.BLOCK
         agent_id = row.agent_id or agent_of(node)
+        if works and not agent_id:
+            agent_id = choose_agent_id(node.block, run.workspace_id)
         self.journal.claim(row.id, row, given, agent_id, hard_end_s(node.block))
         self.journal.event("block_started", row.block_id, started_data(row, agent_id), row_id=row.id)
         return Claim(
             run.id, run.public_id, run.workspace_id, run.version_id, row.id, row.node, row.fence, row.retries, given,
             unfit, Place(row.scope_id, row.item_index), row.generation, row.kind == BlockExecution.Kind.ITEM,
-            variant=row.variant, recoveries=row.recoveries,
+            variant=row.variant, recoveries=row.recoveries, agent_id=agent_id,
         )  # fmt: skip
 
     def conclude(self) -> None:

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from executions_app import log_lines
+from executions_app.agent_work import agent_of_stand_in, is_map, with_stand_ins
 from executions_app.concerned import concerned_by, names_of
 from executions_app.handlers import Intervention, asks_people_to_intervene
 from executions_app.models import BlockExecution
@@ -25,7 +26,7 @@ from executions_app.recovery_journal import (
     error_type_of,
     past_actions,
 )
-from executions_app.recovery_policy import INTERVENTION, ROUTING, ROUTING_ASKED, is_map, policy_for
+from executions_app.recovery_policy import INTERVENTION, ROUTING, ROUTING_ASKED, policy_for
 from executions_app.results import REPLACE_OUTPUT
 from executions_app.selectors import success_rates
 from executions_app.settlement import Error, Settler
@@ -93,7 +94,7 @@ def recover_block(settler: Settler, row: Any, error: Error) -> RecoveryStep:
     """
     failure = _failure(error)
     block = _block_of(settler, row)
-    policy = policy_for(settler, row, block)
+    policy = with_stand_ins(policy_for(settler, row, block), block, row, settler.run.workspace_id)
     step = decide_recovery(
         policy,
         failure,
@@ -143,7 +144,7 @@ def take_step(
             effect = Effect(BlockStatus.READY, agent_id=step.agent_id)
         case S.FALLBACK:
             work = block.recovery.fallback if block.recovery else None
-            agent_id = (work.agent_id if work else None) or block.agent_id or ""
+            agent_id = agent_of_stand_in(block, work)
             stand_in = BlockExecution.StandIn.FALLBACK
             effect = Effect(BlockStatus.READY, agent_id=agent_id, stand_in=stand_in, fresh=True)
         case S.SKIP:

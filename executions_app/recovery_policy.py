@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
+from executions_app.agent_work import is_map
 from executions_app.models import BlockExecution
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.engine.definition import Block, RetryPolicy
@@ -55,10 +56,6 @@ def policy_for(settler: "Settler", row: Any, block: Block) -> RecoveryPolicy:
     )
     # Of a map its items do the work; nothing else can find out what they are.
     return replace(policy, agents=(), has_fallback=False) if is_map(row, block) else policy
-
-
-def is_map(row: Any, block: Block) -> bool:
-    return block.for_each is not None and row.kind != BlockExecution.Kind.ITEM
 
 
 @lru_cache(maxsize=1_024)

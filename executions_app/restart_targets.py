@@ -7,6 +7,7 @@ undone, for it is not done.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from executions_app.agent_work import require_agent, takers_over
 from executions_app.errors import BlockNotReached, NothingToRestart, UnknownBlock
 from executions_app.reopening import FAILED, RunRows, cancelled_targets, failed_targets, undone_targets
 from executions_app.settlement import Settler
@@ -66,17 +67,19 @@ def _is_under_way(row: Any) -> bool:
 
 
 def agents_of(
-    plan: Plan, targets: Iterable[Any], given: Mapping[str, str], *, reassign: bool
+    plan: Plan, targets: Iterable[Any], given: Mapping[str, str], *, workspace_id: int, reassign: bool
 ) -> dict[str, str]:
     """Return who is to work on which block from now on, where that is not who it was: the agents ``given`` by block id.
 
-    With ``reassign`` a block that failed goes to the next agent that may take over.
+    With ``reassign`` a block that failed goes to the next agent that may take over. Raises ``UnknownAgent``.
     """
     chosen = dict(given)
+    for agent_id in chosen.values():
+        require_agent(workspace_id, agent_id)
     if reassign:
         for row in targets:
             block = plan.nodes[row.node].block
-            agents = block.recovery.agents if block and block.recovery else ()
+            agents = takers_over(block, row.agent_id, workspace_id) if block else ()
             others = [agent for agent in agents if agent != row.agent_id]
             if others and row.status in FAILED:
                 chosen.setdefault(row.block_id, others[0])

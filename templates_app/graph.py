@@ -70,7 +70,7 @@ def graph_of(definition: Definition) -> Graph:
 
 
 def _block_node(block: Block) -> GraphNode:
-    tool = str(block.tool_type) if block.has_tool else ""
+    tool = str(block.tool_type or block.agent_id or block.agent_type) if block.has_tool else ""
     return GraphNode(block.block_id, block.name or block.block_id, tool, asks_people=block.asks_people)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from executions_app import log_lines, recovering
+from executions_app.agent_work import require_agent
 from executions_app.block_refusals import refusal_of
 from executions_app.errors import (
     BlockNotFound,
@@ -120,12 +121,13 @@ def reassign_block(
 ) -> BlockChanged:
     """Give a block that has not completed to another agent, a map with its items; one that failed is restarted from.
 
-    Raises ``BlockNotFound``, ``BlockNotReached``, ``BlockStateForbids``.
+    Raises ``BlockNotFound``, ``BlockNotReached``, ``BlockStateForbids``, ``UnknownAgent``.
     """
 
     def change(settler: Settler, row: Any) -> None:
         if row.status not in CHANGEABLE:
             raise refusal_of(settler.run, row, "reassigned")
+        require_agent(settler.run.workspace_id, agent_id)
         _tell_reassigned(settler, row, asked, agent_id)
         if row.status == B.WAITING and row.waits_for in OTHER_AGENTS:
             # The other agent's slot, or its answer, is waited for no more.

@@ -6,7 +6,7 @@ under the execution row's lock.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import F, Q
 from pydantic import JsonValue
@@ -20,15 +20,20 @@ from executions_app.models import BlockExecution, Callback
 from executions_app.recovering import recover_wait
 from executions_app.results import Error, complete_wait
 from executions_app.run_state import RunState, lock_run
+from executions_app.secrets_in_use import redact_for
 from executions_app.settlement import Settler
+from executions_app.stand_ins import work_of_row
 from executions_app.transaction import command_transaction
 from templates_app.plans import compiled_version
 from workflow_service.agents.api_answers import called_back_output
+from workflow_service.agents.assignment import configuration_of, tool_of
+from workflow_service.agents.catalog import find_agent
 from workflow_service.agents.configuration import ApiConfiguration, read_configuration
 from workflow_service.agents.errors import ToolError
 from workflow_service.engine.definition import Block
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import JsonUnfit, check_json
+from workflow_service.engine.plan import Node
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, FINISHED_BLOCK_STATUSES, BlockStatus
 from workflow_service.settings.config import get_config
 
@@ -36,7 +41,7 @@ WAITS_FOR = BlockExecution.WaitsFor.CALLBACK
 DEADLINE_S = 86_400.0
 
 ROW = """
-    SELECT id, block_id, agent_id, fence, status, superseded, waits_for
+    SELECT id, node, block_id, agent_id, fence, status, superseded, waits_for
     FROM executions_app_blockexecution WHERE id = %s FOR UPDATE
 """
 
@@ -67,6 +72,8 @@ def take_callback(token: str, answer: CallbackAnswer) -> bool:
         assert run is not None  # noqa: S101 - the row was found with its run
         row = tx.one(ROW, (attempted.block_execution_id,))
         _require_open(run, row, attempted)
+        compiled = compiled_version(run.version_id)
+        answer = _without_secrets(answer, run, compiled.plan.nodes[row.node])
         Callback.objects.create(
             block_execution_id=row.id,
             attempt=attempted.attempt,
@@ -74,7 +81,7 @@ def take_callback(token: str, answer: CallbackAnswer) -> bool:
             error=answer.error,
             received_at=run.now,
         )
-        settler = Settler(tx, run, compiled_version(run.version_id))
+        settler = Settler(tx, run, compiled)
         waits = row.status == BlockStatus.WAITING and row.waits_for == WAITS_FOR
         data = {"status": "failed" if answer.error else "completed", "attempt": attempted.attempt}
         settler.journal.event("callback_received", row.block_id, data, row_id=row.id)
@@ -102,6 +109,16 @@ def _check(answer: CallbackAnswer) -> None:
         except JsonUnfit as error:
             problem = Problem(error.kind, error.reason, pointer=f"/{name}{error.pointer}")
             raise CallbackRejected(f"the {name} cannot be kept: {error.message}", [problem]) from None
+
+
+def _without_secrets(answer: CallbackAnswer, run: RunState, node: Node) -> CallbackAnswer:
+    """Return an answer without the secrets that the agent had been sent."""
+    given: list[JsonValue] = [answer.output, cast(JsonValue, answer.error)]
+    redacted = redact_for(run.workspace_id, node, given)
+    if redacted is given:
+        return answer
+    output, error = cast(list[JsonValue], redacted)
+    return CallbackAnswer(output, cast(Error | None, error))
 
 
 def _require_open(run: RunState, row: Any, attempted: Try) -> None:
@@ -140,13 +157,25 @@ def _consume(settler: Settler, row: Any) -> bool:
     if callback.error is not None:
         recover_wait(settler, row.id, callback.error)
         return True
-    configuration = BlockExecution.objects.values_list("input", flat=True).get(pk=row.id)
     try:
-        given = read_configuration(ApiConfiguration, configuration or {})
-        output = called_back_output(given, callback.output)
+        output = _output(settler, row.id, callback.output)
     except ToolError as error:
         described: Error = {"type": error.error_type, "message": error.message, "details": error.details}
         recover_wait(settler, row.id, {**described, "retryable": False})
     else:
         complete_wait(settler.tx, row, output)
     return True
+
+
+def _output(settler: Settler, row_id: int, said: JsonValue) -> JsonValue:
+    """Return a block's output for what was called back: of a remote agent that is all; raises ``ToolError``."""
+    row = BlockExecution.objects.only("input", "agent_id", "node", "kind", "stand_in").get(pk=row_id)
+    block = settler.plan.nodes[row.node].block
+    agent = find_agent(settler.run.workspace_id, row.agent_id) if row.agent_id else None
+    if agent is not None and agent.remote:
+        return said
+    configuration = row.input if isinstance(row.input, dict) else {}
+    if agent is not None and block is not None:
+        work = work_of_row(block, row)
+        configuration = configuration_of(work, agent, tool_of(work, agent), configuration)
+    return called_back_output(read_configuration(ApiConfiguration, configuration), said)

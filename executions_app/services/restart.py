@@ -155,7 +155,7 @@ def restart_locked(
     _reopen(settler, found, targets, taken, restart, asked, aftermaths)
     aftermath = conclude_locked(settler)
     for block_id, agent_id in agents_of(
-        settler.plan, targets, restart.agents, reassign=restart.reassign
+        settler.plan, targets, restart.agents, workspace_id=run.workspace_id, reassign=restart.reassign
     ).items():
         tx.run(SET_AGENT, (agent_id, run.id, block_id, run.generation))
     from_block = restart.from_block or first_block(settler.plan, targets)
@@ -233,7 +233,13 @@ def _tell(
         "preserveContext": restart.preserve_context,
         "skipFailedBlocks": restart.skip_failed,
         "agents": dict[str, JsonValue](
-            agents_of(settler.plan, targets, restart.agents, reassign=restart.reassign)
+            agents_of(
+                settler.plan,
+                targets,
+                restart.agents,
+                workspace_id=run.workspace_id,
+                reassign=restart.reassign,
+            )
         ),
     }
     if restart.after_seq is not None:

@@ -25,10 +25,17 @@ class Constraints(CamelSerializer):
 
     max_blocks = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_BLOCKS)
     timeout = serializers.IntegerField(
-        required=False, allow_null=True, min_value=1, max_value=MAX_RUN_TIMEOUT_MS, help_text="Of a run, in milliseconds."
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_RUN_TIMEOUT_MS,
+        help_text="Of a run, in milliseconds.",
     )
     preferred_agents = serializers.ListField(
-        child=serializers.CharField(max_length=100), required=False, max_length=50, help_text="The most wanted first."
+        child=serializers.CharField(max_length=100),
+        required=False,
+        max_length=50,
+        help_text="The most wanted first.",
     )
 
 
@@ -41,7 +48,9 @@ class Preferences(CamelSerializer):
 
 
 class GenerateBody(CamelSerializer):
-    goal = serializers.CharField(max_length=MAX_GOAL_LENGTH, help_text="What the workflow is to do, in plain English.")
+    goal = serializers.CharField(
+        max_length=MAX_GOAL_LENGTH, help_text="What the workflow is to do, in plain English."
+    )
     workspace_id = serializers.CharField(required=False, max_length=64)
     constraints = Constraints(required=False)
     preferences = Preferences(required=False)
@@ -61,7 +70,9 @@ class StageShape(CamelSerializer):
 class GeneratedTemplate(CamelSerializer):
     template_id = serializers.CharField()
     template = TemplateShape()
-    method = serializers.ChoiceField(choices=[Method.RULES.value, Method.LLM.value], help_text="Who read the goal.")
+    method = serializers.ChoiceField(
+        choices=[Method.RULES.value, Method.LLM.value], help_text="Who read the goal."
+    )
     steps = StageShape(many=True, help_text="What was done, in order.")
     notes = serializers.ListField(child=serializers.CharField())
     improvements = serializers.ListField(child=serializers.CharField())
@@ -123,7 +134,8 @@ def _document(made: Generated) -> dict[str, Any]:
         "template": template_document(template, current_version(template)),
         "method": design.method.value,
         "steps": [
-            {"name": stage.name, "detail": stage.detail, "duration_ms": stage.duration_ms} for stage in design.stages
+            {"name": stage.name, "detail": stage.detail, "duration_ms": stage.duration_ms}
+            for stage in design.stages
         ],
         "notes": list(design.notes),
         "improvements": list(design.improvements),

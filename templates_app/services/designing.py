@@ -109,7 +109,9 @@ class _Designer:
         return result
 
     def find_offers(self) -> None:
-        agents = self.timed("query_agents", lambda: list_agents(self.workspace.pk), lambda found: f"{len(found)} agents")
+        agents = self.timed(
+            "query_agents", lambda: list_agents(self.workspace.pk), lambda found: f"{len(found)} agents"
+        )
         known = {agent.agent_id for agent in agents}
         missing = [name for name in self.wishes.preferred_agents if name not in known]
         if missing:
@@ -117,7 +119,9 @@ class _Designer:
         self.offers = Offers(agents, is_configured(), self.wishes.preferred_agents)
 
     def by_rules(self) -> _Built:
-        flow = self.timed("parse", lambda: translate(self.text), lambda found: f"{len(found.steps)} steps by rules")
+        flow = self.timed(
+            "parse", lambda: translate(self.text), lambda found: f"{len(found.steps)} steps by rules"
+        )
         return self.timed("build", lambda: self.build(flow, repair=True), _summary)
 
     def by_model(self) -> _Built:
@@ -144,7 +148,9 @@ class _Designer:
         )
         context = UsageContext(workspace_id=self.workspace.pk, user_id=self.user.pk)
         answer = self.timed(
-            "ask_model", lambda: ask(request, context), lambda one: f"{one.provider}/{one.model}, {one.repairs} repairs"
+            "ask_model",
+            lambda: ask(request, context),
+            lambda one: f"{one.provider}/{one.model}, {one.repairs} repairs",
         )
         self.improvements += read_answer(answer.value).improvements
         return built[-1]
@@ -170,7 +176,8 @@ class _Designer:
     def _assembled(self, flow: Flow, refused: set[str]) -> _Built:
         facts = facts_by_step(flow)
         works = {
-            step.id: find_work(step, facts[step.id], self.offers, people_only=step.id in refused) for step in flow.steps
+            step.id: find_work(step, facts[step.id], self.offers, people_only=step.id in refused)
+            for step in flow.steps
         }
         definition = assemble(flow, works, settings_of(self.wishes))
         return _Built(flow, definition, works, validate_definition(definition, self.workspace), 0)
@@ -192,14 +199,20 @@ def design_workflow(
     """
     designer = _Designer(text, workspace, user, wishes or Wishes(), operation)
     designer.find_offers()
-    used = Method.LLM if method is Method.LLM or (method is Method.AUTO and designer.offers.llm) else Method.RULES
+    used = (
+        Method.LLM
+        if method is Method.LLM or (method is Method.AUTO and designer.offers.llm)
+        else Method.RULES
+    )
     if used is Method.LLM:
         try:
             built = designer.by_model()
         except (LlmUnavailable, BudgetExceeded, NotConfigured) as error:
             if method is Method.LLM:
                 raise
-            designer.notes.append(f"The language model was not used: {error.message}. Rules read the text instead.")
+            designer.notes.append(
+                f"The language model was not used: {error.message}. Rules read the text instead."
+            )
             # What would be asked of it at run time waits for it then; only the reading does without it.
             used, built = Method.RULES, designer.by_rules()
     else:
@@ -237,5 +250,3 @@ def _summary(built: _Built) -> str:
 
 def _sentence(problem: Problem) -> str:
     return f"{problem.message}. {problem.suggestion}".strip().rstrip(".") + "."
-
-

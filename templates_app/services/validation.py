@@ -1,14 +1,18 @@
 """Whether a definition may run here: what the engine says of its graph, and what the tools say of their blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
 from templates_app.models import Template
+from templates_app.services.secrets import unknown_secrets
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import Workspace
+from workflow_service.agents.assignment import choose_for, configuration_of, tool_of
+from workflow_service.agents.catalog import AgentInfo, list_agents
 from workflow_service.agents.configuration import configuration_errors
+from workflow_service.ai.findings import llm_findings
 from workflow_service.engine.definition import NO_STAND_IN, Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
@@ -28,18 +32,29 @@ def validate_definition(
     """
     findings = [*validate(definition)]
     if not errors_in(findings):
-        findings += [_finding(one, "") for one in unsupported_features(compile_plan(definition))]
-    findings += _configurations(definition)
+        plan = compile_plan(definition)
+        findings += [_finding(one, "") for one in unsupported_features(plan)]
+        if workspace is not None:
+            findings += unknown_secrets(plan, workspace)
+    findings += _configurations(definition, list_agents(workspace.pk) if workspace else ())
     findings += _schemas(definition)
+    findings += llm_findings(definition)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
     return tuple(findings)
 
 
-def _configurations(definition: Definition) -> Iterator[Finding]:
+def _configurations(definition: Definition, agents: Sequence[AgentInfo]) -> Iterator[Finding]:
+    by_id = {agent.agent_id: agent for agent in agents}
     for index, block in enumerate(definition.blocks):
-        if block.tool_type is not None:
-            for one in configuration_errors(block.tool_type, block.configuration):
+        agent = by_id.get(block.agent_id or "") or choose_for(block, agents)
+        tool_type, configuration = block.tool_type, block.configuration
+        if agent is not None:
+            tool_type = tool_of(block, agent)
+            configuration = configuration_of(block, agent, tool_type, configuration)
+        # What a remote agent takes it knows itself.
+        if tool_type is not None and not (agent and agent.remote):
+            for one in configuration_errors(tool_type, configuration):
                 yield _finding(one, json_pointer("blocks", index, "configuration"), block.block_id)
         for name in ("fallback", "compensate"):
             work: StandIn | None = getattr(block.recovery, name, None)

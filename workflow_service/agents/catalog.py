@@ -7,11 +7,12 @@ found is looked for again. A workspace's own agent stands before one of the same
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import transaction
 from django.db.models import Q
 
+from workflow_service.agents.breaker import BreakerState, breaker_key, read_states
 from workflow_service.agents.built_in import built_in_agents, capabilities_of
 from workflow_service.agents.models import Agent, AgentStatistic
 from workflow_service.agents.selection import (
@@ -88,6 +89,10 @@ def describe_agent(agent: Agent, statistic: AgentStatistic | None = None) -> Age
         tool_type=types[0] if types else None,
         tags=tuple(agent.tags),
         built_in=built_in,
+        url=agent.endpoint,
+        rate_per_min=agent.rate_per_min,
+        rate_burst=agent.rate_burst,
+        average_ms=statistic.average_ms if statistic else None,
     )
 
 
@@ -111,7 +116,19 @@ def _read(workspace_id: int) -> dict[str, AgentInfo]:
         rows = list(_rows(workspace_id))
     counted = {one.agent_id: one for one in AgentStatistic.objects.filter(workspace_id=workspace_id)}
     # A workspace's own come last, in place of others of the same id.
-    return {row.public_id: describe_agent(row, counted.get(row.public_id)) for row in rows}
+    agents = {row.public_id: describe_agent(row, counted.get(row.public_id)) for row in rows}
+    return dict(sorted(_with_breakers(workspace_id, agents).items()))
+
+
+def _with_breakers(workspace_id: int, agents: dict[str, AgentInfo]) -> dict[str, AgentInfo]:
+    """Return the agents with the worse of their health and what their calls say: nobody is sent to an open breaker."""
+    guarded = [agent_id for agent_id, agent in agents.items() if not agent.built_in and agent.available]
+    states = read_states(breaker_key(workspace_id, agent_id) for agent_id in guarded)
+    for agent_id, state in zip(guarded, states, strict=True):
+        if state is not BreakerState.CLOSED:
+            status = AgentStatus.UNHEALTHY if state is BreakerState.OPEN else AgentStatus.DEGRADED
+            agents[agent_id] = replace(agents[agent_id], status=status, breaker=state.value)
+    return agents
 
 
 def _rows(workspace_id: int) -> Iterable[Agent]:

@@ -52,7 +52,8 @@ class AgentInfo:
     """An agent as it stood some seconds ago. ``agent_id`` is what people write into workflows.
 
     ``load`` is 0 to 1, ``success_rate`` a percentage and None where there is none yet. ``configuration`` holds the
-    defaults of ``tool_type``, the tool it works with where a block names none. ``remote``: its work is done elsewhere.
+    defaults of ``tool_type``, the tool it works with where a block names none. ``remote``: its work is done elsewhere,
+    at ``url`` or, where that is empty, at the Agent Service.
     """
 
     agent_id: str
@@ -68,6 +69,12 @@ class AgentInfo:
     tool_type: ToolType | None = None
     tags: tuple[str, ...] = ()
     built_in: bool = False
+    url: str = ""
+    rate_per_min: int | None = None
+    rate_burst: int | None = None
+    average_ms: float | None = None
+    # Not closed: its calls failed of late. Who named it is told by the breaker itself.
+    breaker: str = "closed"
 
     @property
     def flaky(self) -> bool:
@@ -125,6 +132,7 @@ def rank_agents(
     left_out = frozenset(exclude)
     places = {agent_id: place for place, agent_id in enumerate(preferred)}
     words = words_of(text or "")
+    particular = bool(words) or capability is not None
     found: list[tuple[tuple[float, ...], str, AgentInfo]] = []
     for agent in agents:
         if agent.agent_id in left_out or not agent.available:
@@ -136,7 +144,7 @@ def rank_agents(
         met = len(words & _words_of_agent(agent)) if words else 0
         if words and not met:
             continue
-        found.append((_rank(agent, places, met), agent.agent_id, agent))
+        found.append((_rank(agent, places, met, particular), agent.agent_id, agent))
     return [agent for _, _, agent in sorted(found, key=lambda one: one[:2])]
 
 
@@ -146,15 +154,15 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(word for word in spaced.split() if len(word) > 2)
 
 
-def _rank(agent: AgentInfo, places: dict[str, int], met: int) -> tuple[float, ...]:
+def _rank(agent: AgentInfo, places: dict[str, int], met: int, particular: bool) -> tuple[float, ...]:
     return (
         places.get(agent.agent_id, len(places)),
         -met,
         CHOSEN.index(agent.status),
         # A full one lets the work wait, whatever else speaks for it.
         agent.load >= 1,
-        # Those made for something come before those that can do anything.
-        agent.built_in,
+        # Those made for something come first where that is wanted, and else those that can do anything.
+        agent.built_in is particular,
         int(agent.load / LOAD_STEP),
         -(UNPROVEN if agent.success_rate is None else agent.success_rate),
         agent.load,

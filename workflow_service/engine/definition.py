@@ -248,8 +248,10 @@ class Block(DefinitionModel):
 
     @property
     def has_tool(self) -> bool:
-        """Whether something works on this block besides a person."""
-        return self.tool_type not in (None, ToolType.HUMAN)
+        """Whether something works on this block besides a person: its own tool, or that of an agent."""
+        if self.tool_type is None:
+            return bool(self.agent_id or self.agent_type)
+        return self.tool_type is not ToolType.HUMAN
 
     @property
     def asks_people(self) -> bool:

@@ -87,14 +87,13 @@ def _blocks_without_work(graph: Graph) -> Iterator[Finding]:
         block = node.block
         if block is None or block.has_tool or block.asks_people:
             continue
-        if not block.agent_id and not block.agent_type:
-            yield Finding(
-                "NO_WORK",
-                f"'{node.id}' has nothing to do: neither a tool nor a person",
-                pointer=f"{node.pointer}/toolType",
-                suggestion="Give it a toolType with its configuration, or humanInLoop with required: true",
-                blocks=(node.id,),
-            )
+        yield Finding(
+            "NO_WORK",
+            f"'{node.id}' has nothing to do: neither a tool, nor an agent, nor a person",
+            pointer=f"{node.pointer}/toolType",
+            suggestion="Give it a toolType with its configuration, an agentId, or humanInLoop with required: true",
+            blocks=(node.id,),
+        )
 
 
 def _missing_defaults(graph: Graph) -> Iterator[Finding]:

@@ -35,6 +35,16 @@ class Config(BaseSettings):
         None,
         description="Signs sessions and tokens. Made once under DATA_DIR in development; required in production.",
     )
+    secrets_keys: SecretStr | None = Field(
+        None,
+        description="Keys that secrets are encrypted with, id:key and commas between; a key is 32 random bytes as "
+        "base64. The first one encrypts, all decrypt. Not set: SECRETS_KEYS_FILE.",
+    )
+    secrets_keys_file: Path | None = Field(
+        None,
+        description="File of such keys, one on a line, read again when it changes. Not set: DATA_DIR/secrets.keys, "
+        "made on first use but in production.",
+    )
     allowed_hosts: CommaList = Field(
         ("localhost", "127.0.0.1", "[::1]"), description="Host names the web process answers to."
     )
@@ -59,6 +69,9 @@ class Config(BaseSettings):
     )
     rate_limit_creations_per_h: int = Field(
         10, ge=1, description="New templates, per user or API key and hour."
+    )
+    rate_limit_llm_calls_per_day: int = Field(
+        1_000, ge=1, description="Requests that ask a language model, per user or API key and day."
     )
     rate_limit_callbacks_per_min: int = Field(
         6_000, ge=1, description="Callbacks of agents, per address and minute."
@@ -129,9 +142,28 @@ class Config(BaseSettings):
         30_000, ge=0, description="How long a call waits for what others have reserved and may give back."
     )
     agent_service_url: str | None = Field(
-        None, description="Remote Agent Service. Not set: agents run in the workers."
+        None,
+        description="Remote Agent Service. Not set: agents run in the workers or at addresses of their own.",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
     )
     agent_service_timeout_ms: int = Field(60_000, ge=1, description="How long a call to it may take.")
+    agent_service_token: SecretStr | None = Field(None, description="Bearer token for the Agent Service.")
+    agent_discovery_interval_ms: int = Field(
+        30_000, ge=1_000, description="How often the Agent Service is asked for its agents."
+    )
+    agent_health_interval_ms: int = Field(
+        30_000, ge=1_000, description="How often each agent's health is checked."
+    )
+    agent_health_timeout_ms: int = Field(5_000, ge=1, description="How long such a check may take.")
+    agent_breaker_failures: int = Field(
+        5, ge=1, description="Failures in a row after which an agent is left alone."
+    )
+    agent_breaker_open_ms: int = Field(
+        60_000, ge=1, description="For how long, before a call is let through as a trial."
+    )
+    agent_breaker_successes: int = Field(
+        3, ge=1, description="Trials that must succeed before it is called as usual again."
+    )
     state_service_url: str | None = Field(
         None, description="State Management Service that mirrors every state change."
     )
@@ -185,6 +217,15 @@ class Config(BaseSettings):
         "written as files to DATA_DIR/mail.",
     )
     email_from: str = Field("workflow@localhost", description="Who e-mail comes from.")
+    artifact_store_url: SecretStr | None = Field(
+        None,
+        description="Where artifacts lie: s3://key:secret@host:port/bucket?region=…&tls=true. Not set: "
+        "DATA_DIR/artifacts.",
+    )
+    artifact_max_bytes: int = Field(100 * 1024 * 1024, ge=1_024, description="Largest artifact.")
+    artifact_retention_days: int | None = Field(
+        None, ge=1, description="How long what runs make is kept. Not set: until somebody deletes it."
+    )
     max_output_bytes: int = Field(8 * 1024 * 1024, ge=1_024, description="Largest output of a block.")
     max_input_bytes: int = Field(1024 * 1024, ge=1_024, description="Largest request body.")
     dsl_max_bytes: int = Field(1_000_000, ge=100, description="Largest DSL text.")
@@ -215,7 +256,7 @@ class Config(BaseSettings):
             raise ValueError("two providers have one name")
         return providers
 
-    @field_validator("data_dir", "scripts_dir", mode="after")
+    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", mode="after")
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value

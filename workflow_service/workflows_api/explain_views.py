@@ -30,12 +30,18 @@ METHOD_HELP = "Who explains: `llm`, `rules`, or `auto` (the model where there is
 
 
 class ExplainQuery(QuerySerializer):
-    method = serializers.ChoiceField(choices=[one.value for one in Method], required=False, help_text=METHOD_HELP)
-    version = serializers.CharField(required=False, max_length=32, help_text="Not given: the current version.")
+    method = serializers.ChoiceField(
+        choices=[one.value for one in Method], required=False, help_text=METHOD_HELP
+    )
+    version = serializers.CharField(
+        required=False, max_length=32, help_text="Not given: the current version."
+    )
 
 
 class ExplainBodyQuery(QuerySerializer):
-    method = serializers.ChoiceField(choices=[one.value for one in Method], required=False, help_text=METHOD_HELP)
+    method = serializers.ChoiceField(
+        choices=[one.value for one in Method], required=False, help_text=METHOD_HELP
+    )
 
 
 class ExplainBody(CamelSerializer):
@@ -52,7 +58,9 @@ class ExplainBody(CamelSerializer):
 
 class ExplanationShape(serializers.Serializer[Any]):
     explanation = serializers.CharField()
-    method = serializers.ChoiceField(choices=[Method.RULES.value, Method.LLM.value], help_text="Who explained it.")
+    method = serializers.ChoiceField(
+        choices=[Method.RULES.value, Method.LLM.value], help_text="Who explained it."
+    )
     notes = serializers.ListField(child=serializers.CharField())
 
 

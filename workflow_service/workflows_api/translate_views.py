@@ -29,7 +29,8 @@ class TranslateBody(CamelSerializer):
         max_length=MAX_GOAL_LENGTH, help_text="What the workflow does, in plain English."
     )
     context = JsonObjectField(
-        required=False, help_text='What the description does not say, such as `{"domain": "file_processing"}`.'
+        required=False,
+        help_text='What the description does not say, such as `{"domain": "file_processing"}`.',
     )
     workspace_id = serializers.CharField(required=False, max_length=64)
     method = serializers.ChoiceField(choices=[one.value for one in Method], required=False)

@@ -67,8 +67,19 @@ def agent(agent_id: str, **fields: Any) -> AgentInfo:
         pytest.param([agent("a", success_rate=80.0), agent("b")], {}, "b", id="unproven before flaky"),
         pytest.param([agent("a"), agent("b", success_rate=99.0)], {}, "b", id="proven before unproven"),
         pytest.param([agent("a", load=1.0), agent("b", load=0.9)], {}, "b", id="full"),
-        pytest.param([agent("a", built_in=True), agent("b", load=0.3)], {}, "b", id="made for it"),
-        pytest.param([agent("a", load=1.0), agent("b", built_in=True)], {}, "b", id="unless it is full"),
+        pytest.param(
+            [agent("a", built_in=True, can=["x"]), agent("b", load=0.3, can=["x"])],
+            {"capability": "x"},
+            "b",
+            id="made for it",
+        ),
+        pytest.param(
+            [agent("a", load=1.0, can=["x"]), agent("b", built_in=True, can=["x"])],
+            {"capability": "x"},
+            "b",
+            id="unless it is full",
+        ),
+        pytest.param([agent("a"), agent("b", built_in=True, load=0.3)], {}, "b", id="made for anything"),
         pytest.param(
             [agent("a", description="reads mail"), agent("b", description="reads an invoice")],
             {"text": "Read the invoice"},

@@ -3,9 +3,10 @@
 import django.contrib.postgres.fields
 import django.core.validators
 import django.db.models.deletion
-import workflow_service.agents.selection
 from django.conf import settings
 from django.db import migrations, models
+
+import workflow_service.agents.selection
 
 
 class Migration(migrations.Migration):

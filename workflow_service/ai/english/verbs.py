@@ -132,7 +132,9 @@ _DOUBLED_ALL_THE_SAME = words(
 
 
 # What makes a verb of a verb ("revalue", "unfreeze", "pre-process"), and endings that only verbs have ("anonymise").
-_PREFIX = re.compile(r"(?:re|un|de|dis|over|under|pre|post|out|mis|co|auto|cross|back|inter|trans|sub|up)-?(?=[a-z]{3})")
+_PREFIX = re.compile(
+    r"(?:re|un|de|dis|over|under|pre|post|out|mis|co|auto|cross|back|inter|trans|sub|up)-?(?=[a-z]{3})"
+)
 _VERB_ENDING = re.compile(r"[a-z]{3,}(?:[aeiou]?[^aeiou](?:ise|ize)|ify|yse|yze)")
 _NO_VERBS = words("promise enterprise expertise otherwise likewise precise concise noise size prize exercise franchise premise "
                   "merchandise paradise raise praise bruise cruise disguise surprise wise rise treatise expertise seize "

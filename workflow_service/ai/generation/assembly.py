@@ -47,7 +47,9 @@ def _block(flow: Flow, step: Step, work: Work) -> Document:
         block["retryPolicy"] = policy
     if step.timeout_ms is not None and block.get("toolType") == "HUMAN":
         block["humanInLoop"] = {**block["humanInLoop"], "dueIn": max(step.timeout_ms, 1_000)}
-    elif step.timeout_ms is not None and step.kind is StepKind.WORK and step.timeout_ms <= MAX_BLOCK_TIMEOUT_MS:
+    elif (
+        step.timeout_ms is not None and step.kind is StepKind.WORK and step.timeout_ms <= MAX_BLOCK_TIMEOUT_MS
+    ):
         block["timeout"] = step.timeout_ms
     if step.max_rounds is not None:
         block["maxRounds"] = step.max_rounds
@@ -61,7 +63,9 @@ def _block(flow: Flow, step: Step, work: Work) -> Document:
 def _dependencies(flow: Flow, step: Step) -> list[str]:
     plain = [way for way in flow.ways_to(step.id) if way.is_plain]
     # A join without conditions is nothing but a block that depends on all its sources.
-    return list(dict.fromkeys(source for way in plain for source in way.sources if not _meets_at_gate(flow, way)))
+    return list(
+        dict.fromkeys(source for way in plain for source in way.sources if not _meets_at_gate(flow, way))
+    )
 
 
 def _meets_at_gate(flow: Flow, way: Way) -> bool:
@@ -93,7 +97,9 @@ def _gates(flow: Flow) -> list[Document]:
         gate: Document = {"sources": list(sources), "branches": _branches(tuple(ways))}
         plain = [way.target for way in ways if way.is_plain]
         computed = joint_facts(ways)
-        gates.append(gate | ({"nextBlocks": plain} if plain else {}) | ({"set": computed} if computed else {}))
+        gates.append(
+            gate | ({"nextBlocks": plain} if plain else {}) | ({"set": computed} if computed else {})
+        )
     return gates
 
 
@@ -106,7 +112,10 @@ def _input_schema(flow: Flow, works: Mapping[str, Work]) -> JsonObject | None:
     required: list[str] = []
     for step in flow.steps:
         if step.for_each:
-            properties[input_name(step.for_each)] = {"type": "array", "description": f"The items of '{step.title}'"}
+            properties[input_name(step.for_each)] = {
+                "type": "array",
+                "description": f"The items of '{step.title}'",
+            }
             required.append(input_name(step.for_each))
         properties |= works[step.id].inputs
         required += works[step.id].required

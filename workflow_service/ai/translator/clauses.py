@@ -16,12 +16,29 @@ _RETRY = re.compile(
 )
 _UNITS = "|".join(sorted(UNIT_MS, key=len, reverse=True))
 _SPAN = rf"(?P<number>\d+(?:\.\d+)?|{'|'.join(NUMBERS)}|a|an)[ -]?(?P<unit>{_UNITS})s?"
-_WAIT_FOR_TIME = re.compile(rf"\b(?:wait|pause|sleep|delay|hold)\b(?: for)?(?: (?:another|about|at least|up to))? {_SPAN}\b", re.I)
-_WITHIN = re.compile(rf"\(?\b(?:within|in at most|no later than|(?:must be )?done within|in less than)(?: the next)? {_SPAN}\b(?: [a-z]+ (?:notice|time))?\)?", re.I)
-_EACH_BEHIND = re.compile(r"\s+(?:for|to|of|in|on) (?:each|every)(?: one)?(?: of (?:the|these|them|those))?\s+(?P<items>[\w -]+?)(?=$|[,.;(]| with| in | to | using | by | and )", re.I)
-_UNTIL = re.compile(r"\buntil\b\s+(?P<condition>.+?)(?:,?\s+(?:(?:but |and )?(?:at most|up to|no more than|for at most|a maximum of|max(?:imum)?)(?: of)?)\s+(?P<most>\d+|\w+)\s+(?:times|rounds|tries|attempts|iterations))?$", re.I)
-_MOST = re.compile(r",?\s*(?:but |and )?(?:at most|up to|no more than|a maximum of|max(?:imum)?(?: of)?) (?P<most>\d+|\w+) (?:times|rounds|iterations)", re.I)
-_PART = re.compile(r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)", re.I)
+_WAIT_FOR_TIME = re.compile(
+    rf"\b(?:wait|pause|sleep|delay|hold)\b(?: for)?(?: (?:another|about|at least|up to))? {_SPAN}\b", re.I
+)
+_WITHIN = re.compile(
+    rf"\(?\b(?:within|in at most|no later than|(?:must be )?done within|in less than)(?: the next)? {_SPAN}\b(?: [a-z]+ (?:notice|time))?\)?",
+    re.I,
+)
+_EACH_BEHIND = re.compile(
+    r"\s+(?:for|to|of|in|on) (?:each|every)(?: one)?(?: of (?:the|these|them|those))?\s+(?P<items>[\w -]+?)(?=$|[,.;(]| with| in | to | using | by | and )",
+    re.I,
+)
+_UNTIL = re.compile(
+    r"\buntil\b\s+(?P<condition>.+?)(?:,?\s+(?:(?:but |and )?(?:at most|up to|no more than|for at most|a maximum of|max(?:imum)?)(?: of)?)\s+(?P<most>\d+|\w+)\s+(?:times|rounds|tries|attempts|iterations))?$",
+    re.I,
+)
+_MOST = re.compile(
+    r",?\s*(?:but |and )?(?:at most|up to|no more than|a maximum of|max(?:imum)?(?: of)?) (?P<most>\d+|\w+) (?:times|rounds|iterations)",
+    re.I,
+)
+_PART = re.compile(
+    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)",
+    re.I,
+)
 
 
 @dataclass(slots=True)
@@ -63,7 +80,9 @@ def read_body(text: str, memory: Memory) -> Told:
     match = _UNTIL.search(body)
     if match and not re.match(r"wait\b", body, re.I):
         most = _MOST.search(match["condition"])
-        told.until = Until(_MOST.sub("", match["condition"]), _number(match["most"] or (most["most"] if most else None)))
+        told.until = Until(
+            _MOST.sub("", match["condition"]), _number(match["most"] or (most["most"] if most else None))
+        )
         body = body[: match.start()].strip(" ,")
     behind: list[Clause] = []
     for part in _parts(body):
@@ -79,7 +98,9 @@ def read_body(text: str, memory: Memory) -> Told:
 def _clause(part: str, memory: Memory, last: Clause | None) -> Clause | None:
     part, retries = _taken(part)
     text, word, condition = postposed(part)
-    if re.fullmatch(r"(?:necessary|needed|required|possible|applicable|appropriate)", condition.strip(), re.I):
+    if re.fullmatch(
+        r"(?:necessary|needed|required|possible|applicable|appropriate)", condition.strip(), re.I
+    ):
         condition, word = "", ""
     plain = text.strip(" ,")
     if not plain:
@@ -103,9 +124,17 @@ def _clause(part: str, memory: Memory, last: Clause | None) -> Clause | None:
         deed = read_deed(plain, memory)
     if deed is None:
         return None
-    if last is not None and deed.verb == last.deed.verb and not deed.object and not deed.place and deed.verb == "retry":
+    if (
+        last is not None
+        and deed.verb == last.deed.verb
+        and not deed.object
+        and not deed.place
+        and deed.verb == "retry"
+    ):
         return None
-    return Clause(deed, plain, condition, word, retries, each["items"] if each else "", duration, deadline, optional)
+    return Clause(
+        deed, plain, condition, word, retries, each["items"] if each else "", duration, deadline, optional
+    )
 
 
 def _parts(body: str) -> list[str]:
@@ -137,7 +166,11 @@ def _taken(text: str) -> tuple[str, int | None]:
     if match is None:
         return text, None
     said = match["count"] or match["with"]
-    if said is None and match.start() == 0 and not re.search(r"\bon (?:failure|error)|if it fails", match.group(), re.I):
+    if (
+        said is None
+        and match.start() == 0
+        and not re.search(r"\bon (?:failure|error)|if it fails", match.group(), re.I)
+    ):
         return text, None
     return (text[: match.start()] + " " + text[match.end() :]).strip(" ,"), _number(said) if said else 3
 

@@ -24,13 +24,21 @@ from workflow_service.ai.translator.grammar import (
 
 _TOKEN = re.compile(r"[A-Za-z][\w'/&.-]*[\w]|[A-Za-z]|\$?\d[\d.,]*%?|[,:;()]")
 _NAMED_WORDS = 3
-_QUALIFIERS = words("new existing own relevant corresponding respective given following same necessary needed required actual")
-_APPROVAL_WORDS = words("approval sign-off signoff authorization authorisation consent permission clearance go-ahead")
+_QUALIFIERS = words(
+    "new existing own relevant corresponding respective given following same necessary needed required actual"
+)
+_APPROVAL_WORDS = words(
+    "approval sign-off signoff authorization authorisation consent permission clearance go-ahead"
+)
 _APPROVING = words("approve authorize authorise endorse")
 _CAUSING = words("have ask let get tell request require instruct invite remind")
-_SEEKING = words("wait ask get obtain request seek await require need send submit route collect solicit receive")
+_SEEKING = words(
+    "wait ask get obtain request seek await require need send submit route collect solicit receive"
+)
 _AFTER_VERBS = words("to for with in into on onto from at if when unless as")
-_QUALITY = re.compile(r"\w{2,}(?:al|ous|ive|ful|less|ary|able|ible)|new|old|major|minor|high|low|big|small|open|valid|invalid|urgent|normal")
+_QUALITY = re.compile(
+    r"\w{2,}(?:al|ous|ive|ful|less|ary|able|ible)|new|old|major|minor|high|low|big|small|open|valid|invalid|urgent|normal"
+)
 _OBLIGED = words("has have had needs need ought is are got")
 # Where these begin, a thing is told more exactly, and its name is over.
 _MORE_EXACTLY = words(
@@ -39,7 +47,9 @@ _MORE_EXACTLY = words(
     containing using including regarding matching according exceeding concerning named called such so if when
     """
 )
-_ARRIVING = words("arrive come place submit upload join happen fire occur sign hand receive create push open report request")
+_ARRIVING = words(
+    "arrive come place submit upload join happen fire occur sign hand receive create push open report request"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,11 @@ def read_deed(text: str, memory: Memory) -> Deed | None:
 def name_of(deed: Deed) -> str:
     """Return the name of a deed: its verb, the last words of its object, and the place where there is no object."""
     if deed.approval:
-        parts = ["approve", *deed.object[-_NAMED_WORDS:]] if deed.object else ["wait", *_slug(deed.who), "approval"]
+        parts = (
+            ["approve", *deed.object[-_NAMED_WORDS:]]
+            if deed.object
+            else ["wait", *_slug(deed.who), "approval"]
+        )
     else:
         named = list(deed.object[-_NAMED_WORDS:])
         if not named or deed.pronoun:
@@ -136,7 +150,9 @@ def starts_deed(text: str, style: str) -> bool:
         if style == "third":
             return with_object and first not in NOUNS_TOO
         if first in NOUNS_TOO:
-            return with_object or particle or following in _AFTER_VERBS or not following or _is_verb_like(tokens)
+            return (
+                with_object or particle or following in _AFTER_VERBS or not following or _is_verb_like(tokens)
+            )
         return True
     if style == "third" or with_object:
         return base not in NOUNS_TOO or with_object or following in ("to", "for", "with", "whether", "that")
@@ -167,10 +183,21 @@ def _read(tokens: list[str], memory: Memory) -> Deed | None:
         passive = _passive_at(tokens)
         if passive is not None and passive > 0:
             return _passive(tokens, passive, memory)
-    if is_participle(lowered[0]) and not is_base(lowered[0]) and (len(lowered) == 1 or lowered[1] in PREPOSITIONS | ADVERBS):
+    if (
+        is_participle(lowered[0])
+        and not is_base(lowered[0])
+        and (len(lowered) == 1 or lowered[1] in PREPOSITIONS | ADVERBS)
+    ):
         # "… and then analysed": a passive that shares its subject with the one before.
         verb, rest = _with_particle(base_of(lowered[0]) or lowered[0], tokens[1:])
-        return Deed(verb, memory.last_object, tuple(_split_object(rest)[1]), _after(rest, "by"), passive=True, pronoun=True)
+        return Deed(
+            verb,
+            memory.last_object,
+            tuple(_split_object(rest)[1]),
+            _after(rest, "by"),
+            passive=True,
+            pronoun=True,
+        )
     at = _verb_at(tokens)
     if at is None and len(tokens) > 1 and lowered[1] in DETERMINERS and _may_be_verb(tokens[0]):
         # Whatever stands before an article at the beginning is what is to be done.
@@ -190,7 +217,11 @@ def _verb_at(tokens: list[str]) -> int | None:
     first = _verb_word(lowered[0])
     if is_base(first) and not _is_subject(lowered):
         return 0
-    if base_of(first) is not None and (lowered[0].endswith("ing") or lowered[0].endswith("s")) and not _is_subject(lowered):
+    if (
+        base_of(first) is not None
+        and (lowered[0].endswith("ing") or lowered[0].endswith("s"))
+        and not _is_subject(lowered)
+    ):
         return 0
     for index in range(1, min(len(lowered), 9)):
         word, before = lowered[index], lowered[index - 1]
@@ -212,7 +243,9 @@ def _verb_at(tokens: list[str]) -> int | None:
         plain = is_base(word) and (before.endswith("s") or before in PEOPLE or before in PRONOUNS)
         if not finite and not plain:
             continue
-        if base in NOUNS_TOO and not (following in DETERMINERS | PRONOUNS | ADVERBS or following in ("to", "for", "up")):
+        if base in NOUNS_TOO and not (
+            following in DETERMINERS | PRONOUNS | ADVERBS or following in ("to", "for", "up")
+        ):
             if not (before in PEOPLE or before in PRONOUNS):
                 continue
         return index
@@ -309,10 +342,19 @@ def _caused(base: str, rest: list[str], memory: Memory) -> Deed | None:
     if base == "let" and "know" in lowered:
         person = _noun_words(rest[: lowered.index("know")])
         return Deed("notify", tuple(person))
-    end = next((index for index, word in enumerate(lowered) if index and word == "to"), None) if base != "have" else None
+    end = (
+        next((index for index, word in enumerate(lowered) if index and word == "to"), None)
+        if base != "have"
+        else None
+    )
     if end is None and base in ("have", "let"):
         end = next(
-            (index - 1 for index, word in enumerate(lowered) if index and is_base(word) and lowered[index - 1] in PEOPLE), None
+            (
+                index - 1
+                for index, word in enumerate(lowered)
+                if index and is_base(word) and lowered[index - 1] in PEOPLE
+            ),
+            None,
         )
     if end is None or end + 1 >= len(rest) or not is_base(lowered[end + 1]):
         return None
@@ -329,8 +371,12 @@ def _sought_approval(base: str, rest: list[str], who: str, memory: Memory) -> De
     at = next((index for index, word in enumerate(lowered[:14]) if word in _APPROVAL_WORDS), None)
     if at is None or base not in _SEEKING:
         return None
-    asked = who or _after(rest[at + 1 :], "by") or _after(rest[at + 1 :], "from") or _after(rest[at + 1 :], "of")
-    before, _, _ = _split_object([token for token in rest[:at] if token.lower() not in ("for", "a", "an", "the")] or [])
+    asked = (
+        who or _after(rest[at + 1 :], "by") or _after(rest[at + 1 :], "from") or _after(rest[at + 1 :], "of")
+    )
+    before, _, _ = _split_object(
+        [token for token in rest[:at] if token.lower() not in ("for", "a", "an", "the")] or []
+    )
     named = _noun_words(before)
     target = _after(rest[:at], "to")
     if _is_person(named) and not target:
@@ -372,7 +418,9 @@ def _with_particle(base: str, rest: list[str]) -> tuple[str, list[str]]:
 def _split_object(rest: list[str]) -> tuple[list[str], list[str], bool]:
     """Return the words of the object, those of the first place after it, and whether the object is a pronoun."""
     lowered = [token.lower() for token in rest]
-    end = next((index for index, word in enumerate(lowered) if word in PREPOSITIONS and index >= 0), len(rest))
+    end = next(
+        (index for index, word in enumerate(lowered) if word in PREPOSITIONS and index >= 0), len(rest)
+    )
     first = lowered[0] if lowered else ""
     if first in PRONOUNS - DETERMINERS or (first in PRONOUNS and end == 1):
         return [], _place(rest[end:] if end else rest), True
@@ -380,7 +428,8 @@ def _split_object(rest: list[str]) -> tuple[list[str], list[str], bool]:
         content = [
             token
             for token in rest[1:]
-            if token.lower() not in DETERMINERS - {"no"} | AUXILIARIES | PRONOUNS | PREPOSITIONS | {"many", "much", "not"}
+            if token.lower()
+            not in DETERMINERS - {"no"} | AUXILIARIES | PRONOUNS | PREPOSITIONS | {"many", "much", "not"}
         ]
         return content[:3], [], False
     return rest[:end], _place(rest[end:]), False
@@ -408,7 +457,12 @@ def _object(tokens: list[str], memory: Memory) -> tuple[list[str], bool]:
 def _is_past(tokens: list[str]) -> bool:
     """Say whether a clause tells what has been, which is no step: "we agreed on this", "I talked to them"."""
     lowered = [token.lower() for token in tokens[:2]]
-    return len(lowered) == 2 and lowered[0] in ("we", "i", "they", "you") and lowered[1].endswith("ed") and is_participle(lowered[1])
+    return (
+        len(lowered) == 2
+        and lowered[0] in ("we", "i", "they", "you")
+        and lowered[1].endswith("ed")
+        and is_participle(lowered[1])
+    )
 
 
 def _noun_words(tokens: list[str]) -> list[str]:
@@ -449,7 +503,11 @@ def _is_person(named: list[str] | tuple[str, ...]) -> bool:
 def _may_be_verb(word: str) -> bool:
     lowered = word.lower()
     known = DETERMINERS | PREPOSITIONS | PRONOUNS | AUXILIARIES | MODALS | ADVERBS | PEOPLE | _MORE_EXACTLY
-    return word.isalpha() and lowered not in known and not lowered.endswith(("tion", "ment", "ness", "ity", "ly", "ing"))
+    return (
+        word.isalpha()
+        and lowered not in known
+        and not lowered.endswith(("tion", "ment", "ness", "ity", "ly", "ing"))
+    )
 
 
 def _verb_word(word: str) -> str:
@@ -467,7 +525,13 @@ def _has_own_verb(tokens: list[str]) -> bool:
             return False
         if index and word in ("is", "are", "must", "shall", "should", "will", "has", "have"):
             return True
-        if index and lowered[0] in DETERMINERS | PEOPLE and not is_base(word) and word.endswith("s") and base_of(word):
+        if (
+            index
+            and lowered[0] in DETERMINERS | PEOPLE
+            and not is_base(word)
+            and word.endswith("s")
+            and base_of(word)
+        ):
             following = lowered[index + 1] if index + 1 < len(lowered) else ""
             if following in DETERMINERS | PRONOUNS or base_of(word) not in NOUNS_TOO:
                 return True
@@ -478,20 +542,36 @@ def _is_verb_like(tokens: list[str]) -> bool:
     """Say whether a noun-like verb is followed by a plain object and nothing else: "order stock", "log error"."""
     lowered = [token.lower() for token in tokens]
     compound = lowered[-1].endswith("s") and base_of(lowered[-1]) in NOUNS_TOO and len(lowered) > 2
-    return 2 <= len(lowered) <= 3 and base_of(lowered[1]) is None and lowered[1] not in PREPOSITIONS and not compound
+    return (
+        2 <= len(lowered) <= 3
+        and base_of(lowered[1]) is None
+        and lowered[1] not in PREPOSITIONS
+        and not compound
+    )
 
 
 def _without_leading(tokens: list[str], *, keep_pronoun: bool = False) -> list[str]:
     """Drop what stands before a deed without being part of it: "then", "please", "we", "the system shall"."""
     while tokens:
         lowered = [token.lower() for token in tokens[:4]]
-        if lowered[0] in ADVERBS | {"and", "or", "but", "also", ","} and len(tokens) > 1:
+        if (lowered[0] in ADVERBS | {"and", "or", "but", "also", ","} and len(tokens) > 1) or (
+            not keep_pronoun and lowered[0] in SYSTEM_SUBJECTS and len(tokens) > 1 and _drops(lowered[1:])
+        ):
             tokens = tokens[1:]
-        elif not keep_pronoun and lowered[0] in SYSTEM_SUBJECTS and len(tokens) > 1 and _drops(lowered[1:]):
-            tokens = tokens[1:]
-        elif not keep_pronoun and lowered[0] in DETERMINERS and len(lowered) > 2 and lowered[1] in SYSTEM_SUBJECTS and _drops(lowered[2:]):
+        elif (
+            not keep_pronoun
+            and lowered[0] in DETERMINERS
+            and len(lowered) > 2
+            and lowered[1] in SYSTEM_SUBJECTS
+            and _drops(lowered[2:])
+        ):
             tokens = tokens[2:]
-        elif not keep_pronoun and lowered[0] in MODALS - AUXILIARIES | {"to", "has"} and len(tokens) > 1 and _drops(lowered[1:]):
+        elif (
+            not keep_pronoun
+            and lowered[0] in MODALS - AUXILIARIES | {"to", "has"}
+            and len(tokens) > 1
+            and _drops(lowered[1:])
+        ):
             tokens = tokens[1:]
         else:
             break
@@ -499,9 +579,15 @@ def _without_leading(tokens: list[str], *, keep_pronoun: bool = False) -> list[s
 
 
 def _drops(following: list[str]) -> bool:
-    return bool(following) and (
-        following[0] in MODALS | ADVERBS or base_of(_verb_word(following[0])) is not None or following[0] == "not"
-    ) and not (following[0] in AUXILIARIES and following[0] != "has")
+    return (
+        bool(following)
+        and (
+            following[0] in MODALS | ADVERBS
+            or base_of(_verb_word(following[0])) is not None
+            or following[0] == "not"
+        )
+        and not (following[0] in AUXILIARIES and following[0] != "has")
+    )
 
 
 def _slug(text: str) -> list[str]:

@@ -114,7 +114,10 @@ PARALLEL = re.compile(
     r"(?:in parallel|at the same time|at once|simultaneously|concurrently|side by side|in tandem|parallelly))\b",
     re.I,
 )
-MEANWHILE = re.compile(r"(?:in the )?meanwhile\b,?|in the meantime\b,?|while (?:this|that|it) is (?:running|happening)\b,?|alongside\b,?", re.I)
+MEANWHILE = re.compile(
+    r"(?:in the )?meanwhile\b,?|in the meantime\b,?|while (?:this|that|it) is (?:running|happening)\b,?|alongside\b,?",
+    re.I,
+)
 # What begins a part that is done whatever was chosen before.
 IN_ANY_CASE = re.compile(
     r"\b(?:in (?:all|any|every|either|both) (?:of these |the |these )?cases?|either way|in any event|regardless(?: of [\w ]+)?"

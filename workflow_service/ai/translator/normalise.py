@@ -40,7 +40,9 @@ def normalise(text: str) -> str:
     """Return the text in one spelling; line breaks and indents stay."""
     plain = text[:MAX_CHARACTERS].translate(_MARKS).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
     plain = re.sub(r"```\w*", "", plain)
-    plain = re.sub(r"\*\*(.+?)\*\*|__(.+?)__|`([^`\n]+)`", lambda match: next(filter(None, match.groups())), plain)
+    plain = re.sub(
+        r"\*\*(.+?)\*\*|__(.+?)__|`([^`\n]+)`", lambda match: next(filter(None, match.groups())), plain
+    )
     for pattern, full in _SHORT_FORMS:
         plain = pattern.sub(full, plain)
     return _WORD.sub(lambda match: _mended(match.group()), plain)
@@ -62,7 +64,11 @@ def _mended(word: str) -> str:
     if len(lowered) <= 4:
         return word
     known = _UNDOUBLED.get(_undoubled(lowered))
-    near = get_close_matches(lowered, _QUALITIES, n=1, cutoff=0.92) if not known and lowered not in _QUALITIES else []
+    near = (
+        get_close_matches(lowered, _QUALITIES, n=1, cutoff=0.92)
+        if not known and lowered not in _QUALITIES
+        else []
+    )
     return known or (near[0] if near and near[0][0] == lowered[0] else word)
 
 

@@ -64,7 +64,11 @@ def _marked(line: str) -> Item | None:
         return None
     number = match["number"]
     # A sentence may begin with a number; a list's number is followed by a mark, or stands before a capital.
-    if number and not re.match(rf"\s*(?:step\s+)?{re.escape(number)}\s*[.):]", line, re.I) and "." not in number:
+    if (
+        number
+        and not re.match(rf"\s*(?:step\s+)?{re.escape(number)}\s*[.):]", line, re.I)
+        and "." not in number
+    ):
         return None
     label = number or match["step"] or match["tag"] or match["letter"] or ""
     return Item(match["text"].strip(), label.lower(), True, len(match["indent"]))

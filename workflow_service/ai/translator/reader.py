@@ -25,7 +25,9 @@ from workflow_service.ai.translator.tree import (
     tails_of,
 )
 
-_CHECKING = words("check verify validate review test measure evaluate inspect assess examine compare ask monitor watch score")
+_CHECKING = words(
+    "check verify validate review test measure evaluate inspect assess examine compare ask monitor watch score"
+)
 _REVIEWING = words("review inspect check examine assess approve ask verify read")
 _BACK = re.compile(
     r"(?:then )?(?:go(?:es)?|return|jump|loop|move|come|start|begin|back|send (?:it|them) back|going|continue|proceed|restart|resume)\s*(?:back |over |again )*"
@@ -37,8 +39,14 @@ _BACK_TO = re.compile(
     r"|(?:then )?return to (?P<where>.+)|start (?:over|again|from (?:the )?(?:beginning|start|scratch))|begin again|repeat (?:the (?:whole )?(?:process|workflow))",
     re.I,
 )
-_REPEAT = re.compile(r"repeat(?:ing)?\s+(?:from\s+)?(?:steps?\s*)?(?P<labels>\d+(?:\.\d+)*(?:\s*(?:,|and|to|through|-)\s*\d+(?:\.\d+)*)*)", re.I)
-_REPEAT_THIS = re.compile(r"(?:keep )?(?:repeat(?:ing)?|do|try(?:ing)?|redo|continue|iterate|loop)(?: (?:this|that|it|these(?: steps)?|the (?:above|last step|steps above|process)|again|all of this|over))*\W*", re.I)
+_REPEAT = re.compile(
+    r"repeat(?:ing)?\s+(?:from\s+)?(?:steps?\s*)?(?P<labels>\d+(?:\.\d+)*(?:\s*(?:,|and|to|through|-)\s*\d+(?:\.\d+)*)*)",
+    re.I,
+)
+_REPEAT_THIS = re.compile(
+    r"(?:keep )?(?:repeat(?:ing)?|do|try(?:ing)?|redo|continue|iterate|loop)(?: (?:this|that|it|these(?: steps)?|the (?:above|last step|steps above|process)|again|all of this|over))*\W*",
+    re.I,
+)
 _ANY_FAILURE = re.compile(
     r"(?:(?:any|one|some|either|a|an)(?: ?(?:thing|one|body))?(?: of (?:the|these|those|them)(?: \w+)?)?(?: (?:steps?|tasks?|parts?|stages?|jobs?|actions?|blocks?|of these|of them|of the above))?"
     r"(?: above| along the way)? (?:should )?(?:fails?|goes wrong|breaks?|errors?(?: out)?)(?: at any (?:point|time|stage))?"
@@ -46,7 +54,10 @@ _ANY_FAILURE = re.compile(
     r"|(?:any )?(?:failure|failures|errors?)(?: (?:in|of|at|during) any (?:step|stage|point|time))?|things? go(?:es)? wrong)",
     re.I,
 )
-_ITS_FAILURE = re.compile(r"(?:it|this|that|this step|that step|the step)(?: \w+)? (?:fails|crashes|errors(?: out)?|breaks|does not work)", re.I)
+_ITS_FAILURE = re.compile(
+    r"(?:it|this|that|this step|that step|the step)(?: \w+)? (?:fails|crashes|errors(?: out)?|breaks|does not work)",
+    re.I,
+)
 _ENDING = words("reject decline deny refuse abort cancel discard quarantine escalate close")
 _TITLE = re.compile(r"[^.:;]{2,80}")
 
@@ -70,7 +81,9 @@ class Reader:
         """Read the items of an outline into the tree."""
         if items and (len(items) > 1 or items[0].children) and _is_title(items[0]):
             self.title = items[0].text.strip(" :")
-            self._memory.last_object = tuple(token.lower() for token in tokens_of(self.title) if token.isalpha())[-1:]
+            self._memory.last_object = tuple(
+                token.lower() for token in tokens_of(self.title) if token.isalpha()
+            )[-1:]
             items = [*items[0].children, *items[1:]]
         self._items(items, self.root)
 
@@ -183,7 +196,11 @@ class Reader:
             said = re.search(r"\b(two|three|four|five|six|\d)\b", unit.body.lower())
             count = int(number_of(said[1]) or 0) if said else 0
             acts = 0
-            while acts < len(seq.nodes) and isinstance(seq.nodes[-1 - acts], Act) and (not count or acts < count):
+            while (
+                acts < len(seq.nodes)
+                and isinstance(seq.nodes[-1 - acts], Act)
+                and (not count or acts < count)
+            ):
                 acts += 1
             if acts > 1 and (unit.body.strip(" :") or count):
                 seq.nodes[-acts:] = [Parallel([Seq([node]) for node in seq.nodes[-acts:]])]
@@ -249,11 +266,29 @@ class Reader:
         if not told.clauses:
             return False
         first = told.clauses[0].deed
-        outsider = bool(first.subject) and not first.passive and first.subject[-1] in (
-            "customer", "user", "somebody", "someone", "employee", "client", "visitor", "requester", "person", "applicant"
+        outsider = (
+            bool(first.subject)
+            and not first.passive
+            and first.subject[-1]
+            in (
+                "customer",
+                "user",
+                "somebody",
+                "someone",
+                "employee",
+                "client",
+                "visitor",
+                "requester",
+                "person",
+                "applicant",
+            )
         )
         more = len(told.clauses) > 1 or not acts_in(self.root)
-        arrives = is_arrival(first) and bool(first.subject) and (first.verb in ("arrive", "come", "come in") or (outsider and more))
+        arrives = (
+            is_arrival(first)
+            and bool(first.subject)
+            and (first.verb in ("arrive", "come", "come in") or (outsider and more))
+        )
         return arrives or (outsider and is_arrival(first))
 
     # -- ways back
@@ -273,7 +308,7 @@ class Reader:
         match = _BACK_TO.fullmatch(plain)
         if match:
             acts = acts_in(self.root)
-            wanted = set(map(stem_of, tokens_of((match["what"] or match["where"] or ""))))
+            wanted = set(map(stem_of, tokens_of(match["what"] or match["where"] or "")))
             target = self._best(acts, wanted) if wanted else acts[0] if acts else None
             if target is not None:
                 seq.nodes.append(Goto(target))
@@ -289,7 +324,9 @@ class Reader:
         count = len(told.clauses)
         match = _REPEAT.search(said)
         labelled = self._labels.get(re.split(r"\D+", match["labels"])[0]) if match else None
-        again = labelled is not None or bool(_REPEAT_THIS.fullmatch(said[: said.lower().index("until")].strip()))
+        again = labelled is not None or bool(
+            _REPEAT_THIS.fullmatch(said[: said.lower().index("until")].strip())
+        )
         if again:
             # "Repeat" itself is no deed.
             if count and told.clauses[-1].deed.verb.split()[0] in ("repeat", "do", "continue", "try", "keep"):
@@ -355,7 +392,15 @@ class Reader:
 
     def _sets_off(self, unit: Unit, seq: Seq) -> bool:
         """Say whether a condition is the event that starts the workflow: the first thing told, and no question."""
-        if acts_in(self.root) or unit.word not in ("when", "whenever", "once", "as soon as", "after", "on", "if"):
+        if acts_in(self.root) or unit.word not in (
+            "when",
+            "whenever",
+            "once",
+            "as soon as",
+            "after",
+            "on",
+            "if",
+        ):
             return False
         return unit.word != "if"
 
@@ -370,7 +415,11 @@ class Reader:
     def _remember_subject(self, text: str) -> None:
         deed = read_deed(text, self._memory)
         if deed is None or not deed.object:
-            named = [token.lower() for token in tokens_of(text) if token.isalpha() and token.lower() not in ("a", "an", "the", "is", "are")]
+            named = [
+                token.lower()
+                for token in tokens_of(text)
+                if token.isalpha() and token.lower() not in ("a", "an", "the", "is", "are")
+            ]
             if named and deed is None:
                 self._memory.last_object = tuple(named[:1])
 
@@ -586,6 +635,8 @@ def _is_title(item: Item) -> bool:
     """Say whether the first item is a heading rather than a deed."""
     if item.marked or len(item.text) > 90 or item.text.endswith("."):
         return False
-    if re.match(r"(?:when|whenever|if|once|after|on|as soon as|for each|for every|in parallel)\b", item.text, re.I):
+    if re.match(
+        r"(?:when|whenever|if|once|after|on|as soon as|for each|for every|in parallel)\b", item.text, re.I
+    ):
         return False
     return item.text.endswith(":") or (bool(_TITLE.fullmatch(item.text)) and len(item.text.split()) <= 8)

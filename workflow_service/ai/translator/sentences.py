@@ -53,16 +53,22 @@ _ON = re.compile(
     re.I | re.S,
 )
 _MIDDLE = re.compile(
-    r"(?:,\s*|\s+)(?:and |but |or |then )?(?P<word>if|when|unless|in case|elif|else if)\s+(?P<rest>.+)", re.I | re.S
+    r"(?:,\s*|\s+)(?:and |but |or |then )?(?P<word>if|when|unless|in case|elif|else if)\s+(?P<rest>.+)",
+    re.I | re.S,
 )
-_MIDDLE_ELSE = re.compile(r"(?:,\s*(?:and |or |but )?|\s+(?:and |or )?)(?:otherwise|or else|else(?! if)|if not)\b[,:]?\s+(?P<rest>.+)", re.I | re.S)
+_MIDDLE_ELSE = re.compile(
+    r"(?:,\s*(?:and |or |but )?|\s+(?:and |or )?)(?:otherwise|or else|else(?! if)|if not)\b[,:]?\s+(?P<rest>.+)",
+    re.I | re.S,
+)
 _DONE = re.compile(
     r"(?:all|both|everything|these|those|they|that|this|it|the \w+|each|every\w*|any|one)?(?: of (?:that|this|these|them|those|the \w+))?"
     r"(?: (?:three|two|four|five|steps?|tasks?|parts?|checks?|of them))*\s*(?:(?:is|are|has been|have been|was|were|has|have)\s+)?"
     r"(?:all )?(?:done|complete|completed|finished|back|ready|over|in|through|available|settled)?",
     re.I,
 )
-_POSTPOSED = re.compile(r"(?P<body>.+?)[,]?\s+(?P<word>only if|if|unless|when|once|in case)\s+(?P<condition>[^,]+)$", re.I | re.S)
+_POSTPOSED = re.compile(
+    r"(?P<body>.+?)[,]?\s+(?P<word>only if|if|unless|when|once|in case)\s+(?P<condition>[^,]+)$", re.I | re.S
+)
 
 
 @dataclass(slots=True)
@@ -105,7 +111,9 @@ def units_of(text: str) -> list[Unit]:
 def split_sentences(text: str) -> list[str]:
     """Return the sentences of a text, parted by full stops, semicolons and line breaks."""
     kept = _ABBREVIATIONS.sub(lambda match: match.group()[:-1], text)
-    kept = re.sub(r"\(([^()]*)\)", lambda match: " (" + match[1].replace(";", ",").replace(". ", ", ") + ") ", kept)
+    kept = re.sub(
+        r"\(([^()]*)\)", lambda match: " (" + match[1].replace(";", ",").replace(". ", ", ") + ") ", kept
+    )
     return [part.strip(" .!?") for part in _SENTENCE.split(kept) if part and part.strip(" .!?;,")]
 
 
@@ -158,7 +166,13 @@ def _read(text: str) -> list[Unit]:
         if inside is not None:
             # "for each file that is new copy it and …": no comma tells where the deed begins.
             items, body = items[:inside].strip(), f"{items[inside:]}, {body}".strip(" ,")
-        return [Unit("each", body or ":", condition=re.split(r"\s+(?:that|which|who|whose|with|in|below|above|of)\b", items)[0])]
+        return [
+            Unit(
+                "each",
+                body or ":",
+                condition=re.split(r"\s+(?:that|which|who|whose|with|in|below|above|of)\b", items)[0],
+            )
+        ]
     match = _ON.match(text)
     if match:
         negated = match["word"].lower() == "without"
@@ -179,7 +193,12 @@ def _read(text: str) -> list[Unit]:
         if inner[0].kind == "each" and inner[0].body != ":":
             first, then, rest = inner[0].body.partition(", then ")
             inner[0].body = first
-            return [*_read(text[: each.start()].strip(" ,")), inner[0], *(_read(rest) if then else []), *inner[1:]]
+            return [
+                *_read(text[: each.start()].strip(" ,")),
+                inner[0],
+                *(_read(rest) if then else []),
+                *inner[1:],
+            ]
     body, rest = _part_middle(text)
     return [Unit("do", body), *rest]
 
@@ -212,7 +231,12 @@ def _has_own_body(rest: str) -> bool:
     condition, body = split_condition(rest, only_sure=True)
     if re.match(r"(?:else|otherwise|or else)\b", body, re.I):
         return False
-    return bool(body.strip(" :")) and not re.match(r"(?:and|or)?\s*\w+\s+(?:if|when|unless)\b", body) and _opens_deed(body) and bool(condition)
+    return (
+        bool(body.strip(" :"))
+        and not re.match(r"(?:and|or)?\s*\w+\s+(?:if|when|unless)\b", body)
+        and _opens_deed(body)
+        and bool(condition)
+    )
 
 
 def _opens_deed(body: str) -> bool:
@@ -226,9 +250,17 @@ def split_condition(rest: str, *, only_sure: bool = False) -> tuple[str, str]:
     """Part the words after an "if" into the condition and what it governs."""
     for match in re.finditer(r":\s*|,\s+|\s+then\s+", rest):
         after = rest[match.end() :]
-        if re.match(r"(?:or|and) (?:if|when|in case|no|it|the|there)\b", after, re.I) and ("," in after) and "," in match.group():
+        if (
+            re.match(r"(?:or|and) (?:if|when|in case|no|it|the|there)\b", after, re.I)
+            and ("," in after)
+            and "," in match.group()
+        ):
             continue
-        if match.group().startswith(",") and re.match(r"(?:or|and)\s+\w+(?:,|\s+(?:is|are)\b)", after) and "," in after:
+        if (
+            match.group().startswith(",")
+            and re.match(r"(?:or|and)\s+\w+(?:,|\s+(?:is|are)\b)", after)
+            and "," in after
+        ):
             continue
         inside = _boundary(rest[: match.start()])
         if inside is not None:
@@ -249,11 +281,13 @@ def _boundary(rest: str) -> int | None:
         word, before = found[index].group().lower(), found[index - 1].group().lower()
         if word in ("we", "i", "you") and before not in PREPOSITIONS:
             return found[index].start()
-        if word == "the" and index + 2 < len(found) and found[index + 2].group().lower() in ("has", "must", "should", "shall"):
+        if (
+            word == "the"
+            and index + 2 < len(found)
+            and found[index + 2].group().lower() in ("has", "must", "should", "shall")
+        ):
             return found[index].start()
         finite = base_of(before) is not None and (before.endswith(("s", "ed")))
         if is_base(word) and word not in NOUNS_TOO and finite and before not in PREPOSITIONS:
             return found[index].start()
     return None
-
-

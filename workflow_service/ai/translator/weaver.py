@@ -145,7 +145,11 @@ def _other(choice: Choice) -> Exit | None:
     if any(one.completes(other) for one in conditions for other in conditions):
         return None
     texts = [one for one in conditions if one.kind == "text" and one.op == "=="]
-    if len(texts) == len(conditions) > 1 and len({one.name for one in texts}) == 1 and choice.otherwise is None:
+    if (
+        len(texts) == len(conditions) > 1
+        and len({one.name for one in texts}) == 1
+        and choice.otherwise is None
+    ):
         # Their form offers these answers and no other.
         return None
     if len(conditions) == 1 and conditions[0].value in ("True", "False"):
@@ -178,7 +182,10 @@ def _twins(flow: Flow) -> Iterator[tuple[str, str]]:
             mine = {replace(way, sources=()) for way in flow.ways if one.id in way.sources}
             theirs = {replace(way, sources=()) for way in flow.ways if other.id in way.sources}
             joined = any(len(way.sources) > 1 for way in flow.ways if {one.id, other.id} & set(way.sources))
-            through = any(way.target in (one.id, other.id) and set(way.sources) & {one.id, other.id} for way in flow.ways)
+            through = any(
+                way.target in (one.id, other.id) and set(way.sources) & {one.id, other.id}
+                for way in flow.ways
+            )
             if mine == theirs and not joined and not through:
                 yield (one.id, other.id) if len(one.id) >= len(other.id) - 2 else (other.id, one.id)
 
