@@ -36,7 +36,7 @@ _MOST = re.compile(
     re.I,
 )
 _PART = re.compile(
-    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)",
+    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|,?\s+(?:which|who)\s+(?:then\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)",
     re.I,
 )
 
@@ -69,6 +69,7 @@ class Told:
     """What a body tells: its clauses in order, the repetition they are in, words that told nothing."""
 
     clauses: list[Clause] = field(default_factory=list)
+    retries: int | None = None
     until: Until | None = None
     unread: list[str] = field(default_factory=list)
 
@@ -86,9 +87,16 @@ def read_body(text: str, memory: Memory) -> Told:
         body = body[: match.start()].strip(" ,")
     behind: list[Clause] = []
     for part in _parts(body):
+        if not behind and told.retries is None and not _taken(part)[0].strip(" ,"):
+            # "if it fails, retry 3 times": about the deed that the condition is about.
+            told.retries = _taken(part)[1]
+            continue
         clause = _clause(part, memory, behind[-1] if behind else None)
         if clause is None:
-            told.unread.append(part)
+            things = [_clause(piece, memory, None) for piece in re.split(r",\s*(?:and\s+)?", part)] if "," in part else []
+            behind += [one for one in things if one is not None]
+            if not things:
+                told.unread.append(part)
             continue
         behind.append(clause)
     told.clauses = behind
@@ -152,7 +160,10 @@ def _parts(body: str) -> list[str]:
             continue
         if _RETRY.match(match.group().lstrip(", ") + after) or _RETRY.match(after):
             continue
-        if starts_deed(after, style) or (sequel and read_deed(after, Memory()) is not None):
+        relative = re.search(r"which|who", match.group(), re.I) is not None
+        if relative and not (starts_deed(after, "third") or style_of(after) == "third"):
+            continue
+        if relative or starts_deed(after, style, bare=" " not in before) or (sequel and read_deed(after, Memory()) is not None):
             parts.append(before)
             begin = match.end()
             style = style_of(_PART.split(after, maxsplit=1)[0])

@@ -80,7 +80,7 @@ class _Loom:
         for case in choice.cases:
             after = self.seq(case.body, [Exit(sources, case.condition.expression)])
             alone = len(choice.cases) == 1 and choice.otherwise is None
-            if case.ends and (alone or choice.inserted) and follows and not choice.rejoins:
+            if case.ends and (choice.inserted or (alone and follows)) and not choice.rejoins:
                 self.connect(after, END)
                 continue
             left += after
