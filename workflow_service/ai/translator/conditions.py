@@ -110,9 +110,12 @@ class Condition:
     bare: bool = False
     about_failure: bool = False
     about_question: bool = False
+    raw: str = ""
 
     @property
     def expression(self) -> str:
+        if self.raw:
+            return self.raw
         return f"{self.name}{self.op}{self.value}"
 
     @property
@@ -122,6 +125,8 @@ class Condition:
 
     def opposite(self) -> "Condition":
         """Return the condition that holds where this one does not."""
+        if self.raw:
+            return _with(self, raw=f"not ({self.raw})")
         if self.value in ("True", "False"):
             return _with(self, value="False" if self.value == "True" else "True")
         return _with(self, op=_NEGATED[self.op])
@@ -146,6 +151,10 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
         or said
     )
     subject = frozenset(_stems(first))
+    both = re.split(r"\s+and\s+(?:also\s+)?", said)
+    if len(both) == 2 and re.search(r"\d", both[1]) and not re.search(r"between", said) and not re.search(r"\d", both[0]):
+        one, two = read_condition(both[0], before, decider), read_condition(both[1], None, decider)
+        return _with(one, text=text, raw=f"{one.expression} and {two.expression}")
     if first in ("no", "not") and before is not None and before.kind == "boolean" and before.about_question:
         return _with(before, value="False", text=text)
     if _OPPOSITE.fullmatch(first):

@@ -296,6 +296,9 @@ def _is_subject(lowered: list[str]) -> bool:
     """Say whether a first word that could be a verb is the subject of another: "Payroll sets up", "Order is placed"."""
     if lowered[0] in PEOPLE and not is_base(lowered[0]):
         return True
+    if lowered[0] in PEOPLE and len(lowered) > 1:
+        following = lowered[1]
+        return following in MODALS or (following.endswith("s") and base_of(following) is not None)
     if lowered[0] not in NOUNS_TOO:
         return False
     for index in range(1, min(4, len(lowered))):
@@ -445,7 +448,7 @@ def _deed_as_thing(tokens: list[str]) -> Deed | None:
     end = next((index for index, word in enumerate(lowered) if word in PREPOSITIONS), len(tokens))
     for index in reversed(range(end)):
         verb = _verb_of_thing(lowered[index])
-        if verb is not None and len(tokens) <= 8:
+        if verb is not None and 2 <= len(tokens) <= 8:
             named = _noun_words(tokens[:index]) or _noun_words(_after_words(tokens[index + 1 :], ("of", "for")))
             return Deed(verb, tuple(named), who=_after(tokens[index + 1 :], "by"))
     return None
@@ -625,7 +628,8 @@ def _has_own_verb(tokens: list[str]) -> bool:
 def _is_verb_like(tokens: list[str]) -> bool:
     """Say whether a noun-like verb is followed by a plain object and nothing else: "order stock", "log error"."""
     lowered = [token.lower() for token in tokens]
-    end = next((index for index, word in enumerate(lowered) if word in (",", "and", "or", "then", ";", ":", "(")), len(lowered))
+    ends = PREPOSITIONS | {",", "and", "or", "then", ";", ":", "("}
+    end = next((index for index, word in enumerate(lowered) if word in ends), len(lowered))
     lowered = lowered[:end]
     if not lowered:
         return False

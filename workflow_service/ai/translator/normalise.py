@@ -46,6 +46,10 @@ _WORD = re.compile(r"[A-Za-z]{3,}")
 def normalise(text: str) -> str:
     """Return the text in one spelling; line breaks and indents stay."""
     plain = text[:MAX_CHARACTERS].translate(_MARKS).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
+    # "When … / Then …" on lines of their own are one sentence.
+    plain = re.sub(r"(?im)^([ \-*]*(?:and |but )?(?:when|if)\b[^,\n]*)\n\s*then\b", r"\1, then", plain)
+    plain = re.sub(r"(?im)^\s*given\b[^\n,]*$", "", plain)
+    plain = re.sub(r",\s*(?:right|ok|okay|yes|no|correct)\?", ".", plain, flags=re.I)
     plain = _lines_of_inline_lists(re.sub(r"```\w*", "", plain))
     plain = re.sub(
         r"\*\*(.+?)\*\*|__(.+?)__|`([^`\n]+)`", lambda match: next(filter(None, match.groups())), plain

@@ -88,7 +88,8 @@ def _marked(line: str) -> Item | None:
     ):
         return None
     label = number or match["step"] or match["tag"] or match["letter"] or ""
-    return Item(match["text"].strip(), label.lower(), True, len(match["indent"]))
+    text = re.sub(r"^\[[ xX]?\]\s*", "", match["text"].strip())
+    return Item(text, label.lower(), True, len(match["indent"]))
 
 
 def _is_letter_line(line: str) -> bool:

@@ -71,7 +71,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.root = Seq()
-        self.on_failure: list[Seq] = []
+        self.on_failure: list[tuple[Seq, Act | None]] = []
         self.title = ""
         self.notes: list[str] = []
         self._memory = Memory()
@@ -80,6 +80,7 @@ class Reader:
         self._last_case: tuple[Choice, Case] | None = None
         self._last_condition: Condition | None = None
         self._begun = False
+        self._retried = False
 
     def read(self, items: list[Item]) -> None:
         """Read the items of an outline into the tree."""
@@ -168,6 +169,16 @@ class Reader:
                 return seq
             case "if":
                 return self._if(unit, seq, has_children=has_children)
+            case "ask" if unit.word == "depending":
+                name = re.sub(r"\W+", "_", unit.condition.lower()).strip("_")
+                self._last_condition = Condition(unit.condition, "text", name, about_question=True)
+                return seq
+            case "options":
+                self._options(unit, seq)
+                return seq
+            case "while":
+                self._while(unit, seq)
+                return seq
             case "ask":
                 about = read_condition(unit.condition, None, None)
                 self._last_condition = replace(about, value="True", about_question=True)
@@ -224,7 +235,7 @@ class Reader:
                 continue
             told = read_body(said, self._memory)
             if told.retries is not None:
-                self._retry(told.retries, seq)
+                self._retry(told, seq)
             if not self._begun and unit.kind == "do" and self._is_trigger(told, unit):
                 self._begun = True
                 told.clauses = told.clauses[1:]
@@ -234,13 +245,14 @@ class Reader:
                 self._repeat(told, seq, said)
             self._begun = self._begun or bool(told.clauses)
 
-    def _retry(self, retries: int, seq: Seq) -> None:
+    def _retry(self, told: Told, seq: Seq) -> None:
+        self._retried = True
         choice = self._touched
         decider = self._decider(choice) if choice is not None and not seq.nodes else None
         acts = acts_in(self.root)
         act = decider or (acts[-1] if acts else None)
         if act is not None:
-            act.retries = retries
+            act.retries, act.delay_ms = told.retries, told.delay_ms
 
     def _stop(self, seq: Seq, unit: Unit) -> None:
         last = seq.nodes[-1] if seq.nodes else None
@@ -384,15 +396,20 @@ class Reader:
     # -- choices
 
     def _if(self, unit: Unit, seq: Seq, *, has_children: bool) -> Seq:
-        if _ANY_FAILURE.fullmatch(unit.condition.strip(" ,")) and unit.word != "unless":
-            body = Seq()
-            self.on_failure.append(body)
-            self._body(unit.body, body, unit)
-            return body
+        failed = _ANY_FAILURE.match(unit.condition.strip(" ,"))
+        if failed and unit.word != "unless":
+            where = unit.condition.strip(" ,")[failed.end() :]
+            if not where or re.match(r"\s*(?:while|when|during|in|of|at|with)\b", where, re.I):
+                return self._failure(unit, where)
+        if self._is_event(unit, seq):
+            self._do(replace(unit, kind="do", condition=""), seq)
+            return seq
         if unit.word == "state" and not self._decides(seq):
             self._do(replace(unit, kind="do", body=f"{unit.condition} {unit.body}", condition=""), seq)
             return seq
-        if unit.word == "name" and not self._decides(seq, classifying=True):
+        asked = self._last_condition is not None and self._last_condition.about_question
+        asked = asked or (self._last_condition is not None and self._last_condition.kind == "text")
+        if unit.word == "name" and not asked and not self._decides(seq, classifying=True):
             self._do(replace(unit, kind="do", condition=""), seq)
             return seq
         if self._sets_off(unit, seq):
@@ -411,9 +428,16 @@ class Reader:
         choice.cases.append(case)
         self._remember(choice, case, condition)
         self._remember_topic(condition)
+        self._retried = False
         self._body(unit.body, case.body, unit)
         if unit.parallel:
             self._make_parallel(unit, case.body, 0)
+        if not case.body.nodes and not has_children and condition.about_failure and self._retried:
+            # All that is done about this failure is to try again.
+            choice.cases.remove(case)
+            if not choice.cases and (home := find_seq(self.root, choice)) is not None:
+                home[0].nodes.remove(choice)
+            return seq
         case.ends = self._ends(choice, case)
         limit = deadline_of(unit.condition)
         if limit is not None and acts_in(self.root):
@@ -430,6 +454,24 @@ class Reader:
         last = seq.nodes[-1] if seq.nodes else None
         decider = self._decider(last) if isinstance(last, Choice) else acts[-1]
         return not classifying or (decider is not None and decider.deed.verb.split()[0] in _CLASSIFYING)
+
+    def _failure(self, unit: Unit, where: str) -> Seq:
+        """Read what is done where any step fails, or the one that ``where`` names."""
+        wanted = frozenset(map(stem_of, tokens_of(where)))
+        failing = self._best(acts_in(self.root), wanted) if wanted else None
+        body = Seq()
+        self.on_failure.append((body, failing))
+        self._body(unit.body, body, unit)
+        return body
+
+    def _is_event(self, unit: Unit, seq: Seq) -> bool:
+        """Say whether a "when …" in the middle only tells what is waited for: "when the answers arrive, …"."""
+        if unit.word not in ("when", "once", "as soon as", "whenever") or not acts_in(self.root):
+            return False
+        said = unit.condition.lower()
+        if read_condition(said).kind in ("approval", "number") or re.search(r"\b(?:no|not|never)\b", said):
+            return False
+        return bool(re.search(r"\b(?:has|have) (?:been )?\w+ed\b|\b(?:arrives?|comes? (?:in|back)|is received|are received|returns?)\b", said))
 
     def _sets_off(self, unit: Unit, seq: Seq) -> bool:
         """Say whether a condition is the event that starts the workflow: the first thing told, and no question."""
@@ -627,6 +669,31 @@ class Reader:
                 node.rejoins = True
                 for body in [case.body for case in node.cases] + ([node.otherwise] if node.otherwise else []):
                     self._rejoin(body)
+
+    def _while(self, unit: Unit, seq: Seq) -> None:
+        """Read "while the queue is not empty, take …": again as long as the condition holds."""
+        known = set(map(id, acts_in(seq)))
+        self._body(unit.body, seq, unit)
+        new = [act for act in acts_in(seq) if id(act) not in known]
+        if new:
+            case = Case(read_condition(unit.condition), Seq([Goto(new[0])]))
+            choice = Choice([case])
+            seq.nodes.append(choice)
+            self._remember(choice, case, case.condition)
+
+    def _options(self, unit: Unit, seq: Seq) -> None:
+        """Read "depending on the method, charge the card, start a transfer or send an invoice": a case for each."""
+        told = read_body(re.sub(r"^either\s+", "", unit.body, flags=re.I), self._memory)
+        about = self._last_condition or Condition(unit.condition, "text", "option")
+        choice = self._appended(seq)
+        for clause in told.clauses:
+            value = (clause.deed.object or clause.deed.place or (clause.deed.verb,))[-1]
+            condition = replace(about, value=f"'{value}'", about_question=False)
+            choice.cases.append(Case(condition, Seq([_act_of(clause, first=False)])))
+        if not choice.cases:
+            seq.nodes.remove(choice)
+        else:
+            self._remember(choice, choice.cases[-1], choice.cases[-1].condition)
 
     def _participle_subject(self, unit: Unit, seq: Seq) -> bool:
         """Read "posted invoices are scheduled", "critical incidents are mitigated": only for the cases so called."""

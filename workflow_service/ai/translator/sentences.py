@@ -20,7 +20,7 @@ from workflow_service.ai.translator.grammar import (
     PRONOUNS,
 )
 
-UnitKind = Literal["do", "if", "else", "each", "ask"]
+UnitKind = Literal["do", "if", "else", "each", "ask", "while", "options"]
 
 _ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|approx|no|nr|dr|mr|mrs|ms|inc|ltd|max|min)\.", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(0-9])|(?<=[.!?])\s*$|;\s*|\n+")
@@ -30,6 +30,7 @@ _LEAD_IN = re.compile(
     r"|(?:please )?(?:create|build|design|make|set up|define|generate|write|implement|draft)(?: me| us)? (?:an? |the |our )?[\w /-]*?"
     r"(?:workflow|pipeline|process|automation|flow|procedure)\b(?: \w+){0,3}?\s*(?:that|which|to|where|for|in which|:)\s*"
     r"|as an? [\w -]+?,? (?:i|we) (?:want|need|would like|wish)\b[^:.]*[:.]\s*"
+    r"|(?:please )?(?:follow|use|observe) (?:this|these|the (?:new|following|below|next)) (?:process|steps?|procedure|workflow)s?\b[^.:]*[.:]\s*"
     r"|(?:here is|this is|these are|below is|the following)\b[^.:]*[.:]\s*",
     re.I,
 )
@@ -50,12 +51,16 @@ _NAME = re.compile(r"(?P<name>[A-Za-z][\w-]*(?: [\w-]+)?)(?::| -| =>)\s+(?P<body
 _SPAN = r"(?:\d+|an?|one|two|three|four|five|six|ten|twelve|another)[ -](?:second|minute|hour|day|week|month)s?"
 _AFTER_TIME = re.compile(rf"after (?:about |another )?(?P<span>{_SPAN}),?\s+(?P<body>(?!of\b|without\b).+)", re.I | re.S)
 _LATER = re.compile(rf"\b(?P<span>{_SPAN}) (?:later|afterwards)\b", re.I)
-_COMPARED = r"(?:over|above|below|under|more than|less than|fewer than|at least|at most|exceeding|older than|larger than|smaller than|greater than|up to)"
+_COMPARED = r"(?:over|above|below|under|more than|less than|fewer than|at least|at most|exceeding|older than|larger than|smaller than|greater than|up to|between \d+ and)"
 _SUCH = re.compile(
     rf"(?P<head>(?!if\b|when\b|for\b)[\w' -]{{2,40}}?)\s+(?P<condition>(?:with|whose|that|which|who|having|of)?\b[\w' -]*?\b{_COMPARED}\s+[$€£]?\d[\w.,%]*(?: (?:dollars|euros|percent|days|hours|units|points|usd|eur))?)"
     r"\s+(?P<body>(?:is|are|go|goes|get|gets|must|should|shall|will|need|needs|has|have)\b.+)",
     re.I | re.S,
 )
+_DEPENDING = re.compile(r"(?:depending on|based on|according to|by) (?:the |its |their )?(?P<about>[\w ]{2,40}?)(?:,|:|$)\s*(?P<body>.*)", re.I | re.S)
+_WHILE = re.compile(r"(?:while|as long as)\s+(?P<rest>.+)", re.I | re.S)
+_WHILE_WITHIN = re.compile(r",?\s+while\s+(?=(?:the |a |an |\w+ )?\w+(?: \w+)? \w+s\b|\w+ing\b)", re.I)
+_INDIRECT = re.compile(r"\b(?:check|checks|see|sees|look|looks|verify|verifies|determine|determines|decide|decides|ask|asks|test|tests|know|find out|finds out|tell|confirm|confirms|wonder)\s*$", re.I)
 _QUESTION = re.compile(r"(?:is|are|was|were|do|does|did|has|have|can|will|should)\s+(?P<what>[^?]+)\?+", re.I | re.S)
 _LABEL = re.compile(
     r"(?P<condition>(?:not |if not )?(?:approved|rejected|accepted|declined|denied|refused|agreed|yes|no|pass(?:ed)?|fail(?:ed|ure)?|success(?:ful)?"
@@ -148,7 +153,7 @@ def split_sentences(text: str) -> list[str]:
 def postposed(clause: str) -> tuple[str, str, str]:
     """Return a clause's deed, and the word and text of a condition behind it ("send it if valid"), or empty texts."""
     match = _POSTPOSED.fullmatch(clause.strip())
-    if match is None:
+    if match is None or _INDIRECT.search(match["body"]):
         return clause, "", ""
     if match["word"].lower() in ("once", "when") and _DONE.fullmatch(match["condition"].strip()):
         return match["body"], "", ""
@@ -159,6 +164,16 @@ def _units(sentence: str) -> list[Unit]:
     question = _QUESTION.fullmatch(sentence.strip())
     if question:
         return [Unit("ask", "", condition=question["what"])]
+    together = _WHILE_WITHIN.search(sentence)
+    if together and not _IF.match(sentence) and sentence[: together.start()].strip():
+        # "A checks it while B drafts it": at the same time.
+        sentence = f"{sentence[: together.start()]} and {sentence[together.end() :]} at the same time"
+    opening = re.match(r"[^:]*:\s*(?=\S)", sentence)
+    if opening and PARALLEL.search(opening.group()) and not _IF.match(sentence) and not _EACH.match(sentence):
+        inner = _units(sentence[opening.end() :])
+        for unit in inner:
+            unit.parallel = True
+        return inner
     apart = _apart(sentence)
     if len(apart) > 1:
         return [unit for part in apart for unit in _units(part)]
@@ -208,6 +223,15 @@ def _apart(sentence: str) -> list[str]:
 
 
 def _read(text: str) -> list[Unit]:
+    match = _DEPENDING.match(text)
+    if match:
+        body = match["body"].strip(" :")
+        return [Unit("ask", body, condition=match["about"], word="depending"), *([Unit("options", body, match["about"])] if body else [])]
+    match = _WHILE.match(text)
+    if match:
+        condition, body = split_condition(match["rest"])
+        if body.strip(" :"):
+            return [Unit("while", body, condition)]
     match = _AFTER_TIME.match(text)
     if match:
         return [Unit("do", f"wait {match['span']}"), *_read(match["body"])]
@@ -239,6 +263,10 @@ def _read(text: str) -> list[Unit]:
     match = _ON.match(text)
     if match:
         negated = match["word"].lower() == "without"
+        within = re.match(r"(?:while|when|during|of|in|from|by|at|with)\b([^,]*),\s*(.+)", match["body"], re.I | re.S)
+        if within:
+            body, rest = _part_middle(within[2])
+            return [Unit("if", body, f"{match['rest']} {match['body'][: within.start(2)]}".strip(" ,"), "on", negated), *rest]
         after = re.sub(r"^or (?:if|when|on|in case)\b[^,]*,\s*", "", match["body"], flags=re.I)
         skipped = match["body"][: len(match["body"]) - len(after)]
         body, rest = _part_middle(after or ":")
@@ -285,7 +313,14 @@ def _conditional(word: str, rest: str) -> list[Unit]:
 def _part_middle(text: str) -> tuple[str, list[Unit]]:
     """Part a body from what follows in the same sentence: ", otherwise …", ", and if …, …"."""
     found = _MIDDLE_ELSE.search(text)
-    conditional = next((match for match in _MIDDLE.finditer(text) if _has_own_body(match["rest"])), None)
+    conditional = next(
+        (
+            match
+            for match in _MIDDLE.finditer(text)
+            if not _INDIRECT.search(text[: match.start("word")]) and _has_own_body(match["rest"])
+        ),
+        None,
+    )
     if conditional is not None and (found is None or conditional.start() < found.start()):
         units = _conditional(conditional["word"].lower(), conditional["rest"])
         # "…, and if …" goes on within the case; "…, if …" is another case.
@@ -354,6 +389,10 @@ def _boundary(rest: str) -> int | None:
         finite = base_of(before) is not None and before.endswith(("s", "ed"))
         if index == 1 and not (is_base(word) and word not in NOUNS_TOO and (is_participle(before) or before.endswith("id"))):
             continue
+        if word in ("it", "they") and (is_participle(before) or base_of(before) is None) and after[:1] and (
+            after[0] in ("is", "are", "will", "must") and before not in PREPOSITIONS | DETERMINERS | AUXILIARIES | {"that", "if"}
+        ):
+            return found[index].start()
         if word in ("we", "i", "you") and before not in PREPOSITIONS - PARTICLES:
             return found[index].start()
         if (
