@@ -12,6 +12,7 @@ from workflow_service.ai.english.word_lists import words
 # Work that people and programs do in workflows. Being, having and the auxiliaries are in ``words``.
 VERBS = words(
     """
+    say like skim beep phone skip deny
     abandon abort absorb accelerate accept accommodate accompany accumulate achieve acknowledge acquire activate
     adapt add address adjust administer admit adopt advance advertise advise affix age aggregate agree aim alert
     align allocate allow alter amend amplify anaesthetise analyse analyze anchor anneal annotate announce
@@ -172,8 +173,11 @@ def is_gerund(word: str) -> bool:
 
 def is_participle(word: str) -> bool:
     """Say whether the word is a known verb's past participle ("approved", "found")."""
-    base = base_of(word)
-    return base is not None and word.lower() == past_participle(base)
+    base, lowered = base_of(word), word.lower()
+    # "labelled" and "labeled" are both written.
+    return base is not None and (
+        lowered == past_participle(base) or (lowered.endswith("ed") and lowered != base)
+    )
 
 
 def third_person(base: str) -> str:

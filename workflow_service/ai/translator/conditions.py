@@ -35,8 +35,11 @@ _ATTRIBUTES = words(
 _CLASSIFYING = words(
     "classify categorise categorize assess determine identify find triage rate prioritise prioritize detect label"
 )
+_SPAN_WITHIN = re.compile(
+    r"\b(?:within|in|after|for) (?:the (?:next|first) )?(?:\d+|an?|one|two|three) (?:second|minute|hour|day|week|month)s?\b"
+)
 _FINE = re.compile(
-    r"\b(?:pass(?:es|ed)?|succeed(?:s|ed)?|works?|worked|(?:is|are|was|were) (?:ok|okay|fine|good|successful|green))\b"
+    r"\b(?:go(?:es)? through|went through|pass(?:es|ed)?|succeed(?:s|ed)?|works?|worked|(?:is|are|was|were) (?:ok|okay|fine|good|successful|green))\b"
 )
 _FAILED = re.compile(
     r"\b(?:fail(?:s|ed)?|breaks?|crash(?:es)?|errors? out|(?:is|are) (?:red|broken)|goes wrong|times? out)\b"
@@ -152,11 +155,18 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
     )
     subject = frozenset(_stems(first))
     both = re.split(r"\s+and\s+(?:also\s+)?", said)
-    if len(both) == 2 and re.search(r"\d", both[1]) and not re.search(r"between", said) and not re.search(r"\d", both[0]):
+    if (
+        len(both) == 2
+        and re.search(r"\d", both[1])
+        and not re.search(r"between", said)
+        and not re.search(r"\d", both[0])
+    ):
         one, two = read_condition(both[0], before, decider), read_condition(both[1], None, decider)
         return _with(one, text=text, raw=f"{one.expression} and {two.expression}")
     if first in ("no", "not") and before is not None and before.kind == "boolean" and before.about_question:
         return _with(before, value="False", text=text)
+    if before is None and _SAME.fullmatch(first) and decider is not None and decider.object:
+        return Condition(text, name=_identifier(["is", *decider.object[-2:]]) or "is_so", subject=subject)
     if _OPPOSITE.fullmatch(first):
         return _with(before.opposite(), text=text) if before else Condition(text, "opposite", value="False")
     if _SAME.fullmatch(first) and before is not None and before.about_question:
@@ -169,6 +179,7 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
             if before
             else Condition(text, "same")
         )
+    first = _SPAN_WITHIN.sub("", first).strip() or first
     numeric = _numeric(first, before, decider)
     if numeric is not None:
         return _with(numeric, text=text, subject=subject)
@@ -311,7 +322,9 @@ def _finite(word: str, *, last: bool) -> str:
     """Return the base of a verb in the third person, so that "permits" and "does not permit" are one."""
     base = base_of(word)
     return (
-        base if base is not None and word.endswith("s") and (base not in NOUNS_TOO or not last) and base != word else word
+        base
+        if base is not None and word.endswith("s") and (base not in NOUNS_TOO or not last) and base != word
+        else word
     )
 
 

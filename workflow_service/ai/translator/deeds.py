@@ -6,8 +6,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
 
-from workflow_service.ai.english.verbs import base_of, is_base, is_gerund, is_participle
+from workflow_service.ai.english.verbs import VERBS, base_of, is_base, is_gerund, is_participle
 from workflow_service.ai.english.word_lists import words
 from workflow_service.ai.translator.grammar import (
     ADVERBS,
@@ -47,7 +49,9 @@ _AFTER_VERBS = words("to for with in into on onto from at if when unless as")
 _QUALITY = re.compile(
     r"\w{2,}(?:al|ous|ive|ful|less|ary|able|ible)|new|old|major|minor|high|low|big|small|open|valid|invalid|urgent|normal"
 )
-_QUALITIES_IN_ED = words("exceed proceed needed required advanced limited related interested concerned indeed hundred sacred naked")
+_QUALITIES_IN_ED = words(
+    "exceed proceed needed required advanced limited related interested concerned indeed hundred sacred naked"
+)
 _OBLIGED = words("has have had needs need ought is are got")
 # Where these begin, a thing is told more exactly, and its name is over.
 _MORE_EXACTLY = words(
@@ -57,7 +61,7 @@ _MORE_EXACTLY = words(
     """
 )
 _ARRIVING = words(
-    "arrive come place submit upload join happen fire occur sign hand receive create push open report request"
+    "show call arrive come place submit upload join happen fire occur sign hand receive create push open report request"
 )
 
 
@@ -124,6 +128,10 @@ def read_deed(text: str, memory: Memory) -> Deed | None:
     if not tokens:
         return None
     deed = _read(tokens, memory)
+    if deed is None or deed.verb == tokens[0].lower() != base_of(tokens[0]):
+        # A first word that is no word at all may be a verb misspelt.
+        mended = _mended_verb(tokens[0])
+        deed = _read([mended, *tokens[1:]], memory) if mended else deed
     if deed is None:
         return None
     deed = replace(deed, text=text.strip())
@@ -184,7 +192,11 @@ def starts_deed(text: str, style: str, *, bare: bool = False) -> bool:
             return with_object and first not in NOUNS_TOO
         if first in NOUNS_TOO:
             return (
-                with_object or particle or following in _AFTER_VERBS or (bare and not following) or _is_verb_like(tokens)
+                with_object
+                or particle
+                or following in _AFTER_VERBS
+                or (bare and not following)
+                or _is_verb_like(tokens)
             )
         return True
     if style == "third" and base in NOUNS_TOO and following and following not in _NO_OBJECT:
@@ -447,14 +459,16 @@ def _deed_as_thing(tokens: list[str]) -> Deed | None:
     lowered = [token.lower() for token in tokens]
     end = next((index for index, word in enumerate(lowered) if word in PREPOSITIONS), len(tokens))
     for index in reversed(range(end)):
-        verb = _verb_of_thing(lowered[index])
+        verb = verb_of_thing(lowered[index])
         if verb is not None and 2 <= len(tokens) <= 8:
-            named = _noun_words(tokens[:index]) or _noun_words(_after_words(tokens[index + 1 :], ("of", "for")))
+            named = _noun_words(tokens[:index]) or _noun_words(
+                _after_words(tokens[index + 1 :], ("of", "for"))
+            )
             return Deed(verb, tuple(named), who=_after(tokens[index + 1 :], "by"))
     return None
 
 
-def _verb_of_thing(word: str) -> str | None:
+def verb_of_thing(word: str) -> str | None:
     if word in NOUNS_TOO:
         return word
     if word.endswith("ing"):
@@ -524,7 +538,12 @@ def _is_permission(tokens: list[str]) -> bool:
     """Say whether a clause tells what people may do rather than what is done: "users can borrow books"."""
     lowered = [token.lower() for token in tokens[:6]]
     at = next((index for index, word in enumerate(lowered) if word in ("can", "may", "could")), None)
-    return at is not None and 0 < at < 4 and "be" not in lowered[at:] and lowered[0] not in SYSTEM_SUBJECTS - {"they"}
+    return (
+        at is not None
+        and 0 < at < 4
+        and "be" not in lowered[at:]
+        and lowered[0] not in SYSTEM_SUBJECTS - {"they"}
+    )
 
 
 def _is_past(tokens: list[str]) -> bool:
@@ -587,6 +606,26 @@ def _guessed_base(word: str) -> str:
     return stem + "e" if stem[-1] in "cgsuvz" or stem.endswith(("at", "iz", "ir", "ur", "in")) else stem
 
 
+@cache
+def _mended_verb(word: str) -> str | None:
+    """Return the verb that a word is but for one slip: "downlaod", "valdate"."""
+    lowered = word.lower()
+    known = DETERMINERS | PREPOSITIONS | PRONOUNS | MODALS | ADVERBS | PEOPLE | NOUNS_TOO
+    if (
+        len(lowered) < 5
+        or not lowered.isalpha()
+        or lowered in known
+        or base_of(lowered)
+        or lowered.rstrip("s") in PEOPLE
+    ):
+        return None
+    near = get_close_matches(lowered, _LONG_VERBS, n=1, cutoff=0.83)
+    return near[0] if near and near[0][0] == lowered[0] and not lowered.startswith(near[0]) else None
+
+
+_LONG_VERBS = sorted(verb for verb in VERBS if len(verb) > 4 and verb not in NOUNS_TOO)
+
+
 def _may_be_verb(word: str) -> bool:
     lowered = word.lower()
     known = DETERMINERS | PREPOSITIONS | PRONOUNS | AUXILIARIES | MODALS | ADVERBS | PEOPLE | _MORE_EXACTLY
@@ -612,13 +651,8 @@ def _has_own_verb(tokens: list[str]) -> bool:
             return False
         if index and word in ("is", "are", "must", "shall", "should", "will", "has", "have"):
             return True
-        if (
-            index
-            and lowered[0] in DETERMINERS | PEOPLE
-            and not is_base(word)
-            and word.endswith("s")
-            and base_of(word)
-        ):
+        led = lowered[0] in DETERMINERS | PEOPLE or any(one in PEOPLE for one in lowered[1:index])
+        if index and led and not is_base(word) and word.endswith("s") and base_of(word):
             following = lowered[index + 1] if index + 1 < len(lowered) else ""
             if following in DETERMINERS | PRONOUNS or base_of(word) not in NOUNS_TOO:
                 return True

@@ -29,7 +29,8 @@ PEOPLE = words(
     referee registrar reporter representative requester researcher reviewer sales scientist secretary security senior
     sender seller someone somebody specialist staff stakeholder stakeholders steward student supervisor supplier support
     surgeon teacher team technician tenant tester translator treasurer tutor underwriter user vendor veterinarian vet
-    volunteer witness writer nobody
+    volunteer witness writer nobody guest visitor passenger patient citizen caller donor buyer examiner mechanic plumber
+    electrician chef waiter captain pilot courier housekeeping kitchen warehouse clinic laboratory bank insurer
     """
 )
 PREPOSITIONS = words(
@@ -64,6 +65,7 @@ PARTICLE_VERBS = {
 # Nouns as much as verbs: after "and" they are verbs only where an object with its article follows.
 NOUNS_TOO = words(
     """
+    like say
     access address age aim answer appeal approach archive assist attempt audit award bag balance ban bandage
     bank bar batch benchmark bid bill bind biopsy block boil bolt bond book boot brake branch brew bridge brief
     brush bug build bump bundle burn cache call calm campaign cap cast catalog catalogue cause certificate

@@ -7,8 +7,8 @@ from workflow_service.ai.english.verbs import base_of
 from workflow_service.ai.english.word_lists import words
 from workflow_service.ai.translator.clauses import Clause, Told, deadline_of, read_body
 from workflow_service.ai.translator.conditions import Condition, read_condition, stem_of
-from workflow_service.ai.translator.deeds import Deed, Memory, is_arrival, read_deed, tokens_of
-from workflow_service.ai.translator.grammar import GO_ON, PARALLEL, STOP, number_of
+from workflow_service.ai.translator.deeds import Deed, Memory, is_arrival, read_deed, tokens_of, verb_of_thing
+from workflow_service.ai.translator.grammar import GO_ON, PARALLEL, PEOPLE, STOP, number_of
 from workflow_service.ai.translator.outline import Item
 from workflow_service.ai.translator.sentences import Unit, units_of
 from workflow_service.ai.translator.tree import (
@@ -28,6 +28,7 @@ from workflow_service.ai.translator.tree import (
 _CHECKING = words(
     "check verify validate review test measure evaluate inspect assess examine compare ask monitor watch score"
 )
+_ASKING = words("ask review decide submit send request assess evaluate examine check inspect consult")
 _CLASSIFYING = words(
     "classify categorise categorize triage score rate check decide ask determine identify assess grade rank evaluate sort label"
 )
@@ -62,6 +63,10 @@ _ITS_FAILURE = re.compile(
     re.I,
 )
 _ENDING = words("reject decline deny refuse abort cancel discard quarantine escalate close")
+_AGAIN = re.compile(
+    r"(?P<verb>\w+)(?: (?P<what>(?:it|them|the \w+(?: \w+)?)))?(?: once)? again|(?P<verb2>repeat|redo) the (?P<what2>\w+)",
+    re.I,
+)
 _REPEATING = words("repeat do continue try keep redo iterate loop")
 _TITLE = re.compile(r"[^.:;]{2,80}")
 
@@ -274,6 +279,11 @@ class Reader:
         condition = self._condition(clause.condition, seq)
         if clause.word == "unless":
             condition = condition.opposite()
+        new = self._asked_person(condition, act, seq)
+        if new is not None and not condition.negative:
+            # "Deploy it when the owner approves": the owner is asked first.
+            seq.nodes += [new, act]
+            return
         asked = self._approval_for(condition, seq)
         home = find_seq(self.root, asked) if asked is not None else None
         if home is not None and home[0] is not seq:
@@ -334,6 +344,19 @@ class Reader:
         if match and match["label"].lower() in self._labels:
             seq.nodes.append(Goto(self._labels[match["label"].lower()]))
             return True
+        match = _AGAIN.fullmatch(plain)
+        if match:
+            word = match["verb"] or match["verb2"]
+            verb = base_of(word) or word.lower()
+            named = [
+                verb_of_thing(token.lower()) for token in tokens_of(match["what"] or match["what2"] or "")
+            ]
+            same = [act for act in acts_in(self.root) if act.deed.verb.split()[0] == verb]
+            if verb in ("repeat", "redo"):
+                same = [act for act in acts_in(self.root) if act.deed.verb.split()[0] in named]
+            if same and (verb not in ("try", "retry")):
+                seq.nodes.append(Goto(same[-1]))
+                return True
         match = _BACK_TO.fullmatch(plain)
         if match:
             acts = acts_in(self.root)
@@ -397,6 +420,11 @@ class Reader:
 
     def _if(self, unit: Unit, seq: Seq, *, has_children: bool) -> Seq:
         failed = _ANY_FAILURE.match(unit.condition.strip(" ,"))
+        if failed and "them" in unit.condition.split() and self._decides(seq, classifying=False):
+            # "run the tests and, should any of them fail, …": of the tests, not of all steps.
+            last = acts_in(self.root)[-1].deed
+            failed = None if last.object and last.object[-1].endswith("s") else failed
+            unit = replace(unit, condition="it fails") if failed is None else unit
         if failed and unit.word != "unless":
             where = unit.condition.strip(" ,")[failed.end() :]
             if not where or re.match(r"\s*(?:while|when|during|in|of|at|with)\b", where, re.I):
@@ -423,6 +451,13 @@ class Reader:
         condition = self._condition(unit.condition, seq)
         if unit.negated:
             condition = condition.opposite()
+        new = self._asked_person(condition, None, seq)
+        if new is not None:
+            target = self._last_case[1].body if unit.nested and self._last_case else seq
+            target.nodes.append(new)
+            if unit.word in ("when", "once", "as soon as", "after") and not condition.negative:
+                self._do(replace(unit, kind="do", condition=""), target)
+                return target
         choice = self._choice_for(condition, seq, unit)
         case = Case(condition, Seq())
         choice.cases.append(case)
@@ -471,7 +506,12 @@ class Reader:
         said = unit.condition.lower()
         if read_condition(said).kind in ("approval", "number") or re.search(r"\b(?:no|not|never)\b", said):
             return False
-        return bool(re.search(r"\b(?:has|have) (?:been )?\w+ed\b|\b(?:arrives?|comes? (?:in|back)|is received|are received|returns?)\b", said))
+        return bool(
+            re.search(
+                r"\b(?:has|have) (?:been )?\w+ed\b|\b(?:arrives?|comes? (?:in|back)|is received|are received|returns?)\b",
+                said,
+            )
+        )
 
     def _sets_off(self, unit: Unit, seq: Seq) -> bool:
         """Say whether a condition is the event that starts the workflow: the first thing told, and no question."""
@@ -508,9 +548,42 @@ class Reader:
 
     def _remember_topic(self, condition: Condition) -> None:
         """What a condition is about is what "these" means after it: "if documents are missing, these are requested"."""
-        named = [word for word in tokens_of(condition.text) if word.isalpha() and stem_of(word) in condition.subject]
-        if not condition.bare and len(named) > 1 and condition.kind == "boolean" and not condition.about_failure:
+        named = [
+            word
+            for word in tokens_of(condition.text)
+            if word.isalpha() and stem_of(word) in condition.subject
+        ]
+        if (
+            not condition.bare
+            and len(named) > 1
+            and condition.kind == "boolean"
+            and not condition.about_failure
+        ):
             self._memory.keep([named[0].lower()])
+
+    def _asked_person(self, condition: Condition, act: Act | None, seq: Seq) -> Act | None:
+        """Return a new act that asks a person where a condition is about an answer nobody was asked for yet."""
+        if condition.kind != "approval" or any(one.deed.approval for one in acts_in(self.root)):
+            return None
+        person = [
+            token.lower()
+            for token in tokens_of(condition.text)
+            if token.lower() in PEOPLE or token.lower().rstrip("s") in PEOPLE
+        ]
+        acts = acts_in(self.root)
+        last = acts[-1].deed if acts else None
+        if not person or last is None or last.who or last.verb.split()[0] in _ASKING:
+            return None
+        about = act.deed.object if act is not None and act.deed.object else last.object
+        said = re.sub(r"^(?:the|a|an)\s+", "", condition.text.strip(), flags=re.I)
+        who = (
+            " ".join(said.lower().split()[: said.lower().split().index(person[0]) + 1])
+            if person[0] in said.lower().split()
+            else person[0]
+        )
+        return Act(
+            Deed("approve", tuple(about), who=who, approval=True, text=f"approval by {who}"), condition.text
+        )
 
     def _condition(self, text: str, seq: Seq) -> Condition:
         acts = acts_in(self.root)
@@ -631,7 +704,9 @@ class Reader:
         choice = self._touched if unit.same_sentence and self._touched is not None else None
         if choice is None:
             choice = last if isinstance(last, Choice) else self._touched
-        if choice is None or (choice.otherwise is not None and choice.otherwise.nodes and not isinstance(last, Choice)):
+        if choice is None or (
+            choice.otherwise is not None and choice.otherwise.nodes and not isinstance(last, Choice)
+        ):
             choice = self._implied_choice(seq)
         if choice is None:
             return seq
