@@ -12,6 +12,7 @@ from workflow_service.ai.english.word_lists import words
 # Work that people and programs do in workflows. Being, having and the auxiliaries are in ``words``.
 VERBS = words(
     """
+    troubleshoot rework
     say like skim beep phone skip deny
     abandon abort absorb accelerate accept accommodate accompany accumulate achieve acknowledge acquire activate
     adapt add address adjust administer admit adopt advance advertise advise affix age aggregate agree aim alert

@@ -61,11 +61,11 @@ _BEFORE = (
     ),
     (
         ">",
-        r"(?:(?:is |are |was |were )?(?:more|greater|higher|larger|bigger|longer|older|later|better) than|over|above|exceed(?:s|ing)?|beyond|past|>)",
+        r"(?:(?:is |are |was |were )?(?:more|greater|higher|larger|bigger|longer|older|later|better|heavier|warmer|hotter|faster|wider|richer|stronger) than|over|above|exceed(?:s|ing)?|beyond|past|>)",
     ),
     (
         "<",
-        r"(?:(?:is |are |was |were )?(?:less|lower|smaller|fewer|shorter|younger|worse) than|under|below|<)",
+        r"(?:(?:is |are |was |were )?(?:less|lower|smaller|fewer|shorter|younger|worse|lighter|colder|cooler|slower|cheaper|weaker) than|under|below|<)",
     ),
     ("==", r"(?:equals?(?: to)?|exactly|=)"),
 )
@@ -190,6 +190,7 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
 
 
 def _numeric(said: str, before: Condition | None, decider: Deed | None) -> Condition | None:
+    said = re.sub(r"(?<![\d-])(\d[\d,.]*) ?- ?(\d[\d,.]*)(?![\d-])", r"between \1 and \2", said)
     between = re.search(rf"between {_NUMBER} and (?P<top>\d[\d,]*(?:\.\d+)?)", said)
     if between:
         return Condition(
@@ -205,6 +206,15 @@ def _numeric(said: str, before: Condition | None, decider: Deed | None) -> Condi
                 rest = said[match.end() :]
                 name = _measure(said[: match.start()], rest, before, decider)
                 return Condition(said, "number", name, op, _value(match))
+    if (
+        before is not None
+        and before.kind == "number"
+        and re.fullmatch(
+            r"(?:it is |they are )?(?:lighter|smaller|shorter|cheaper|younger|fewer|heavier|larger|longer|older|bigger)",
+            said,
+        )
+    ):
+        return _with(before.opposite(), text=said)
     direction = re.fullmatch(r"(?:it is |they are )?(?:still )?(below|above|under|over|higher|lower)", said)
     if direction and before is not None and before.kind == "number":
         up = direction[1] in ("above", "over", "higher")

@@ -168,6 +168,10 @@ def starts_deed(text: str, style: str, *, bare: bool = False) -> bool:
         return False
     first = tokens[0].lower()
     following = tokens[1].lower() if len(tokens) > 1 else ""
+    if first in ("have", "get", "let", "make") and following in DETERMINERS | PRONOUNS:
+        return True
+    if is_gerund(first) and style != "gerund":
+        return False
     if first in ("that", "whether", "which", "who", "if", "how"):
         return False
     if first in SYSTEM_SUBJECTS and first not in PEOPLE and len(tokens) > 1:
@@ -226,7 +230,16 @@ def is_arrival(deed: Deed) -> bool:
 
 def _read(tokens: list[str], memory: Memory) -> Deed | None:
     lowered = [token.lower() for token in tokens]
-    if not is_base(lowered[0]) or lowered[0] in NOUNS_TOO:
+    auxiliary = next(
+        (index for index, word in enumerate(lowered[:4]) if word in ("is", "are", "was", "were")), None
+    )
+    told_of = auxiliary is not None and not set(lowered[1:auxiliary]) & (
+        DETERMINERS | PREPOSITIONS | PRONOUNS
+    )
+    imperative = is_base(lowered[0]) and len(lowered) > 1 and lowered[1] in DETERMINERS | PRONOUNS
+    if (not imperative and (not is_base(lowered[0]) or lowered[0] in NOUNS_TOO)) or (
+        told_of and auxiliary and auxiliary > 1
+    ):
         passive = _passive_at(tokens)
         if passive is not None and passive > 0:
             return _passive(tokens, passive, memory)
@@ -389,6 +402,19 @@ def _active(tokens: list[str], who: str, subject: tuple[str, ...], memory: Memor
 
 def _caused(base: str, rest: list[str], memory: Memory) -> Deed | None:
     """Read "have the director sign the contract", "ask the lead to approve", "let the employee know"."""
+    if base in ("get", "have") and rest:
+        said = [token.lower() for token in rest]
+        at = next(
+            (
+                index
+                for index, word in enumerate(said[:8])
+                if word in ("approved", "signed", "authorised", "authorized")
+            ),
+            None,
+        )
+        if at and said[at - 1] not in DETERMINERS:
+            named, _ = _object(rest[:at], memory)
+            return Deed("approve", tuple(named), who=_after(rest[at + 1 :], "by"), approval=True)
     if base not in _CAUSING or not rest:
         return None
     lowered = [token.lower() for token in rest]

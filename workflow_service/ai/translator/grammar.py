@@ -128,7 +128,7 @@ IN_ANY_CASE = re.compile(
     re.I,
 )
 OTHERWISE = re.compile(
-    r"(?:or )?(?:otherwise|else(?! if)|if not|in (?:all |the |every |any )?(?:other|remaining)(?: other)? cases?|in (?:every|any|all) other cases?"
+    r"(?:or )?(?:otherwise|else(?! if)|if not(?!\s+\w+(?:ed|able|ible)\b|\s+(?:ok|okay|valid|found|enough|paid|sent)\b)|in (?:all |the |every |any )?(?:other|remaining)(?: other)? cases?|in (?:every|any|all) other cases?"
     r"|in the (?:remaining|other) cases?|(?:for )?(?:anything|everything|everyone|all|any) (?:else|lower|higher|less|more|other|others)"
     r"|the (?:rest|others)|default)\b(?P<colon>\s*[,:]?)",
     re.I,

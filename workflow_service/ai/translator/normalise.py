@@ -82,6 +82,7 @@ def normalise(text: str) -> str:
     )
     for pattern, full in _SHORT_FORMS:
         plain = pattern.sub(full, plain)
+    plain = re.sub(r"\b(and|,) than (?=[a-z])", r"\1 then ", plain, flags=re.I)
     plain = _FILLERS.sub(
         lambda match: "we " if match.group().split()[-1] in ("to", "probably") else "", plain
     )

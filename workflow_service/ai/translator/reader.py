@@ -1,6 +1,7 @@
 """From the outline to the tree: which deeds follow each other, and which choice each "if" belongs to."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from workflow_service.ai.english.verbs import base_of
@@ -67,6 +68,10 @@ _AGAIN = re.compile(
     r"(?P<verb>\w+)(?: (?P<what>(?:it|them|the \w+(?: \w+)?)))?(?: once)? again|(?P<verb2>repeat|redo) the (?P<what2>\w+)",
     re.I,
 )
+_BACK_AT_END = re.compile(
+    r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?P<back>(?:go(?:es)? back to|return to step|continue (?:with|at) step|start (?:over|again)|repeat (?:from )?step)\b.*)$",
+    re.I,
+)
 _REPEATING = words("repeat do continue try keep redo iterate loop")
 _TITLE = re.compile(r"[^.:;]{2,80}")
 
@@ -86,6 +91,8 @@ class Reader:
         self._last_condition: Condition | None = None
         self._begun = False
         self._retried = False
+        self._known_labels: frozenset[str] = frozenset()
+        self._ahead: list[Goto] = []
 
     def read(self, items: list[Item]) -> None:
         """Read the items of an outline into the tree."""
@@ -93,7 +100,10 @@ class Reader:
             self.title = items[0].text.strip(" :")
             self._memory.keep([token.lower() for token in tokens_of(self.title) if token.isalpha()][-1:])
             items = [*items[0].children, *items[1:]]
+        self._known_labels = frozenset(_labels_of(items))
         self._items(items, self.root)
+        for goto in self._ahead:
+            goto.target = self._labels.get(goto.label)
 
     def _items(self, items: list[Item], seq: Seq) -> None:
         run: list[Node] = []
@@ -234,10 +244,15 @@ class Reader:
                 self._stop(seq, unit)
                 continue
             said = str(part)
-            if GO_ON.fullmatch(said):
-                continue
             if self._way_back(said, seq):
                 continue
+            if GO_ON.fullmatch(said):
+                continue
+            back = _BACK_AT_END.search(said)
+            if back and said[: back.start()].strip():
+                self._body(said[: back.start()], seq, unit)
+                if self._way_back(back["back"], seq):
+                    continue
             told = read_body(said, self._memory)
             if told.retries is not None:
                 self._retry(told, seq)
@@ -245,7 +260,7 @@ class Reader:
                 self._begun = True
                 told.clauses = told.clauses[1:]
             for clause in told.clauses:
-                self._add(clause, seq)
+                self._add(clause, seq, in_case=unit.kind in ("if", "else"))
             if told.until is not None:
                 self._repeat(told, seq, said)
             self._begun = self._begun or bool(told.clauses)
@@ -267,8 +282,22 @@ class Reader:
         if seq.nodes or unit.kind != "do":
             seq.nodes.append(Stop())
 
-    def _add(self, clause: Clause, seq: Seq) -> None:
+    def _done_before(self, clause: Clause) -> Act | None:
+        """Return the act that "send it again" does again."""
+        if not re.search(r"\bagain$", clause.text.strip(), re.I) or clause.deed.verb.split()[0] in _REPEATING:
+            return None
+        same = [act for act in acts_in(self.root) if act.deed.verb == clause.deed.verb]
+        alike = [
+            act for act in same if not clause.deed.object or set(clause.deed.object) & set(act.deed.object)
+        ]
+        return alike[-1] if alike else None
+
+    def _add(self, clause: Clause, seq: Seq, *, in_case: bool = False) -> None:
         act = _act_of(clause, first=not acts_in(self.root))
+        again = self._done_before(clause) if in_case else None
+        if again is not None:
+            seq.nodes.append(Goto(again))
+            return
         if clause.condition:
             self._add_conditional(act, clause, seq)
         else:
@@ -343,6 +372,11 @@ class Reader:
         match = _BACK.fullmatch(plain)
         if match and match["label"].lower() in self._labels:
             seq.nodes.append(Goto(self._labels[match["label"].lower()]))
+            return True
+        if match and match["label"].lower() in self._known_labels:
+            ahead = Goto(None, match["label"].lower())
+            self._ahead.append(ahead)
+            seq.nodes.append(ahead)
             return True
         match = _AGAIN.fullmatch(plain)
         if match:
@@ -432,6 +466,11 @@ class Reader:
         if self._is_event(unit, seq):
             self._do(replace(unit, kind="do", condition=""), seq)
             return seq
+        if unit.word == "event":
+            if acts_in(self.root):
+                self._do(replace(unit, kind="do", condition=""), seq)
+                return seq
+            unit = replace(unit, word="on")
         if unit.word == "state" and not self._decides(seq):
             self._do(replace(unit, kind="do", body=f"{unit.condition} {unit.body}", condition=""), seq)
             return seq
@@ -793,6 +832,13 @@ class Reader:
     def _for_each(items: str, acts: list[Act]) -> None:
         for act in acts:
             act.for_each = act.for_each or items
+
+
+def _labels_of(items: list[Item]) -> Iterator[str]:
+    for item in items:
+        if item.label:
+            yield item.label
+        yield from _labels_of(item.children)
 
 
 def _act_of(clause: Clause, *, first: bool) -> Act:

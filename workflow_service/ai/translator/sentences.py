@@ -81,6 +81,9 @@ _INDIRECT = re.compile(
     r"\b(?:check|checks|see|sees|look|looks|verify|verifies|determine|determines|decide|decides|ask|asks|test|tests|know|find out|finds out|tell|confirm|confirms|wonder)\s*$",
     re.I,
 )
+_ON_EVENT = re.compile(
+    r"(?:on|upon) (?P<what>(?:an? |the |any |every |each )?[\w' -]{3,50}?)[,:]\s*(?P<body>.*)", re.I | re.S
+)
 _QUESTION = re.compile(
     r"(?:is|are|was|were|do|does|did|has|have|can|will|should)\s+(?P<what>[^?]+)\?+", re.I | re.S
 )
@@ -117,6 +120,7 @@ _DONE = re.compile(
     r"(?:all|both|everything|these|those|they|that|this|it|the \w+|each|every\w*|any|one)?(?: of (?:that|this|these|them|those|the \w+))?"
     r"(?: (?:three|two|four|five|steps?|tasks?|parts?|checks?|of them))*\s*(?:(?:is|are|has been|have been|was|were|has|have)\s+)?"
     r"(?:all )?(?:done|complete|completed|finished|back|ready|over|in|through|available|settled)?"
+    r"|(?:they|it|these|those) (?:is|are|has|have)(?: been)? (?!(?:approved|accepted|rejected|signed|confirmed|agreed|declined)\b)\w+ed"
     r"|(?:all|every|each|both|everything|everyone)(?: the| of the)?(?: \w+){0,2} (?:is|are|has been|have been|was|were|has|have) (?:\w+ed|done|sent|paid|through|in|back)",
     re.I,
 )
@@ -333,6 +337,9 @@ def _read(text: str) -> list[Unit]:
     match = _IF.match(text)
     if match:
         return _conditional(match["word"].lower(), match["rest"])
+    match = _ON_EVENT.match(text)
+    if match:
+        return [Unit("if", match["body"] or ":", match["what"], "event")]
     match = _LABEL.match(text)
     if match:
         body, rest = _part_middle(match["body"])

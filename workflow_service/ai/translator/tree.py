@@ -62,9 +62,10 @@ class Parallel:
 
 @dataclass(slots=True, eq=False)
 class Goto:
-    """Back to an act."""
+    """To an act told elsewhere, back or ahead; None where its ``label`` was never told."""
 
-    target: Act
+    target: Act | None
+    label: str = ""
 
 
 @dataclass(slots=True, eq=False)

@@ -34,9 +34,10 @@ class _Loom:
     def seq(self, seq: Seq, exits: list[Exit]) -> list[Exit]:
         nodes = seq.nodes
         for index, node in enumerate(nodes):
+            if index and not exits and not (isinstance(node, Act) and id(node) in self.names):
+                # Nothing leads here, unless a way ahead does.
+                continue
             exits = self.node(node, exits, follows=index + 1 < len(nodes))
-            if not exits:
-                break
         return exits
 
     def node(self, node: Node, exits: list[Exit], *, follows: bool) -> list[Exit]:
@@ -50,6 +51,8 @@ class _Loom:
             case Choice():
                 return self.choice(node, exits, follows=follows)
             case Goto(target=target):
+                if target is None:
+                    return exits
                 self.connect(exits, self.act(target))
                 return []
             case Stop():
