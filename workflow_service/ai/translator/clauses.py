@@ -194,7 +194,7 @@ def _parts(body: str) -> list[str]:
             return [*parts, *_parts(body[match.end() :])]
         if (
             relative
-            or starts_deed(after, style, bare=" " not in before)
+            or starts_deed(after, style, bare=" " not in before, listed="," in match.group())
             or (sequel and read_deed(after, Memory()) is not None)
         ):
             parts.append(before)

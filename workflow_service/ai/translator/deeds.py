@@ -158,10 +158,10 @@ def name_of(deed: Deed) -> str:
     return name if name[:1].isalpha() else f"step_{name}"
 
 
-def starts_deed(text: str, style: str, *, bare: bool = False) -> bool:
+def starts_deed(text: str, style: str, *, bare: bool = False, listed: bool = False) -> bool:
     """Say whether the words after a comma or an "and" begin another deed, told in the ``style`` of the one before.
 
-    ``bare``: the one before has no object, as in "build and test".
+    ``bare``: the one before has no object, as in "build and test". ``listed``: a comma stands between them.
     """
     tokens = _without_leading([token for token in tokens_of(text)], keep_pronoun=True)
     if not tokens:
@@ -200,7 +200,7 @@ def starts_deed(text: str, style: str, *, bare: bool = False) -> bool:
                 or particle
                 or following in _AFTER_VERBS
                 or (bare and not following)
-                or _is_verb_like(tokens)
+                or _is_verb_like(tokens, listed=listed)
             )
         return True
     if style == "third" and base in NOUNS_TOO and following and following not in _NO_OBJECT:
@@ -685,7 +685,7 @@ def _has_own_verb(tokens: list[str]) -> bool:
     return False
 
 
-def _is_verb_like(tokens: list[str]) -> bool:
+def _is_verb_like(tokens: list[str], *, listed: bool) -> bool:
     """Say whether a noun-like verb is followed by a plain object and nothing else: "order stock", "log error"."""
     lowered = [token.lower() for token in tokens]
     ends = PREPOSITIONS | {",", "and", "or", "then", ";", ":", "("}
@@ -693,6 +693,8 @@ def _is_verb_like(tokens: list[str]) -> bool:
     lowered = lowered[:end]
     if not lowered:
         return False
+    if listed and len(lowered) == 2 and lowered[1] not in PREPOSITIONS:
+        return True
     compound = lowered[-1].endswith("s") and base_of(lowered[-1]) in NOUNS_TOO and len(lowered) > 2
     return (
         2 <= len(lowered) <= 3

@@ -108,8 +108,8 @@ STOP = re.compile(
     re.I,
 )
 GO_ON = re.compile(
-    r".*\b(?:go(?:es)? (?:straight|right|directly) (?:through|on|ahead)|go(?:es)? (?:on|ahead)|carr(?:y|ies) on|proceeds?|continues?"
-    r"|move(?:s)? on|do(?:es)? nothing|skips? (?:this|it|that|the next|ahead))\b.*",
+    r"nothing\W*|.*\b(?:go(?:es)? (?:straight|right|directly) (?:through|on|ahead)|go(?:es)? (?:on|ahead)|carr(?:y|ies) on|proceeds?|continues?"
+    r"|move(?:s)? on|do(?:es)? nothing|leaves? (?:it|them) alone|(?:is|are) left alone|skips? (?:this|it|that|the next|ahead))\b.*",
     re.I,
 )
 PARALLEL = re.compile(

@@ -82,6 +82,9 @@ def normalise(text: str) -> str:
     )
     for pattern, full in _SHORT_FORMS:
         plain = pattern.sub(full, plain)
+    plain = re.sub(r"(?<=[\w)]) +[+&] +(?=\w)", " and ", plain)
+    plain = re.sub(r"\bretry x ?(\d+)\b", r"retry \1 times", plain, flags=re.I)
+    plain = re.sub(r"\bw/ ?", "with ", plain)
     plain = re.sub(r"\b(and|,) than (?=[a-z])", r"\1 then ", plain, flags=re.I)
     plain = _FILLERS.sub(
         lambda match: "we " if match.group().split()[-1] in ("to", "probably") else "", plain
@@ -118,6 +121,13 @@ def _lines_of_inline_lists(text: str) -> str:
 def _mended(word: str) -> str:
     """Return a word without two swapped letters or a letter doubled wrongly, where that gives a word that matters."""
     lowered = word.lower()
+    near = (
+        get_close_matches(lowered, _LONG_KEYWORDS, n=1, cutoff=0.9)
+        if len(lowered) > 6 and lowered not in _KNOWN
+        else []
+    )
+    if near and near[0][0] == lowered[0] and not lowered.startswith(near[0][:-1]) and lowered not in VERBS:
+        return near[0] if word.islower() else near[0].capitalize()
     if lowered in _KNOWN or base_of(lowered) or not word[1:].islower():
         return word
     mended = _mended_lower(lowered)
@@ -125,6 +135,14 @@ def _mended(word: str) -> str:
 
 
 def _mended_lower(lowered: str) -> str:
+    if len(lowered) > 3:
+        whole = [
+            word
+            for word in get_close_matches(lowered, _KEYWORDS, n=1, cutoff=0.88)
+            if len(word) > len(lowered) > 3
+        ]
+        if whole and whole[0][0] == lowered[0] and not whole[0].startswith(lowered):
+            return whole[0]
     swapped = (
         lowered[:index] + lowered[index + 1] + lowered[index] + lowered[index + 2 :]
         for index in range(len(lowered) - 1)

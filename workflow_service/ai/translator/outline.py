@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 _MARKER = re.compile(
     r"""(?P<indent>[ ]*)(?:
-        (?:step\s+)?(?P<number>\d{1,3}(?:\.\d{1,3})*)\s*[.):]?(?=\s)(?<![\d]\s) |
+        (?:step\s+)?(?P<number>\d{1,3}(?:\.\d{1,3})*[a-z]?)\s*[.):]?(?=\s)(?<![\d]\s) |
         step\s+(?P<step>\d{1,3})\s*[:.)-] |
         (?P<tag>[A-Z]{2,8}-\d{1,4}(?:\.\d{1,3})*)\s*[:.)]? | (?P<short>[A-Z]{1,4}\d{1,4}(?:\.\d{1,3})*)\s*[:.)] |
         \(?(?P<letter>[a-z]|[ivx]{1,4})[.)] |

@@ -129,6 +129,9 @@ class Reader:
 
     def _item(self, item: Item, seq: Seq) -> bool:
         """Read one item; return whether all of it is told to run in parallel with its neighbours."""
+        extension = re.fullmatch(r"(\d+(?:\.\d+)*)[a-z]", item.label)
+        if extension and extension[1] in self._labels and self._extension(item, self._labels[extension[1]]):
+            return False
         units = units_of(item.text)
         before = set(map(id, acts_in(self.root)))
         parallel = False
@@ -159,6 +162,23 @@ class Reader:
         if item.label and new:
             self._labels.setdefault(item.label, new[0])
         return parallel and len(units) == 1
+
+    def _extension(self, item: Item, act: Act) -> bool:
+        """Read "2a. The balance is too low: …": another way on from step 2, as use cases are written."""
+        said, colon, body = item.text.partition(":")
+        home = find_seq(self.root, act)
+        if not colon or home is None:
+            return False
+        condition = read_condition(re.sub(r"^(?:if|when)\s+", "", said, flags=re.I), None, act.deed)
+        choice = self._choice_after(act, home)
+        choice.inserted = True
+        case = Case(condition, Seq())
+        choice.cases.append(case)
+        self._remember(choice, case, condition)
+        self._body(body, case.body, Unit("if", body))
+        self._items(item.children, case.body)
+        case.ends = True
+        return True
 
     def _parallel_children(self, children: list[Item], seq: Seq) -> None:
         parts = []
@@ -697,7 +717,10 @@ class Reader:
 
     @staticmethod
     def _best(acts: list[Act], wanted: frozenset[str] | set[str]) -> Act | None:
-        scored = [(len(wanted & _words_of(act.deed)), index, act) for index, act in enumerate(acts)]
+        scored = [
+            (len(wanted & _words_of(act.deed)) + (act.deed.verb.split()[0] in wanted), index, act)
+            for index, act in enumerate(acts)
+        ]
         best = max(scored, key=lambda row: row[:2], default=None)
         return best[2] if best is not None and best[0] else None
 
