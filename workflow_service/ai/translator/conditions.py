@@ -45,7 +45,7 @@ _FAILED = re.compile(
     r"\b(?:fail(?:s|ed)?|breaks?|crash(?:es)?|errors? out|(?:is|are) (?:red|broken)|goes wrong|times? out)\b"
 )
 _YES = re.compile(
-    r"\b(?:granted|approv\w*|accept(?:s|ed)?|agree[sd]?|consent\w*|say(?:s)? yes|sign(?:s|ed)?[ -]?off|permission|ok(?:ay)?s?|confirm(?:s|ed)?)\b"
+    r"\b(?:granted|approv\w*|accept(?:s|ed)?|agree[sd]?|consent\w*|say(?:s)? yes|sign(?:s|ed)?[ -]?off|permission|ok(?:ay)?s?)\b"
 )
 _NO = re.compile(
     r"\b(?:reject\w*|refus\w*|declin\w*|den(?:y|ies|ied)|say(?:s)? no|disapprov\w*|veto(?:es|ed)?|turn(?:s|ed)? (?:it )?down|objects?)\b"

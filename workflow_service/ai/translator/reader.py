@@ -68,10 +68,15 @@ _AGAIN = re.compile(
     r"(?P<verb>\w+)(?: (?P<what>(?:it|them|the \w+(?: \w+)?)))?(?: once)? again|(?P<verb2>repeat|redo) the (?P<what2>\w+)",
     re.I,
 )
+_TRY_AGAIN = re.compile(r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?:try (?:it )?(?:again|once more)|retry|check (?:it |them )?again|repeat(?: the (?:check|step|test))?)$", re.I)
 _BACK_AT_END = re.compile(
     r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?P<back>(?:go(?:es)? back to|return to step|continue (?:with|at) step|start (?:over|again)|repeat (?:from )?step)\b.*)$",
     re.I,
 )
+_TROUBLES = words("missing infected damaged malicious suspicious fraud fraudulent defective expired broken faulty overdue duplicate")
+_TEMPORAL = frozenset({"when", "once", "after", "as soon as", "on"})
+# What is done about trouble and does not mend it: the end of that way.
+_TELLING = words("notify inform tell alert email mail message send report page warn apologise apologize reply return refund")
 _REPEATING = words("repeat do continue try keep redo iterate loop")
 _TITLE = re.compile(r"[^.:;]{2,80}")
 
@@ -267,6 +272,13 @@ class Reader:
             if self._way_back(said, seq):
                 continue
             if GO_ON.fullmatch(said):
+                continue
+            retried = _TRY_AGAIN.search(said)
+            if retried and unit.kind in ("if", "else") and said[: retried.start()].strip() and self._touched is not None:
+                decider = self._decider(self._touched)
+                self._body(said[: retried.start()], seq, unit)
+                if decider is not None:
+                    seq.nodes.append(Goto(decider))
                 continue
             back = _BACK_AT_END.search(said)
             if back and said[: back.start()].strip():
@@ -517,8 +529,12 @@ class Reader:
             if unit.word in ("when", "once", "as soon as", "after") and not condition.negative:
                 self._do(replace(unit, kind="do", condition=""), target)
                 return target
-        choice = self._choice_for(condition, seq, unit)
-        case = Case(condition, Seq())
+        open_choice = self._open_choice(seq)
+        if open_choice is not None and open_choice is not seq.nodes[-1] and condition.completes(open_choice.cases[0].condition):
+            choice = self._gathered(open_choice, seq) or open_choice
+        else:
+            choice = self._choice_for(condition, seq, unit)
+        case = Case(condition, Seq(), temporal=unit.word in _TEMPORAL)
         choice.cases.append(case)
         self._remember(choice, case, condition)
         self._remember_topic(condition)
@@ -563,6 +579,14 @@ class Reader:
         if unit.word not in ("when", "once", "as soon as", "whenever") or not acts_in(self.root):
             return False
         said = unit.condition.lower()
+        deed = read_deed(unit.condition, Memory())
+        if deed is not None and not deed.approval and any(
+            act.deed.verb == deed.verb and set(act.deed.object) & set(deed.object) for act in acts_in(self.root)[-3:]
+        ):
+            # "Sign the contract. When the contract is signed, …": just done.
+            return True
+        if re.search(r"\b(?:is|are) (?:\w+ )?(?:done|completed?|finished|ready|over|in place|prepared|available|back|through)\b", said):
+            return "not" not in said.split()
         if read_condition(said).kind in ("approval", "number") or re.search(r"\b(?:no|not|never)\b", said):
             return False
         return bool(
@@ -764,6 +788,8 @@ class Reader:
     def _else_body(self, unit: Unit, seq: Seq) -> Seq:
         last = seq.nodes[-1] if seq.nodes else None
         choice = self._touched if unit.same_sentence and self._touched is not None else None
+        if choice is None and not isinstance(last, Choice):
+            choice = self._gathered(self._open_choice(seq), seq)
         if choice is None:
             choice = last if isinstance(last, Choice) else self._touched
         if choice is None or (
@@ -778,6 +804,22 @@ class Reader:
         if choice.otherwise is None or choice.otherwise.nodes:
             choice.otherwise = Seq()
         return choice.otherwise
+
+    @staticmethod
+    def _open_choice(seq: Seq) -> Choice | None:
+        """Return the last choice of a sequence that has one case and no other way yet."""
+        choices = [node for node in seq.nodes if isinstance(node, Choice)]
+        last = choices[-1] if choices else None
+        return last if last is not None and len(last.cases) == 1 and last.otherwise is None and not last.inserted else None
+
+    @staticmethod
+    def _gathered(choice: Choice | None, seq: Seq) -> Choice | None:
+        """Put what was told since a choice into its case: "if it is valid, assign it. Inspect it. Otherwise reject it."""
+        if choice is not None and choice in seq.nodes:
+            index = seq.nodes.index(choice)
+            choice.cases[-1].body.nodes += seq.nodes[index + 1 :]
+            del seq.nodes[index + 1 :]
+        return choice
 
     def _implied_choice(self, seq: Seq) -> Choice | None:
         """Return a choice on the last check, whose good outcome nobody told: "checks whether …; if not, …"."""
@@ -797,8 +839,12 @@ class Reader:
         tails = tails_of(case.body)
         if choice.inserted or (case.condition.kind == "approval" and case.condition.negative):
             return True
-        gone_wrong = case.condition.negative or case.condition.about_failure
-        return gone_wrong and bool(tails) and all(act.deed.verb.split()[0] in _ENDING for act in tails)
+        bad = bool(set(case.condition.name.split("_")) & _TROUBLES)
+        gone_wrong = case.condition.about_failure or case.condition.negative != bad
+        acts = acts_in(case.body)
+        ending = bool(tails) and all(act.deed.verb.split()[0] in _ENDING for act in tails)
+        telling = bool(acts) and all(act.deed.verb.split()[0] in _TELLING | _ENDING for act in acts)
+        return gone_wrong and (ending or telling)
 
     def _rejoin(self, seq: Seq) -> None:
         for node in seq.nodes[-1:]:

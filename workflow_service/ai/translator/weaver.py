@@ -78,6 +78,8 @@ class _Loom:
     def choice(self, choice: Choice, exits: list[Exit], *, follows: bool) -> list[Exit]:
         if len(exits) != 1 or not exits[0].is_plain or exits[0].sources == (START,):
             exits = self.decision(choice, exits)
+        if _only_sequel(choice):
+            return self.seq(choice.cases[0].body, exits)
         sources = exits[0].sources
         left: list[Exit] = []
         for case in choice.cases:
@@ -138,6 +140,14 @@ def _add_handler(loom: _Loom, seq: Seq, risky: list[str]) -> None:
         return
     head = loom.steps[known].id
     loom.ways[ways:ways] = [Way((name,), head, on_error=True) for name in risky]
+
+
+def _only_sequel(choice: Choice) -> bool:
+    """Say whether a choice is none: "after approval, book it", with no word of what else there could be."""
+    if len(choice.cases) != 1 or choice.otherwise is not None:
+        return False
+    case = choice.cases[0]
+    return case.temporal and case.condition.kind == "approval" and not case.condition.negative
 
 
 def _other(choice: Choice) -> Exit | None:
