@@ -68,15 +68,22 @@ _AGAIN = re.compile(
     r"(?P<verb>\w+)(?: (?P<what>(?:it|them|the \w+(?: \w+)?)))?(?: once)? again|(?P<verb2>repeat|redo) the (?P<what2>\w+)",
     re.I,
 )
-_TRY_AGAIN = re.compile(r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?:try (?:it )?(?:again|once more)|retry|check (?:it |them )?again|repeat(?: the (?:check|step|test))?)$", re.I)
+_TRY_AGAIN = re.compile(
+    r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?:try (?:it )?(?:again|once more)|retry|check (?:it |them )?again|repeat(?: the (?:check|step|test))?)$",
+    re.I,
+)
 _BACK_AT_END = re.compile(
     r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?P<back>(?:go(?:es)? back to|return to step|continue (?:with|at) step|start (?:over|again)|repeat (?:from )?step)\b.*)$",
     re.I,
 )
-_TROUBLES = words("missing infected damaged malicious suspicious fraud fraudulent defective expired broken faulty overdue duplicate")
+_TROUBLES = words(
+    "missing infected damaged malicious suspicious fraud fraudulent defective expired broken faulty overdue duplicate"
+)
 _TEMPORAL = frozenset({"when", "once", "after", "as soon as", "on"})
 # What is done about trouble and does not mend it: the end of that way.
-_TELLING = words("notify inform tell alert email mail message send report page warn apologise apologize reply return refund")
+_TELLING = words(
+    "notify inform tell alert email mail message send report page warn apologise apologize reply return refund"
+)
 _REPEATING = words("repeat do continue try keep redo iterate loop")
 _TITLE = re.compile(r"[^.:;]{2,80}")
 
@@ -142,6 +149,7 @@ class Reader:
         parallel = False
         inner, split = seq, False
         case_body: Seq | None = None
+        items = ""
         for index, unit in enumerate(units):
             last = index == len(units) - 1
             governed = unit.kind == "do" and unit.joined and case_body is not None
@@ -149,7 +157,12 @@ class Reader:
                 # "if it is late: warn the sender; log it; done" - all of it is the case's.
                 inner = self._unit(unit, case_body, has_children=False)
                 continue
+            known = set(map(id, acts_in(self.root)))
             inner = self._unit(unit, seq, has_children=last and bool(item.children))
+            if unit.kind == "each":
+                items = unit.condition
+            elif items and (unit.joined or (unit.same_sentence and unit.kind in ("if", "else"))):
+                self._for_each(items, [act for act in acts_in(self.root) if id(act) not in known])
             case_body = inner if (unit.kind == "if" and unit.colon) else None
             parallel = unit.kind == "do" and unit.parallel
             split = unit.parallel
@@ -274,7 +287,12 @@ class Reader:
             if GO_ON.fullmatch(said):
                 continue
             retried = _TRY_AGAIN.search(said)
-            if retried and unit.kind in ("if", "else") and said[: retried.start()].strip() and self._touched is not None:
+            if (
+                retried
+                and unit.kind in ("if", "else")
+                and said[: retried.start()].strip()
+                and self._touched is not None
+            ):
                 decider = self._decider(self._touched)
                 self._body(said[: retried.start()], seq, unit)
                 if decider is not None:
@@ -530,7 +548,11 @@ class Reader:
                 self._do(replace(unit, kind="do", condition=""), target)
                 return target
         open_choice = self._open_choice(seq)
-        if open_choice is not None and open_choice is not seq.nodes[-1] and condition.completes(open_choice.cases[0].condition):
+        if (
+            open_choice is not None
+            and open_choice is not seq.nodes[-1]
+            and condition.completes(open_choice.cases[0].condition)
+        ):
             choice = self._gathered(open_choice, seq) or open_choice
         else:
             choice = self._choice_for(condition, seq, unit)
@@ -580,12 +602,20 @@ class Reader:
             return False
         said = unit.condition.lower()
         deed = read_deed(unit.condition, Memory())
-        if deed is not None and not deed.approval and any(
-            act.deed.verb == deed.verb and set(act.deed.object) & set(deed.object) for act in acts_in(self.root)[-3:]
+        if (
+            deed is not None
+            and not deed.approval
+            and any(
+                act.deed.verb == deed.verb and set(act.deed.object) & set(deed.object)
+                for act in acts_in(self.root)[-3:]
+            )
         ):
             # "Sign the contract. When the contract is signed, …": just done.
             return True
-        if re.search(r"\b(?:is|are) (?:\w+ )?(?:done|completed?|finished|ready|over|in place|prepared|available|back|through)\b", said):
+        if re.search(
+            r"\b(?:is|are) (?:\w+ )?(?:done|completed?|finished|ready|over|in place|prepared|available|back|through)\b",
+            said,
+        ):
             return "not" not in said.split()
         if read_condition(said).kind in ("approval", "number") or re.search(r"\b(?:no|not|never)\b", said):
             return False
@@ -810,7 +840,11 @@ class Reader:
         """Return the last choice of a sequence that has one case and no other way yet."""
         choices = [node for node in seq.nodes if isinstance(node, Choice)]
         last = choices[-1] if choices else None
-        return last if last is not None and len(last.cases) == 1 and last.otherwise is None and not last.inserted else None
+        return (
+            last
+            if last is not None and len(last.cases) == 1 and last.otherwise is None and not last.inserted
+            else None
+        )
 
     @staticmethod
     def _gathered(choice: Choice | None, seq: Seq) -> Choice | None:

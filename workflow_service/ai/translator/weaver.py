@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from workflow_service.ai.generation.flow import Flow, Step, StepKind, Way, closed
+from workflow_service.ai.generation.item_loops import with_item_loops
 from workflow_service.ai.translator.conditions import Condition
 from workflow_service.ai.translator.deeds import Deed, name_of
 from workflow_service.ai.translator.tree import Act, Choice, Goto, Node, Parallel, Seq, Stop
@@ -128,7 +129,7 @@ def weave(root: Seq, on_failure: list[tuple[Seq, Act | None]]) -> Flow:
     loom.connect([one for one in left if one.sources != (START,)], END)
     for seq, failing in on_failure:
         _add_handler(loom, seq, risky if failing is None else [loom.act(failing)])
-    return closed(_united(Flow(tuple(loom.steps), tuple(loom.ways))))
+    return with_item_loops(closed(_united(Flow(tuple(loom.steps), tuple(loom.ways)))))
 
 
 def _add_handler(loom: _Loom, seq: Seq, risky: list[str]) -> None:
