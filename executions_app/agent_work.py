@@ -86,9 +86,11 @@ def require_agent(workspace_id: int, agent_id: str) -> None:
         raise UnknownAgent(_unknown(workspace_id, agent_id))
 
 
-def work_for(claim: "Claim", block: Block) -> Work:
-    """Return what is to be run for a claim; raises ``ToolError``, AGENT_UNAVAILABLE where nobody can do it now."""
-    given = claim.input if isinstance(claim.input, dict) else {}
+def work_for(claim: "Claim", block: Block, given: JsonObject) -> Work:
+    """Return what is to be run for a claim whose resolved configuration is ``given``.
+
+    Raises ``ToolError``, AGENT_UNAVAILABLE where nobody can do it now.
+    """
     agent_id = claim.agent_id
     own = not claim.undoes and not claim.stand_in
     if not agent_id and own and wanted_by(block) is not None:

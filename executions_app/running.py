@@ -31,9 +31,10 @@ from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, human_gate
 from executions_app.live_output import LiveOutput
 from executions_app.map_results import collect_map, map_output
-from executions_app.models import BlockExecution
+from executions_app.models import BlockExecution, Execution
 from executions_app.parking import begin_map, park, postpone, recover, take_back
 from executions_app.progress import Claim
+from executions_app.secrets_in_use import secrets_in_use
 from executions_app.services.callbacks import await_callback
 from executions_app.services.children import begin_child
 from executions_app.settlement import Error
@@ -45,10 +46,12 @@ from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.calls import AgentCall
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Accepted, Invocation
+from workflow_service.agents.invocation import Accepted, Invocation, Origin
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
+from workflow_service.artifacts.run_files import ArtifactsOfRun
 from workflow_service.engine.definition import Block
+from workflow_service.engine.plan import Node
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
 
 logger = logging.getLogger(__name__)
@@ -235,7 +238,7 @@ def _work_on(claim: Claim) -> Outcome:
             if not block.has_tool:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
-        answer = _do_work(claim, block, live)
+        answer = _do_work(claim, node, block, live)
     except (ToolError, BlockTimeout) as error:
         return _failure(tool_error_from(error), logs)
     if isinstance(answer, Postpone):
@@ -247,7 +250,7 @@ def _work_on(claim: Claim) -> Outcome:
     return answer
 
 
-def _do_work(claim: Claim, block: Block, live: LiveOutput) -> Result | Park | Postpone:
+def _do_work(claim: Claim, node: Node, block: Block, live: LiveOutput) -> Result | Park | Postpone:
     match block.tool_type:
         case ToolType.WAIT:
             return begin_wait(_block_work(claim, block))
@@ -255,7 +258,7 @@ def _do_work(claim: Claim, block: Block, live: LiveOutput) -> Result | Park | Po
             return begin_child(_block_work(claim, block))
         case _:
             with live:
-                output = _invoke(claim, block, live)
+                output = _invoke(claim, node, block, live)
     if isinstance(output, Postpone):
         return output
     if isinstance(output, Accepted):
@@ -299,30 +302,43 @@ def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] 
             return postpone(claim, outcome.due_in_s, outcome.event_data)
 
 
-def _invoke(claim: Claim, block: Block, live: LiveOutput) -> JsonValue | Accepted | Postpone:
-    work = work_for(claim, block)
-    call = AgentCall(claim.workspace_id, work.agent, str(claim.block_execution_id)) if work.agent else None
-    wait_s = call.wait_s() if call else 0.0
-    if wait_s > SHORT_WAIT_S:
-        return Postpone(wait_s, {"waitsFor": "rate", "agentId": claim.agent_id})
-    time.sleep(wait_s)
-    allowed_s = timeout_s(block)
-    invocation = Invocation(
-        tool_type=work.tool_type,
-        configuration=work.configuration,
-        timeout_s=allowed_s,
-        idempotency_key=idempotency_key(claim, block),
-        execution_id=claim.execution_public_id,
-        block_id=block.block_id,
-        workspace_id=workspace_public_id(claim.workspace_id),
-        log=live.log,
-        stopped=StopCheck(claim),
-        progress=live.progress,
-        callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
-    )
-    grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
-    with time_limit(allowed_s, grace_s):
-        return call.run(invocation, tool_limits()) if call else invoke(invocation, tool_limits())
+def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonValue | Accepted | Postpone:
+    with secrets_in_use(claim, node) as secrets:
+        work = work_for(claim, block, secrets.configuration)
+        call = (
+            AgentCall(claim.workspace_id, work.agent, str(claim.block_execution_id)) if work.agent else None
+        )
+        wait_s = call.wait_s() if call else 0.0
+        if wait_s > SHORT_WAIT_S:
+            return Postpone(wait_s, {"waitsFor": "rate", "agentId": claim.agent_id})
+        time.sleep(wait_s)
+        allowed_s = timeout_s(block)
+        key = idempotency_key(claim, block)
+        invocation = Invocation(
+            tool_type=work.tool_type,
+            configuration=work.configuration,
+            timeout_s=allowed_s,
+            idempotency_key=key,
+            execution_id=claim.execution_public_id,
+            block_id=block.block_id,
+            workspace_id=workspace_public_id(claim.workspace_id),
+            log=secrets.log_to(live.log),
+            stopped=StopCheck(claim),
+            progress=secrets.progress_to(live.progress),
+            files=ArtifactsOfRun(claim.workspace_id, claim.execution_public_id, block.block_id, key),
+            callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
+            conceal=secrets.conceal,
+            origin=partial(_origin, claim),
+        )
+        grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
+        with time_limit(allowed_s, grace_s):
+            output = call.run(invocation, tool_limits()) if call else invoke(invocation, tool_limits())
+        return output if isinstance(output, Accepted) else secrets.output(output)
+
+
+def _origin(claim: Claim) -> Origin:
+    starters = Execution.objects.filter(pk=claim.execution_id).values_list("created_by_id", flat=True)
+    return Origin(starters.first(), compiled_version(claim.version_id).template_id)
 
 
 class StopCheck:

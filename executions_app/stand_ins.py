@@ -41,6 +41,13 @@ def work_of(block: Block, *, undoes: bool, stand_in: str) -> Block:
     return block.model_copy(update=changes)
 
 
+def configuration_of(node: Node, *, undoes: bool, stand_in: str) -> Template | None:
+    """Return the template of the configuration that a row's work was given."""
+    if undoes:
+        return node.undo
+    return node.fallback if stand_in == BlockExecution.StandIn.FALLBACK else node.template
+
+
 def resolve_fallback(node: Node, values: RunValues, item: Mapping[str, JsonValue] | None) -> JsonValue:
     """Return the configuration of a block's fallback; raises ``ExpressionError``."""
     return _resolve(node.fallback, values, item or {})

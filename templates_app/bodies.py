@@ -4,7 +4,6 @@ A body is a header (name, tags, metadata …) around a definition. Reading one n
 problem it has is reported at once, with a pointer into the body as it was sent.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from rest_framework import serializers
 
 from templates_app.errors import TemplateBodyInvalid
+from templates_app.models import MAX_NL_DESCRIPTION
+from templates_app.version_labels import SEMVER, Bump
 from workflow_service.api_serializers import (
     CamelSerializer,
     JsonField,
@@ -27,8 +28,6 @@ from workflow_service.engine.errors import InvalidDefinition, Problem
 from workflow_service.engine.states import TemplateStatus
 from workflow_service.settings.config import get_config
 
-SEMVER = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})", re.ASCII)
-
 
 class TemplateMetadata(CamelSerializer):
     """Document A's ``metadata``."""
@@ -40,26 +39,44 @@ class TemplateMetadata(CamelSerializer):
     category = serializers.CharField(required=False, allow_blank=True, max_length=100)
 
 
-class TemplateBody(CamelSerializer):
+class TemplateHeader(CamelSerializer):
+    """What a template says beside its definition: it belongs to no version, and every field may be left as it is."""
+
+    name = serializers.CharField(required=False, max_length=255)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=2_000)
+    nl_description = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=MAX_NL_DESCRIPTION,
+        help_text="The text it was generated from, if it was.",
+    )
+    category = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    tags = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=50)
+    metadata = TemplateMetadata(required=False)
+
+
+class TemplateBody(TemplateHeader):
     """A template as it is posted: `blocks` (and `gates`), or `dsl` with `states`."""
 
     name = serializers.CharField(max_length=255)
     workspace_id = serializers.CharField(required=False, max_length=64)
-    description = serializers.CharField(required=False, allow_blank=True, max_length=2_000)
     version = serializers.CharField(
         required=False,
         max_length=20,
         help_text="Such as 1.2.0. Not given: 1.0.0, then the next minor version.",
     )
-    status = serializers.ChoiceField(
-        choices=[TemplateStatus.DRAFT.value, TemplateStatus.ACTIVE.value],
+    bump = serializers.ChoiceField(
+        choices=[part.value for part in Bump],
         required=False,
-        help_text="Not given: active if the definition has no error, else draft.",
+        help_text="Instead of `version`: which part of it a changed definition raises.",
+    )
+    status = serializers.ChoiceField(
+        choices=[status.value for status in TemplateStatus],
+        required=False,
+        help_text="Not given: active if the definition has no error, else draft; a template that is not a draft "
+        "keeps its own. A new one is draft or active.",
     )
     change_note = serializers.CharField(required=False, allow_blank=True, max_length=500)
-    category = serializers.CharField(required=False, allow_blank=True, max_length=100)
-    tags = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=50)
-    metadata = TemplateMetadata(required=False)
     blocks = JsonField(required=False, schema=list_of("Block"))
     gates = JsonField(required=False, schema=list_of("Gate"))
     end_dependencies = serializers.ListField(child=serializers.CharField(), required=False)
@@ -73,6 +90,10 @@ class TemplateBody(CamelSerializer):
     created_at = serializers.CharField(required=False, help_text="Only as it was read.")
     updated_at = serializers.CharField(required=False, help_text="Only as it was read.")
     created_by = serializers.CharField(required=False, help_text="Only as it was read.")
+    owner_id = serializers.CharField(required=False, help_text="Only as it was read.")
+    deprecation_note = serializers.CharField(
+        required=False, allow_blank=True, help_text="Only as it was read."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,8 @@ class TemplateDraft:
     change_note: str
     given: Mapping[str, str]
     definition: Definition
+    nl_description: str = ""
+    bump: Bump | None = None
 
 
 def read_template(body: object) -> TemplateDraft:
@@ -117,7 +140,27 @@ def read_template(body: object) -> TemplateDraft:
         change_note=data.get("change_note", ""),
         given={key: data[name] for key, name in _GIVEN_NAMES.items() if name in data},
         definition=_read_definition(data),
+        nl_description=data.get("nl_description", ""),
+        bump=Bump(data["bump"]) if "bump" in data else None,
     )
+
+
+def read_header(body: object) -> dict[str, Any]:
+    """Return the columns of a template that ``body`` names, with their values; raises ``TemplateBodyInvalid``."""
+    data, problems = check_object(TemplateHeader, body)
+    metadata = data.get("metadata") or {}
+    problems += _category_problems(data, metadata)
+    if problems:
+        raise TemplateBodyInvalid(
+            f"the fields are not valid: {problems[0].pointer}: {problems[0].message}", problems
+        )
+    fields = {key: data[key] for key in ("name", "description", "nl_description", "category") if key in data}
+    fields |= {key: metadata[key] for key in ("category", "complexity") if key in metadata}
+    if "estimated_duration" in metadata:
+        fields["estimated_duration_s"] = metadata["estimated_duration"]
+    if "tags" in data:
+        fields["tags"] = list(dict.fromkeys(data["tags"]))
+    return fields
 
 
 _GIVEN_NAMES = {
@@ -125,6 +168,8 @@ _GIVEN_NAMES = {
     "createdAt": "created_at",
     "updatedAt": "updated_at",
     "createdBy": "created_by",
+    "ownerId": "owner_id",
+    "deprecationNote": "deprecation_note",
 }
 
 
@@ -133,11 +178,11 @@ def _header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> li
     version = data.get("version")
     if version is not None and not SEMVER.fullmatch(version):
         problems.append(Problem("BAD_VERSION", f"'{version}' is no version", "/version", "write it as 1.2.0"))
-    categories = {data.get("category"), metadata.get("category")} - {None}
-    if len(categories) > 1:
+    if version is not None and "bump" in data:
         problems.append(
-            Problem("CONFLICT", "differs from 'metadata.category'", "/category", "give the category once")
+            Problem("CONFLICT", "the version is named by 'version' already", "/bump", "give one of the two")
         )
+    problems += _category_problems(data, metadata)
     if "dsl" in data:
         problems += [
             Problem(
@@ -154,6 +199,12 @@ def _header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> li
     elif "states" in data:
         problems.append(Problem("STATES_WITHOUT_DSL", "'states' goes with 'dsl'", "/states", "leave it out"))
     return problems
+
+
+def _category_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Problem]:
+    if len({data.get("category"), metadata.get("category")} - {None}) < 2:
+        return []
+    return [Problem("CONFLICT", "differs from 'metadata.category'", "/category", "give the category once")]
 
 
 _GRAPH_NAMES = {"blocks": "blocks", "gates": "gates", "endDependencies": "end_dependencies"}

@@ -28,7 +28,7 @@ class TemplateNotPublishable(InvalidDefinition):
 
 
 class TemplateArchived(WorkflowError):
-    """An archived template is kept for its runs, and does not change any more."""
+    """An archived template is kept for its runs, and does not change until it is restored."""
 
     code = "TEMPLATE_ARCHIVED"
 
@@ -37,3 +37,21 @@ class StaleTemplate(WorkflowError):
     """The template was changed since the client read it: its ETag is another one now."""
 
     code = "STALE_TEMPLATE"
+
+
+class LibraryTemplateNotFound(WorkflowError):
+    """The library has no template of that slug."""
+
+    code = "LIBRARY_TEMPLATE_NOT_FOUND"
+
+
+class GranteeNotFound(WorkflowError):
+    """The workspace has no member, and no member in a group, of that name."""
+
+    code = "GRANTEE_NOT_FOUND"
+
+
+class OwnerUnfit(WorkflowError):
+    """A template was to be given to somebody whose roles do not let them have templates."""
+
+    code = "OWNER_UNFIT"

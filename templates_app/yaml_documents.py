@@ -1,12 +1,14 @@
-"""YAML as JSON data, with the place of every value: for files that people write by hand.
+"""YAML as JSON data, read with the place of every value: for files that people write by hand.
 
 Only what JSON can say is read, by YAML 1.2's rules (``on`` and ``no`` are texts, dates stay texts). Repeated keys,
 tags and keys that are no texts are refused. Anchors may be used, but not to grow a small file into a huge value.
+What ``write_yaml`` writes is read back as it was.
 """
 
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import yaml
 from pydantic import JsonValue
@@ -19,8 +21,10 @@ MAX_DEPTH = 100
 
 _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
-_INT = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
+_INT = re.compile(r"[-+]?[0-9]{1,300}", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?", re.ASCII)
+# YAML takes these for ends of lines, or leaves them out, unless they are escaped.
+_BREAKS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 _PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "timestamp")
 )
@@ -71,6 +75,32 @@ def _member_of(node: yaml.Node | None, step: str) -> tuple[yaml.Node, yaml.Node]
 def read_yaml(text: str) -> PlacedDocument:
     """Return the one document of ``text``; raises ``YamlInvalid``."""
     return PlacedDocument(_Reader().read(_compose(text), ()), text)
+
+
+def write_yaml(value: JsonValue) -> str:
+    """Return ``value`` as a document that people can read: fields in their order, texts of several lines as blocks."""
+    return yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Writer(yaml.SafeDumper):
+    """Writes what ``read_yaml`` reads: quotes every text that it would take for something else, and no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def text(self, value: str) -> yaml.ScalarNode:
+        if _looks_otherwise(value) or _BREAKS.search(value):
+            return self.represent_scalar("tag:yaml.org,2002:str", value, style='"')
+        # A block is for texts of lines; one that begins or ends with space is written in quotes.
+        in_lines = "\n" in value and value.strip() and value[0] not in " \t\n" and "\t" not in value
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style="|" if in_lines else None)
+
+
+_Writer.add_representer(str, _Writer.text)
+
+
+def _looks_otherwise(text: str) -> bool:
+    return any(pattern.fullmatch(text) for pattern in (_NULL, _BOOL, _INT, _FLOAT))
 
 
 def _compose(text: str) -> yaml.Node:

@@ -1,5 +1,6 @@
 """A real HTTP server on loopback that does what servers should not, by path."""
 
+import base64
 import gzip
 import json
 import threading
@@ -92,6 +93,61 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer_json(self, argument: str, query: dict[str, str]) -> None:
         self.send(200, json.dumps({"items": [{"id": 1}, {"id": 2}], "query": query}).encode(), X_Trace="t1")
+
+    def answer_echo(self, argument: str, query: dict[str, str]) -> None:
+        """Say everything that was sent, as servers do that help too much."""
+        seen = self.described.requests[-1]
+        said = {"target": seen.target, "headers": seen.headers, "body": seen.body.decode("utf-8", "replace")}
+        self.send(int(argument or 200), json.dumps(said).encode(), X_Echo=seen.target)
+
+    def answer_token(self, argument: str, query: dict[str, str]) -> None:
+        """Give a token of OAuth 2 to ``shop`` with the password ``p/w 1``, another one each time."""
+        seen = self.described.requests[-1]
+        form = {name: values[0] for name, values in parse_qs(seen.body.decode()).items()}
+        basic = base64.b64encode(b"shop:p%2Fw%201").decode()
+        in_body = (form.get("client_id"), form.get("client_secret")) == ("shop", "p/w 1")
+        if seen.headers.get("authorization") != f"Basic {basic}" and not in_body:
+            self.send(401, b'{"error": "invalid_client"}')
+            return
+        count = sum(request.target.startswith("/token") for request in self.described.requests)
+        answer = {"access_token": f"issued-token-{count}", "token_type": "Bearer", "expires_in": 3600}
+        answer |= json.loads(query.get("with", "{}"))
+        self.send(200, json.dumps(answer).encode())
+
+    def answer_guarded(self, argument: str, query: dict[str, str]) -> None:
+        """Answer who bears the token of that name; any other is refused."""
+        given = self.described.requests[-1].headers.get("authorization")
+        if given == f"Bearer {argument}":
+            self.send(200, json.dumps({"sent": given}).encode())
+        else:
+            self.send(401, b"{}")
+
+    def answer_pages(self, argument: str, query: dict[str, str]) -> None:
+        """Give the numbers 0 to 24 in pages, as ``argument`` says: page, offset, cursor, link or next."""
+        size = int(query.get("size") or query.get("limit") or 10)
+        begin = {
+            "page": (int(query.get("page", 1)) - 1) * size,
+            "offset": int(query.get("offset", 0)),
+        }.get(argument, int(query.get("cursor", 0)))
+        end = min(begin + size, 25)
+        headers = {}
+        body: dict[str, Any] = {"items": list(range(begin, end)), "next": None}
+        if end < 25:
+            following = f"/pages/{argument}?cursor={end}"
+            if argument == "link":
+                headers["Link"] = f'<{following}>; rel="next", </first>; rel="first"'
+            body["next"] = following if argument == "next" else str(end)
+        self.send(200, json.dumps(body).encode(), **headers)
+
+    def answer_busy(self, argument: str, query: dict[str, str]) -> None:
+        """Refuse every second request for ``Retry-After`` seconds, and else give pages."""
+        if len(self.described.requests) % 2 == 0:
+            self.send(429, b"{}", Retry_After=argument)
+        else:
+            self.answer_pages("page", query)
+
+    def answer_circle(self, argument: str, query: dict[str, str]) -> None:
+        self.send(200, b'{"items": [1], "next": "/circle"}')
 
     def answer_raw(self, argument: str, query: dict[str, str]) -> None:
         self.send(200, query.get("body", "").encode("latin-1"), query.get("type", "application/json"))

@@ -3,6 +3,8 @@
 A record may carry an ``event_name`` and fields (``extra=``). As JSON the name is its ``event`` and the text its
 ``message``, so that machines go by names and people read sentences.
 
+The values of secrets that a worker has in use never leave this module either.
+
 The address that an agent calls back at is a right to use it, and frameworks log the address of what goes wrong: a
 callback's token never leaves this module in the clear, wherever in a line it stands.
 """
@@ -14,6 +16,8 @@ from typing import Any
 
 import structlog
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
+
+from workflow_service.vault.redaction import redact_log
 
 # Which block and try it is for is no secret.
 _CALLBACK_TOKEN = re.compile(r"\b(cb_\d{1,18}_\d{1,6})_[\w-]{43}", re.ASCII)
@@ -37,14 +41,14 @@ class PlainFormatter(logging.Formatter):
         if record.levelno == logging.WARNING:
             # A copy: to other handlers the record is to be what it was.
             record = logging.makeLogRecord(vars(record) | {"levelname": "WARN"})
-        return mask_tokens(super().format(record))
+        return redact_log(mask_tokens(super().format(record)))
 
 
 class JsonFormatter(ProcessorFormatter):
     """Writes a record with its fields as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return mask_tokens(super().format(record))
+        return redact_log(mask_tokens(super().format(record)))
 
 
 def name_event(logger: Any, method: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

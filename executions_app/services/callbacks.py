@@ -6,7 +6,7 @@ under the execution row's lock.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import F, Q
 from pydantic import JsonValue
@@ -20,6 +20,7 @@ from executions_app.models import BlockExecution, Callback
 from executions_app.recovering import recover_wait
 from executions_app.results import Error, complete_wait
 from executions_app.run_state import RunState, lock_run
+from executions_app.secrets_in_use import redact_for
 from executions_app.settlement import Settler
 from executions_app.stand_ins import work_of_row
 from executions_app.transaction import command_transaction
@@ -32,6 +33,7 @@ from workflow_service.agents.errors import ToolError
 from workflow_service.engine.definition import Block
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import JsonUnfit, check_json
+from workflow_service.engine.plan import Node
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, FINISHED_BLOCK_STATUSES, BlockStatus
 from workflow_service.settings.config import get_config
 
@@ -39,7 +41,7 @@ WAITS_FOR = BlockExecution.WaitsFor.CALLBACK
 DEADLINE_S = 86_400.0
 
 ROW = """
-    SELECT id, block_id, agent_id, fence, status, superseded, waits_for
+    SELECT id, node, block_id, agent_id, fence, status, superseded, waits_for
     FROM executions_app_blockexecution WHERE id = %s FOR UPDATE
 """
 
@@ -70,6 +72,8 @@ def take_callback(token: str, answer: CallbackAnswer) -> bool:
         assert run is not None  # noqa: S101 - the row was found with its run
         row = tx.one(ROW, (attempted.block_execution_id,))
         _require_open(run, row, attempted)
+        compiled = compiled_version(run.version_id)
+        answer = _without_secrets(answer, run, compiled.plan.nodes[row.node])
         Callback.objects.create(
             block_execution_id=row.id,
             attempt=attempted.attempt,
@@ -77,7 +81,7 @@ def take_callback(token: str, answer: CallbackAnswer) -> bool:
             error=answer.error,
             received_at=run.now,
         )
-        settler = Settler(tx, run, compiled_version(run.version_id))
+        settler = Settler(tx, run, compiled)
         waits = row.status == BlockStatus.WAITING and row.waits_for == WAITS_FOR
         data = {"status": "failed" if answer.error else "completed", "attempt": attempted.attempt}
         settler.journal.event("callback_received", row.block_id, data, row_id=row.id)
@@ -105,6 +109,16 @@ def _check(answer: CallbackAnswer) -> None:
         except JsonUnfit as error:
             problem = Problem(error.kind, error.reason, pointer=f"/{name}{error.pointer}")
             raise CallbackRejected(f"the {name} cannot be kept: {error.message}", [problem]) from None
+
+
+def _without_secrets(answer: CallbackAnswer, run: RunState, node: Node) -> CallbackAnswer:
+    """Return an answer without the secrets that the agent had been sent."""
+    given: list[JsonValue] = [answer.output, cast(JsonValue, answer.error)]
+    redacted = redact_for(run.workspace_id, node, given)
+    if redacted is given:
+        return answer
+    output, error = cast(list[JsonValue], redacted)
+    return CallbackAnswer(output, cast(Error | None, error))
 
 
 def _require_open(run: RunState, row: Any, attempted: Try) -> None:

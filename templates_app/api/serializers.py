@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from rest_framework import serializers
 
 from templates_app.models import Template, TemplateVersion
+from templates_app.selectors import ORDERINGS
 from workflow_service.api_serializers import (
     CamelSerializer,
     JsonField,
@@ -51,7 +52,23 @@ class TemplateListQuery(PageQuery):
         help_text="Not given: all but archived ones.",
     )
     q = serializers.CharField(
-        required=False, max_length=200, help_text="Part of the name or the description."
+        required=False,
+        max_length=200,
+        help_text='Words, parts of words, "a phrase", `or`, `-without`, in name, tags, category and descriptions; or '
+        "a template id.",
+    )
+    search = serializers.CharField(required=False, max_length=200, help_text="The same as `q`.")
+    owner = serializers.CharField(required=False, max_length=150, help_text="A user's id or name, or `me`.")
+    complexity = serializers.CharField(required=False, max_length=20)
+    shared = serializers.BooleanField(default=False, help_text="Only those you were given rights on.")
+    created_from = serializers.DateTimeField(required=False, help_text="Created then or later.")
+    created_to = serializers.DateTimeField(required=False, help_text="Created before.")
+    updated_from = serializers.DateTimeField(required=False, help_text="Changed then or later.")
+    updated_to = serializers.DateTimeField(required=False, help_text="Changed before.")
+    ordering = serializers.ChoiceField(
+        choices=ORDERINGS,
+        required=False,
+        help_text="Not given: what is searched for best first, else the newest first.",
     )
 
 
@@ -82,6 +99,8 @@ class TemplateEntry(CamelSerializer):
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     created_by = serializers.CharField()
+    owner_id = serializers.CharField()
+    deprecation_note = serializers.CharField(allow_blank=True)
     metadata = MetadataShape()
 
 
@@ -96,6 +115,7 @@ class TemplateShape(TemplateEntry):
     """A whole template: one version of it."""
 
     workspace_id = serializers.CharField()
+    nl_description = serializers.CharField(allow_blank=True)
     blocks = JsonField(schema=list_of("Block"))
     gates = JsonField(schema=list_of("Gate"))
     end_dependencies = serializers.ListField(child=serializers.CharField())
@@ -133,20 +153,27 @@ class Validation(CamelSerializer):
     recommendations = Recommendation(many=True)
 
 
-class VersionEntry(CamelSerializer):
-    version = serializers.CharField(source="label")
-    ordinal = serializers.IntegerField()
-    change_note = serializers.CharField(allow_blank=True)
-    created_at = serializers.DateTimeField()
-    created_by = serializers.CharField(source="created_by.public_id")
+class CloneBody(CamelSerializer):
+    name = serializers.CharField(required=False, max_length=255, help_text="Not given: Copy of …")
+    version = serializers.CharField(required=False, max_length=32, help_text="Not given: the current one.")
 
 
-class VersionList(CamelSerializer):
-    template_id = serializers.CharField()
-    versions = VersionEntry(many=True)
-    total = serializers.IntegerField()
-    limit = serializers.IntegerField()
-    offset = serializers.IntegerField()
+class CategoryCount(CamelSerializer):
+    category = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class CategoryList(CamelSerializer):
+    categories = CategoryCount(many=True)
+
+
+class TagCount(CamelSerializer):
+    tag = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class TagList(CamelSerializer):
+    tags = TagCount(many=True)
 
 
 class DslShape(CamelSerializer):
@@ -171,7 +198,9 @@ def template_entry(template: Template) -> dict[str, Any]:
         "status": template.status,
         "created_at": template.created_at,
         "updated_at": template.updated_at,
-        "created_by": template.owner.public_id,
+        "created_by": (template.created_by or template.owner).public_id,
+        "owner_id": template.owner.public_id,
+        "deprecation_note": template.deprecation_note,
         "metadata": {
             "estimated_duration": template.estimated_duration_s,
             "complexity": template.complexity,
@@ -182,10 +211,14 @@ def template_entry(template: Template) -> dict[str, Any]:
 
 def template_document(template: Template, version: TemplateVersion) -> dict[str, Any]:
     """Return the whole template in one of its versions."""
+    header = {"workspace_id": template.workspace.public_id, "nl_description": template.nl_description}
+    return template_entry(template) | {"version": version.label} | header | definition_document(version)
+
+
+def definition_document(version: TemplateVersion) -> dict[str, Any]:
+    """Return what a version says, with document A's fields filled in."""
     definition = version.definition
-    return template_entry(template) | {
-        "version": version.label,
-        "workspace_id": template.workspace.public_id,
+    return {
         "blocks": [_block_document(block) for block in definition["blocks"]],
         "gates": definition.get("gates", []),
         "end_dependencies": definition.get("endDependencies", []),

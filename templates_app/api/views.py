@@ -1,55 +1,62 @@
 """Templates over HTTP: document A section 5.1."""
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from templates_app.api.examples import TEMPLATE_EXAMPLES
+from templates_app.api.requests import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    if_match,
+    if_none_match,
+    named_workspace,
+    narrowed_by,
+    readable_template,
+    saved_response,
+    template_response,
+)
 from templates_app.api.serializers import (
+    CategoryList,
+    CloneBody,
     DslShape,
     SavedTemplate,
+    TagList,
     TemplateList,
     TemplateListQuery,
     TemplateShape,
     Validation,
-    VersionList,
     VersionQuery,
-    issue_document,
     settings_document,
     template_document,
     template_entry,
     validation_document,
 )
-from templates_app.bodies import TemplateBody, read_template
+from templates_app.bodies import TemplateBody, TemplateHeader, read_template
+from templates_app.deprecation import deprecation_findings
 from templates_app.errors import TemplateBodyInvalid
-from templates_app.models import Template
 from templates_app.selectors import (
-    current_version,
     etag_of,
     get_template,
     get_version,
+    list_categories,
+    list_tags,
     list_templates,
-    list_versions,
 )
-from templates_app.services.templates import add_version, archive_template, create_template, publish_template
+from templates_app.services.statuses import archive_template
+from templates_app.services.templates import add_version, change_header, clone_template, create_template
 from templates_app.services.validation import validate_definition
+from templates_app.sharing import require_on
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
 from workflow_service.accounts.throttles import CreationThrottle
-from workflow_service.api_serializers import PageQuery, QuerySerializer, read_query
+from workflow_service.api_serializers import QuerySerializer, read_body, read_query
 from workflow_service.engine.documents import load_definition
 from workflow_service.engine.dsl import render_dsl, states_of
 from workflow_service.engine.errors import InvalidDefinition, Problem
-from workflow_service.engine.findings import Finding
 
 TAGS = ["templates"]
-IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="ETag of the template as it was read."
-)
-IF_NONE_MATCH = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="ETag; 304 if it still holds."
-)
 
 
 class TemplatesView(APIView):
@@ -65,17 +72,11 @@ class TemplatesView(APIView):
         responses=TemplateList,
     )
     def get(self, request: Request) -> Response:
-        """List the workspace's templates, newest first."""
+        """List the workspace's templates: the newest first, or what is searched for best first."""
         query = read_query(TemplateListQuery, request)
-        workspace = workspace_of(request)
-        require(current_user(request), workspace, Action.TEMPLATE_READ)
-        rows = list_templates(
-            workspace,
-            category=query.get("category"),
-            tags=[tag.strip() for tag in query.get("tags", "").split(",") if tag.strip()],
-            status=query.get("status"),
-            search=query.get("q"),
-        )
+        workspace, user = workspace_of(request), current_user(request)
+        require(user, workspace, Action.TEMPLATE_READ)
+        rows = list_templates(workspace, narrowed_by(query, user), ordering=query.get("ordering"))
         limit, offset = query["limit"], query["offset"]
         found = [template_entry(template) for template in rows[offset : offset + limit]]
         page = {"templates": found, "total": rows.count(), "limit": limit, "offset": offset}
@@ -94,12 +95,12 @@ class TemplatesView(APIView):
         It is `active` at once if its definition has no error; else it is saved as `draft`, with the errors
         under `findings`.
         """
-        user, workspace = current_user(request), workspace_of(request, body=_named_workspace(request))
+        user, workspace = current_user(request), workspace_of(request, body=named_workspace(request))
         require(user, workspace, Action.TEMPLATE_CREATE)
         draft = read_template(request.data)
         findings = validate_definition(draft.definition, workspace)
         template = create_template(workspace=workspace, actor=user, body=draft, findings=findings)
-        return _saved(template, findings, status=201)
+        return saved_response(template, findings, status=201)
 
 
 class TemplateView(APIView):
@@ -116,7 +117,7 @@ class TemplateView(APIView):
         query = read_query(VersionQuery, request)
         template = readable_template(request, template_id)
         headers = {"ETag": etag_of(template)}
-        if etag_of(template) in _tags(request, "If-None-Match") and "version" not in query:
+        if etag_of(template) in if_none_match(request) and "version" not in query:
             return Response(status=304, headers=headers)
         shape = template_document(template, get_version(template, query.get("version")))
         return Response(TemplateShape(shape).data, headers=headers)
@@ -137,12 +138,29 @@ class TemplateView(APIView):
         read_query(QuerySerializer, request)
         template = readable_template(request, template_id)
         user = current_user(request)
-        require(user, template.workspace, Action.TEMPLATE_UPDATE, owner_id=template.owner_id)
+        require_on(template, user, Action.TEMPLATE_UPDATE)
         draft = read_template(request.data)
         findings = validate_definition(draft.definition, template.workspace, template)
-        if_match = _tags(request, "If-Match")
-        add_version(template=template, actor=user, body=draft, findings=findings, if_match=if_match)
-        return _saved(get_template(template.workspace, template_id), findings)
+        add_version(template=template, actor=user, body=draft, findings=findings, if_match=if_match(request))
+        return saved_response(get_template(template.workspace, template_id), findings)
+
+    @extend_schema(
+        summary="Change a template's header",
+        tags=TAGS,
+        parameters=[QuerySerializer, IF_MATCH],
+        request=TemplateHeader,
+        responses=TemplateShape,
+    )
+    def patch(self, request: Request, template_id: str) -> Response:
+        """Change name, description, category, tags or metadata; what is left out stays, and the version too."""
+        read_query(QuerySerializer, request)
+        template = change_header(
+            template=readable_template(request, template_id),
+            actor=current_user(request),
+            body=request.data,
+            if_match=if_match(request),
+        )
+        return template_response(template)
 
     @extend_schema(
         summary="Archive a template", tags=TAGS, parameters=[QuerySerializer, IF_MATCH], responses={204: None}
@@ -151,28 +169,59 @@ class TemplateView(APIView):
         """Take the template out of use. Its executions go on, and stay readable."""
         read_query(QuerySerializer, request)
         template = readable_template(request, template_id)
-        archive_template(template=template, actor=current_user(request), if_match=_tags(request, "If-Match"))
+        archive_template(template=template, actor=current_user(request), if_match=if_match(request))
         return Response(status=204)
 
 
-class PublishView(APIView):
-    """A template's way from draft to active."""
+class CloneView(APIView):
+    """A template made from another."""
+
+    throttle_classes = (CreationThrottle,)
 
     @extend_schema(
-        summary="Publish a template",
+        summary="Clone a template",
         tags=TAGS,
         parameters=[QuerySerializer],
-        request=None,
-        responses=TemplateShape,
+        request=CloneBody,
+        responses={201: TemplateShape},
     )
     def post(self, request: Request, template_id: str) -> Response:
-        """Make the template active; refused (422) with every error its definition has."""
+        """Make a template of your own that says what this one does, or what a version of it did."""
         read_query(QuerySerializer, request)
-        template = publish_template(
-            template=readable_template(request, template_id), actor=current_user(request)
+        body, template = read_body(CloneBody, request), readable_template(request, template_id)
+        clone = clone_template(
+            template=template,
+            actor=current_user(request),
+            name=body.get("name", ""),
+            version=get_version(template, body.get("version")),
         )
-        shape = template_document(template, current_version(template))
-        return Response(TemplateShape(shape).data, headers={"ETag": etag_of(template)})
+        return template_response(clone, status=201)
+
+
+class CategoriesView(APIView):
+    """The categories in use."""
+
+    @extend_schema(summary="List categories", tags=TAGS, parameters=[QuerySerializer], responses=CategoryList)
+    def get(self, request: Request) -> Response:
+        """List the categories of the workspace's templates, archived ones apart, with their numbers."""
+        read_query(QuerySerializer, request)
+        workspace = workspace_of(request)
+        require(current_user(request), workspace, Action.TEMPLATE_READ)
+        entries = [{"category": name, "count": count} for name, count in list_categories(workspace)]
+        return Response(CategoryList({"categories": entries}).data)
+
+
+class TagsView(APIView):
+    """The tags in use."""
+
+    @extend_schema(summary="List tags", tags=TAGS, parameters=[QuerySerializer], responses=TagList)
+    def get(self, request: Request) -> Response:
+        """List the tags of the workspace's templates, archived ones apart, the most used first."""
+        read_query(QuerySerializer, request)
+        workspace = workspace_of(request)
+        require(current_user(request), workspace, Action.TEMPLATE_READ)
+        entries = [{"tag": name, "count": count} for name, count in list_tags(workspace)]
+        return Response(TagList({"tags": entries}).data)
 
 
 class ValidateView(APIView):
@@ -191,6 +240,7 @@ class ValidateView(APIView):
         template = readable_template(request, template_id)
         definition = load_definition(get_version(template, query.get("version")).definition)
         findings = validate_definition(definition, template.workspace, template)
+        findings += deprecation_findings(template)
         return Response(Validation(validation_document(findings)).data)
 
 
@@ -209,7 +259,7 @@ class ValidateBodyView(APIView):
     def post(self, request: Request) -> Response:
         """Say what creating a template from this body would find; nothing is saved."""
         read_query(QuerySerializer, request)
-        workspace = workspace_of(request, body=_named_workspace(request))
+        workspace = workspace_of(request, body=named_workspace(request))
         require(current_user(request), workspace, Action.TEMPLATE_CREATE)
         findings: tuple[Problem, ...]
         try:
@@ -217,31 +267,6 @@ class ValidateBodyView(APIView):
         except (InvalidDefinition, TemplateBodyInvalid) as error:
             findings = error.problems
         return Response(Validation(validation_document(findings)).data)
-
-
-class VersionsView(APIView):
-    """The versions of a template."""
-
-    @extend_schema(
-        summary="List versions",
-        operation_id="templates_versions_list",
-        tags=TAGS,
-        parameters=[PageQuery],
-        responses=VersionList,
-    )
-    def get(self, request: Request, template_id: str) -> Response:
-        """List the template's versions, newest first."""
-        query = read_query(PageQuery, request)
-        template = readable_template(request, template_id)
-        rows = list_versions(template)
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "versions": rows[offset : offset + limit],
-            "total": rows.count(),
-            "limit": limit,
-            "offset": offset,
-        }
-        return Response(VersionList(page | {"template_id": template.public_id}).data)
 
 
 class DslView(APIView):
@@ -263,27 +288,3 @@ class DslView(APIView):
             "global_settings": settings_document(version.definition.get("globalSettings", {})),
         }
         return Response(DslShape(shape).data)
-
-
-def readable_template(request: Request, template_id: str) -> Template:
-    """Return the template a request is about, if its user may read it there."""
-    workspace = workspace_of(request, holding=Template.objects.filter(public_id=template_id))
-    require(current_user(request), workspace, Action.TEMPLATE_READ)
-    return get_template(workspace, template_id)
-
-
-def _named_workspace(request: Request) -> dict[str, object]:
-    body = request.data if isinstance(request.data, dict) else {}
-    named = body.get("workspaceId") or body.get("workspace_id")
-    return {"workspace_id": named} if isinstance(named, str) else {}
-
-
-def _tags(request: Request, header: str) -> list[str]:
-    return [tag.strip() for tag in request.headers.get(header, "").split(",") if tag.strip()]
-
-
-def _saved(template: Template, findings: tuple[Finding, ...], status: int = 200) -> Response:
-    shape = template_document(template, current_version(template))
-    shape["findings"] = [issue_document(one) for one in findings]
-    headers = {"ETag": etag_of(template), "Location": f"/api/v1/templates/{template.public_id}"}
-    return Response(SavedTemplate(shape).data, status=status, headers=headers)

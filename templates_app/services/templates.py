@@ -1,31 +1,36 @@
 """Writes: templates and their immutable versions.
 
-A template that is active has a current version without errors; a draft may have any that can be read. A
+A template that may be started has a current version without errors; a draft may have any that can be read. A
 version is never changed: what changes is which one is current.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
-from templates_app.bodies import SEMVER, TemplateDraft, read_template
-from templates_app.errors import StaleTemplate, TemplateArchived, TemplateBodyInvalid, TemplateNotPublishable
+from templates_app.bodies import TemplateDraft, read_header, read_template
+from templates_app.errors import StaleTemplate, TemplateBodyInvalid
 from templates_app.models import Template, TemplateVersion
-from templates_app.selectors import current_version, etag_of
+from templates_app.selectors import current_version
+from templates_app.services.locks import lock_template, require_no_errors
+from templates_app.services.statuses import set_status
 from templates_app.services.validation import validate_definition
+from templates_app.sharing import require_on
+from templates_app.version_labels import FIRST_VERSION, Bump, next_label
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
-from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.definition import Definition, JsonObject
 from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, errors_in
-from workflow_service.engine.states import TemplateStatus
+from workflow_service.engine.states import STARTABLE_TEMPLATE_STATUSES, TemplateStatus
 
-FIRST_VERSION = "1.0.0"
 Findings = tuple[Finding, ...]
 
 
@@ -36,26 +41,45 @@ def create_template(
     body: JsonObject | TemplateDraft,
     findings: Findings | None = None,
     door: str = Template.Door.A,
+    nl_description: str = "",
 ) -> Template:
     """Create a template with its first version: active if it has no error and asks for nothing else, else draft.
 
-    ``findings`` are those of the draft's definition where the caller has them already. Raises ``Forbidden``,
-    ``TemplateBodyInvalid``, ``InvalidDefinition``, and ``TemplateNotPublishable`` where the body insists on
-    active.
+    ``findings`` are those of the draft's definition where the caller has them already; ``nl_description`` is the
+    text that it was generated from, where the body does not say it. Raises ``Forbidden``, ``TemplateBodyInvalid``,
+    ``InvalidDefinition``, and ``TemplateNotPublishable`` where the body insists on active.
     """
     require(actor, workspace, Action.TEMPLATE_CREATE)
     draft = body if isinstance(body, TemplateDraft) else read_template(body)
-    _refuse_given_fields(draft)
-    status = _status_of(
-        draft, validate_definition(draft.definition, workspace) if findings is None else findings
+    draft = replace(draft, nl_description=draft.nl_description or nl_description)
+    return _create(workspace, actor, draft, findings, door)
+
+
+def clone_template(
+    *, template: Template, actor: User, name: str = "", version: TemplateVersion | None = None
+) -> Template:
+    """Make a template of the actor's own from a version of another (the current one where none is given).
+
+    The clone of a draft is a draft. Raises ``Forbidden``, ``VersionNotFound``.
+    """
+    require_on(template, actor, Action.TEMPLATE_READ)
+    require_on(template, actor, Action.TEMPLATE_CREATE)
+    version = version or current_version(template)
+    draft = TemplateDraft(
+        name=name or f"Copy of {template.name}"[:255],
+        description=template.description,
+        category=template.category,
+        complexity=template.complexity,
+        estimated_duration_s=template.estimated_duration_s,
+        tags=tuple(template.tags),
+        status=TemplateStatus.DRAFT if template.status == TemplateStatus.DRAFT else None,
+        version=None,
+        change_note=f"Cloned from {template.public_id} {version.label}",
+        given={},
+        definition=load_definition(version.definition),
+        nl_description=template.nl_description,
     )
-    with transaction.atomic():
-        template = Template(workspace=workspace, owner=actor, status=status, door=door)
-        _write_header(template, draft)
-        template.save()
-        template.current_version = _write_version(template, draft, actor, 1, draft.version or FIRST_VERSION)
-        template.save(update_fields=["current_version"])
-    return template
+    return _create(template.workspace, actor, draft, None, Template.Door(template.door))
 
 
 def add_version(
@@ -70,22 +94,27 @@ def add_version(
     """Replace what the template says; return its current version, a new one if the definition is another.
 
     ``if_match``: entity tags, one of which the template must still have. Raises as ``create_template`` does,
-    and ``TemplateArchived`` and ``StaleTemplate``. An active template is not given a version with errors.
+    and ``TemplateArchived``, ``StaleTemplate``, ``IllegalTransition``. A template that may be started is not given a
+    version with errors.
     """
-    require(actor, template.workspace, Action.TEMPLATE_UPDATE, owner_id=template.owner_id)
+    require_on(template, actor, Action.TEMPLATE_UPDATE)
     draft = body if isinstance(body, TemplateDraft) else read_template(body)
     found = (
         validate_definition(draft.definition, template.workspace, template) if findings is None else findings
     )
     with transaction.atomic():
-        locked = _lock(template, if_match)
+        locked = lock_template(template, if_match)
         _refuse_given_fields(draft, locked)
-        locked.status = _status_of(draft, found, locked)
+        status = _status_of(draft, found, TemplateStatus(locked.status))
+        if status != locked.status:
+            set_status(locked, status)
         current = current_version(locked)
         if _digest(dump_definition(draft.definition)) != current.definition_sha256:
-            label = _next_label(current.label, draft.version)
-            current = _write_version(locked, draft, actor, current.ordinal + 1, label, change_note)
-            locked.current_version = current
+            label = next_label(current.label, draft.version, draft.bump)
+            note = change_note or draft.change_note
+            locked.current_version = _write_version(
+                locked, draft.definition, actor, current.ordinal + 1, label, note
+            )
         elif draft.version not in (None, current.label):
             raise TemplateBodyInvalid(
                 "the definition is the same: there is no new version to name",
@@ -93,61 +122,107 @@ def add_version(
             )
         _write_header(locked, draft)
         locked.save()
-    return current
+    return current_version(locked)
 
 
-def publish_template(*, template: Template, actor: User) -> Template:
-    """Make the template active; raises ``TemplateNotPublishable`` with every error its definition has."""
-    require(actor, template.workspace, Action.TEMPLATE_UPDATE, owner_id=template.owner_id)
+def roll_back(
+    *,
+    template: Template,
+    actor: User,
+    version: TemplateVersion,
+    change_note: str = "",
+    bump: Bump | None = None,
+    if_match: Sequence[str] = (),
+) -> Template:
+    """Give the template a new version that says what ``version`` said; name, tags and status stay as they are.
+
+    Where the current version says so already nothing changes. Raises ``Forbidden``, ``TemplateArchived``,
+    ``StaleTemplate``, and ``TemplateNotPublishable`` where a template that may be started would get errors.
+    """
+    require_on(template, actor, Action.TEMPLATE_UPDATE)
+    definition = load_definition(version.definition)
+    findings = validate_definition(definition, template.workspace, template)
     with transaction.atomic():
-        locked = _lock(template)
-        definition = load_definition(current_version(locked).definition)
-        _require_no_errors(validate_definition(definition, locked.workspace, locked))
-        if locked.status != TemplateStatus.ACTIVE:
-            locked.status = TemplateStatus.ACTIVE
-            locked.save(update_fields=["status", "updated_at"])
+        locked = lock_template(template, if_match)
+        current = current_version(locked)
+        if _digest(version.definition) != _digest(current.definition):
+            if TemplateStatus(locked.status) in STARTABLE_TEMPLATE_STATUSES:
+                require_no_errors(findings)
+            label = next_label(current.label, bump=bump)
+            note = change_note or f"Rolled back to {version.label}"
+            locked.current_version = _write_version(
+                locked, definition, actor, current.ordinal + 1, label, note
+            )
+            locked.save(update_fields=["current_version", "updated_at"])
     return locked
 
 
-def archive_template(*, template: Template, actor: User, if_match: Sequence[str] = ()) -> Template:
-    """Take the template out of use; its runs go on and stay readable. Archiving twice changes nothing."""
-    require(actor, template.workspace, Action.TEMPLATE_ARCHIVE, owner_id=template.owner_id)
+def change_header(
+    *, template: Template, actor: User, body: JsonObject, if_match: Sequence[str] = ()
+) -> Template:
+    """Change what the template says beside its definition; fields that ``body`` leaves out stay.
+
+    Raises ``Forbidden``, ``TemplateBodyInvalid``, ``TemplateArchived``, ``StaleTemplate``.
+    """
+    require_on(template, actor, Action.TEMPLATE_UPDATE)
+    wanted: dict[str, Any] = read_header(body)
     with transaction.atomic():
-        locked = _lock(template, if_match, archived_too=True)
-        if locked.status != TemplateStatus.ARCHIVED:
-            locked.status, locked.archived_at = TemplateStatus.ARCHIVED, timezone.now()
-            locked.save(update_fields=["status", "archived_at", "updated_at"])
+        locked = lock_template(template, if_match)
+        changed = {name: value for name, value in wanted.items() if getattr(locked, name) != value}
+        for name, value in changed.items():
+            setattr(locked, name, value)
+        if changed:
+            locked.save(update_fields=[*changed, "updated_at"])
     return locked
 
 
-def _lock(template: Template, if_match: Sequence[str] = (), *, archived_too: bool = False) -> Template:
-    rows = Template.objects.select_for_update(of=("self",), no_key=True)
-    locked = rows.select_related("current_version", "owner", "workspace").get(pk=template.pk)
-    if if_match and "*" not in if_match and etag_of(locked) not in if_match:
-        raise StaleTemplate(
-            f"the template was changed meanwhile: its ETag is {etag_of(locked)} now; read it again"
+def _create(
+    workspace: Workspace, actor: User, draft: TemplateDraft, findings: Findings | None, door: str
+) -> Template:
+    _refuse_given_fields(draft)
+    _refuse_what_needs_a_version(draft)
+    found = validate_definition(draft.definition, workspace) if findings is None else findings
+    status = _status_of(draft, found)
+    with transaction.atomic():
+        template = Template(workspace=workspace, owner=actor, created_by=actor, status=status, door=door)
+        _write_header(template, draft)
+        template.save()
+        template.current_version = _write_version(
+            template, draft.definition, actor, 1, draft.version or FIRST_VERSION, draft.change_note
         )
-    if locked.status == TemplateStatus.ARCHIVED and not archived_too:
-        raise TemplateArchived(f"the template '{locked.public_id}' is archived, and does not change any more")
-    return locked
+        template.save(update_fields=["current_version"])
+    return template
 
 
-def _status_of(draft: TemplateDraft, findings: Findings, template: Template | None = None) -> str:
-    """Return the status a template gets: what the body asks for, else active as soon as nothing is wrong."""
-    stays_active = template is not None and template.status == TemplateStatus.ACTIVE
-    if draft.status is TemplateStatus.DRAFT and not stays_active:
-        return TemplateStatus.DRAFT
-    if draft.status is TemplateStatus.ACTIVE or stays_active:
-        _require_no_errors(findings)
-    return TemplateStatus.DRAFT if errors_in(findings) else TemplateStatus.ACTIVE
-
-
-def _require_no_errors(findings: Findings) -> None:
-    errors = errors_in(findings)
-    if errors:
-        raise TemplateNotPublishable(
-            f"the definition has {len(errors)} error(s): {errors[0].message}", errors
+def _status_of(
+    draft: TemplateDraft, findings: Findings, current: TemplateStatus = TemplateStatus.DRAFT
+) -> TemplateStatus:
+    """Return the status a template gets: what the body asks for; a draft is active as soon as nothing is wrong."""
+    wanted = draft.status
+    if wanted is None:
+        is_ready = current is TemplateStatus.DRAFT and not errors_in(findings)
+        wanted = TemplateStatus.ACTIVE if is_ready else current
+    if wanted is TemplateStatus.ARCHIVED:
+        raise TemplateBodyInvalid(
+            "a template is not archived by writing it",
+            [Problem("NOT_WRITTEN", "is no status to write", "/status", "send DELETE to archive it")],
         )
+    if wanted in STARTABLE_TEMPLATE_STATUSES:
+        require_no_errors(findings)
+    return wanted
+
+
+def _refuse_what_needs_a_version(draft: TemplateDraft) -> None:
+    """Refuse fields that say something about the version before the first."""
+    problems = []
+    if draft.status not in (None, TemplateStatus.DRAFT, TemplateStatus.ACTIVE):
+        message = f"a new template is draft or active, not {draft.status}"
+        problems.append(Problem("NEW_TEMPLATE", message, "/status", "leave it out"))
+    if draft.bump is not None:
+        message = f"a new template has no version to raise: it is {FIRST_VERSION}, or what 'version' says"
+        problems.append(Problem("NEW_TEMPLATE", message, "/bump", "leave it out"))
+    if problems:
+        raise TemplateBodyInvalid(problems[0].message, problems)
 
 
 def _refuse_given_fields(draft: TemplateDraft, template: Template | None = None) -> None:
@@ -170,7 +245,9 @@ def given_fields(template: Template) -> dict[str, str]:
         "templateId": template.public_id,
         "createdAt": format_time(template.created_at),
         "updatedAt": format_time(template.updated_at),
-        "createdBy": template.owner.public_id,
+        "createdBy": (template.created_by or template.owner).public_id,
+        "ownerId": template.owner.public_id,
+        "deprecationNote": template.deprecation_note,
     }
 
 
@@ -182,6 +259,7 @@ def format_time(moment: datetime) -> str:
 def _write_header(template: Template, draft: TemplateDraft) -> None:
     template.name = draft.name
     template.description = draft.description
+    template.nl_description = draft.nl_description
     template.category = draft.category
     template.complexity = draft.complexity
     template.estimated_duration_s = draft.estimated_duration_s
@@ -189,37 +267,28 @@ def _write_header(template: Template, draft: TemplateDraft) -> None:
 
 
 def _write_version(
-    template: Template, draft: TemplateDraft, actor: User, ordinal: int, label: str, note: str = ""
+    template: Template, definition: Definition, actor: User, ordinal: int, label: str, note: str
 ) -> TemplateVersion:
-    document = dump_definition(draft.definition)
+    document = dump_definition(definition)
     return TemplateVersion.objects.create(
         template=template,
         ordinal=ordinal,
         label=label,
         definition=document,
         definition_sha256=_digest(document),
-        change_note=note or draft.change_note,
+        change_note=note,
         created_by=actor,
     )
 
 
 def _digest(document: JsonObject) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """Return what tells a definition from others, the same before it is stored and after."""
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False)
+    stored = json.loads(text, parse_float=_as_stored)
+    return hashlib.sha256(json.dumps(stored, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _next_label(current: str, wanted: str | None) -> str:
-    """Return the label after ``current``: the wanted one if it is higher, else the next minor version."""
-    if wanted is None or wanted == current:
-        major, minor, _ = _parts(current)
-        return f"{major}.{minor + 1}.0"
-    if _parts(wanted) <= _parts(current):
-        message = f"'{wanted}' is not above the current version '{current}'"
-        raise TemplateBodyInvalid(
-            message, [Problem("VERSION_NOT_ABOVE", message, "/version", "leave it out")]
-        )
-    return wanted
-
-
-def _parts(label: str) -> tuple[int, int, int]:
-    match = SEMVER.fullmatch(label)
-    return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+def _as_stored(number: str) -> int | float:
+    """Return a number as Postgres gives it back: without an exponent, so that 1e20 is a whole number."""
+    value = Decimal(number)
+    return int(value) if "e" in number and value == value.to_integral_value() else float(number)

@@ -6,11 +6,13 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
 from templates_app.models import Template
+from templates_app.services.secrets import unknown_secrets
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.assignment import choose_for, configuration_of, tool_of
 from workflow_service.agents.catalog import AgentInfo, list_agents
 from workflow_service.agents.configuration import configuration_errors
+from workflow_service.ai.findings import llm_findings
 from workflow_service.engine.definition import NO_STAND_IN, Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
@@ -30,9 +32,13 @@ def validate_definition(
     """
     findings = [*validate(definition)]
     if not errors_in(findings):
-        findings += [_finding(one, "") for one in unsupported_features(compile_plan(definition))]
+        plan = compile_plan(definition)
+        findings += [_finding(one, "") for one in unsupported_features(plan)]
+        if workspace is not None:
+            findings += unknown_secrets(plan, workspace)
     findings += _configurations(definition, list_agents(workspace.pk) if workspace else ())
     findings += _schemas(definition)
+    findings += llm_findings(definition)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
     return tuple(findings)

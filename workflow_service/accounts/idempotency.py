@@ -5,7 +5,6 @@ requests with one key at the same moment the second waits for the first one's co
 the first answer. What was refused is not kept: it did nothing, and may be asked again.
 """
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from django.db import connection
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from workflow_service.accounts.models import IdempotentRequest, User
 from workflow_service.engine.errors import WorkflowError
@@ -96,7 +96,8 @@ class IdempotentPost:
 def fingerprint_of(user: User, method: str, path: str, body: bytes) -> str:
     """Return what two requests with one key must have in common; ``path`` with the query."""
     acting = user.acting_key.prefix if user.acting_key else ""
-    digest = hashlib.sha256()
+    # Keyed: a body may hold a password, which a plain hash would let anybody guess who reads the table.
+    digest = salted_hmac("idempotent request", b"", algorithm="sha256")
     for part in (acting.encode(), method.encode(), path.encode(), _canonical(body)):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()

@@ -1,11 +1,12 @@
 """Who may do what: one table of role and action, and the only functions that read it.
 
 Roles are given per workspace by memberships. Whoever made a thing may do more to it than to others' things
-(document A section 11.2 for templates; a starter controls its own run). An API key narrows its user to one
-workspace and to the scopes it was given. What is not listed here is denied, to superusers too.
+(document A section 11.2 for templates; a starter controls its own run), and a template may be shared with members
+whose roles give less (document B section 9.1). An API key narrows its user to one workspace and to the scopes it was
+given. What is not listed here is denied, to superusers too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from workflow_service.accounts.errors import Forbidden
@@ -19,24 +20,42 @@ class Action(StrEnum):
     TEMPLATE_CREATE = "template:create"
     TEMPLATE_UPDATE = "template:update"
     TEMPLATE_ARCHIVE = "template:archive"
+    TEMPLATE_SHARE = "template:share"
+    TEMPLATE_TRANSFER = "template:transfer"
     EXECUTION_READ = "execution:read"
     EXECUTION_START = "execution:start"
     EXECUTION_CONTROL = "execution:control"
     EXECUTION_OVERRIDE = "execution:override"
     EXECUTION_SIGNAL = "execution:signal"
+    ARTIFACT_READ = "artifact:read"
+    ARTIFACT_UPLOAD = "artifact:upload"
+    ARTIFACT_DELETE = "artifact:delete"
     APPROVAL_READ = "approval:read"
     APPROVAL_RESPOND = "approval:respond"
+    SECRET_READ = "secret:read"  # noqa: S105 - the name of an action
+    SECRET_CREATE = "secret:create"  # noqa: S105 - the name of an action
+    SECRET_MANAGE = "secret:manage"  # noqa: S105 - the name of an action
     AGENT_READ = "agent:read"
     AGENT_REGISTER = "agent:register"
     AGENT_MANAGE = "agent:manage"
     AGENT_HEARTBEAT = "agent:heartbeat"
     OPERATIONS_VIEW = "operations:view"
+    USAGE_READ = "usage:read"
+    BUDGET_MANAGE = "budget:manage"
     MEMBER_MANAGE = "member:manage"
     KEY_CREATE = "key:create"
     KEY_MANAGE = "key:manage"
 
 
-READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.APPROVAL_READ, Action.AGENT_READ})
+READ = frozenset(
+    {
+        Action.TEMPLATE_READ,
+        Action.EXECUTION_READ,
+        Action.ARTIFACT_READ,
+        Action.APPROVAL_READ,
+        Action.AGENT_READ,
+    }
+)
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
@@ -46,7 +65,11 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.EXECUTION_START,
         Action.AGENT_REGISTER,
         Action.AGENT_HEARTBEAT,
+        Action.ARTIFACT_UPLOAD,
+        Action.USAGE_READ,
         Action.KEY_CREATE,
+        Action.SECRET_READ,
+        Action.SECRET_CREATE,
     },
     Role.OPERATOR: READ
     | {
@@ -54,10 +77,13 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.EXECUTION_CONTROL,
         Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
+        Action.ARTIFACT_UPLOAD,
+        Action.SECRET_READ,
         Action.AGENT_REGISTER,
         Action.AGENT_MANAGE,
         Action.AGENT_HEARTBEAT,
         Action.OPERATIONS_VIEW,
+        Action.USAGE_READ,
         Action.KEY_CREATE,
     },
     Role.APPROVER: READ | {Action.APPROVAL_RESPOND},
@@ -71,14 +97,50 @@ OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
         {
             Action.TEMPLATE_UPDATE,
             Action.TEMPLATE_ARCHIVE,
+            Action.TEMPLATE_SHARE,
+            Action.TEMPLATE_TRANSFER,
             Action.EXECUTION_CONTROL,
             Action.EXECUTION_SIGNAL,
+            Action.ARTIFACT_DELETE,
+            Action.SECRET_MANAGE,
             Action.AGENT_MANAGE,
         }
     ),
-    Role.OPERATOR: frozenset(),
-    Role.APPROVER: frozenset(),
-    Role.VIEWER: frozenset(),
+    # Whoever was let start a run controls it, whatever their role: a template may be shared with them for that.
+    Role.OPERATOR: frozenset({Action.EXECUTION_CONTROL, Action.EXECUTION_SIGNAL, Action.ARTIFACT_DELETE}),
+    Role.APPROVER: frozenset({Action.EXECUTION_CONTROL, Action.EXECUTION_SIGNAL}),
+    Role.VIEWER: frozenset({Action.EXECUTION_CONTROL, Action.EXECUTION_SIGNAL}),
+}
+
+
+class ShareRight(StrEnum):
+    """The rights on one template that may be given to a member or a group: document B's six permissions."""
+
+    READ = "workflow:read"
+    CREATE = "workflow:create"
+    UPDATE = "workflow:update"
+    DELETE = "workflow:delete"
+    EXECUTE = "workflow:execute"
+    ADMIN = "workflow:admin"
+
+
+# What each lets its holder do to that template. CREATE: make others from it. Giving it away stays with its owner.
+SHARE_ACTIONS: Mapping[ShareRight, frozenset[Action]] = {
+    ShareRight.READ: frozenset({Action.TEMPLATE_READ}),
+    ShareRight.CREATE: frozenset({Action.TEMPLATE_READ, Action.TEMPLATE_CREATE}),
+    ShareRight.UPDATE: frozenset({Action.TEMPLATE_READ, Action.TEMPLATE_UPDATE}),
+    ShareRight.DELETE: frozenset({Action.TEMPLATE_READ, Action.TEMPLATE_ARCHIVE}),
+    ShareRight.EXECUTE: frozenset({Action.TEMPLATE_READ, Action.EXECUTION_START}),
+    ShareRight.ADMIN: frozenset(
+        {
+            Action.TEMPLATE_READ,
+            Action.TEMPLATE_CREATE,
+            Action.TEMPLATE_UPDATE,
+            Action.TEMPLATE_ARCHIVE,
+            Action.TEMPLATE_SHARE,
+            Action.EXECUTION_START,
+        }
+    ),
 }
 
 # A key cannot make keys or members: what leaks with it must not outlive its revocation.
@@ -96,17 +158,38 @@ def key_permits(user: User, workspace: Workspace, action: Action) -> bool:
     return key is None or (key.workspace_id == workspace.pk and action in KEY_SCOPES and action in key.scopes)
 
 
-def allows(user: User, workspace: Workspace, action: Action, *, owner_id: int | None = None) -> bool:
-    """Say whether ``user`` may do ``action`` in ``workspace``; ``owner_id``: whose thing it is done to."""
+def allows(
+    user: User,
+    workspace: Workspace,
+    action: Action,
+    *,
+    owner_id: int | None = None,
+    shared: Collection[ShareRight] = (),
+) -> bool:
+    """Say whether ``user`` may do ``action`` in ``workspace``.
+
+    ``owner_id``: whose thing it is done to; ``shared``: the rights on it that the user was given. They count for
+    members only.
+    """
     if not user.is_active or not key_permits(user, workspace, action):
         return False
     names = Membership.objects.filter(user=user, workspace=workspace).values_list("role", flat=True)
-    return permits((Role(name) for name in names), action, own=owner_id is not None and owner_id == user.pk)
+    roles = [Role(name) for name in names]
+    if permits(roles, action, own=owner_id is not None and owner_id == user.pk):
+        return True
+    return bool(roles) and any(action in SHARE_ACTIONS[right] for right in shared)
 
 
-def require(user: User, workspace: Workspace, action: Action, *, owner_id: int | None = None) -> None:
+def require(
+    user: User,
+    workspace: Workspace,
+    action: Action,
+    *,
+    owner_id: int | None = None,
+    shared: Collection[ShareRight] = (),
+) -> None:
     """Raise ``Forbidden`` unless ``allows`` says yes."""
-    if not allows(user, workspace, action, owner_id=owner_id):
+    if not allows(user, workspace, action, owner_id=owner_id, shared=shared):
         raise Forbidden(
             f"'{user.get_username()}' has no permission '{action}' in the workspace '{workspace.slug}'"
         )

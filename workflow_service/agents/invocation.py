@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from pydantic import JsonValue
 
+from workflow_service.agents.run_files import NoRunFiles, RunFiles
 from workflow_service.engine.json_values import storable_json, storable_text
 from workflow_service.engine.states import ToolType
 
@@ -71,15 +72,31 @@ def unheard(report: ProgressReport) -> None:
     """Drop a report: nobody follows this invocation."""
 
 
+def conceal_nothing(value: str) -> None:
+    """Let a value be: nothing is written down of this invocation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """On whose behalf a block runs: the key of the user who started the run, and its template's public id."""
+
+    user_id: int | None = None
+    template_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced.
+    """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced, secrets among them: never log it.
+
+    ``conceal`` is told credentials that a tool makes or is given (a token, a header), before it uses them: they are
+    kept out of everything that is written.
 
     ``stopped`` says whether the work is wanted no more (its run was cancelled); it may be asked as often as one likes.
+    ``origin`` looks up on whose behalf the block runs, for tools that cost money.
     """
 
     tool_type: ToolType
-    configuration: Mapping[str, JsonValue]
+    configuration: Mapping[str, JsonValue] = field(repr=False)
     timeout_s: float
     idempotency_key: str
     execution_id: str
@@ -89,6 +106,9 @@ class Invocation:
     stopped: Callable[[], bool] = never_stopped
     progress: Callable[[ProgressReport], None] = unheard
     callback_url: str | None = None
+    files: RunFiles = field(default_factory=NoRunFiles)
+    conceal: Callable[[str], None] = conceal_nothing
+    origin: Callable[[], Origin] = Origin
 
 
 @dataclass(frozen=True, slots=True)

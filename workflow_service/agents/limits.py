@@ -4,7 +4,8 @@
 the configuration nor the environment.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ class ScriptLimits:
     file_size: int = 256 * MEBIBYTE
     processes: int = 64
     open_files: int = 256
+    result_files: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class ToolLimits:
     runs_dir: Path
     max_output_bytes: int = 8 * MEBIBYTE
     egress_allow: tuple[str, ...] = ()
+    # Databases open to workflows, by name: postgresql:// URLs with their passwords.
+    sql_connections: Mapping[str, str] = field(default_factory=dict, repr=False)
     hidden_paths: tuple[Path, ...] = ()
     script: ScriptLimits = ScriptLimits()
 
@@ -54,6 +58,7 @@ def tool_limits() -> ToolLimits:
         runs_dir=config.data_dir / "script-runs",
         max_output_bytes=config.max_output_bytes,
         egress_allow=config.egress_allow,
+        sql_connections={name: url.get_secret_value() for name, url in config.sql_connections.items()},
         # The embedded servers' passwords and the signing key lie there.
         hidden_paths=(config.data_dir,),
         script=ScriptLimits(network="allow" if config.script_network == "allow" else "deny"),

@@ -16,12 +16,14 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
-from io import BufferedReader
+from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from workflow_service.agents.egress import Egress
+from workflow_service.agents.egress_rules import parse_allowed
 from workflow_service.agents.errors import ToolError, invalid
 from workflow_service.agents.invocation import (
     Invocation,
@@ -32,14 +34,60 @@ from workflow_service.agents.invocation import (
     unheard,
 )
 from workflow_service.agents.limits import ToolLimits
-from workflow_service.agents.workspace_files import open_workspace_file
+from workflow_service.agents.run_files import RunFiles, open_run_file
+from workflow_service.agents.workspace_files import workspace_dir
+from workflow_service.artifacts.references import ArtifactRef, check_name, content_type_of, is_artifact_id
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ErrorType
 
 ENTRY_POINT_GROUP = "workflow_service.use_cases"
 LIBRARY = "workflow_service.agents.library"
-BUILT_IN_MODULES = tuple(f"{LIBRARY}.{module}" for module in ("clock", "data", "files", "numbers", "text"))
+BUILT_IN_MODULES = tuple(
+    f"{LIBRARY}.{module}"
+    for module in (
+        *(
+            "archives",
+            "changes",
+            "charts",
+            "clock",
+            "database",
+            "downloads",
+            "files",
+            "fitting",
+            "grouping",
+            "hashes",
+        ),
+        *("identifiers", "joining", "json_documents", "mail", "markup", "numbers", "patterns", "records"),
+        *("schemas", "statistics", "tables", "text", "webhooks", "xml_documents"),
+    )
+)
+# Marks a field (``json_schema_extra={LITERAL: True}``) that is the author's own text: values are not written into it.
+LITERAL = "literal"
 USE_CASE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+_LITTLE_WORDS = frozenset(
+    {
+        *(
+            "a",
+            "an",
+            "and",
+            "as",
+            "at",
+            "by",
+            "each",
+            "for",
+            "from",
+            "if",
+            "in",
+            "into",
+            "is",
+            "it",
+            "its",
+            "not",
+        ),
+        *("of", "on", "one", "or", "so", "that", "the", "them", "they", "to", "what", "where", "with"),
+    }
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -60,7 +108,8 @@ class RunContext:
     idempotency_key: str
     _log: Callable[[LogLine], None]
     _deadline: float
-    _files_dir: Path
+    _limits: ToolLimits
+    _files: RunFiles
     _progress: Callable[[ProgressReport], None] = unheard
     _stopped: Callable[[], bool] = never_stopped
 
@@ -80,9 +129,51 @@ class RunContext:
         """Say whether the run was cancelled: whatever is returned then is dropped, so long work may as well end."""
         return self._stopped()
 
-    def open_file(self, name: str) -> BufferedReader:
-        """Open a file of the run's workspace to be read; raises ``ToolError`` where there is none."""
-        return open_workspace_file(self._files_dir, self.workspace_id, name)
+    def open_file(self, source: str) -> BinaryIO:
+        """Open a file of the run's workspace by its name, or an artifact by its id, to be read.
+
+        Raises ``ToolError`` where there is none.
+        """
+        return open_run_file(self._files, self._limits.files_dir, self.workspace_id, source)
+
+    def file_name(self, source: str) -> str:
+        """Return the last part of a file's name; of an artifact, that it was kept under."""
+        name = self._files.describe(source).name if is_artifact_id(source) else source
+        return name.rpartition("/")[2]
+
+    def save_file(self, name: str, data: bytes | str | BinaryIO, *, content_type: str = "") -> ArtifactRef:
+        """Keep a file as an artifact of the run and return the reference to put into the output.
+
+        A block that is tried again and saves the same name gets the same artifact, with what it saved first.
+        Raises ``ToolError``, and ``ValueError`` for a name that is none.
+        """
+        check_name(name)
+        if isinstance(data, str):
+            data = data.encode()
+        source = BytesIO(data) if isinstance(data, bytes) else data
+        return self._files.save(name, source, content_type_of(name, content_type))
+
+    @property
+    def files_dir(self) -> Path:
+        """The directory of the workspace's files, made if need be; names in it are never to be trusted."""
+        directory = workspace_dir(self._limits.files_dir, self.workspace_id)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory
+
+    @property
+    def egress(self) -> Egress:
+        """Where requests of the run may go, and until when."""
+        return Egress(parse_allowed(self._limits.egress_allow), self._deadline)
+
+    @property
+    def sql_connections(self) -> Mapping[str, str]:
+        """The databases that the operator has opened to workflows, by name."""
+        return self._limits.sql_connections
+
+    @property
+    def max_output_bytes(self) -> int:
+        """How large the output may be, as JSON."""
+        return self._limits.max_output_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +190,24 @@ class UseCase:
     def summary(self) -> str:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def keywords(self) -> list[str]:
+        """Return the words of the name and the summary, in order: what it may be looked for by."""
+        words = re.findall(r"[a-z0-9]+", f"{self.name} {self.summary}".lower())
+        return [word for word in dict.fromkeys(words) if word not in _LITTLE_WORDS]
+
+    def input_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the input."""
+        return self.params.json_schema()
+
+    def output_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the output."""
+        return self.output.json_schema(mode="serialization")
+
+    def literal_fields(self) -> list[str]:
+        """Return the fields of the input that hold no ``${...}``: a value there could mean more than itself."""
+        fields = self.input_schema().get("properties", {})
+        return [name for name, schema in fields.items() if schema.get(LITERAL)]
 
 
 class UseCaseRegistry:
@@ -198,7 +307,8 @@ def _run_context(invocation: Invocation, deadline: float, limits: ToolLimits) ->
         _log=invocation.log,
         _progress=invocation.progress,
         _deadline=deadline,
-        _files_dir=limits.files_dir,
+        _limits=limits,
+        _files=invocation.files,
         _stopped=invocation.stopped,
     )
 

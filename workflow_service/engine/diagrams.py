@@ -11,9 +11,11 @@ from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
     EXECUTION_TRANSITIONS,
     FINISHED_BLOCK_STATUSES,
+    TEMPLATE_TRANSITIONS,
     BlockStatus,
     ExecutionStatus,
     Status,
+    TemplateStatus,
 )
 
 PAGE = """\
@@ -31,7 +33,13 @@ An execution that has ended runs again when it is restarted.
 
 A completed block becomes failed when its work is done but no way on can be chosen. A restart makes a new row.
 
-{blocks}"""
+{blocks}
+## Templates
+
+Runs start from active templates, and with a warning from deprecated ones. An archived template keeps its runs; it comes
+back as a draft, so that it is checked before it runs again.
+
+{templates}"""
 
 
 def state_diagram(
@@ -55,6 +63,7 @@ def states_page() -> str:
             EXECUTION_TRANSITIONS, initial=ExecutionStatus.STARTING, final=ENDED_EXECUTION_STATUSES
         ),
         blocks=state_diagram(BLOCK_TRANSITIONS, initial=BlockStatus.PENDING, final=FINISHED_BLOCK_STATUSES),
+        templates=state_diagram(TEMPLATE_TRANSITIONS, initial=TemplateStatus.DRAFT, final=()),
     )
 
 

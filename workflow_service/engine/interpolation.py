@@ -75,15 +75,24 @@ class Template:
         """
         return self.value if self._render is None else self._render(scope, _Budget(), secrets)
 
-    def fill_secrets(self, rendered: JsonValue, scope: Scope) -> JsonValue:
+    @property
+    def secret_places(self) -> Iterator[tuple[str, frozenset[str]]]:
+        """Yield the place of each text that names secrets, as a JSON pointer, with their names."""
+        for path, references in self._secret_texts:
+            yield json_pointer(*path), references.secrets
+
+    def fill_secrets(
+        self, rendered: JsonValue, scope: Scope, note: Callable[[JsonValue], None] = lambda value: None
+    ) -> JsonValue:
         """Return ``rendered`` (an earlier ``render`` without secrets) with its secrets in place.
 
-        Only texts that hold a secret in the template are read, and only for the secrets named there.
+        Only texts that hold a secret in the template are read, and only for the secrets named there. ``note`` is told
+        each value that was made of secrets. Raises ``ExpressionError``.
         """
         root: list[Any] = [rendered]
         copied = {id(root)}
         for path, references in self._secret_texts:
-            _fill_at(root, (0, *path), copied, references.secrets, scope)
+            _fill_at(root, (0, *path), copied, _Filler(references.secrets, scope, note))
         filled: JsonValue = root[0]
         return filled
 
@@ -97,6 +106,25 @@ def compile_template(value: JsonValue) -> Template:
             "; ".join(problem.message for problem in compiler.problems[:3]), compiler.problems
         )
     return Template(value, compiler.references, render, tuple(compiler.secret_texts))
+
+
+def expressions_in(value: JsonValue) -> Iterator[tuple[str, Expression]]:
+    """Yield every ``${...}`` in ``value`` with the JSON pointer of its text; texts that do not compile are left out."""
+    pending: list[tuple[_Path, JsonValue]] = [((), value)]
+    while pending:
+        path, item = pending.pop()
+        if isinstance(item, str) and "${" in item:
+            try:
+                parts = tuple(_parts(item))
+            except ExpressionError:
+                continue
+            for part in parts:
+                if isinstance(part, Expression):
+                    yield json_pointer(*path), part
+        elif isinstance(item, dict):
+            pending += [((*path, key), child) for key, child in reversed(item.items())]
+        elif isinstance(item, list):
+            pending += [((*path, index), child) for index, child in reversed(list(enumerate(item)))]
 
 
 def _error(code: str, message: str, path: _Path = (), column: int | None = None) -> ExpressionError:
@@ -151,7 +179,32 @@ def _render_text(parts: tuple[_Part, ...], scope: Scope, budget: _Budget, secret
     return "".join(written)
 
 
-def _fill_at(root: Any, path: _Path, copied: set[int], allowed: frozenset[str], scope: Scope) -> None:
+@dataclass(frozen=True, slots=True)
+class _Filler:
+    """What is filled into one text: the secrets it may name, and who is told what came of them."""
+
+    allowed: frozenset[str]
+    scope: Scope
+    note: Callable[[JsonValue], None]
+
+    def fill(self, text: str, path: _Path) -> JsonValue:
+        try:
+            parts = tuple(_parts(text))
+            references = _checked_references(parts)
+        except ExpressionError as error:
+            raise _located_error(error, path) from None
+        others = references.context or references.outputs or references.input
+        if others or not references.secrets <= self.allowed:
+            raise _error(
+                "EXPRESSION_NOT_ALLOWED", "the stored text refers to more than its own secrets", path
+            )
+        for part in parts:
+            if isinstance(part, Expression):
+                self.note(part.evaluate(self.scope))
+        return _render_text(parts, self.scope, _Budget(), secrets=True)
+
+
+def _fill_at(root: Any, path: _Path, copied: set[int], filler: _Filler) -> None:
     """Fill the text at ``path`` below ``root``, copying each container on the way once.
 
     A path that is not there any more (somebody has edited the input) is left alone.
@@ -166,24 +219,13 @@ def _fill_at(root: Any, path: _Path, copied: set[int], allowed: frozenset[str], 
             copied.add(id(child))
         container = child
     if _holds(container, path[-1]) and isinstance(container[path[-1]], str):
-        container[path[-1]] = _fill_text(container[path[-1]], path[1:], allowed, scope)
+        container[path[-1]] = filler.fill(container[path[-1]], path[1:])
 
 
 def _holds(container: Any, step: str | int) -> bool:
     if isinstance(container, dict):
         return step in container
     return isinstance(container, list) and isinstance(step, int) and step < len(container)
-
-
-def _fill_text(text: str, path: _Path, allowed: frozenset[str], scope: Scope) -> JsonValue:
-    try:
-        parts = tuple(_parts(text))
-        references = _checked_references(parts)
-    except ExpressionError as error:
-        raise _located_error(error, path) from None
-    if references.context or references.outputs or references.input or not references.secrets <= allowed:
-        raise _error("EXPRESSION_NOT_ALLOWED", "the stored text refers to more than its own secrets", path)
-    return _render_text(parts, scope, _Budget(), secrets=True)
 
 
 def _checked_references(parts: tuple[_Part, ...]) -> References:

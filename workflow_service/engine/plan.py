@@ -24,6 +24,7 @@ from workflow_service.engine.graph import (
 )
 from workflow_service.engine.levels import Region
 from workflow_service.engine.loops import Loop, LoopNest
+from workflow_service.engine.secret_places import misplaced_secrets
 from workflow_service.engine.validation import check
 
 __all__ = [
@@ -169,6 +170,7 @@ def unsupported_features(plan: Plan) -> tuple[Problem, ...]:
 
 
 def _unsupported_in(node: Node) -> Iterator[Problem]:
+    yield from misplaced_secrets(node)
     if node.kind is NodeKind.DECIDE:
         yield Problem(
             "QUESTIONS_NOT_SUPPORTED",
@@ -176,18 +178,4 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
             pointer=node.pointer,
             suggestion="Write the condition as an expression",
             blocks=(node.id[:-1],),
-        )
-    block = node.block
-    if block is None:
-        return
-    stand_ins = (part.references.secrets for part in (node.fallback, node.undo) if part is not None)
-    secrets = node.references.secrets.union(*stand_ins)
-    if secrets:
-        names = ", ".join(sorted(secrets))
-        yield Problem(
-            "SECRETS_NOT_SUPPORTED",
-            f"'{node.id}' reads the secrets {names}, which this version does not keep yet",
-            pointer=f"{node.pointer}/configuration",
-            suggestion="Let the agent hold its own credentials",
-            blocks=(block.block_id,),
         )

@@ -151,7 +151,7 @@ class EdgeOutcome(StrEnum):
     LOST = "lost"
 
 
-B, E = BlockStatus, ExecutionStatus
+B, E, T = BlockStatus, ExecutionStatus, TemplateStatus
 
 BLOCK_TRANSITIONS: Mapping[BlockStatus, frozenset[BlockStatus]] = {
     B.PENDING: frozenset({B.READY, B.SKIPPED, B.CANCELLED}),
@@ -200,13 +200,23 @@ EXECUTION_TRANSITIONS: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
     E.CANCELLED: frozenset({E.STARTING, E.RUNNING}),
 }
 
+TEMPLATE_TRANSITIONS: Mapping[TemplateStatus, frozenset[TemplateStatus]] = {
+    T.DRAFT: frozenset({T.ACTIVE, T.ARCHIVED}),
+    T.ACTIVE: frozenset({T.DEPRECATED, T.ARCHIVED}),
+    T.DEPRECATED: frozenset({T.ACTIVE, T.ARCHIVED}),
+    # What comes back is looked at before it runs again: agents and templates it names may be gone.
+    T.ARCHIVED: frozenset({T.DRAFT}),
+}
+
 FINISHED_BLOCK_STATUSES = frozenset({B.COMPLETED, B.FAILED, B.REJECTED, B.SKIPPED, B.CANCELLED})
 ENDED_EXECUTION_STATUSES = frozenset({E.COMPLETED, E.FAILED, E.CANCELLED})
+STARTABLE_TEMPLATE_STATUSES = frozenset({T.ACTIVE, T.DEPRECATED})
 
-Status = TypeVar("Status", BlockStatus, ExecutionStatus)
+Status = TypeVar("Status", BlockStatus, ExecutionStatus, TemplateStatus)
 
 
 def require_transition(table: Mapping[Status, frozenset[Status]], old: Status, new: Status) -> None:
     """Raise ``IllegalTransition`` unless ``table`` lists ``old`` → ``new``."""
     if new not in table[old]:
-        raise IllegalTransition(f"{old} cannot become {new}; it may become {sorted(table[old]) or 'nothing'}")
+        may = ", ".join(sorted(table[old])) or "nothing"
+        raise IllegalTransition(f"{old} cannot become {new}; it may become {may}")

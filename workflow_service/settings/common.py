@@ -7,12 +7,16 @@ from typing import Any
 from csp.constants import NONCE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
+from workflow_service.settings.artifacts import artifact_storage
 from workflow_service.settings.config import PROJECT_ROOT, get_config
+from workflow_service.settings.mail import mail_settings
 from workflow_service.settings.secrets import signing_key
 
 CONFIG = get_config()
 BASE_DIR = PROJECT_ROOT
 SECRET_KEY = signing_key(CONFIG)
+# Development and tests make a key for secrets on first use.
+MAKE_SECRETS_KEYS = True
 DEBUG = False
 ALLOWED_HOSTS = list(CONFIG.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(CONFIG.csrf_trusted_origins)
@@ -31,7 +35,10 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "workflow_service",
     "workflow_service.accounts",
+    "workflow_service.artifacts",
+    "workflow_service.vault",
     "workflow_service.agents",
+    "workflow_service.ai",
     "templates_app",
     "executions_app",
     "approvals_app",
@@ -110,6 +117,23 @@ def database_settings(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": database_settings(CONFIG.postgres_url())}
 
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "artifacts": artifact_storage(CONFIG),
+}
+
+EMAIL_BACKEND, _mail_server = mail_settings(CONFIG)
+EMAIL_HOST = str(_mail_server.get("host", "localhost"))
+EMAIL_PORT = int(_mail_server.get("port", 25))
+EMAIL_HOST_USER = str(_mail_server.get("user", ""))
+EMAIL_HOST_PASSWORD = str(_mail_server.get("password", ""))
+EMAIL_USE_TLS = _mail_server.get("tls") == "starttls"
+EMAIL_USE_SSL = _mail_server.get("tls") == "ssl"
+EMAIL_TIMEOUT = 10
+EMAIL_FILE_PATH = CONFIG.data_dir / "mail"
+DEFAULT_FROM_EMAIL = CONFIG.email_from
+
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -168,6 +192,7 @@ CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
 CELERY_DB_REUSE_MAX = 10**9
 CELERY_TASK_ROUTES = {
     "executions_app.tasks.tick": {"queue": "control"},
+    "workflow_service.artifacts.tasks.sweep": {"queue": "control"},
     "executions_app.tasks.settle": {"queue": "control"},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
@@ -177,7 +202,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "executions_app.tasks.tick",
         "schedule": timedelta(seconds=1),
         "options": {"queue": "control", "expires": 1, "ignore_result": True},
-    }
+    },
+    "sweep-artifacts": {
+        "task": "workflow_service.artifacts.tasks.sweep",
+        "schedule": timedelta(hours=1),
+        "options": {"queue": "control", "expires": 600, "ignore_result": True},
+    },
 }
 
 # Modules whose import registers use cases; development and test add the examples where none are named.
@@ -227,7 +257,6 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "TemplateStatus": ["draft", "active", "deprecated", "archived"],
-        "InitialTemplateStatus": ["draft", "active"],
         "ExecutionStatus": "workflow_service.engine.states.ExecutionStatus",
         "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
         "BlockStatus": "workflow_service.engine.states.BlockStatus",
@@ -279,6 +308,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": CONFIG.log_level},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         "amqp": {"level": "WARNING"},
         # Two lines for every message; runs and blocks have lines of their own.
         "celery.worker.strategy": {"level": "WARNING"},

@@ -5,6 +5,7 @@ and print as stars. Nothing else in the service reads the environment, but for t
 """
 
 import json
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,8 @@ from typing import Annotated, Literal
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from workflow_service.settings.llm import LlmProvider
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
 # Settings must load where no server runs: `up` starts the servers, and help and checks need none. Whoever connects
@@ -31,6 +34,16 @@ class Config(BaseSettings):
     secret_key: SecretStr | None = Field(
         None,
         description="Signs sessions and tokens. Made once under DATA_DIR in development; required in production.",
+    )
+    secrets_keys: SecretStr | None = Field(
+        None,
+        description="Keys that secrets are encrypted with, id:key and commas between; a key is 32 random bytes as "
+        "base64. The first one encrypts, all decrypt. Not set: SECRETS_KEYS_FILE.",
+    )
+    secrets_keys_file: Path | None = Field(
+        None,
+        description="File of such keys, one on a line, read again when it changes. Not set: DATA_DIR/secrets.keys, "
+        "made on first use but in production.",
     )
     allowed_hosts: CommaList = Field(
         ("localhost", "127.0.0.1", "[::1]"), description="Host names the web process answers to."
@@ -56,6 +69,9 @@ class Config(BaseSettings):
     )
     rate_limit_creations_per_h: int = Field(
         10, ge=1, description="New templates, per user or API key and hour."
+    )
+    rate_limit_llm_calls_per_day: int = Field(
+        1_000, ge=1, description="Requests that ask a language model, per user or API key and day."
     )
     rate_limit_callbacks_per_min: int = Field(
         6_000, ge=1, description="Callbacks of agents, per address and minute."
@@ -94,8 +110,37 @@ class Config(BaseSettings):
     )
     cache_ttl_s: int = Field(3_600, ge=1, description="How long cached values live.")
 
-    llm_service_url: str | None = Field(None, description="OpenAI-compatible endpoint.")
-    llm_service_timeout_ms: int = Field(30_000, ge=1, description="How long a call to it may take.")
+    llm_service_url: str | None = Field(
+        None, description="Base URL of one OpenAI-compatible endpoint, such as http://127.0.0.1:11434/v1."
+    )
+    llm_api_key: SecretStr | None = Field(None, description="Key for LLM_SERVICE_URL, if it wants one.")
+    llm_model: str = Field("default", min_length=1, description="Model that LLM_SERVICE_URL is asked for.")
+    llm_input_usd_per_mtok: Decimal = Field(
+        Decimal(0), ge=0, description="What a million tokens of its prompts cost, in USD."
+    )
+    llm_output_usd_per_mtok: Decimal = Field(
+        Decimal(0), ge=0, description="What a million tokens of its answers cost, in USD."
+    )
+    llm_providers: tuple[LlmProvider, ...] = Field(
+        (),
+        repr=False,
+        description="Several endpoints in the order they are asked, as JSON; before LLM_SERVICE_URL. See docs/ai.md.",
+    )
+    llm_service_timeout_ms: int = Field(
+        30_000, ge=1, description="How long a call to a language model may take."
+    )
+    llm_retry_attempts: int = Field(
+        2, ge=0, le=10, description="Retries of a call at one provider, before the next one is asked."
+    )
+    llm_overrun_factor: Decimal = Field(
+        Decimal(2),
+        ge=1,
+        le=100,
+        description="How far above its estimate a call may be billed: so much is reserved.",
+    )
+    llm_budget_wait_ms: int = Field(
+        30_000, ge=0, description="How long a call waits for what others have reserved and may give back."
+    )
     agent_service_url: str | None = Field(
         None,
         description="Remote Agent Service. Not set: agents run in the workers or at addresses of their own.",
@@ -161,6 +206,26 @@ class Config(BaseSettings):
     egress_allow: CommaList = Field(
         (), description="Hosts, host:port or networks that API blocks may reach although not global."
     )
+    sql_connections: dict[str, SecretStr] = Field(
+        {},
+        description="Databases that sql.query may use by name, as JSON: "
+        '{"warehouse": "postgresql://reader:…@host/db"}.',
+    )
+    email_url: SecretStr | None = Field(
+        None,
+        description="Mail server: smtp://user:password@host:587?tls=starttls (or ssl, none). Not set: messages are "
+        "written as files to DATA_DIR/mail.",
+    )
+    email_from: str = Field("workflow@localhost", description="Who e-mail comes from.")
+    artifact_store_url: SecretStr | None = Field(
+        None,
+        description="Where artifacts lie: s3://key:secret@host:port/bucket?region=…&tls=true. Not set: "
+        "DATA_DIR/artifacts.",
+    )
+    artifact_max_bytes: int = Field(100 * 1024 * 1024, ge=1_024, description="Largest artifact.")
+    artifact_retention_days: int | None = Field(
+        None, ge=1, description="How long what runs make is kept. Not set: until somebody deletes it."
+    )
     max_output_bytes: int = Field(8 * 1024 * 1024, ge=1_024, description="Largest output of a block.")
     max_input_bytes: int = Field(1024 * 1024, ge=1_024, description="Largest request body.")
     dsl_max_bytes: int = Field(1_000_000, ge=100, description="Largest DSL text.")
@@ -183,7 +248,15 @@ class Config(BaseSettings):
             else value
         )
 
-    @field_validator("data_dir", "scripts_dir", mode="after")
+    @field_validator("llm_providers", mode="after")
+    @classmethod
+    def one_of_each_name(cls, providers: tuple[LlmProvider, ...]) -> tuple[LlmProvider, ...]:
+        names = [provider.name for provider in providers]
+        if len(set(names)) != len(names):
+            raise ValueError("two providers have one name")
+        return providers
+
+    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", mode="after")
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value

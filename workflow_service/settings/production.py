@@ -9,6 +9,8 @@ for name in ("secret_key", "database_url", "redis_url"):
     if getattr(CONFIG, name) is None:
         raise ImproperlyConfigured(f"{name.upper()} must be set in production")
 
+# Each host would make its own, and none could read what another one wrote.
+MAKE_SECRETS_KEYS = False
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -16,6 +18,6 @@ SECURE_HSTS_SECONDS = 31_536_000
 # Part of the release, not of the data: a new image brings its own files, whatever volume it is given.
 STATIC_ROOT = BASE_DIR / "static"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **STORAGES,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }

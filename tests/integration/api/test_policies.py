@@ -8,7 +8,14 @@ from tests.caller import Caller, problem_of
 from tests.factories import make_user, noop
 from tests.house import House, make_house
 from workflow_service.accounts.models import Role
-from workflow_service.accounts.policies import OWN_ACTIONS, ROLE_ACTIONS, Action, allows
+from workflow_service.accounts.policies import (
+    OWN_ACTIONS,
+    ROLE_ACTIONS,
+    SHARE_ACTIONS,
+    Action,
+    ShareRight,
+    allows,
+)
 
 A, R = Action, Role
 ALLOWED = {
@@ -16,11 +23,16 @@ ALLOWED = {
     A.TEMPLATE_CREATE: {R.ADMIN, R.DEVELOPER},
     A.TEMPLATE_UPDATE: {R.ADMIN},
     A.TEMPLATE_ARCHIVE: {R.ADMIN},
+    A.TEMPLATE_SHARE: {R.ADMIN},
+    A.TEMPLATE_TRANSFER: {R.ADMIN},
     A.EXECUTION_READ: set(R),
     A.EXECUTION_START: {R.ADMIN, R.DEVELOPER, R.OPERATOR},
     A.EXECUTION_CONTROL: {R.ADMIN, R.OPERATOR},
     A.EXECUTION_OVERRIDE: {R.ADMIN, R.OPERATOR},
     A.EXECUTION_SIGNAL: {R.ADMIN, R.OPERATOR},
+    A.ARTIFACT_READ: set(R),
+    A.ARTIFACT_UPLOAD: {R.ADMIN, R.DEVELOPER, R.OPERATOR},
+    A.ARTIFACT_DELETE: {R.ADMIN},
     A.APPROVAL_READ: set(R),
     A.APPROVAL_RESPOND: {R.ADMIN, R.APPROVER},
     A.AGENT_READ: set(R),
@@ -28,6 +40,11 @@ ALLOWED = {
     A.AGENT_MANAGE: {R.ADMIN, R.OPERATOR},
     A.AGENT_HEARTBEAT: {R.ADMIN, R.DEVELOPER, R.OPERATOR},
     A.OPERATIONS_VIEW: {R.ADMIN, R.OPERATOR},
+    A.USAGE_READ: {R.ADMIN, R.DEVELOPER, R.OPERATOR},
+    A.BUDGET_MANAGE: {R.ADMIN},
+    A.SECRET_READ: {R.ADMIN, R.DEVELOPER, R.OPERATOR},
+    A.SECRET_CREATE: {R.ADMIN, R.DEVELOPER},
+    A.SECRET_MANAGE: {R.ADMIN},
     A.MEMBER_MANAGE: {R.ADMIN},
     A.KEY_CREATE: {R.ADMIN, R.DEVELOPER, R.OPERATOR},
     A.KEY_MANAGE: {R.ADMIN},
@@ -53,11 +70,25 @@ def test_each_role_may_do_what_the_table_says_and_nothing_else(house: House, act
 
 def test_developers_change_what_is_theirs(house: House) -> None:
     developer = house.developer
-    for action in (A.TEMPLATE_UPDATE, A.TEMPLATE_ARCHIVE, A.EXECUTION_CONTROL, A.EXECUTION_SIGNAL):
+    for action in OWN_ACTIONS[R.DEVELOPER]:
         assert allows(developer, house.workspace, action, owner_id=developer.pk)
         assert not allows(developer, house.workspace, action, owner_id=house.members[R.ADMIN].pk)
     viewer = house.members[R.VIEWER]
     assert not allows(viewer, house.workspace, A.TEMPLATE_UPDATE, owner_id=viewer.pk)
+    assert allows(viewer, house.workspace, A.EXECUTION_CONTROL, owner_id=viewer.pk), (
+        "a run they were let start"
+    )
+
+
+@pytest.mark.parametrize("right", ShareRight)
+def test_a_share_lets_a_member_do_what_its_table_says_and_a_stranger_nothing(
+    house: House, other_house: House, right: ShareRight
+) -> None:
+    viewer, stranger = house.members[R.VIEWER], other_house.members[R.ADMIN]
+    for action in A:
+        let = allows(viewer, house.workspace, action, shared=[right])
+        assert let == (action in SHARE_ACTIONS[right] | ROLE_ACTIONS[R.VIEWER])
+        assert not allows(stranger, house.workspace, action, shared=[right])
 
 
 def test_nothing_is_allowed_in_a_foreign_workspace_not_even_to_a_superuser(

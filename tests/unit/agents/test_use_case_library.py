@@ -84,6 +84,7 @@ def test_csv_read_tells_bad_rows(tmp_path: Path, files: Path) -> None:
             {"line": 3, "reason": "1 cells, but the header has 2"},
             {"line": 5, "reason": "3 cells, but the header has 2"},
         ],
+        "badRowCount": 2,
         "more": False,
     }
 

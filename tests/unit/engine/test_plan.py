@@ -11,6 +11,7 @@ from workflow_service.engine.errors import InvalidDefinition
 from workflow_service.engine.expressions import References
 from workflow_service.engine.levels import longest_path, topological_order
 from workflow_service.engine.plan import END_NODE, NodeKind, Plan, compile_plan, unsupported_features
+from workflow_service.engine.secret_places import secret_places
 
 
 def edges_of(plan: Plan) -> set[tuple[str, str, str]]:
@@ -174,12 +175,43 @@ class TestUnsupported:
         assert problem.blocks
         assert problem.pointer.startswith("/blocks/")
 
-    def test_secrets_are_refused_by_name(self) -> None:
-        block = {"tool_type": "API", "configuration": {"headers": {"Authorization": "${secrets.TOKEN}"}}}
-        [problem] = unsupported_features(planned("a->b", a=block))
-        assert problem.code == "SECRETS_NOT_SUPPORTED"
+    def test_secrets_belong_into_configurations_of_tools(self) -> None:
+        tool = {"tool_type": "API", "configuration": {"headers": {"Authorization": "${secrets.TOKEN}"}}}
+        plan = planned("a->b", a=tool | {"recovery": {"fallback": tool, "compensate": tool}})
+        assert unsupported_features(plan) == ()
+        assert [
+            (place.pointer, place.names) for place in secret_places(plan.nodes[plan.node_by_id["a"]])
+        ] == [
+            ("/blocks/0/configuration/headers/Authorization", {"TOKEN"}),
+            ("/blocks/0/recovery/fallback/configuration/headers/Authorization", {"TOKEN"}),
+            ("/blocks/0/recovery/compensate/configuration/headers/Authorization", {"TOKEN"}),
+        ]
+
+    @pytest.mark.parametrize(
+        ("edges", "block", "pointer"),
+        [
+            ("a->b:x == secrets.TOKEN; a->c:else", {}, "/blocks/0"),
+            (
+                "a->b",
+                {"conditions": {"expression": "secrets.TOKEN == 'x'"}},
+                "/blocks/0/conditions/expression",
+            ),
+            ("a->b", {"for_each": "secrets.TOKEN"}, "/blocks/0/forEach"),
+            ("a->b", {"output_mapping": {"n": "secrets.TOKEN"}}, "/blocks/0/outputMapping/n"),
+            (
+                "a->b",
+                {
+                    "tool_type": "SUBWORKFLOW",
+                    "configuration": {"template": "t", "input": {"k": "${secrets.TOKEN}"}},
+                },
+                "/blocks/0/configuration/input/k",
+            ),
+        ],
+    )
+    def test_secrets_stand_nowhere_else(self, edges: str, block: dict[str, Any], pointer: str) -> None:
+        [problem] = unsupported_features(planned(edges, a={"tool_type": "NOOP", **block}))
+        assert (problem.code, problem.pointer) == ("SECRET_NOT_ALLOWED", pointer)
         assert "TOKEN" in problem.message
-        assert problem.pointer == "/blocks/0/configuration"
 
     def test_nothing_in_a_plan_that_runs(self) -> None:
         person = {"tool_type": None, "human_in_loop": {"required": True}}
