@@ -310,6 +310,7 @@ LOGGING = {
     "loggers": {
         "httpx": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
+        "mcp": {"level": "WARNING"},
         "amqp": {"level": "WARNING"},
         # Two lines for every message; runs and blocks have lines of their own.
         "celery.worker.strategy": {"level": "WARNING"},
