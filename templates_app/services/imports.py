@@ -27,7 +27,7 @@ def import_workflow(*, workspace: Workspace, actor: User, body: JsonObject) -> I
     """
     draft = read_template(body)
     template = list_templates(workspace).filter(name=draft.name, owner=actor).first()
-    findings = validate_definition(draft.definition, workspace, template)
+    findings = validate_definition(draft.definition, workspace, template, draft.files)
     if template is None:
         template = create_template(workspace=workspace, actor=actor, body=draft, findings=findings)
     else:
