@@ -338,7 +338,7 @@ def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonVal
         )
         grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
         with time_limit(allowed_s, grace_s):
-            output = call.run(invocation) if call else invoke(invocation, tool_limits())
+            output = call.run(invocation, tool_limits()) if call else invoke(invocation, tool_limits())
         return output if isinstance(output, Accepted) else secrets.output(output)
 
 

@@ -70,6 +70,9 @@ class Config(BaseSettings):
     rate_limit_creations_per_h: int = Field(
         10, ge=1, description="New templates, per user or API key and hour."
     )
+    rate_limit_llm_calls_per_day: int = Field(
+        1_000, ge=1, description="Requests that ask a language model, per user or API key and day."
+    )
     rate_limit_callbacks_per_min: int = Field(
         6_000, ge=1, description="Callbacks of agents, per address and minute."
     )
