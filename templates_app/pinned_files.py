@@ -69,17 +69,24 @@ def named_artifacts(document: JsonValue) -> set[str]:
 
 
 def pin_files(
-    definition: Definition, workspace: Workspace, given: GivenFiles | None = None
+    definition: Definition,
+    workspace: Workspace,
+    given: GivenFiles | None = None,
+    before: JsonObject | None = None,
 ) -> dict[str, JsonValue]:
     """Keep the contents of the files a definition names; return their digests by kind and name.
 
-    ``given`` are contents that came with the definition: they go before what lies on disk.
+    ``given`` are contents that came with the definition: they go before what lies on disk. What is in neither place
+    stays as it was pinned ``before``.
     """
     pinned: dict[str, JsonObject] = {}
     for file in named_files(definition):
-        content = _given_content(file, given) or _content_on_disk(file, workspace)
-        if content is not None:
-            pinned.setdefault(file.kind, {})[file.name] = keep_content(workspace.pk, content)
+        content = _given_content(file, given)
+        if content is None:
+            content = _content_on_disk(file, workspace)
+        digest = _digest_of(before or {}, file) if content is None else keep_content(workspace.pk, content)
+        if digest is not None:
+            pinned.setdefault(file.kind, {})[file.name] = digest
     return dict(pinned)
 
 

@@ -106,7 +106,9 @@ def add_version(
         if findings is None
         else findings
     )
-    pinned = pin_files(draft.definition, template.workspace, draft.files)
+    pinned = pin_files(
+        draft.definition, template.workspace, draft.files, before=current_version(template).pinned
+    )
     with transaction.atomic():
         locked = lock_template(template, if_match)
         _refuse_given_fields(draft, locked)

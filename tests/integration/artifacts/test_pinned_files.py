@@ -12,6 +12,7 @@ from templates_app.models import Template, TemplateVersion
 from templates_app.pinned_files import pinned_contents
 from templates_app.services.templates import add_version, clone_template, create_template, roll_back
 from templates_app.services.validation import validate_definition
+from templates_app.yaml_documents import read_yaml
 from tests.caller import problem_of
 from tests.driver import run_until_quiet
 from tests.house import House, make_house
@@ -119,6 +120,10 @@ def test_files_that_come_with_a_template_are_pinned_and_given_back(house: House)
     copy = other.caller().post("templates", body(SCRIPT, CHECK, files=contents))
     assert copy.status_code == 201, copy.content
     assert TemplateVersion.objects.get(template__workspace=other.workspace).pinned == version.pinned
+    # Sent again without them, it keeps what it has.
+    assert add_version(template=template, actor=house.developer, body=body(SCRIPT, CHECK)) == version
+    exported = house.caller().get(f"templates/{template.public_id}/export", {"format": "yaml"}).content
+    assert read_yaml(exported.decode()).value["files"] == contents
     assert [one.code for one in validate_definition(definition, house.workspace, template)] == [
         "FILE_MISSING"
     ]
