@@ -34,7 +34,6 @@ from templates_app.api.serializers import (
     validation_document,
 )
 from templates_app.bodies import TemplateBody, TemplateHeader, read_template
-from templates_app.errors import TemplateBodyInvalid
 from templates_app.selectors import (
     etag_of,
     get_template,
@@ -43,6 +42,7 @@ from templates_app.selectors import (
     list_tags,
     list_templates,
 )
+from templates_app.services.body_validation import validate_body
 from templates_app.services.statuses import archive_template
 from templates_app.services.templates import add_version, change_header, clone_template, create_template
 from templates_app.services.validation import validate_definition
@@ -53,7 +53,6 @@ from workflow_service.accounts.throttles import CreationThrottle
 from workflow_service.api_serializers import QuerySerializer, read_body, read_query
 from workflow_service.engine.documents import load_definition
 from workflow_service.engine.dsl import render_dsl, states_of
-from workflow_service.engine.errors import InvalidDefinition, Problem
 
 TAGS = ["templates"]
 
@@ -255,15 +254,11 @@ class ValidateBodyView(APIView):
         operation_id="templates_validate_body",
     )
     def post(self, request: Request) -> Response:
-        """Say what creating a template from this body would find; nothing is saved."""
+        """Say what creating a template from this body would find, all at once; nothing is saved."""
         read_query(QuerySerializer, request)
         workspace = workspace_of(request, body=named_workspace(request))
         require(current_user(request), workspace, Action.TEMPLATE_CREATE)
-        findings: tuple[Problem, ...]
-        try:
-            findings = validate_definition(read_template(request.data).definition, workspace)
-        except (InvalidDefinition, TemplateBodyInvalid) as error:
-            findings = error.problems
+        findings = validate_body(request.data, workspace)
         return Response(Validation(validation_document(findings)).data)
 
 

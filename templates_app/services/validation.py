@@ -31,7 +31,7 @@ from workflow_service.engine.validation import check
 def validate_definition(
     definition: Definition, workspace: Workspace | None = None, template: Template | None = None
 ) -> tuple[Finding, ...]:
-    """Return every finding about ``definition`` on this server; it may run if none has severity ERROR.
+    """Return every finding about ``definition`` on this server, errors first; it may run if there are none.
 
     With ``workspace`` the templates that its blocks start are looked for there; ``template`` is its own, if it is
     saved.
@@ -52,7 +52,8 @@ def validate_definition(
     findings += llm_findings(definition)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
-    return tuple(findings)
+    order = list(Severity)
+    return tuple(sorted(findings, key=lambda one: order.index(one.severity)))
 
 
 def _data_findings(plan: Plan, graph: Graph, agents: Sequence[AgentInfo]) -> Iterator[Finding]:
