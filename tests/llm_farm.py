@@ -3,7 +3,7 @@
     python -m tests.llm_farm WORKSPACE CHILDREN RUNS DEATHS
 
 Each of CHILDREN processes has RUNS threads, and each thread is one run that asks until the budget is spent. The first
-DEATHS processes end themselves with SIGKILL: by turns after a reservation, and before a bill is settled. Another process
+DEATHS processes end themselves with SIGKILL: in turn after a reservation and before a settlement. Another process
 goes on with their runs. It ends with 0 when every run was refused.
 """
 

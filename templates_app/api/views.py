@@ -34,6 +34,7 @@ from templates_app.api.serializers import (
     validation_document,
 )
 from templates_app.bodies import TemplateBody, TemplateHeader, read_template
+from templates_app.deprecation import deprecation_findings
 from templates_app.selectors import (
     etag_of,
     get_template,
@@ -238,6 +239,7 @@ class ValidateView(APIView):
         template = readable_template(request, template_id)
         definition = load_definition(get_version(template, query.get("version")).definition)
         findings = validate_definition(definition, template.workspace, template)
+        findings += deprecation_findings(template)
         return Response(Validation(validation_document(findings)).data)
 
 

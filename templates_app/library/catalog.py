@@ -137,5 +137,13 @@ def library_categories() -> list[str]:
 
 
 def _text_of(one: LibraryTemplate) -> str:
-    parts = (one.slug, one.name, one.description, one.category, one.about.explanation, *one.tags, *one.about.shows)
+    parts = (
+        one.slug,
+        one.name,
+        one.description,
+        one.category,
+        one.about.explanation,
+        *one.tags,
+        *one.about.shows,
+    )
     return " ".join(parts).lower()

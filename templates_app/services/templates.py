@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -281,4 +282,13 @@ def _write_version(
 
 
 def _digest(document: JsonObject) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """Return what tells a definition from others, the same before it is stored and after."""
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False)
+    stored = json.loads(text, parse_float=_as_stored)
+    return hashlib.sha256(json.dumps(stored, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _as_stored(number: str) -> int | float:
+    """Return a number as Postgres gives it back: without an exponent, so that 1e20 is a whole number."""
+    value = Decimal(number)
+    return int(value) if "e" in number and value == value.to_integral_value() else float(number)
