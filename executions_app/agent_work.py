@@ -4,6 +4,7 @@ A block that neither names an agent nor asks for one costs nothing here. The age
 each process keeps for some seconds, so that no claim waits for anybody but Postgres.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from executions_app.models import BlockExecution
 from workflow_service.agents.assignment import (
     choose_for,
     configuration_of,
+    defaults_template,
     stand_ins_for,
     tool_of,
     wanted_by,
@@ -22,6 +24,8 @@ from workflow_service.agents.catalog import AgentInfo, AgentStatus, find_agent, 
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.selection import JsonObject
 from workflow_service.engine.definition import Block, StandIn
+from workflow_service.engine.errors import ExpressionError
+from workflow_service.engine.interpolation import Template
 from workflow_service.engine.plan import Node
 from workflow_service.engine.recovery import RecoveryPolicy
 from workflow_service.engine.states import ErrorType, ToolType
@@ -86,8 +90,8 @@ def require_agent(workspace_id: int, agent_id: str) -> None:
         raise UnknownAgent(_unknown(workspace_id, agent_id))
 
 
-def work_for(claim: "Claim", block: Block, given: JsonObject) -> Work:
-    """Return what is to be run for a claim whose resolved configuration is ``given``.
+def work_for(claim: "Claim", block: Block, given: JsonObject, fill: Callable[[Template], JsonObject]) -> Work:
+    """Return what is to be run for a claim whose resolved configuration is ``given``; ``fill`` puts secrets in.
 
     Raises ``ToolError``, AGENT_UNAVAILABLE where nobody can do it now.
     """
@@ -105,7 +109,26 @@ def work_for(claim: "Claim", block: Block, given: JsonObject) -> Work:
         offered = ", ".join(sorted(agent.tool_types)) or "no tool"
         message = f"agent '{agent_id}' does no {tool_type or 'work'}: it has {offered}"
         raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
+    if "${" in str(agent.configuration):
+        agent = replace(agent, configuration=fill(_defaults(agent)))
     return Work(tool_type, configuration_of(block, agent, tool_type, given), agent)
+
+
+def secrets_of_agent(workspace_id: int, agent_id: str) -> frozenset[str]:
+    """Return the names of the secrets that an agent's defaults hold."""
+    agent = find_agent(workspace_id, agent_id) if agent_id else None
+    try:
+        return _defaults(agent).references.secrets if agent else frozenset()
+    except ToolError:
+        return frozenset()  # they were never sent
+
+
+def _defaults(agent: AgentInfo) -> Template:
+    try:
+        return defaults_template(agent.configuration)
+    except ExpressionError as error:
+        message = f"the defaults of agent '{agent.agent_id}': {error.message}"
+        raise ToolError(ErrorType.CONFIGURATION_ERROR, message) from None
 
 
 def _chosen_late(claim: "Claim", block: Block) -> str:
