@@ -20,7 +20,14 @@ from workflow_service.agents.assignment import (
     tool_of,
     wanted_by,
 )
-from workflow_service.agents.catalog import AgentInfo, AgentStatus, find_agent, list_agents, nearest_agent
+from workflow_service.agents.catalog import (
+    AgentInfo,
+    AgentStatus,
+    agents_at_hand,
+    find_agent,
+    list_agents,
+    nearest_agent,
+)
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.selection import JsonObject
 from workflow_service.engine.definition import Block, StandIn
@@ -64,7 +71,7 @@ def choose_agent_id(block: Block | None, workspace_id: int) -> str:
     """Return the id of the best agent for a block that names none but wants one; empty where there is none now."""
     if block is None or wanted_by(block) is None:
         return ""
-    found = choose_for(block, list_agents(workspace_id))
+    found = choose_for(block, agents_at_hand(workspace_id))
     return found.agent_id if found else ""
 
 
@@ -81,7 +88,7 @@ def takers_over(block: Block, agent_id: str, workspace_id: int) -> tuple[str, ..
     works_by_agent = agent_id or wanted_by(block) is not None
     if listed or not works_by_agent:
         return listed
-    return stand_ins_for(block, agent_id, list_agents(workspace_id))
+    return stand_ins_for(block, agent_id, agents_at_hand(workspace_id))
 
 
 def require_agent(workspace_id: int, agent_id: str) -> None:
@@ -133,7 +140,8 @@ def _defaults(agent: AgentInfo) -> Template:
 
 def _chosen_late(claim: "Claim", block: Block) -> str:
     """Choose for a block that found no agent when it was claimed first, and write down who it is."""
-    agent_id = choose_agent_id(block, claim.workspace_id)
+    found = choose_for(block, list_agents(claim.workspace_id))
+    agent_id = found.agent_id if found else ""
     if not agent_id:
         message = f"no agent that has {wanted_by(block)} is available"
         raise ToolError(ErrorType.AGENT_UNAVAILABLE, message)
