@@ -60,7 +60,7 @@ def run_script(
     invocation: Invocation, configuration: ScriptConfiguration, tool_input: JsonValue, limits: ToolLimits
 ) -> JsonValue:
     """Run the script that is named or given and return what it printed; raises ``ToolError``."""
-    name, source = _read_source(invocation.workspace_id, configuration, limits)
+    name, source = _read_source(invocation, configuration, limits)
     files = workspace_dir(limits.files_dir, invocation.workspace_id)
     message = json.dumps({"input": tool_input, "context": _context(invocation, files)}).encode()
     for path in (limits.runs_dir, files):
@@ -94,13 +94,16 @@ def with_results(invocation: Invocation, run: "_Run", results: Path) -> JsonValu
 
 
 def _read_source(
-    workspace_id: str, configuration: ScriptConfiguration, limits: ToolLimits
+    invocation: Invocation, configuration: ScriptConfiguration, limits: ToolLimits
 ) -> tuple[str, bytes]:
     if configuration.script is None:
         name, source = INLINE_NAME, (configuration.code or "").encode("utf-8", "replace")
     else:
         name = Path(configuration.script).name
-        with open_workspace_file(limits.scripts_dir, workspace_id, configuration.script) as file:
+        pinned = invocation.files.pinned_file("scripts", configuration.script)
+        if pinned is not None:
+            return name, pinned
+        with open_workspace_file(limits.scripts_dir, invocation.workspace_id, configuration.script) as file:
             source = file.read(MAX_SCRIPT_BYTES + 1)
     if len(source) > MAX_SCRIPT_BYTES:
         message = f"the script {name} is larger than {MAX_SCRIPT_BYTES} bytes"
