@@ -144,7 +144,7 @@ class Config(BaseSettings):
     agent_service_url: str | None = Field(
         None,
         description="Remote Agent Service. Not set: agents run in the workers or at addresses of their own.",
-        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
     )
     agent_service_timeout_ms: int = Field(60_000, ge=1, description="How long a call to it may take.")
     agent_service_token: SecretStr | None = Field(None, description="Bearer token for the Agent Service.")
