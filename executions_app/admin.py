@@ -43,6 +43,7 @@ from workflow_service.accounts.admin_policies import PolicyAdmin
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
 from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
+from workflow_service.artifacts.selectors import artifacts_of_execution
 from workflow_service.badges import badge
 from workflow_service.engine.definition import START
 from workflow_service.engine.errors import WorkflowError
@@ -51,6 +52,7 @@ from workflow_service.templatetags.workflow_service import duration, moment
 
 EVENTS_SHOWN = 100
 LOGS_SHOWN = 200
+FILES_SHOWN = 100
 TEMPLATES_OFFERED = 100
 
 
@@ -196,6 +198,7 @@ class ExecutionAdmin(PageAdmin):
                 timeline.lines, row.started_at, row.completed_at or now + timedelta(seconds=0.5)
             ),
             "graph": picture_of(row, timeline),
+            **_files(row),
             "events": _newest_events(row),
             "logs": _newest_logs(row),
             "given": given_input(row),
@@ -250,6 +253,13 @@ def picture_of(execution: Execution, timeline: Timeline) -> SafeString | None:
         )
     except GraphTooLarge:
         return None
+
+
+def _files(execution: Execution) -> dict[str, Any]:
+    rows = artifacts_of_execution(execution.workspace_id, execution.public_id, timezone.now())
+    shown = list(rows[: FILES_SHOWN + 1])
+    omitted = rows.count() - FILES_SHOWN if len(shown) > FILES_SHOWN else 0
+    return {"files": shown[:FILES_SHOWN], "files_omitted": omitted}
 
 
 def _newest_events(execution: Execution) -> list[ExecutionEvent]:

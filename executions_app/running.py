@@ -31,7 +31,7 @@ from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, human_gate
 from executions_app.live_output import LiveOutput
 from executions_app.map_results import collect_map, map_output
-from executions_app.models import BlockExecution
+from executions_app.models import BlockExecution, Execution
 from executions_app.parking import begin_map, park, postpone, recover, take_back
 from executions_app.progress import Claim
 from executions_app.secrets_in_use import secrets_in_use
@@ -46,9 +46,10 @@ from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.calls import AgentCall
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Accepted, Invocation
+from workflow_service.agents.invocation import Accepted, Invocation, Origin
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
+from workflow_service.artifacts.run_files import ArtifactsOfRun
 from workflow_service.engine.definition import Block
 from workflow_service.engine.plan import Node
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
@@ -312,24 +313,38 @@ def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonVal
             return Postpone(wait_s, {"waitsFor": "rate", "agentId": claim.agent_id})
         time.sleep(wait_s)
         allowed_s = timeout_s(block)
+        key = idempotency_key(claim, block)
         invocation = Invocation(
             tool_type=work.tool_type,
             configuration=work.configuration,
             timeout_s=allowed_s,
-            idempotency_key=idempotency_key(claim, block),
+            idempotency_key=key,
             execution_id=claim.execution_public_id,
             block_id=block.block_id,
             workspace_id=workspace_public_id(claim.workspace_id),
             log=secrets.log_to(live.log),
             stopped=StopCheck(claim),
             progress=secrets.progress_to(live.progress),
+            files=ArtifactsOfRun(
+                claim.workspace_id,
+                claim.execution_public_id,
+                block.block_id,
+                key,
+                compiled_version(claim.version_id).pinned,
+            ),
             callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
             conceal=secrets.conceal,
+            origin=partial(_origin, claim),
         )
         grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
         with time_limit(allowed_s, grace_s):
-            output = call.run(invocation) if call else invoke(invocation, tool_limits())
+            output = call.run(invocation, tool_limits()) if call else invoke(invocation, tool_limits())
         return output if isinstance(output, Accepted) else secrets.output(output)
+
+
+def _origin(claim: Claim) -> Origin:
+    starters = Execution.objects.filter(pk=claim.execution_id).values_list("created_by_id", flat=True)
+    return Origin(starters.first(), compiled_version(claim.version_id).template_id)
 
 
 class StopCheck:

@@ -39,6 +39,12 @@ class StaleTemplate(WorkflowError):
     code = "STALE_TEMPLATE"
 
 
+class LibraryTemplateNotFound(WorkflowError):
+    """The library has no template of that slug."""
+
+    code = "LIBRARY_TEMPLATE_NOT_FOUND"
+
+
 class GranteeNotFound(WorkflowError):
     """The workspace has no member, and no member in a group, of that name."""
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -83,5 +83,6 @@ def processes(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield parent
     finally:
-        os.killpg(parent.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
         parent.wait()

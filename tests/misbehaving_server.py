@@ -221,3 +221,50 @@ class _Handler(BaseHTTPRequestHandler):
         }[argument]
         coding = argument if argument in ("deflate", "br") else "gzip"
         self.send(200, encoded, Content_Encoding=coding)
+
+    def answer_agent(self, argument: str, query: dict[str, str]) -> None:
+        """Play an agent, ``/agent/MANNER/execute`` and so on, or an Agent Service, ``/agent/MANNER/agents``."""
+        manner, _, asked = argument.partition("/")
+        said: Any = {
+            "execute": {"executionId": "r1", "status": "COMPLETED", "output": {"by": manner}},
+            "health": {"status": "healthy", "message": "fine"},
+            "capabilities": {"capabilities": ["verse", {"name": "add", "inputSchema": {"type": "object"}}]},
+            "agents": {
+                "agents": [{"agentId": "far", "toolTypes": ["script", "magic"], "capabilities": ["verse"]}]
+            },
+        }.get(asked.rpartition("/")[2], {})
+        match manner:
+            case "slow":
+                self.described.stop.wait(20)
+            case "broken":
+                self.send(500, b"{}")
+            case "busy":
+                self.send(429, b"{}", Retry_After="7")
+            case "half":
+                self.answer_half(argument, query)
+            case "nonsense":
+                self.send(200, b"{this is no JSON")
+            case "gone":
+                self.send(404, b"{}")
+            case "endless":
+                self.answer_endless(argument, query)
+            case "list":
+                self.send(200, b"[1, 2]")
+            case "odd":
+                self.send(200, b'{"status": "PERHAPS", "agents": [{"agentId": "../x"}], "capabilities": 7}')
+            case "failed":
+                error = {"type": "VALIDATION_ERROR", "message": "no such verse", "retryable": False}
+                self.send(200, json.dumps({"status": "FAILED", "error": error}).encode())
+            case "liar":
+                # Only the engine may say such a thing.
+                self.send(
+                    200, b'{"status": "FAILED", "error": {"type": "APPROVAL_REJECTED", "message": "no"}}'
+                )
+            case "sick":
+                self.send(200, b'{"status": "DOWN", "message": "out of memory"}')
+            case "later":
+                self.send(202, b'{"executionId": "r1", "status": "STARTED"}')
+            case "begun":
+                self.send(200, b'{"executionId": "r1", "status": "STARTED"}')
+            case _:
+                self.send(200, json.dumps(said).encode())

@@ -10,10 +10,15 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("workflow_service.accounts.api.urls")),
+    path("api/v1/", include("workflow_service.artifacts.api.urls")),
+    path("api/v1/", include("workflow_service.agents.api.use_case_urls")),
+    path("api/v1/", include("workflow_service.ai.api.urls")),
     path("api/v1/", include("workflow_service.vault.api.urls")),
+    path("api/v1/", include("workflow_service.agents.api.urls")),
     path("api/v1/", include("templates_app.api.urls")),
     path("api/v1/", include("executions_app.api.urls")),
     path("api/v1/", include("approvals_app.api.urls")),
+    path("api/v1/", include("workflow_service.workflows_api.urls")),
 ]
 
 handler400 = "workflow_service.api_errors.bad_request"

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from executions_app.api.artifact_views import ExecutionArtifactsView
 from executions_app.api.block_views import BlockRunsView
 from executions_app.api.control_views import CancelView, PauseView, ResumeView
 from executions_app.api.history_views import EventsView, HistoryView, LogsView
@@ -11,6 +12,7 @@ from executions_app.api.restart_views import (
     RetryBlockView,
     SkipBlockView,
 )
+from executions_app.api.statistics_views import StatisticsView
 from executions_app.api.views import ExecutionsView, ExecutionView
 from executions_app.api.wait_views import CallbackView, SignalView
 
@@ -18,6 +20,11 @@ urlpatterns = [
     path("executions", ExecutionsView.as_view(), name="executions"),
     path("executions/<slug:execution_id>", ExecutionView.as_view(), name="execution"),
     path("executions/<slug:execution_id>/blocks", BlockRunsView.as_view(), name="execution-blocks"),
+    path(
+        "executions/<slug:execution_id>/artifacts",
+        ExecutionArtifactsView.as_view(),
+        name="execution-artifacts",
+    ),
     path("executions/<slug:execution_id>/pause", PauseView.as_view(), name="execution-pause"),
     path("executions/<slug:execution_id>/resume", ResumeView.as_view(), name="execution-resume"),
     path("executions/<slug:execution_id>/cancel", CancelView.as_view(), name="execution-cancel"),
@@ -50,6 +57,7 @@ urlpatterns = [
     path("executions/<slug:execution_id>/logs", LogsView.as_view(), name="execution-logs"),
     path("executions/<slug:execution_id>/events", EventsView.as_view(), name="execution-events"),
     path("executions/<slug:execution_id>/history", HistoryView.as_view(), name="execution-history"),
+    path("templates/<slug:template_id>/statistics", StatisticsView.as_view(), name="template-statistics"),
     path("callbacks/<str:token>", CallbackView.as_view(), name="callback"),
     path("executions/<slug:execution_id>/signals/<str:name>", SignalView.as_view(), name="execution-signals"),
 ]

@@ -6,12 +6,14 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
 from templates_app.models import Template
+from templates_app.pinned_files import GivenFiles, missing_files
 from templates_app.services.secrets import unknown_secrets
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.assignment import choose_for, configuration_of, tool_of
 from workflow_service.agents.catalog import AgentInfo, list_agents
 from workflow_service.agents.configuration import configuration_errors
+from workflow_service.ai.findings import llm_findings
 from workflow_service.engine.definition import NO_STAND_IN, Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
@@ -22,12 +24,15 @@ from workflow_service.engine.validation import validate
 
 
 def validate_definition(
-    definition: Definition, workspace: Workspace | None = None, template: Template | None = None
+    definition: Definition,
+    workspace: Workspace | None = None,
+    template: Template | None = None,
+    files: GivenFiles | None = None,
 ) -> tuple[Finding, ...]:
     """Return every finding about ``definition`` on this server; it may run if none has severity ERROR.
 
     With ``workspace`` the templates that its blocks start are looked for there; ``template`` is its own, if it is
-    saved.
+    saved. ``files`` are contents of files that come with it.
     """
     findings = [*validate(definition)]
     if not errors_in(findings):
@@ -37,8 +42,11 @@ def validate_definition(
             findings += unknown_secrets(plan, workspace)
     findings += _configurations(definition, list_agents(workspace.pk) if workspace else (), workspace)
     findings += _schemas(definition)
+    findings += llm_findings(definition)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
+        version = template and template.current_version
+        findings += missing_files(definition, workspace, version.pinned if version else {}, files)
     return tuple(findings)
 
 

@@ -25,10 +25,12 @@ from workflow_service.agents.api_auth import Auth, plain_credentials
 from workflow_service.agents.api_bodies import BodyType, fit_problem
 from workflow_service.agents.api_paging import Paging
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
+from workflow_service.agents.llm_configuration import LlmConfiguration
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.mcp_tools import mcp_arguments, mcp_problems
 from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
+from workflow_service.artifacts.references import FileName, FileSource
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import ErrorType, ToolType
@@ -63,10 +65,14 @@ class UseCaseConfiguration(ToolConfiguration):
 
 
 class ScriptConfiguration(ToolConfiguration):
-    """``{"script": "extract.py", "input": …}`` or ``{"code": "…"}``"""
+    """``{"script": "extract.py", "input": …}`` or ``{"code": "…"}``
+
+    ``files`` are put into its directory, by the name each has there: ``{"sales.csv": "art_…"}``.
+    """
 
     script: str | None = Field(None, min_length=1, max_length=500)
     code: str | None = Field(None, min_length=1, max_length=1024 * 1024)
+    files: dict[FileName, FileSource] = Field({}, max_length=100)
 
     @model_validator(mode="after")
     def one_source(self) -> "ScriptConfiguration":
@@ -147,6 +153,7 @@ MODELS: Mapping[ToolType, type[BaseModel]] = {
     ToolType.API: ApiConfiguration,
     ToolType.MCP: McpConfiguration,
     ToolType.NOOP: NoopConfiguration,
+    ToolType.LLM: LlmConfiguration,
     ToolType.WAIT: WaitConfiguration,
     ToolType.SUBWORKFLOW: SubworkflowConfiguration,
 }

@@ -46,6 +46,13 @@ _TYPE_OF_EXCEPTION: tuple[tuple[tuple[type[BaseException], ...], ErrorType], ...
     ),
     ((ValueError,), ErrorType.VALIDATION_ERROR),
 )
+# Errors of the service itself that a tool may meet, by their codes.
+_TYPE_OF_CODE = {
+    "ARTIFACT_NOT_FOUND": ErrorType.RESOURCE_NOT_FOUND,
+    "ARTIFACT_NAME_INVALID": ErrorType.VALIDATION_ERROR,
+    "ARTIFACT_TOO_LARGE": ErrorType.VALIDATION_ERROR,
+    "ARTIFACT_STORE_UNAVAILABLE": ErrorType.NETWORK_ERROR,
+}
 _NETWORK_ERRNOS = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH})
 
 
@@ -86,6 +93,8 @@ def tool_error_from(error: BaseException) -> ToolError:
         return invalid("the values do not fit", error, stack_trace=stack_trace)
     if isinstance(error, JsonUnfit):
         return ToolError(ErrorType.VALIDATION_ERROR, error.message, problems=error.problems)
+    if isinstance(error, WorkflowError) and error.code in _TYPE_OF_CODE:
+        return ToolError(_TYPE_OF_CODE[error.code], error.message, problems=error.problems)
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return ToolError(_error_type_of(error), message, stack_trace=stack_trace)
 

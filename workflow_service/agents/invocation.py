@@ -77,6 +77,14 @@ def conceal_nothing(value: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """On whose behalf a block runs: the key of the user who started the run, and its template's public id."""
+
+    user_id: int | None = None
+    template_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One call of a tool. Every ``${...}`` in ``configuration`` has been replaced, secrets among them: never log it.
 
@@ -84,6 +92,7 @@ class Invocation:
     kept out of everything that is written.
 
     ``stopped`` says whether the work is wanted no more (its run was cancelled); it may be asked as often as one likes.
+    ``origin`` looks up on whose behalf the block runs, for tools that cost money.
     """
 
     tool_type: ToolType
@@ -99,6 +108,7 @@ class Invocation:
     callback_url: str | None = None
     files: RunFiles = field(default_factory=NoRunFiles)
     conceal: Callable[[str], None] = conceal_nothing
+    origin: Callable[[], Origin] = Origin
 
 
 @dataclass(frozen=True, slots=True)

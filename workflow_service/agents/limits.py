@@ -30,6 +30,7 @@ class ScriptLimits:
     file_size: int = 256 * MEBIBYTE
     processes: int = 64
     open_files: int = 256
+    result_files: int = 200
 
 
 @dataclass(frozen=True, slots=True)

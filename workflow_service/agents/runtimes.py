@@ -4,6 +4,8 @@ Whatever a tool does, nothing else gets out: its own exceptions are translated, 
 kept (too large, too deep, not JSON) is an error of the tool, found here rather than when it is written.
 """
 
+from collections.abc import Callable
+
 from pydantic import JsonValue
 
 from workflow_service.agents.api_requests import send_request
@@ -24,6 +26,15 @@ from workflow_service.agents.scripts import run_script
 from workflow_service.agents.use_cases import run_use_case
 from workflow_service.engine.json_values import JsonUnfit, check_json
 from workflow_service.engine.states import ErrorType, ToolType
+
+Runtime = Callable[[Invocation, ToolLimits], JsonValue | Accepted]
+
+_registered: dict[ToolType, Runtime] = {}
+
+
+def register_runtime(tool_type: ToolType, run: Runtime) -> None:
+    """Have ``run`` do the work of a tool type; called when the app that owns it, above this one, is loaded."""
+    _registered[tool_type] = run
 
 
 def invoke(invocation: Invocation, limits: ToolLimits | None = None) -> JsonValue | Accepted:
@@ -67,5 +78,7 @@ def _run(invocation: Invocation, limits: ToolLimits) -> JsonValue | Accepted:
             return call_mcp_tool(invocation, read_configuration(McpConfiguration, given), handed, limits)
         case ToolType.NOOP:
             return read_configuration(NoopConfiguration, given).output
+        case registered if registered in _registered:
+            return _registered[registered](invocation, limits)
         case _:
             raise ToolError(ErrorType.CONFIGURATION_ERROR, not_available(invocation.tool_type))

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,13 @@ def probe_fences(limits: ToolLimits) -> frozenset[str]:
     """Return the fences that this machine's kernel puts up: asked by starting a script that does nothing."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        script, work = directory / "nothing.py", directory / "work"
+        script = directory / "nothing.py"
         script.write_text("")
-        work.mkdir()
+        places = ScriptPlaces(*(directory / name for name in ("work", "files", "given", "results")))
+        for place in (places.work, places.files, places.given, places.results):
+            place.mkdir()
         willing = replace(limits, script=replace(limits.script, isolation="best_effort"))
-        with launched(script, work, work, 10.0, willing) as (process, report):
+        with launched(script, places, 10.0, willing) as (process, report):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10.0)
             # The launcher has the other end no more: what it said is there, or it said nothing.
@@ -60,25 +62,39 @@ def probe_fences(limits: ToolLimits) -> frozenset[str]:
     return frozenset(fence for line in told for fence in line.get("fences", ()))
 
 
+@dataclass(frozen=True, slots=True)
+class ScriptPlaces:
+    """Where a script finds and leaves things.
+
+    ``files`` are its workspace's, to be read and written though hidden otherwise; ``given`` is read only; what it
+    leaves in ``work``'s ``out/`` is copied to ``results``, which it cannot reach itself.
+    """
+
+    work: Path
+    files: Path
+    given: Path
+    results: Path
+
+
 @contextmanager
 def launched(
-    script: Path, work: Path, files: Path, timeout_s: float, limits: ToolLimits
+    script: Path, places: ScriptPlaces, timeout_s: float, limits: ToolLimits
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Start the launcher on ``script``; on the way out end it and everything it started.
 
-    Answers the launcher and the descriptor that its report comes on. ``files`` may be read and written
-    though hidden otherwise. ``timeout_s`` bounds the processor time; the time on the clock is the caller's to watch.
+    Answers the launcher and the descriptor that its report comes on. ``timeout_s`` bounds the processor time; the time
+    on the clock is the caller's to watch.
     """
     report, report_to = os.pipe()
     try:
-        plan = _plan(script, work, files, report_to, timeout_s, limits)
+        plan = _plan(script, places, report_to, timeout_s, limits)
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={},
-            cwd=work,
+            cwd=places.work,
             pass_fds=[report_to],
             start_new_session=True,
         )
@@ -99,20 +115,24 @@ def launched(
 
 
 def _plan(
-    script: Path, work: Path, files: Path, report_to: int, timeout_s: float, limits: ToolLimits
+    script: Path, places: ScriptPlaces, report_to: int, timeout_s: float, limits: ToolLimits
 ) -> dict[str, Any]:
     allowed = limits.script
     return {
         "argv": [sys.executable, "-I", "-B", "-X", "utf8", str(script)],
-        "work": str(work),
+        "work": str(places.work),
         "workBytes": allowed.file_size,
         "namespaces": allowed.namespaces,
         "denyNetwork": allowed.network == "deny",
         "required": list(required_fences(limits)),
         "hidden": [str(path) for path in (limits.runs_dir, *limits.hidden_paths)],
-        "system": [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, *map(str, allowed.readable)],
-        "readable": [str(script.parent)],
-        "writable": [str(files)],
+"system": [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, *map(str, allowed.readable)],
+        "readable": [str(script.parent), str(places.given)],
+        "writable": [str(places.files)],
+        "given": str(places.given),
+        "results": str(places.results),
+        "resultBytes": allowed.file_size,
+        "resultFiles": allowed.result_files,
         "report": report_to,
         "worker": os.getpid(),
         "limits": {

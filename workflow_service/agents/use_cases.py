@@ -34,8 +34,8 @@ from workflow_service.agents.invocation import (
     unheard,
 )
 from workflow_service.agents.limits import ToolLimits
-from workflow_service.agents.run_files import RunFiles
-from workflow_service.agents.workspace_files import open_workspace_file, workspace_dir
+from workflow_service.agents.run_files import RunFiles, open_run_file
+from workflow_service.agents.workspace_files import workspace_dir
 from workflow_service.artifacts.references import ArtifactRef, check_name, content_type_of, is_artifact_id
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ErrorType
@@ -64,6 +64,30 @@ BUILT_IN_MODULES = tuple(
 # Marks a field (``json_schema_extra={LITERAL: True}``) that is the author's own text: values are not written into it.
 LITERAL = "literal"
 USE_CASE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+_LITTLE_WORDS = frozenset(
+    {
+        *(
+            "a",
+            "an",
+            "and",
+            "as",
+            "at",
+            "by",
+            "each",
+            "for",
+            "from",
+            "if",
+            "in",
+            "into",
+            "is",
+            "it",
+            "its",
+            "not",
+        ),
+        *("of", "on", "one", "or", "so", "that", "the", "them", "they", "to", "what", "where", "with"),
+    }
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -110,9 +134,17 @@ class RunContext:
 
         Raises ``ToolError`` where there is none.
         """
-        if is_artifact_id(source):
-            return self._files.open(source)
-        return open_workspace_file(self._limits.files_dir, self.workspace_id, source)
+        return open_run_file(self._files, self._limits.files_dir, self.workspace_id, source)
+
+    def open_schema(self, source: str) -> BinaryIO:
+        """Open a schema file as it was when the run's template was written; else as ``open_file`` does."""
+        pinned = self._files.pinned_file("schemas", source)
+        return self.open_file(source) if pinned is None else BytesIO(pinned)
+
+    def file_name(self, source: str) -> str:
+        """Return the last part of a file's name; of an artifact, that it was kept under."""
+        name = self._files.describe(source).name if is_artifact_id(source) else source
+        return name.rpartition("/")[2]
 
     def save_file(self, name: str, data: bytes | str | BinaryIO, *, content_type: str = "") -> ArtifactRef:
         """Keep a file as an artifact of the run and return the reference to put into the output.
@@ -163,6 +195,11 @@ class UseCase:
     def summary(self) -> str:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def keywords(self) -> list[str]:
+        """Return the words of the name and the summary, in order: what it may be looked for by."""
+        words = re.findall(r"[a-z0-9]+", f"{self.name} {self.summary}".lower())
+        return [word for word in dict.fromkeys(words) if word not in _LITTLE_WORDS]
 
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON schema of the input."""

@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Iterator
 
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import Draft202012Validator
 from pydantic import JsonValue
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
 
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import JsonUnfit, check_json, json_pointer
@@ -16,6 +18,14 @@ MAX_BYTES = 2 * 1024 * 1024
 MAX_STARTS = 50
 _FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
+
+
+class BadSchema(ValueError):
+    """What should be a JSON Schema is none; ``pointer`` says where in it."""
+
+    def __init__(self, message: str, pointer: str) -> None:
+        super().__init__(f"{pointer}: {message}" if pointer else message)
+        self.message, self.pointer = message, pointer
 
 
 class NoJson(ValueError):
@@ -42,12 +52,41 @@ def extract_json(text: str) -> JsonValue:
     return max(found, key=lambda one: one[0])[1]
 
 
+def check_schema(schema: JsonValue) -> None:
+    """Raise ``BadSchema`` unless it is None or a JSON Schema, draft 2020-12, that refers to nothing else."""
+    if schema is None:
+        return
+    try:
+        Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]
+    except SchemaError as error:
+        raise BadSchema(error.message[:300], json_pointer(*error.absolute_path)) from None
+    for place, target in _references(schema, ""):
+        if not target.startswith("#"):
+            raise BadSchema("it refers to another document, which is never fetched", place)
+
+
+def _references(schema: JsonValue, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            here = place + json_pointer(key)
+            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+                yield here, value
+            else:
+                yield from _references(value, here)
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            yield from _references(value, place + json_pointer(index))
+
+
 def schema_problems(value: JsonValue, schema: JsonValue) -> list[Problem]:
     """Return where ``value`` does not fit the JSON Schema, draft 2020-12; references lead nowhere outside of it."""
     if not isinstance(schema, dict):
         return []
-    errors = Draft202012Validator(schema).iter_errors(value)
-    return [_problem(error) for error, _ in zip(errors, range(MAX_PROBLEMS), strict=False)]
+    errors = Draft202012Validator(schema, registry=EMPTY_REGISTRY).iter_errors(value)
+    try:
+        return [_problem(error) for error, _ in zip(errors, range(MAX_PROBLEMS), strict=False)]
+    except Unresolvable as error:
+        return [Problem("BAD_SCHEMA", f"the schema refers to what is not in it: {error}")]
 
 
 def _problem(error: ValidationError) -> Problem:

@@ -7,3 +7,11 @@ class AiConfig(AppConfig):
     name = "workflow_service.ai"
     label = "ai"
     verbose_name = "Language models"
+
+    def ready(self) -> None:
+        """Register the runtime of LLM blocks."""
+        from workflow_service.agents.runtimes import register_runtime
+        from workflow_service.ai.llm_tool import run_llm
+        from workflow_service.engine.states import ToolType
+
+        register_runtime(ToolType.LLM, run_llm)

@@ -20,7 +20,7 @@ from datetime import date, timedelta
 from decimal import ROUND_UP, Decimal
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
@@ -33,7 +33,7 @@ from workflow_service.settings.config import get_config
 EPOCH = date(1970, 1, 1)
 UNIT = Decimal("0.0000000001")
 UNDER_WAY = (LlmUsage.State.RESERVED, LlmUsage.State.CALLED)
-POLL_S = (0.05, 0.25)
+POLL_S, MAX_POLL_S = 0.1, 1.5
 LEASE_GRACE_S = 1.0
 
 
@@ -83,16 +83,14 @@ def reserve(
         if budget.scope == Budget.Scope.CALL and amount > budget.limit_usd:
             raise _exceeded(budget.scope, budget.limit_usd, amount, budget.policy)
     waits_until = time.monotonic() + wait_s
+    account_ids = _account_ids(budgets, context)
     while True:
-        # Looked up each time: a day or a month may end while it waits.
-        account_ids = _account_ids(budgets, context)
         try:
             return _reserve(context, purpose, candidate, estimate_usd, amount, account_ids, timeout_s)
         except BudgetExceeded as refused:
-            if not refused.waiting or time.monotonic() >= waits_until:
+            if not refused.waiting:
                 raise
-        if not settle_expired(account_ids):
-            time.sleep(random.uniform(*POLL_S))  # noqa: S311
+            _wait_for_room(account_ids, amount, waits_until, refused)
 
 
 def _reserve(
@@ -117,6 +115,26 @@ def _reserve(
             accounts=list(account_ids),
             lease_expires_at=Now() + timedelta(seconds=lease_s(timeout_s)),
         )
+
+
+def _wait_for_room(
+    account_ids: Sequence[int], amount: Decimal, until: float, refused: BudgetExceeded
+) -> None:
+    """Return when an amount fits, or never will; raises ``refused`` once ``until`` has come."""
+    pause_s = POLL_S
+    while not settle_expired(account_ids):
+        if time.monotonic() >= until:
+            raise refused
+        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+        pause_s = min(MAX_POLL_S, pause_s * 2)
+        try:
+            # Without locks: many may wait, and the few at work must not wait for them.
+            for account in _accounts(account_ids):
+                _check_fits(account, amount)
+        except BudgetExceeded as still:
+            if still.waiting:
+                continue
+        return
 
 
 def _check_fits(account: BudgetAccount, amount: Decimal) -> None:
@@ -219,8 +237,8 @@ def settle_expired(account_ids: Iterable[int] | None = None, *, limit: int = 100
 
 def check_budget_limit(context: UsageContext) -> bool:
     """Say whether any of the context's budgets has something left; a call may still be too large for it."""
-    accounts = BudgetAccount.objects.filter(pk__in=_account_ids(budgets_of(context), context))
-    return all(one.spent_usd < one.budget.limit_usd for one in accounts.select_related("budget"))
+    accounts = _accounts(_account_ids(budgets_of(context), context))
+    return all(one.spent_usd < one.budget.limit_usd for one in accounts)
 
 
 def budgets_of(context: UsageContext) -> tuple[Budget, ...]:
@@ -289,9 +307,12 @@ def _account_id(one: BudgetAccount) -> int | None:
     return rows.values_list("pk", flat=True).first()
 
 
+def _accounts(account_ids: Sequence[int]) -> QuerySet[BudgetAccount]:
+    return BudgetAccount.objects.filter(pk__in=account_ids).select_related("budget").order_by("id")
+
+
 def _locked(account_ids: Sequence[int]) -> list[BudgetAccount]:
-    rows = BudgetAccount.objects.select_for_update(of=("self",)).select_related("budget")
-    return list(rows.filter(pk__in=account_ids).order_by("id"))
+    return list(_accounts(account_ids).select_for_update(of=("self",)))
 
 
 def _end(

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pydantic import JsonValue
 
 from workflow_service.ai.answer_cache import cache_key, find_answer, keep_answer
-from workflow_service.ai.answers import NoJson, extract_json, schema_problems
+from workflow_service.ai.answers import BadSchema, NoJson, check_schema, extract_json, schema_problems
 from workflow_service.ai.budgets import (
     Purpose,
     UsageContext,
@@ -26,7 +26,7 @@ from workflow_service.ai.budgets import (
     settle,
     track_llm_call,
 )
-from workflow_service.ai.errors import BudgetExceeded, LlmAnswerInvalid, LlmUnavailable
+from workflow_service.ai.errors import BudgetExceeded, LlmAnswerInvalid, LlmUnavailable, PromptInvalid
 from workflow_service.ai.prompt_registry import Prompt, get_prompt
 from workflow_service.ai.providers import (
     CIRCUITS,
@@ -57,7 +57,8 @@ class LlmRequest:
     """What is asked. ``prompt`` is a name in the registry, ``NAME@VERSION``, or a prompt of the caller's own.
 
     ``schema``, ``max_tokens``, ``temperature`` and ``tier`` are the prompt's where they are None. ``check`` returns
-    what is wrong with an answer that fits the schema, in sentences for the model. ``timeout_s`` bounds the whole.
+    what is wrong with an answer that fits the schema, in sentences for the model. ``timeout_s`` and ``max_cost_usd``
+    bound the whole. A cached answer serves the same workspace, and in it the same ``cache_scope``.
     """
 
     prompt: str | Prompt
@@ -72,12 +73,13 @@ class LlmRequest:
     model: str | None = None
     tier: Tier | None = None
     max_cost_usd: Decimal | None = None
+    cache_scope: str = ""
     timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LlmAnswer:
-    """What came of it: ``value`` is JSON where there is a schema, else the text. Tokens and cost are of all its calls."""
+    """What came of it: ``value`` is JSON where there is a schema, else the text. Tokens and cost: of all calls."""
 
     value: JsonValue
     text: str
@@ -114,14 +116,19 @@ class _Conversation:
         self.schema = request.schema if request.schema is not None else self.prompt.schema
         self.providers = configured_providers()
         self.found = candidates(self.providers, tier=request.tier or self.prompt.tier, model=request.model)
+        _check_schema(self.schema)
         self.messages: list[Mapping[str, str]] = list(self.prompt.messages(request.variables))
         if self.schema is not None:
             self.messages[-1] = _asking_for_json(self.messages[-1], self.schema)
-        self.purpose = Purpose(request.operation, self.prompt.label, request.max_cost_usd)
         self.call_timeout_s = get_config().llm_service_timeout_ms / 1_000
         self.deadline = time.monotonic() + (request.timeout_s or self.call_timeout_s * CALLS_TIME)
         self.prompt_tokens = self.completion_tokens = 0
         self.cost = Decimal(0)
+
+    def _purpose(self) -> Purpose:
+        limit = self.request.max_cost_usd
+        left = None if limit is None else max(limit - self.cost, Decimal(0))
+        return Purpose(self.request.operation, self.prompt.label, left)
 
     def answer(self) -> LlmAnswer:
         key = self._cache_key() if self.request.cache else None
@@ -237,16 +244,22 @@ class _Conversation:
 
     def _call_once(self, candidate: Candidate) -> Reply:
         """Reserve, call, settle: one call of a provider and its usage row."""
-        timeout_s = min(self.call_timeout_s, self.deadline - time.monotonic())
-        if timeout_s <= 0:
-            raise CallFailed("there is no time left", "TIMEOUT", worked=False, again=False)
+        left_s = self._left_s()
         question = self._question()
         estimate = candidate.cost_usd(estimated_prompt_tokens(question), question.max_tokens)
-        wait_s = min(get_config().llm_budget_wait_ms / 1_000, timeout_s)
-        usage = reserve(self.context, self.purpose, candidate, estimate, timeout_s=timeout_s, wait_s=wait_s)
+        usage = reserve(
+            self.context,
+            self._purpose(),
+            candidate,
+            estimate,
+            timeout_s=self.call_timeout_s,
+            wait_s=min(get_config().llm_budget_wait_ms / 1_000, left_s),
+        )
         began = time.monotonic()
         called = False
         try:
+            # Waiting for the budget took time.
+            timeout_s = min(self.call_timeout_s, self._left_s())
             called = mark_called(usage)
             if not called:
                 raise CallFailed("the reservation ran out", "TIMEOUT", worked=False, again=True)
@@ -279,6 +292,13 @@ class _Conversation:
         )
         return reply
 
+    def _left_s(self) -> float:
+        """Return the seconds left; raises ``CallFailed`` where there are none."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise CallFailed("there is no time left", "TIMEOUT", worked=False, again=False)
+        return left
+
     def _question(self) -> Question:
         given = self.request
         return Question(
@@ -292,6 +312,7 @@ class _Conversation:
         question = self._question()
         return cache_key(
             workspace=self.context.workspace_id,
+            scope=self.request.cache_scope,
             prompt=self.prompt.label,
             text=self.prompt.digest,
             variables=dict(self.request.variables),
@@ -308,7 +329,7 @@ class _Conversation:
         if kept is None or self._checked(kept.get("value")):
             return None
         provider, model = str(kept.get("provider")), str(kept.get("model"))
-        track_llm_call(self.context, self.purpose, (provider, model), latency_ms=_ms_since(began))
+        track_llm_call(self.context, self._purpose(), (provider, model), latency_ms=_ms_since(began))
         return LlmAnswer(
             value=kept.get("value"),
             text=str(kept.get("text")),
@@ -322,6 +343,13 @@ class _Conversation:
         )
 
 
+def _check_schema(schema: JsonValue) -> None:
+    try:
+        check_schema(schema)
+    except BadSchema as error:
+        raise PromptInvalid(f"the answer's schema is no JSON Schema that can be used: {error}") from None
+
+
 def _kept_form(answer: LlmAnswer) -> dict[str, JsonValue]:
     return {"value": answer.value, "text": answer.text, "model": answer.model, "provider": answer.provider}
 
@@ -329,8 +357,8 @@ def _kept_form(answer: LlmAnswer) -> dict[str, JsonValue]:
 def _asking_for_json(message: Mapping[str, str], schema: JsonValue) -> dict[str, str]:
     """Say the schema in words too: not every endpoint takes it as a field."""
     wanted = json.dumps(schema, ensure_ascii=False)
-    content = f"{message['content']}\n\nAnswer with one JSON value and nothing else. It must fit this JSON Schema:\n{wanted}"
-    return {"role": message["role"], "content": content}
+    how = f"Answer with one JSON value and nothing else. It must fit this JSON Schema:\n{wanted}"
+    return {"role": message["role"], "content": f"{message['content']}\n\n{how}"}
 
 
 def _asking_to_mend(text: str, problems: Sequence[Problem]) -> list[dict[str, str]]:
@@ -348,7 +376,7 @@ def _asking_to_mend(text: str, problems: Sequence[Problem]) -> list[dict[str, st
 
 def _pause_s(attempt: int, error: CallFailed) -> float:
     """Return the pause before the next try, in seconds: what the provider asked for, or more at each try."""
-    grown = min(MAX_BACKOFF_S, BACKOFF_S * 2**attempt)
+    grown: float = min(MAX_BACKOFF_S, BACKOFF_S * 2**attempt)
     return max(error.retry_after_s or 0.0, grown * random.uniform(0.5, 1.0))  # noqa: S311
 
 

@@ -71,7 +71,10 @@ class Prompt:
     def variable_problems(self, names: "frozenset[str] | set[str]") -> list[Problem]:
         """Return what is wrong with being filled with variables of these names: every one is needed, and no other."""
         wanted = set(self.variables)
-        missing = [Problem("PROMPT_VARIABLE", f"'{name}' is missing") for name in sorted(wanted - names)]
+        missing = [
+            Problem("PROMPT_VARIABLE", f"the variable '{name}' of '{self.name}' is missing")
+            for name in sorted(wanted - names)
+        ]
         known = ", ".join(self.variables) or "none"
         more = [
             Problem(
@@ -156,4 +159,8 @@ def read_prompt(path: Path) -> Prompt:
 
 def _filled(text: str, variables: Mapping[str, JsonValue]) -> str:
     # One pass: what a variable holds is never read for variables again.
-    return _VARIABLE.sub(lambda match: as_data(match[1], variables[match[1]]), text)
+    def fill(match: re.Match[str]) -> str:
+        name = match[1]
+        return as_data(name, variables[name]) if name in variables else match[0]
+
+    return _VARIABLE.sub(fill, text)

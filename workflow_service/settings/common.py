@@ -7,6 +7,7 @@ from typing import Any
 from csp.constants import NONCE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
+from workflow_service.settings.artifacts import artifact_storage
 from workflow_service.settings.config import PROJECT_ROOT, get_config
 from workflow_service.settings.mail import mail_settings
 from workflow_service.settings.secrets import signing_key
@@ -116,6 +117,12 @@ def database_settings(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": database_settings(CONFIG.postgres_url())}
 
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "artifacts": artifact_storage(CONFIG),
+}
+
 EMAIL_BACKEND, _mail_server = mail_settings(CONFIG)
 EMAIL_HOST = str(_mail_server.get("host", "localhost"))
 EMAIL_PORT = int(_mail_server.get("port", 25))
@@ -185,6 +192,7 @@ CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
 CELERY_DB_REUSE_MAX = 10**9
 CELERY_TASK_ROUTES = {
     "executions_app.tasks.tick": {"queue": "control"},
+    "workflow_service.artifacts.tasks.sweep": {"queue": "control"},
     "executions_app.tasks.settle": {"queue": "control"},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
@@ -194,7 +202,12 @@ CELERY_BEAT_SCHEDULE = {
         "task": "executions_app.tasks.tick",
         "schedule": timedelta(seconds=1),
         "options": {"queue": "control", "expires": 1, "ignore_result": True},
-    }
+    },
+    "sweep-artifacts": {
+        "task": "workflow_service.artifacts.tasks.sweep",
+        "schedule": timedelta(hours=1),
+        "options": {"queue": "control", "expires": 600, "ignore_result": True},
+    },
 }
 
 # Modules whose import registers use cases; development and test add the examples where none are named.
@@ -250,6 +263,7 @@ SPECTACULAR_SETTINGS = {
         "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
         "ErrorType": "workflow_service.engine.states.ErrorType",
         "HumanStepType": "workflow_service.engine.states.HumanStepType",
+        "AgentStatus": "workflow_service.agents.selection.AgentStatus",
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

@@ -70,6 +70,9 @@ class Config(BaseSettings):
     rate_limit_creations_per_h: int = Field(
         10, ge=1, description="New templates, per user or API key and hour."
     )
+    rate_limit_llm_calls_per_day: int = Field(
+        1_000, ge=1, description="Requests that ask a language model, per user or API key and day."
+    )
     rate_limit_callbacks_per_min: int = Field(
         6_000, ge=1, description="Callbacks of agents, per address and minute."
     )
@@ -225,6 +228,15 @@ class Config(BaseSettings):
         "written as files to DATA_DIR/mail.",
     )
     email_from: str = Field("workflow@localhost", description="Who e-mail comes from.")
+    artifact_store_url: SecretStr | None = Field(
+        None,
+        description="Where artifacts lie: s3://key:secret@host:port/bucket?region=…&tls=true. Not set: "
+        "DATA_DIR/artifacts.",
+    )
+    artifact_max_bytes: int = Field(100 * 1024 * 1024, ge=1_024, description="Largest artifact.")
+    artifact_retention_days: int | None = Field(
+        None, ge=1, description="How long what runs make is kept. Not set: until somebody deletes it."
+    )
     max_output_bytes: int = Field(8 * 1024 * 1024, ge=1_024, description="Largest output of a block.")
     max_input_bytes: int = Field(1024 * 1024, ge=1_024, description="Largest request body.")
     dsl_max_bytes: int = Field(1_000_000, ge=100, description="Largest DSL text.")

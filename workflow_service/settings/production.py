@@ -18,6 +18,6 @@ SECURE_HSTS_SECONDS = 31_536_000
 # Part of the release, not of the data: a new image brings its own files, whatever volume it is given.
 STATIC_ROOT = BASE_DIR / "static"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **STORAGES,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }

@@ -132,7 +132,9 @@ def test_good_configurations_have_no_errors(
             "a GET request has no body to send 'x' in",
         ),
         (NOOP, {"result": 1}, "/result", "not a known field"),
-        (ToolType.LLM, {"prompt": "x"}, "", "not available on this server"),
+        (ToolType.LLM, {"input": "x"}, "", "give either 'prompt' (the text) or 'promptName'"),
+        (ToolType.LLM, {"prompt": "x", "maxTokens": 0}, "/maxTokens", "greater than or equal to 1"),
+        (ToolType.LLM, {"promptName": "x", "system": "y"}, "", "a named prompt has its own"),
         (ToolType.MCP, {}, "", "not available on this server"),
     ],
 )
@@ -182,4 +184,4 @@ def test_input_is_input_or_what_is_left_over(
 
 def test_what_is_available() -> None:
     assert [is_available(tool) for tool in (API, SCRIPT, USE_CASE, NOOP)] == [True] * 4
-    assert not is_available(ToolType.LLM)
+    assert is_available(ToolType.LLM)

@@ -62,7 +62,7 @@ def _opened(files: list[ArchiveFile], run: RunContext) -> Iterator[tuple[str, Bi
     room = MAX_BYTES
     for one in files:
         with run.open_file(one.file) as source:
-            name = one.name or check_name(getattr(source, "artifact_name", one.file.rpartition("/")[2]))
+            name = one.name or check_name(run.file_name(one.file))
             if name in seen:
                 raise ValueError(f"two files would be '{name}' in the archive; give one another 'name'")
             seen.add(name)

@@ -103,7 +103,7 @@ class StoreInput(Params):
 @use_case("file.store")
 def store_file(params: StoreInput, run: RunContext) -> StoredOutput:
     """Keep a file of the workspace as an artifact, so that other hosts and people can get at it."""
-    name = params.name or params.file.rpartition("/")[2]
+    name = params.name or run.file_name(params.file)
     with run.open_file(params.file) as source:
         return StoredOutput(artifact=run.save_file(name, source, content_type=params.content_type))
 

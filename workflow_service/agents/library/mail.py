@@ -98,8 +98,7 @@ def send_email(params: EmailInput, run: RunContext) -> EmailOutput:
 def _attach(message: EmailMultiAlternatives, sources: list[str], run: RunContext) -> None:
     room = MAX_ATTACHMENT_BYTES
     for source in sources:
-        with run.open_file(source) as file:
-            name = getattr(file, "artifact_name", source).rpartition("/")[2]
+        name = run.file_name(source)
         content = read_bytes(run, source, room)
         room -= len(content)
         message.attach(name, content, content_type_of(name))

@@ -135,8 +135,10 @@ def _cell(value: JsonValue, name: str, kind: Kind) -> JsonValue:
 
 
 class CsvWriteInput(Params):
-    """``columns`` are all keys of the first record where not given. ``formulas`` says what becomes of cells that a
-    spreadsheet would run: by default they are written with a ``'`` before them."""
+    """``columns`` are all keys of the first record where not given; from one block to the next the order of keys is not
+    kept, so give them where it matters. ``formulas`` says what becomes of cells that a spreadsheet would run: by
+    default they are written with a ``'`` before them.
+    """
 
     records: Records
     name: FileName = "table.csv"

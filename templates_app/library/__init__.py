@@ -1,0 +1,1 @@
+"""Ready templates that come with the service: ``templates/`` holds them, ``catalog.py`` reads them."""

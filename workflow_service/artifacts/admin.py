@@ -1,0 +1,71 @@
+"""The admin page of artifacts: a list to look at and download from."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from workflow_service.accounts.admin_policies import PolicyAdmin
+from workflow_service.accounts.policies import Action
+from workflow_service.artifacts.api.serializers import content_url
+from workflow_service.artifacts.models import Artifact
+from workflow_service.artifacts.selectors import readable
+from workflow_service.templatetags.workflow_service import moment
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(PolicyAdmin):
+    view_action = Action.ARTIFACT_READ
+    list_display = ("file", "kind", "length", "origin", "kept", "until")
+    list_display_links = None
+    list_select_related = ("created_by", "workspace")
+    list_per_page = 50
+    search_fields = ("public_id", "name", "execution_id")
+    search_help_text = "Name, artifact id or execution id"
+    show_full_result_count = False
+    ordering = ("-id",)
+
+    class Media:
+        css = {"all": ("workflow_service/admin.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        return super().get_queryset(request).filter(pk__in=readable(timezone.now()))
+
+    @admin.display(description="File", ordering="name")
+    def file(self, artifact: Artifact) -> SafeString:
+        return format_html(
+            '<a href="{}">{}</a><span class="wf-id wf-snippet">{}</span>',
+            content_url(artifact),
+            artifact.name,
+            artifact.public_id,
+        )
+
+    @admin.display(description="Type", ordering="content_type")
+    def kind(self, artifact: Artifact) -> str:
+        return artifact.content_type
+
+    @admin.display(description="Size", ordering="size")
+    def length(self, artifact: Artifact) -> SafeString:
+        return format_html('<span class="wf-nowrap">{}</span>', filesizeformat(artifact.size))
+
+    @admin.display(description="From")
+    def origin(self, artifact: Artifact) -> SafeString:
+        if artifact.execution_id:
+            return format_html(
+                '{}<span class="wf-id wf-snippet">{}</span>', artifact.block_id, artifact.execution_id
+            )
+        uploader = artifact.created_by.get_username() if artifact.created_by else "the service"
+        return format_html("uploaded by {}", uploader)
+
+    @admin.display(description="Since", ordering="created_at")
+    def kept(self, artifact: Artifact) -> str:
+        return moment(artifact.created_at)
+
+    @admin.display(description="Until", ordering="expires_at")
+    def until(self, artifact: Artifact) -> str:
+        return moment(artifact.expires_at) if artifact.expires_at else "it is deleted"

@@ -1,0 +1,1 @@
+"""Writes: artifacts kept, and taken away."""
