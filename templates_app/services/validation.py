@@ -40,7 +40,7 @@ def validate_definition(
         findings += [_finding(one, "") for one in unsupported_features(plan)]
         if workspace is not None:
             findings += unknown_secrets(plan, workspace)
-    findings += _configurations(definition, list_agents(workspace.pk) if workspace else ())
+    findings += _configurations(definition, list_agents(workspace.pk) if workspace else (), workspace)
     findings += _schemas(definition)
     findings += llm_findings(definition)
     if workspace is not None:
@@ -50,7 +50,10 @@ def validate_definition(
     return tuple(findings)
 
 
-def _configurations(definition: Definition, agents: Sequence[AgentInfo]) -> Iterator[Finding]:
+def _configurations(
+    definition: Definition, agents: Sequence[AgentInfo], workspace: Workspace | None
+) -> Iterator[Finding]:
+    workspace_id = workspace.public_id if workspace is not None else None
     by_id = {agent.agent_id: agent for agent in agents}
     for index, block in enumerate(definition.blocks):
         agent = by_id.get(block.agent_id or "") or choose_for(block, agents)
@@ -60,7 +63,7 @@ def _configurations(definition: Definition, agents: Sequence[AgentInfo]) -> Iter
             configuration = configuration_of(block, agent, tool_type, configuration)
         # What a remote agent takes it knows itself.
         if tool_type is not None and not (agent and agent.remote):
-            for one in configuration_errors(tool_type, configuration):
+            for one in configuration_errors(tool_type, configuration, workspace_id=workspace_id):
                 yield _finding(one, json_pointer("blocks", index, "configuration"), block.block_id)
         for name in ("fallback", "compensate"):
             work: StandIn | None = getattr(block.recovery, name, None)
@@ -70,7 +73,7 @@ def _configurations(definition: Definition, agents: Sequence[AgentInfo]) -> Iter
                 if tool_type in NO_STAND_IN:
                     yield _inherited_stand_in(tool_type, name, index, block.block_id)
                     continue
-                for one in configuration_errors(tool_type, work.configuration):
+                for one in configuration_errors(tool_type, work.configuration, workspace_id=workspace_id):
                     yield _finding(one, place, block.block_id)
 
 

@@ -45,6 +45,7 @@ class ToolLimits:
     # Databases open to workflows, by name: postgresql:// URLs with their passwords.
     sql_connections: Mapping[str, str] = field(default_factory=dict, repr=False)
     hidden_paths: tuple[Path, ...] = ()
+    mcp_servers_file: Path | None = None
     script: ScriptLimits = ScriptLimits()
 
 
@@ -58,6 +59,7 @@ def tool_limits() -> ToolLimits:
         runs_dir=config.data_dir / "script-runs",
         max_output_bytes=config.max_output_bytes,
         egress_allow=config.egress_allow,
+        mcp_servers_file=config.mcp_servers_file,
         sql_connections={name: url.get_secret_value() for name, url in config.sql_connections.items()},
         # The embedded servers' passwords and the signing key lie there.
         hidden_paths=(config.data_dir,),

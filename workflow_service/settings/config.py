@@ -203,6 +203,9 @@ class Config(BaseSettings):
     script_network: Literal["deny", "allow"] = Field(
         "deny", description="Whether scripts may use the network."
     )
+    mcp_servers_file: Path | None = Field(
+        None, description="JSON file that lists the MCP servers whose tools blocks may call."
+    )
     egress_allow: CommaList = Field(
         (), description="Hosts, host:port or networks that API blocks may reach although not global."
     )
@@ -256,7 +259,7 @@ class Config(BaseSettings):
             raise ValueError("two providers have one name")
         return providers
 
-    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", mode="after")
+    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", "mcp_servers_file", mode="after")
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value

@@ -36,7 +36,7 @@ _MOST = re.compile(
     re.I,
 )
 _PART = re.compile(
-    r"(?:,\s*(?:and|but|or)?\s*(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)",
+    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)",
     re.I,
 )
 

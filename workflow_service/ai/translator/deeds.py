@@ -36,6 +36,9 @@ _SEEKING = words(
     "wait ask get obtain request seek await require need send submit route collect solicit receive"
 )
 _AFTER_VERBS = words("to for with in into on onto from at if when unless as")
+_QUALITY = re.compile(
+    r"\w{2,}(?:al|ous|ive|ful|less|ary|able|ible)|new|old|major|minor|high|low|big|small|open|valid|invalid|urgent|normal"
+)
 _OBLIGED = words("has have had needs need ought is are got")
 # Where these begin, a thing is told more exactly, and its name is over.
 _MORE_EXACTLY = words(
@@ -87,6 +90,8 @@ def tokens_of(text: str) -> list[str]:
 def read_deed(text: str, memory: Memory) -> Deed | None:
     """Return the deed that a clause tells, or None where it tells none that is known."""
     tokens = [token for token in tokens_of(text) if token not in ",:;()"]
+    if _is_past(tokens):
+        return None
     tokens = _without_leading(tokens)
     if not tokens:
         return None
@@ -449,11 +454,26 @@ def _object(tokens: list[str], memory: Memory) -> tuple[list[str], bool]:
     return _noun_words(tokens), False
 
 
+def _is_past(tokens: list[str]) -> bool:
+    """Say whether a clause tells what has been, which is no step: "we agreed on this", "I talked to them"."""
+    lowered = [token.lower() for token in tokens[:2]]
+    return (
+        len(lowered) == 2
+        and lowered[0] in ("we", "i", "they", "you")
+        and lowered[1].endswith("ed")
+        and is_participle(lowered[1])
+    )
+
+
 def _noun_words(tokens: list[str]) -> list[str]:
     """Return the words of the first thing named: no articles, nothing after "and", a preposition or a relative clause."""
     found: list[str] = []
     for token in tokens:
         word = token.lower()
+        if word == "and" and len(found) == 1 and _QUALITY.fullmatch(found[0]):
+            # "critical and major incidents": the first is no thing.
+            found = []
+            continue
         if found and (word in PREPOSITIONS | _MORE_EXACTLY or word in ("and", "or", "whether")):
             break
         if word in DETERMINERS | ADVERBS | PRONOUNS | AUXILIARIES | PREPOSITIONS or word in _QUALIFIERS:
@@ -534,7 +554,9 @@ def _without_leading(tokens: list[str], *, keep_pronoun: bool = False) -> list[s
     """Drop what stands before a deed without being part of it: "then", "please", "we", "the system shall"."""
     while tokens:
         lowered = [token.lower() for token in tokens[:4]]
-        if (lowered[0] in ADVERBS | {"and", "or", "but", "also", ","} and len(tokens) > 1) or (not keep_pronoun and lowered[0] in SYSTEM_SUBJECTS and len(tokens) > 1 and _drops(lowered[1:])):
+        if (lowered[0] in ADVERBS | {"and", "or", "but", "also", ","} and len(tokens) > 1) or (
+            not keep_pronoun and lowered[0] in SYSTEM_SUBJECTS and len(tokens) > 1 and _drops(lowered[1:])
+        ):
             tokens = tokens[1:]
         elif (
             not keep_pronoun

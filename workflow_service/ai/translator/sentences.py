@@ -32,6 +32,7 @@ _EACH = re.compile(
     r"(?P<items>[^,:]+?)(?:,|:| do\b| we\b| then\b|$)\s*(?P<body>.*)",
     re.I | re.S,
 )
+_EACH_WITHIN = re.compile(r"(?:,\s*(?:and |then )*|\s(?:and|then) )(?P<each>for (?:each|every|all)\b)", re.I)
 _LABEL = re.compile(
     r"(?P<condition>(?:not |if not )?(?:approved|rejected|accepted|declined|denied|refused|agreed|yes|no|pass(?:ed)?|fail(?:ed|ure)?|success(?:ful)?"
     r"|valid|invalid|ok|high|medium|low|normal|urgent|critical)"
@@ -95,7 +96,8 @@ class Unit:
 def units_of(text: str) -> list[Unit]:
     """Return the units of a text, in order."""
     units: list[Unit] = []
-    plain = _LEAD_IN.sub("", text.strip(), count=1) or text
+    lead_in = _LEAD_IN.match(text.strip())
+    plain = (text.strip()[lead_in.end() :] if lead_in else text) or ":"
     plain = re.sub(r"\(([^()]*)\)", lambda match: match.group().replace(";", ","), plain)
     for part in re.split(r"(?<=;)", plain):
         for index, sentence in enumerate(split_sentences(part)):
@@ -185,6 +187,18 @@ def _read(text: str) -> list[Unit]:
     match = _IF.match(text)
     if match:
         return _conditional(match["word"].lower(), match["rest"])
+    each = _EACH_WITHIN.search(text)
+    if each and text[: each.start()].strip(" ,") and _EACH.match(text[each.start("each") :]):
+        inner = _read(text[each.start("each") :])
+        if inner[0].kind == "each" and inner[0].body != ":":
+            first, then, rest = inner[0].body.partition(", then ")
+            inner[0].body = first
+            return [
+                *_read(text[: each.start()].strip(" ,")),
+                inner[0],
+                *(_read(rest) if then else []),
+                *inner[1:],
+            ]
     body, rest = _part_middle(text)
     return [Unit("do", body), *rest]
 
@@ -248,6 +262,9 @@ def split_condition(rest: str, *, only_sure: bool = False) -> tuple[str, str]:
             and "," in after
         ):
             continue
+        inside = _boundary(rest[: match.start()])
+        if inside is not None:
+            return rest[:inside].strip(), rest[inside:].strip()
         return rest[: match.start()], after
     if rest.rstrip().endswith(":"):
         return rest.rstrip(" :"), ""
