@@ -11,10 +11,11 @@ from django.utils.safestring import SafeString
 from templates_app.graph import graph_of
 from templates_app.graph_layout import GraphTooLarge
 from templates_app.graph_svg import render_graph
+from templates_app.library_pages import LibraryPages
 from templates_app.models import Template, TemplateVersion
 from templates_app.services.validation import validate_definition
 from workflow_service.accounts.policies import Action
-from workflow_service.admin_pages import PageAdmin, WordsFilter
+from workflow_service.admin_pages import WordsFilter
 from workflow_service.badges import badge
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.documents import dump_definition, load_definition
@@ -25,7 +26,7 @@ VERSIONS_SHOWN = 50
 
 
 @admin.register(Template)
-class TemplateAdmin(PageAdmin):
+class TemplateAdmin(LibraryPages):
     view_action = Action.TEMPLATE_READ
     page_template = "admin/template.html"
     list_display = ("title", "state", "category", "version", "run_count", "owner", "changed")

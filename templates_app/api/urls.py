@@ -1,5 +1,6 @@
 from django.urls import path
 
+from templates_app.api.library_views import InstallView, LibraryTemplateView, LibraryView
 from templates_app.api.status_views import DeprecateView, PublishView, RestoreView
 from templates_app.api.version_views import DiffView, RollbackView, VersionsView, VersionView
 from templates_app.api.views import (
@@ -14,6 +15,9 @@ from templates_app.api.views import (
 )
 
 urlpatterns = [
+    path("library", LibraryView.as_view(), name="library"),
+    path("library/<slug:slug>", LibraryTemplateView.as_view(), name="library-template"),
+    path("library/<slug:slug>/install", InstallView.as_view(), name="library-install"),
     path("templates", TemplatesView.as_view(), name="templates"),
     path("templates/validate", ValidateBodyView.as_view(), name="templates-validate"),
     path("templates/categories", CategoriesView.as_view(), name="templates-categories"),

@@ -108,7 +108,10 @@ def test_the_examples_read_the_files_that_come_with_the_template(one: LibraryTem
 def test_templates_are_found_by_words_category_tag_and_feature() -> None:
     assert [one.slug for one in search_library("invoice receipt")] == ["invoice-approval"]
     assert search_library("no such words") == []
-    assert {one.slug for one in search_library(category="finance")} == {"invoice-approval", "expense-approval"}
+    assert {one.slug for one in search_library(category="finance")} == {
+        "invoice-approval",
+        "expense-approval",
+    }
     assert "order-processing" in {one.slug for one in search_library(shows="compensation")}
     assert [one.slug for one in search_library("sales", tags=["etl"])] == ["sales-etl"]
     assert len(search_library()) == len(ALL)

@@ -12,9 +12,13 @@ def main() -> None:
     timeline = [dict(zip(("at", "host", "service", "message"), groups, strict=True)) for groups in errors]
     services = Counter(entry["service"] for entry in timeline)
     hosts = Counter(entry["host"] for entry in timeline)
-    severity = "critical" if len(errors) >= 8 or len(services) >= 3 else "major" if len(errors) >= 3 else "minor"
+    severity = (
+        "critical" if len(errors) >= 8 or len(services) >= 3 else "major" if len(errors) >= 3 else "minor"
+    )
     first, last = (timeline[0]["at"], timeline[-1]["at"]) if timeline else ("", "")
-    minutes = (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds() / 60 if timeline else 0
+    minutes = (
+        (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds() / 60 if timeline else 0
+    )
     answer = {
         "severity": severity,
         "errors": len(errors),

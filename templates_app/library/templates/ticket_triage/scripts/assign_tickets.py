@@ -27,7 +27,12 @@ def main() -> None:
     tickets.sort(key=lambda ticket: (ticket["dueAt"], ticket["ticketId"]))
     urgent = [ticket for ticket in tickets if ticket["urgent"]]
     teams = Counter(ticket["team"] for ticket in tickets)
-    answer = {"tickets": tickets, "urgent": urgent, "urgentCount": len(urgent), "teams": dict(sorted(teams.items()))}
+    answer = {
+        "tickets": tickets,
+        "urgent": urgent,
+        "urgentCount": len(urgent),
+        "teams": dict(sorted(teams.items())),
+    }
     json.dump(answer, sys.stdout)
 
 

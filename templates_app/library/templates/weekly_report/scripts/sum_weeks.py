@@ -37,7 +37,10 @@ def main() -> None:
             for region in regions
         ],
         "products": [
-            {"product": product, "change": round(total(None, product, week) - total(None, product, week - 1), 2)}
+            {
+                "product": product,
+                "change": round(total(None, product, week) - total(None, product, week - 1), 2),
+            }
             for product in products
         ],
     }
