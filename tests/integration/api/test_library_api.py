@@ -1,6 +1,9 @@
 """The library over HTTP: browsing, reading, and installing once, twice and in another's workspace."""
 
+from io import StringIO
+
 import pytest
+from django.core.management import CommandError, call_command
 
 from executions_app.models import Execution
 from templates_app.library.catalog import library
@@ -148,3 +151,41 @@ def test_every_template_of_the_library_is_active_when_installed(house: House) ->
     for one in library().values():
         done = install_template(workspace=house.workspace, actor=house.developer, found=one)
         assert (done.template.status, done.findings) == ("active", ())
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the lines that the command prints."""
+    written = StringIO()
+    call_command("install_library", *arguments, stdout=written)
+    return written.getvalue().splitlines()
+
+
+def test_the_command_lists_and_installs(house: House) -> None:
+    assert len(command("--list")) == len(library())
+    assert [line.split()[0] for line in command("--list", "--search", "purchase order")] == [
+        "invoice-approval"
+    ]
+    name, workspace = house.developer.username, house.workspace.slug
+    (line,) = command("backup", "--user", name)
+    assert "installed, 5 file(s)" in line
+    (line,) = command("backup", "--user", name, "--workspace", workspace)
+    assert line.endswith("was there already")
+    assert len(command("--all", "--user", name)) == len(library())
+    assert Template.objects.filter(workspace=house.workspace).count() == len(library())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Name templates"),
+        (["backup", "--all"], "Name templates"),
+        (["no-such"], "no template 'no-such'"),
+        (["backup", "--user", "nobody"], "no user 'nobody'"),
+        (["backup", "--workspace", "elsewhere"], "elsewhere"),
+    ],
+)
+def test_the_command_says_what_it_cannot_do(house: House, arguments: list[str], said: str) -> None:
+    given = arguments if "--user" in arguments else [*arguments, "--user", house.developer.username]
+    with pytest.raises(CommandError, match=said) as raised:
+        command(*given)
+    assert raised.value.returncode == 2
