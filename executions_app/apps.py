@@ -9,6 +9,12 @@ class ExecutionsAppConfig(AppConfig):
         import celery_app  # noqa: F401 - messages sent from any process go through our broker
         from executions_app import leases  # noqa: F401 - connects Celery's signals
         from executions_app.aftermath import look_after_unlock
+        from executions_app.agent_limits import AgentLimits
+        from executions_app.handlers import register_sweep_step
         from executions_app.transaction import on_unlock
+        from workflow_service.agents.concurrency import register_keeper
+        from workflow_service.ai.budgets import settle_expired
 
         on_unlock(look_after_unlock)
+        register_keeper(AgentLimits())
+        register_sweep_step(settle_expired)

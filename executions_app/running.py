@@ -325,14 +325,20 @@ def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonVal
             log=secrets.log_to(live.log),
             stopped=StopCheck(claim),
             progress=secrets.progress_to(live.progress),
-            files=ArtifactsOfRun(claim.workspace_id, claim.execution_public_id, block.block_id, key),
+            files=ArtifactsOfRun(
+                claim.workspace_id,
+                claim.execution_public_id,
+                block.block_id,
+                key,
+                compiled_version(claim.version_id).pinned,
+            ),
             callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
             conceal=secrets.conceal,
             origin=partial(_origin, claim),
         )
         grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
         with time_limit(allowed_s, grace_s):
-            output = call.run(invocation) if call else invoke(invocation, tool_limits())
+            output = call.run(invocation, tool_limits()) if call else invoke(invocation, tool_limits())
         return output if isinstance(output, Accepted) else secrets.output(output)
 
 

@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import find_awaited_limits, give_back_of_workers, hand_on
+from executions_app.agent_statistics import keep_statistics
 from executions_app.child_ends import conclude_parent, find_wrong_parents
 from executions_app.claiming import let_go
 from executions_app.deadlines import find_overdue_runs, time_out_run
@@ -37,6 +38,7 @@ from executions_app.transaction import forget_broken_connection
 from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
 from workflow_service.accounts.idempotency import forget_old_answers
+from workflow_service.agents.upkeep import keep_agents
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +140,8 @@ def sweep() -> bool:
         _settle_leftovers,
         _keep_limits,
         forget_old_answers,
+        keep_agents,
+        keep_statistics,
         *sweep_steps(),
     )
     for step in steps:

@@ -6,7 +6,7 @@ that is wrong is named with its file and line.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue
 
@@ -16,6 +16,7 @@ from workflow_service.engine.errors import Problem, WorkflowError
 from workflow_service.engine.json_values import JsonUnfit, json_pointer, load_json
 
 MAX_FILE_BYTES = 1_000_000
+MAX_NAME = 200
 SUFFIXES = (".json", ".yaml", ".yml", ".wf")
 STATES_SUFFIXES = (".states.yaml", ".states.yml", ".states.json")
 SCRIPTS = "scripts"
@@ -62,36 +63,68 @@ def load_workflow_file(path: Path) -> JsonObject:
 
 def read_workflow_file(path: Path) -> WorkflowFile:
     """Return the file as a template body with the places of its parts; raises ``WorkflowFileInvalid``."""
-    if path.suffix not in SUFFIXES:
-        raise _invalid(
-            path, f"'{path.name}' is no workflow file", f"its name must end in {', '.join(SUFFIXES)}"
-        )
+    _check_suffix(path)
     text = _read_text(path)
-    if path.suffix == ".wf":
-        return _with_scripts(_read_dsl_file(path, text))
-    document = _read_document(path, text)
-    return _with_scripts(WorkflowFile(path, {"name": path.stem, **_fields(path, document)}, path, document))
-
-
-def _read_dsl_file(path: Path, text: str) -> WorkflowFile:
+    if path.suffix != ".wf":
+        document = _read_document(path, text)
+        return _with_scripts(_named(WorkflowFile(path, _fields(path, document), path, document)))
     beside = [path.with_name(path.stem + suffix) for suffix in STATES_SUFFIXES]
     found = [one for one in beside if one.exists()]
     if len(found) > 1:
         names = " and ".join(one.name for one in found)
         raise _invalid(path, f"it has states in {names}", "keep one of them")
-    if not found:
-        return WorkflowFile(path, {"name": path.stem, "dsl": text}, None, None)
-    document = _read_document(found[0], _read_text(found[0]))
-    fields = _fields(found[0], document)
+    given = (found[0], _read_text(found[0])) if found else None
+    return _with_scripts(_named(_in_dsl(path, text, given)))
+
+
+def parse_workflow(
+    name: str, content: bytes, *, states: tuple[str, bytes] | None = None, named: bool = True
+) -> JsonObject:
+    """Return the template body of a file that was sent, with the ``states`` (name, content) sent beside it.
+
+    ``named``: a file that says no name means that of the file. Nothing is read from disk. Raises
+    ``WorkflowFileInvalid``.
+    """
+    path = Path(PurePosixPath(name).name[-MAX_NAME:] or "file")
+    _check_suffix(path)
+    beside = Path(PurePosixPath(states[0]).name[-MAX_NAME:] or "states") if states else None
+    if beside and (path.suffix != ".wf" or beside.suffix not in (".json", ".yaml", ".yml")):
+        raise _invalid(beside, "these are no states", "send a .yaml or .json file beside a .wf file")
+    text = _decode(path, content)
+    if path.suffix == ".wf":
+        given = (beside, _decode(beside, states[1])) if beside and states else None
+        body = _in_dsl(path, text, given).body
+    else:
+        body = _fields(path, _read_document(path, text))
+    return {"name": path.stem, **body} if named else body
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise _invalid(
+            path, f"'{path.name}' is no workflow file", f"its name must end in {', '.join(SUFFIXES)}"
+        )
+
+
+def _named(file: WorkflowFile) -> WorkflowFile:
+    return replace(file, body={"name": file.path.stem, **file.body})
+
+
+def _in_dsl(path: Path, text: str, states: tuple[Path, str] | None) -> WorkflowFile:
+    if states is None:
+        return WorkflowFile(path, {"dsl": text}, None, None)
+    beside, content = states
+    document = _read_document(beside, content)
+    fields = _fields(beside, document)
     graph = sorted({"dsl", "blocks", "gates", "endDependencies"}.intersection(fields))
     if graph:
         problem = Problem("BOTH_SPELLINGS", f"'{graph[0]}' does not belong here", f"/{graph[0]}")
         mend = f"the graph is said by {path.name}"
-        raise _invalid(found[0], problem.message, mend, *document.place_of(problem.pointer))
+        raise _invalid(beside, problem.message, mend, *document.place_of(problem.pointer))
     if fields and "states" not in fields:
         mend = "put what each block does under 'states:', beside name, inputSchema and other fields of the template"
-        raise _invalid(found[0], "has no 'states'", mend, 1, 1)
-    return WorkflowFile(path, {"name": path.stem, "dsl": text, **fields}, found[0], document)
+        raise _invalid(beside, "has no 'states'", mend, 1, 1)
+    return WorkflowFile(path, {"dsl": text, **fields}, beside, document)
 
 
 def _read_text(path: Path) -> str:
@@ -100,6 +133,10 @@ def _read_text(path: Path) -> str:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise _invalid(path, f"cannot be read: {error.strerror}") from None
+    return _decode(path, content)
+
+
+def _decode(path: Path, content: bytes) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise _invalid(path, f"is larger than {MAX_FILE_BYTES:,} bytes")
     try:

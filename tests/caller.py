@@ -28,8 +28,17 @@ class Caller:
     def put(self, path: str, body: Any = None, /, **headers: str) -> Any:
         return self._send("put", path, body, headers)
 
+    def patch(self, path: str, body: Any = None, /, **headers: str) -> Any:
+        return self._send("patch", path, body, headers)
+
     def delete(self, path: str, **headers: str) -> Any:
         return self._send("delete", path, None, headers)
+
+    def upload(self, path: str, content: Any, /, content_type: str = "multipart/form-data") -> Any:
+        """Post files (by the names of their fields), or a text of another kind than JSON."""
+        if isinstance(content, dict):
+            return self._client.post(self._url(path), content, headers=self._headers)
+        return self._client.post(self._url(path), content, content_type=content_type, headers=self._headers)
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> HttpResponse:
         text = body if isinstance(body, str | bytes) else json.dumps({} if body is None else body)

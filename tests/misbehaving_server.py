@@ -1,5 +1,6 @@
 """A real HTTP server on loopback that does what servers should not, by path."""
 
+import base64
 import gzip
 import json
 import threading
@@ -99,6 +100,55 @@ class _Handler(BaseHTTPRequestHandler):
         said = {"target": seen.target, "headers": seen.headers, "body": seen.body.decode("utf-8", "replace")}
         self.send(int(argument or 200), json.dumps(said).encode(), X_Echo=seen.target)
 
+    def answer_token(self, argument: str, query: dict[str, str]) -> None:
+        """Give a token of OAuth 2 to ``shop`` with the password ``p/w 1``, another one each time."""
+        seen = self.described.requests[-1]
+        form = {name: values[0] for name, values in parse_qs(seen.body.decode()).items()}
+        basic = base64.b64encode(b"shop:p%2Fw%201").decode()
+        in_body = (form.get("client_id"), form.get("client_secret")) == ("shop", "p/w 1")
+        if seen.headers.get("authorization") != f"Basic {basic}" and not in_body:
+            self.send(401, b'{"error": "invalid_client"}')
+            return
+        count = sum(request.target.startswith("/token") for request in self.described.requests)
+        answer = {"access_token": f"issued-token-{count}", "token_type": "Bearer", "expires_in": 3600}
+        answer |= json.loads(query.get("with", "{}"))
+        self.send(200, json.dumps(answer).encode())
+
+    def answer_guarded(self, argument: str, query: dict[str, str]) -> None:
+        """Answer who bears the token of that name; any other is refused."""
+        given = self.described.requests[-1].headers.get("authorization")
+        if given == f"Bearer {argument}":
+            self.send(200, json.dumps({"sent": given}).encode())
+        else:
+            self.send(401, b"{}")
+
+    def answer_pages(self, argument: str, query: dict[str, str]) -> None:
+        """Give the numbers 0 to 24 in pages, as ``argument`` says: page, offset, cursor, link or next."""
+        size = int(query.get("size") or query.get("limit") or 10)
+        begin = {
+            "page": (int(query.get("page", 1)) - 1) * size,
+            "offset": int(query.get("offset", 0)),
+        }.get(argument, int(query.get("cursor", 0)))
+        end = min(begin + size, 25)
+        headers = {}
+        body: dict[str, Any] = {"items": list(range(begin, end)), "next": None}
+        if end < 25:
+            following = f"/pages/{argument}?cursor={end}"
+            if argument == "link":
+                headers["Link"] = f'<{following}>; rel="next", </first>; rel="first"'
+            body["next"] = following if argument == "next" else str(end)
+        self.send(200, json.dumps(body).encode(), **headers)
+
+    def answer_busy(self, argument: str, query: dict[str, str]) -> None:
+        """Refuse every second request for ``Retry-After`` seconds, and else give pages."""
+        if len(self.described.requests) % 2 == 0:
+            self.send(429, b"{}", Retry_After=argument)
+        else:
+            self.answer_pages("page", query)
+
+    def answer_circle(self, argument: str, query: dict[str, str]) -> None:
+        self.send(200, b'{"items": [1], "next": "/circle"}')
+
     def answer_raw(self, argument: str, query: dict[str, str]) -> None:
         self.send(200, query.get("body", "").encode("latin-1"), query.get("type", "application/json"))
 
@@ -171,3 +221,50 @@ class _Handler(BaseHTTPRequestHandler):
         }[argument]
         coding = argument if argument in ("deflate", "br") else "gzip"
         self.send(200, encoded, Content_Encoding=coding)
+
+    def answer_agent(self, argument: str, query: dict[str, str]) -> None:
+        """Play an agent, ``/agent/MANNER/execute`` and so on, or an Agent Service, ``/agent/MANNER/agents``."""
+        manner, _, asked = argument.partition("/")
+        said: Any = {
+            "execute": {"executionId": "r1", "status": "COMPLETED", "output": {"by": manner}},
+            "health": {"status": "healthy", "message": "fine"},
+            "capabilities": {"capabilities": ["verse", {"name": "add", "inputSchema": {"type": "object"}}]},
+            "agents": {
+                "agents": [{"agentId": "far", "toolTypes": ["script", "magic"], "capabilities": ["verse"]}]
+            },
+        }.get(asked.rpartition("/")[2], {})
+        match manner:
+            case "slow":
+                self.described.stop.wait(20)
+            case "broken":
+                self.send(500, b"{}")
+            case "busy":
+                self.send(429, b"{}", Retry_After="7")
+            case "half":
+                self.answer_half(argument, query)
+            case "nonsense":
+                self.send(200, b"{this is no JSON")
+            case "gone":
+                self.send(404, b"{}")
+            case "endless":
+                self.answer_endless(argument, query)
+            case "list":
+                self.send(200, b"[1, 2]")
+            case "odd":
+                self.send(200, b'{"status": "PERHAPS", "agents": [{"agentId": "../x"}], "capabilities": 7}')
+            case "failed":
+                error = {"type": "VALIDATION_ERROR", "message": "no such verse", "retryable": False}
+                self.send(200, json.dumps({"status": "FAILED", "error": error}).encode())
+            case "liar":
+                # Only the engine may say such a thing.
+                self.send(
+                    200, b'{"status": "FAILED", "error": {"type": "APPROVAL_REJECTED", "message": "no"}}'
+                )
+            case "sick":
+                self.send(200, b'{"status": "DOWN", "message": "out of memory"}')
+            case "later":
+                self.send(202, b'{"executionId": "r1", "status": "STARTED"}')
+            case "begun":
+                self.send(200, b'{"executionId": "r1", "status": "STARTED"}')
+            case _:
+                self.send(200, json.dumps(said).encode())

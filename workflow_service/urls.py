@@ -12,10 +12,13 @@ urlpatterns = [
     path("api/v1/", include("workflow_service.accounts.api.urls")),
     path("api/v1/", include("workflow_service.artifacts.api.urls")),
     path("api/v1/", include("workflow_service.agents.api.use_case_urls")),
+    path("api/v1/", include("workflow_service.ai.api.urls")),
     path("api/v1/", include("workflow_service.vault.api.urls")),
+    path("api/v1/", include("workflow_service.agents.api.urls")),
     path("api/v1/", include("templates_app.api.urls")),
     path("api/v1/", include("executions_app.api.urls")),
     path("api/v1/", include("approvals_app.api.urls")),
+    path("api/v1/", include("workflow_service.workflows_api.urls")),
 ]
 
 handler400 = "workflow_service.api_errors.bad_request"

@@ -11,6 +11,8 @@ from executions_app.interactions import HumanInteraction, interactions_of
 from executions_app.models import BlockExecution, Execution, RecoveryAction
 from executions_app.recovery_points import newest_points, point_entry
 from executions_app.selectors import block_rows, context_of, list_recovery_actions, progress_of
+from templates_app.api.serializers import issue_document
+from templates_app.deprecation import deprecation_findings
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.agents.configuration import tool_input
 from workflow_service.engine.definition import END, START, Block
@@ -71,6 +73,7 @@ def start_document(
         "estimated_duration": execution.template.estimated_duration_s,
         "current_blocks": list(current),
         "next_blocks": list(following),
+        "warnings": [issue_document(one) for one in deprecation_findings(execution.template)],
     }
 
 

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from executions_app.api.restart_serializers import RecoveryPointEntry
 from executions_app.models import BlockExecution
+from templates_app.api.serializers import Issue
 from workflow_service.api_serializers import (
     CamelSerializer,
     JsonField,
@@ -85,6 +86,7 @@ class StartedShape(CamelSerializer):
     estimated_duration = serializers.IntegerField(allow_null=True, help_text="Seconds, as the template says.")
     current_blocks = serializers.ListField(child=serializers.CharField())
     next_blocks = serializers.ListField(child=serializers.CharField())
+    warnings = Issue(many=True, help_text="Such as TEMPLATE_DEPRECATED, with what to start instead.")
 
 
 class ProgressShape(CamelSerializer):

@@ -12,6 +12,7 @@ from executions_app.api.restart_views import (
     RetryBlockView,
     SkipBlockView,
 )
+from executions_app.api.statistics_views import StatisticsView
 from executions_app.api.views import ExecutionsView, ExecutionView
 from executions_app.api.wait_views import CallbackView, SignalView
 
@@ -56,6 +57,7 @@ urlpatterns = [
     path("executions/<slug:execution_id>/logs", LogsView.as_view(), name="execution-logs"),
     path("executions/<slug:execution_id>/events", EventsView.as_view(), name="execution-events"),
     path("executions/<slug:execution_id>/history", HistoryView.as_view(), name="execution-history"),
+    path("templates/<slug:template_id>/statistics", StatisticsView.as_view(), name="template-statistics"),
     path("callbacks/<str:token>", CallbackView.as_view(), name="callback"),
     path("executions/<slug:execution_id>/signals/<str:name>", SignalView.as_view(), name="execution-signals"),
 ]

@@ -37,6 +37,7 @@ from executions_app.services.executions import StartedExecution, start_execution
 from templates_app.models import Template
 from templates_app.plans import compiled_version
 from templates_app.selectors import get_template, get_version
+from templates_app.sharing import require_on
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.idempotency import KEY
 from workflow_service.accounts.policies import Action, require
@@ -106,8 +107,8 @@ class ExecutionsView(APIView):
         user = current_user(request)
         holding = Template.objects.filter(public_id=body["template_id"])
         workspace = workspace_of(request, body=body, holding=holding)
-        require(user, workspace, Action.EXECUTION_START)
         template = get_template(workspace, body["template_id"])
+        require_on(template, user, Action.EXECUTION_START)
         started = start_execution(
             workspace=workspace,
             actor=user,

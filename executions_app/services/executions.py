@@ -25,6 +25,7 @@ from workflow_service.accounts.idempotency import IdempotencyConflict
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS, JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem
+from workflow_service.engine.findings import errors_in
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import unsupported_features
 from workflow_service.engine.states import ExecutionStatus, Priority, TemplateStatus
@@ -177,7 +178,7 @@ def runnable_version(
     unsupported = unsupported_features(compiled.plan)
     if unsupported:
         raise TemplateNotRunnable("the template uses what this version cannot run yet", unsupported)
-    unknown = tuple(subworkflow_findings(compiled.definition, template.workspace, template))
+    unknown = errors_in(subworkflow_findings(compiled.definition, template.workspace, template))
     if unknown:
         raise TemplateNotRunnable("the template starts others that cannot be started", unknown)
     return version, compiled

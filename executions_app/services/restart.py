@@ -233,7 +233,13 @@ def _tell(
         "preserveContext": restart.preserve_context,
         "skipFailedBlocks": restart.skip_failed,
         "agents": dict[str, JsonValue](
-            agents_of(settler.plan, targets, restart.agents, reassign=restart.reassign)
+            agents_of(
+                settler.plan,
+                targets,
+                restart.agents,
+                workspace_id=run.workspace_id,
+                reassign=restart.reassign,
+            )
         ),
     }
     if restart.after_seq is not None:

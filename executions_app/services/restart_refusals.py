@@ -34,12 +34,14 @@ def require_in_reach(
     rows = [found.row_of_node(row) for row in targets]
     reached = {row.block_id for row in rows if (found.place_of(row), row.node) in starting}
     for row in rows:
-        wanted = None if row.block_id in reached else _wanted(found, rows, row, restart)
+        wanted = None if row.block_id in reached else _wanted(run, found, rows, row, restart)
         if wanted is not None:
             raise _refusal(run, found, rows, row, *wanted)
 
 
-def _wanted(found: RunRows, rows: Sequence[Any], row: Any, restart: "Restart") -> tuple[str, str] | None:
+def _wanted(
+    run: RunState, found: RunRows, rows: Sequence[Any], row: Any, restart: "Restart"
+) -> tuple[str, str] | None:
     """Return what was to become of a row's block, and how to have the run go on without that; None for nothing."""
     block_id = row.block_id
     if found.plan.nodes[row.node].block is None:
@@ -52,7 +54,8 @@ def _wanted(found: RunRows, rows: Sequence[Any], row: Any, restart: "Restart") -
         return None
     if restart.skip_failed and row.id in {each.id for each in failed_targets(found)}:
         return "skipped", f"skip '{block_id}' when its turn has come, in place of 'skipFailedBlocks'"
-    if restart.reassign and agents_of(found.plan, (row,), {}, reassign=True):
+    workspace_id = run.workspace_id
+    if restart.reassign and agents_of(found.plan, (row,), {}, workspace_id=workspace_id, reassign=True):
         return "reassigned", f"reassign '{block_id}' when its turn has come, in place of 'reassignAgents'"
     return None
 

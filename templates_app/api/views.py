@@ -34,6 +34,7 @@ from templates_app.api.serializers import (
     validation_document,
 )
 from templates_app.bodies import TemplateBody, TemplateHeader, read_template
+from templates_app.deprecation import deprecation_findings
 from templates_app.errors import TemplateBodyInvalid
 from templates_app.selectors import (
     etag_of,
@@ -97,7 +98,7 @@ class TemplatesView(APIView):
         user, workspace = current_user(request), workspace_of(request, body=named_workspace(request))
         require(user, workspace, Action.TEMPLATE_CREATE)
         draft = read_template(request.data)
-        findings = validate_definition(draft.definition, workspace)
+        findings = validate_definition(draft.definition, workspace, files=draft.files)
         template = create_template(workspace=workspace, actor=user, body=draft, findings=findings)
         return saved_response(template, findings, status=201)
 
@@ -139,7 +140,7 @@ class TemplateView(APIView):
         user = current_user(request)
         require_on(template, user, Action.TEMPLATE_UPDATE)
         draft = read_template(request.data)
-        findings = validate_definition(draft.definition, template.workspace, template)
+        findings = validate_definition(draft.definition, template.workspace, template, draft.files)
         add_version(template=template, actor=user, body=draft, findings=findings, if_match=if_match(request))
         return saved_response(get_template(template.workspace, template_id), findings)
 
@@ -239,6 +240,7 @@ class ValidateView(APIView):
         template = readable_template(request, template_id)
         definition = load_definition(get_version(template, query.get("version")).definition)
         findings = validate_definition(definition, template.workspace, template)
+        findings += deprecation_findings(template)
         return Response(Validation(validation_document(findings)).data)
 
 
@@ -261,7 +263,8 @@ class ValidateBodyView(APIView):
         require(current_user(request), workspace, Action.TEMPLATE_CREATE)
         findings: tuple[Problem, ...]
         try:
-            findings = validate_definition(read_template(request.data).definition, workspace)
+            draft = read_template(request.data)
+            findings = validate_definition(draft.definition, workspace, files=draft.files)
         except (InvalidDefinition, TemplateBodyInvalid) as error:
             findings = error.problems
         return Response(Validation(validation_document(findings)).data)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from templates_app.bodies import read_template
 from templates_app.models import Template
-from templates_app.selectors import list_templates
+from templates_app.selectors import get_template, list_templates
 from templates_app.services.templates import add_version, create_template
 from templates_app.services.validation import validate_definition
 from workflow_service.accounts.models import User, Workspace
@@ -18,19 +18,22 @@ class ImportedWorkflow:
 
     template: Template
     findings: tuple[Finding, ...]
+    created: bool
 
 
-def import_workflow(*, workspace: Workspace, actor: User, body: JsonObject) -> ImportedWorkflow:
+def import_workflow(
+    *, workspace: Workspace, actor: User, body: JsonObject, always_new: bool = False
+) -> ImportedWorkflow:
     """Create a template, or a version of the actor's own template of that name if the definition is another.
 
     Raises as ``create_template`` and ``add_version`` do. With errors among the findings a new template is a draft.
     """
     draft = read_template(body)
-    template = list_templates(workspace).filter(name=draft.name, owner=actor).first()
-    findings = validate_definition(draft.definition, workspace, template)
+    mine = list_templates(workspace).filter(name=draft.name, owner=actor)
+    template = None if always_new else mine.first()
+    findings = validate_definition(draft.definition, workspace, template, draft.files)
     if template is None:
-        template = create_template(workspace=workspace, actor=actor, body=draft, findings=findings)
-    else:
-        add_version(template=template, actor=actor, body=draft, findings=findings)
-        template.refresh_from_db()
-    return ImportedWorkflow(template, findings)
+        made = create_template(workspace=workspace, actor=actor, body=draft, findings=findings)
+        return ImportedWorkflow(made, findings, created=True)
+    add_version(template=template, actor=actor, body=draft, findings=findings)
+    return ImportedWorkflow(get_template(workspace, template.public_id), findings, created=False)

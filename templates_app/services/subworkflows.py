@@ -1,8 +1,9 @@
 """Whether the templates that a definition's blocks start are there, and may be started."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from templates_app.deprecation import deprecation_findings
 from templates_app.models import Template, TemplateVersion
 from workflow_service.accounts.models import Workspace
 from workflow_service.engine.definition import Definition
@@ -72,6 +73,9 @@ def _wrong_with(
     elif call.version is not None and call.version not in versions.get(found.public_id, ()):
         message = f"the template '{found.public_id}' has no version '{call.version[:32]}'"
         yield finding("UNKNOWN_VERSION", message, "Leave it out for the current one", "version")
+    else:
+        for one in deprecation_findings(found):
+            yield replace(one, pointer=f"{call.pointer}/template", blocks=(call.block_id,))
 
 
 def _versions_of(known: dict[str, Template]) -> dict[str, set[str]]:

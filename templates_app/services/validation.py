@@ -6,6 +6,7 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
 from templates_app.models import Template
+from templates_app.pinned_files import GivenFiles, missing_files
 from templates_app.services.secrets import unknown_secrets
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import Workspace
@@ -23,12 +24,15 @@ from workflow_service.engine.validation import validate
 
 
 def validate_definition(
-    definition: Definition, workspace: Workspace | None = None, template: Template | None = None
+    definition: Definition,
+    workspace: Workspace | None = None,
+    template: Template | None = None,
+    files: GivenFiles | None = None,
 ) -> tuple[Finding, ...]:
     """Return every finding about ``definition`` on this server; it may run if none has severity ERROR.
 
     With ``workspace`` the templates that its blocks start are looked for there; ``template`` is its own, if it is
-    saved.
+    saved. ``files`` are contents of files that come with it.
     """
     findings = [*validate(definition)]
     if not errors_in(findings):
@@ -36,15 +40,20 @@ def validate_definition(
         findings += [_finding(one, "") for one in unsupported_features(plan)]
         if workspace is not None:
             findings += unknown_secrets(plan, workspace)
-    findings += _configurations(definition, list_agents(workspace.pk) if workspace else ())
+    findings += _configurations(definition, list_agents(workspace.pk) if workspace else (), workspace)
     findings += _schemas(definition)
     findings += llm_findings(definition)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
+        version = template and template.current_version
+        findings += missing_files(definition, workspace, version.pinned if version else {}, files)
     return tuple(findings)
 
 
-def _configurations(definition: Definition, agents: Sequence[AgentInfo]) -> Iterator[Finding]:
+def _configurations(
+    definition: Definition, agents: Sequence[AgentInfo], workspace: Workspace | None
+) -> Iterator[Finding]:
+    workspace_id = workspace.public_id if workspace is not None else None
     by_id = {agent.agent_id: agent for agent in agents}
     for index, block in enumerate(definition.blocks):
         agent = by_id.get(block.agent_id or "") or choose_for(block, agents)
@@ -54,7 +63,7 @@ def _configurations(definition: Definition, agents: Sequence[AgentInfo]) -> Iter
             configuration = configuration_of(block, agent, tool_type, configuration)
         # What a remote agent takes it knows itself.
         if tool_type is not None and not (agent and agent.remote):
-            for one in configuration_errors(tool_type, configuration):
+            for one in configuration_errors(tool_type, configuration, workspace_id=workspace_id):
                 yield _finding(one, json_pointer("blocks", index, "configuration"), block.block_id)
         for name in ("fallback", "compensate"):
             work: StandIn | None = getattr(block.recovery, name, None)
@@ -64,7 +73,7 @@ def _configurations(definition: Definition, agents: Sequence[AgentInfo]) -> Iter
                 if tool_type in NO_STAND_IN:
                     yield _inherited_stand_in(tool_type, name, index, block.block_id)
                     continue
-                for one in configuration_errors(tool_type, work.configuration):
+                for one in configuration_errors(tool_type, work.configuration, workspace_id=workspace_id):
                     yield _finding(one, place, block.block_id)
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from executions_app.models import Execution, ExecutionLog
 from tests.caller import Caller
 from tests.driver import run_until_quiet
-from tests.factories import branch, make_template, noop, start
+from tests.factories import branch, make_agent, make_template, noop, start
 from tests.house import House, make_house
 from workflow_service.accounts.models import Role
 from workflow_service.engine.definition import RetryPolicy
@@ -436,6 +436,7 @@ class TestSection173Logs:
         fails = run_until_quiet(start(make_template(blocks[1:], workspace=house.workspace)))
         completes = run_until_quiet(start(make_template([noop("a")], workspace=house.workspace)))
         operator = house.caller(Role.OPERATOR)
+        make_agent(house.workspace, "auditor")
         operator.post(f"executions/{waits.public_id}/blocks/ask/reassign", {"agentId": "auditor"})
 
         def lines(execution: Execution) -> str:

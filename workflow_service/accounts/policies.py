@@ -35,13 +35,27 @@ class Action(StrEnum):
     SECRET_READ = "secret:read"  # noqa: S105 - the name of an action
     SECRET_CREATE = "secret:create"  # noqa: S105 - the name of an action
     SECRET_MANAGE = "secret:manage"  # noqa: S105 - the name of an action
+    AGENT_READ = "agent:read"
+    AGENT_REGISTER = "agent:register"
+    AGENT_MANAGE = "agent:manage"
+    AGENT_HEARTBEAT = "agent:heartbeat"
     OPERATIONS_VIEW = "operations:view"
+    USAGE_READ = "usage:read"
+    BUDGET_MANAGE = "budget:manage"
     MEMBER_MANAGE = "member:manage"
     KEY_CREATE = "key:create"
     KEY_MANAGE = "key:manage"
 
 
-READ = frozenset({Action.TEMPLATE_READ, Action.EXECUTION_READ, Action.ARTIFACT_READ, Action.APPROVAL_READ})
+READ = frozenset(
+    {
+        Action.TEMPLATE_READ,
+        Action.EXECUTION_READ,
+        Action.ARTIFACT_READ,
+        Action.APPROVAL_READ,
+        Action.AGENT_READ,
+    }
+)
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
@@ -49,7 +63,10 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     | {
         Action.TEMPLATE_CREATE,
         Action.EXECUTION_START,
+        Action.AGENT_REGISTER,
+        Action.AGENT_HEARTBEAT,
         Action.ARTIFACT_UPLOAD,
+        Action.USAGE_READ,
         Action.KEY_CREATE,
         Action.SECRET_READ,
         Action.SECRET_CREATE,
@@ -62,7 +79,11 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.EXECUTION_SIGNAL,
         Action.ARTIFACT_UPLOAD,
         Action.SECRET_READ,
+        Action.AGENT_REGISTER,
+        Action.AGENT_MANAGE,
+        Action.AGENT_HEARTBEAT,
         Action.OPERATIONS_VIEW,
+        Action.USAGE_READ,
         Action.KEY_CREATE,
     },
     Role.APPROVER: READ | {Action.APPROVAL_RESPOND},
@@ -82,6 +103,7 @@ OWN_ACTIONS: Mapping[Role, frozenset[Action]] = {
             Action.EXECUTION_SIGNAL,
             Action.ARTIFACT_DELETE,
             Action.SECRET_MANAGE,
+            Action.AGENT_MANAGE,
         }
     ),
     # Whoever was let start a run controls it, whatever their role: a template may be shared with them for that.

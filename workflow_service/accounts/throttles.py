@@ -112,6 +112,16 @@ class ExecutionThrottle(UserThrottle):
         return get_config().rate_limit_executions_per_h
 
 
+class LlmThrottle(UserThrottle):
+    """Requests that ask a language model at once; what runs ask is bounded by budgets."""
+
+    scope = "llm"
+    window_s = 86_400
+
+    def limit(self) -> int:
+        return get_config().rate_limit_llm_calls_per_day
+
+
 class CreationThrottle(UserThrottle):
     """New templates."""
 

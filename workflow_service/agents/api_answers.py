@@ -22,7 +22,7 @@ from workflow_service.engine.states import ErrorType
 ERROR_BODY_CHARACTERS = 2_000
 _CHARSET = re.compile(r"utf|ascii|iso\d|cp\d|koi8|mac|gb|big5|shift|euc")
 
-_TYPE_OF_STATUS = {
+TYPE_OF_STATUS = {
     401: ErrorType.AUTHORIZATION_ERROR,
     403: ErrorType.AUTHORIZATION_ERROR,
     404: ErrorType.RESOURCE_NOT_FOUND,
@@ -61,13 +61,22 @@ def read_content(response: httpx.Response, max_bytes: int) -> bytes:
 
 def output_of(answer: Answer, configuration: ApiConfiguration, max_bytes: int) -> JsonValue:
     """Return the block's output for an answer that was expected; raises ``ToolError`` for any other."""
+    return mapped_output(answer, configuration, answer_value(answer, configuration, max_bytes))
+
+
+def answer_value(answer: Answer, configuration: ApiConfiguration, max_bytes: int) -> dict[str, JsonValue]:
+    """Return an answer as JSON; raises ``ToolError`` for one that was not expected."""
     if not configuration.expects(answer.status):
         raise _unexpected(answer, configuration)
-    output: dict[str, JsonValue] = {
+    return {
         "status": answer.status,
         "headers": dict(answer.headers),
         "body": _body(answer, max_bytes),
     }
+
+
+def mapped_output(answer: Answer, configuration: ApiConfiguration, output: JsonValue) -> JsonValue:
+    """Return what ``responseMapping`` picks, or everything where there is none; raises ``ToolError``."""
     if configuration.response_mapping is None:
         return output
     return _mapped(configuration.response_mapping, output, place(answer.url))
@@ -158,10 +167,10 @@ def _text_charset(name: str | None) -> str:
 
 def _unexpected(answer: Answer, configuration: ApiConfiguration) -> ToolError:
     details = place(answer.url) | {"status": answer.status, "body": _start(answer)}
-    retry_after_s = _retry_after_s(answer.headers.get("retry-after"))
-    if retry_after_s is not None:
-        details["retryAfterS"] = retry_after_s
-    error_type = _TYPE_OF_STATUS.get(answer.status)
+    wait_s = retry_after_s(answer)
+    if wait_s is not None:
+        details["retryAfterS"] = wait_s
+    error_type = TYPE_OF_STATUS.get(answer.status)
     if error_type is None:
         error_type = ErrorType.NETWORK_ERROR if answer.status >= 500 else ErrorType.VALIDATION_ERROR
     message = f"{answer.method} {details['url']} answered {answer.status}"
@@ -170,8 +179,9 @@ def _unexpected(answer: Answer, configuration: ApiConfiguration) -> ToolError:
     return ToolError(error_type, message, details=details)
 
 
-def _retry_after_s(value: str | None) -> int | None:
-    """Read a Retry-After header, in its seconds or its date form; None where it says nothing."""
+def retry_after_s(answer: Answer) -> int | None:
+    """Return what Retry-After says, in its seconds or its date form; None where it says nothing."""
+    value = answer.headers.get("retry-after")
     if not value:
         return None
     if value.strip().isdecimal():

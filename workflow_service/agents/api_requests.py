@@ -7,26 +7,27 @@ An answer that was not expected is an error whose type follows from its status.
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
 
 import httpx
 from pydantic import JsonValue
 
-from workflow_service.agents.api_answers import Answer, output_of, place, read_content
+from workflow_service.agents.api_answers import Answer, mapped_output, output_of, place, read_content
+from workflow_service.agents.api_auth import credentials_of, forget_token
+from workflow_service.agents.api_bodies import encoded_body, field_text
+from workflow_service.agents.api_pages import Collector
+from workflow_service.agents.api_redirects import REDIRECTS, SAFE_METHODS, redirected
 from workflow_service.agents.configuration import ApiConfiguration, FieldValue
 from workflow_service.agents.egress import Egress, GuardedTransport, Resolver, resolve_by_system
-from workflow_service.agents.egress_rules import SCHEMES, EgressRefused, check_url, parse_allowed
+from workflow_service.agents.egress_rules import check_url, parse_allowed
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.engine.states import ErrorType
 
 USER_AGENT = "workflow-service"
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-KEEP_METHOD = frozenset({307, 308})
 ACCEPTED = 202
 CALLBACK_HEADER = "workflow-callback-url"
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # Set by the client itself, or they change what the connection is.
 _OWN_HEADERS = frozenset(
@@ -43,8 +44,6 @@ _OWN_HEADERS = frozenset(
     }
     | {CALLBACK_HEADER, "keep-alive", "proxy-authorization", "proxy-connection", "accept-encoding"}
 )
-# What may follow a redirect to another origin; anything else could be a credential.
-_FOLLOWING_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -64,20 +63,122 @@ def send_request(
     egress = Egress(parse_allowed(limits.egress_allow), time.monotonic() + timeout_s, resolve)
     transport = GuardedTransport(egress)
     with httpx.Client(transport=transport, trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 (the guard's deadline holds)
-        request = _request(client, invocation, configuration)
-        try:
-            answer = _follow(client, request, configuration, limits.max_output_bytes)
-        except httpx.TimeoutException:
-            message = f"no complete answer within {timeout_s:g} s"
-            raise ToolError(ErrorType.TIMEOUT_ERROR, message, details=place(request.url)) from None
-        except httpx.LocalProtocolError as error:
-            raise ToolError(ErrorType.CONFIGURATION_ERROR, f"the request cannot be sent: {error}") from None
-        except httpx.TransportError as error:
-            message = str(error) or type(error).__name__
-            raise ToolError(ErrorType.NETWORK_ERROR, message, details=place(request.url)) from None
+        exchange = Exchange(client, invocation, configuration, limits)
+        url = _asked_url(configuration)
+        with _as_tool_errors(exchange, timeout_s):
+            if configuration.paging is not None:
+                collector = Collector(
+                    configuration.paging,
+                    exchange.send,
+                    configuration=configuration,
+                    max_bytes=limits.max_output_bytes,
+                    remaining_s=egress.remaining_s,
+                    stopped=invocation.stopped,
+                )
+                answer, output = collector.collect(url)
+                return mapped_output(answer, configuration, output)
+            answer = exchange.send(url)
     if configuration.callback and answer.status == ACCEPTED:
         return Accepted()
     return output_of(answer, configuration, limits.max_output_bytes)
+
+
+class Exchange:
+    """Requests of one invocation: each with its credentials, and followed where it is redirected to."""
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        invocation: Invocation,
+        configuration: ApiConfiguration,
+        limits: ToolLimits,
+    ) -> None:
+        self._client = client
+        self._invocation = invocation
+        self._configuration = configuration
+        self._limits = limits
+        self.url = httpx.URL()
+
+    def send(self, url: httpx.URL) -> Answer:
+        """Ask for ``url`` and return the whole answer; raises ``ToolError`` and httpx's errors.
+
+        A token that was kept and is refused is fetched anew, once.
+        """
+        self.url = url
+        answer = self._follow(self._request(url))
+        refused = answer.status == httpx.codes.UNAUTHORIZED
+        if refused and forget_token(self._configuration.auth, self._invocation.workspace_id):
+            answer = self._follow(self._request(url))
+        return answer
+
+    def _request(self, url: httpx.URL) -> httpx.Request:
+        configuration, invocation = self._configuration, self._invocation
+        body = request_body(configuration)
+        method = configuration.method or ("GET" if body is None else "POST")
+        headers = _headers(configuration.headers)
+        headers.setdefault("user-agent", USER_AGENT)
+        headers["accept-encoding"] = "gzip, deflate"
+        if method not in SAFE_METHODS:
+            headers.setdefault("idempotency-key", invocation.idempotency_key)
+        if configuration.callback and invocation.callback_url is not None:
+            headers[CALLBACK_HEADER] = invocation.callback_url
+        url = self._with_credentials(url, headers)
+        content = encoded_body(body, configuration.body_type, headers, invocation, self._limits)
+        request = self._client.build_request(method, url, headers=headers, **content)
+        # A redirect may ask for the body again.
+        request.read()
+        return request
+
+    def _with_credentials(self, url: httpx.URL, headers: httpx.Headers) -> httpx.URL:
+        credentials = credentials_of(
+            self._configuration.auth,
+            workspace_id=self._invocation.workspace_id,
+            client=self._client,
+            conceal=self._invocation.conceal,
+        )
+        for name, value in _headers(credentials.headers).items():
+            if name in headers:
+                message = f"the header '{name}' is given by 'headers' and by 'auth'; leave one out"
+                raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
+            headers[name] = value
+        return url.copy_merge_params(credentials.query) if credentials.query else url
+
+    def _follow(self, request: httpx.Request) -> Answer:
+        configuration = self._configuration
+        for _ in range(configuration.max_redirects + 1):
+            self.url = request.url
+            response = self._client.send(request, stream=True)
+            try:
+                location = response.headers.get("location")
+                if (
+                    response.status_code not in REDIRECTS
+                    or location is None
+                    or configuration.expects(response.status_code)
+                ):
+                    content = read_content(response, self._limits.max_output_bytes)
+                    return _answer(request, response, content)
+            finally:
+                response.close()
+            request = redirected(self._client, request, response.status_code, location)
+        raise ToolError(
+            ErrorType.VALIDATION_ERROR,
+            f"redirected more than {configuration.max_redirects} times",
+            details=place(request.url),
+        )
+
+
+@contextmanager
+def _as_tool_errors(exchange: Exchange, timeout_s: float) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.TimeoutException, TimeoutError):
+        message = f"no complete answer within {timeout_s:g} s"
+        raise ToolError(ErrorType.TIMEOUT_ERROR, message, details=place(exchange.url)) from None
+    except httpx.LocalProtocolError as error:
+        raise ToolError(ErrorType.CONFIGURATION_ERROR, f"the request cannot be sent: {error}") from None
+    except httpx.TransportError as error:
+        message = str(error) or type(error).__name__
+        raise ToolError(ErrorType.NETWORK_ERROR, message, details=place(exchange.url)) from None
 
 
 def endpoint_url(configuration: ApiConfiguration) -> httpx.URL:
@@ -108,29 +209,11 @@ def request_body(configuration: ApiConfiguration) -> JsonValue:
     return configuration.model_extra or None
 
 
-def _request(client: httpx.Client, invocation: Invocation, configuration: ApiConfiguration) -> httpx.Request:
-    body = request_body(configuration)
-    method = configuration.method or ("GET" if body is None else "POST")
-    headers = _headers(configuration.headers)
-    headers.setdefault("user-agent", USER_AGENT)
-    headers["accept-encoding"] = "gzip, deflate"
-    if method not in SAFE_METHODS:
-        headers.setdefault("idempotency-key", invocation.idempotency_key)
-    if configuration.callback and invocation.callback_url is not None:
-        headers[CALLBACK_HEADER] = invocation.callback_url
+def _asked_url(configuration: ApiConfiguration) -> httpx.URL:
     url = endpoint_url(configuration)
-    if configuration.query:
-        url = url.copy_with(params=[*url.params.multi_items(), *_query_pairs(configuration.query)])
-    content: dict[str, Any] = {}
-    if isinstance(body, str) and "content-type" in headers:
-        content["content"] = body.encode()
-    elif isinstance(body, dict) and headers.get("content-type", "").startswith(
-        "application/x-www-form-urlencoded"
-    ):
-        content["data"] = {key: _field_text(value) for key, value in body.items()}
-    elif body is not None:
-        content["json"] = body
-    return client.build_request(method, url, headers=headers, **content)
+    if not configuration.query:
+        return url
+    return url.copy_with(params=[*url.params.multi_items(), *_query_pairs(configuration.query)])
 
 
 def _headers(given: Mapping[str, FieldValue]) -> httpx.Headers:
@@ -141,7 +224,7 @@ def _headers(given: Mapping[str, FieldValue]) -> httpx.Headers:
                 ErrorType.CONFIGURATION_ERROR, f"the header '{name}' is set by the client; leave it out"
             )
         if value is not None:
-            text = _field_text(value)
+            text = field_text(value)
             if _CONTROL_CHARACTER.search(name + text):
                 message = f"the header {name!r} holds a line break or another control character"
                 raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
@@ -153,37 +236,7 @@ def _query_pairs(query: Mapping[str, FieldValue | list[FieldValue]]) -> Iterator
     for name, value in query.items():
         for one in value if isinstance(value, list) else [value]:
             if one is not None:
-                yield name, _field_text(one)
-
-
-def _field_text(value: JsonValue) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
-
-
-def _follow(
-    client: httpx.Client, request: httpx.Request, configuration: ApiConfiguration, max_bytes: int
-) -> Answer:
-    for _ in range(configuration.max_redirects + 1):
-        response = client.send(request, stream=True)
-        try:
-            location = response.headers.get("location")
-            if (
-                response.status_code not in REDIRECTS
-                or location is None
-                or configuration.expects(response.status_code)
-            ):
-                content = read_content(response, max_bytes)
-                return _answer(request, response, content)
-        finally:
-            response.close()
-        request = _redirected(client, request, response.status_code, location)
-    raise ToolError(
-        ErrorType.VALIDATION_ERROR,
-        f"redirected more than {configuration.max_redirects} times",
-        details=place(request.url),
-    )
+                yield name, field_text(one)
 
 
 def _answer(request: httpx.Request, response: httpx.Response, content: bytes) -> Answer:
@@ -195,27 +248,3 @@ def _answer(request: httpx.Request, response: httpx.Response, content: bytes) ->
         content=content,
         charset=response.charset_encoding,
     )
-
-
-def _redirected(client: httpx.Client, request: httpx.Request, status: int, location: str) -> httpx.Request:
-    try:
-        url = request.url.join(location)
-    except httpx.InvalidURL as error:
-        raise ToolError(ErrorType.VALIDATION_ERROR, f"redirected to what is not a URL: {error}") from None
-    check_url(url)
-    if request.url.scheme == "https" and url.scheme == "http":
-        raise EgressRefused("redirected from https to http")
-    headers = request.headers.copy()
-    del headers["host"]
-    if _origin(url) != _origin(request.url):
-        for name in set(headers) - _FOLLOWING_HEADERS:
-            del headers[name]
-    if status in KEEP_METHOD or request.method in SAFE_METHODS:
-        return client.build_request(request.method, url, headers=headers, content=request.content or None)
-    for name in ("content-length", "content-type", "idempotency-key"):
-        headers.pop(name, None)
-    return client.build_request("GET", url, headers=headers)
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or SCHEMES[url.scheme]

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from workflow_service.agents.breaker import Admission, CircuitBreaker, Outcome, breaker_key
 from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Accepted, Invocation
-from workflow_service.agents.limits import ToolLimits, tool_limits
+from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.rates import take_turn
 from workflow_service.agents.remote import RemoteAgent, agent_at_service
 from workflow_service.agents.runtimes import invoke
@@ -49,9 +49,8 @@ class AgentCall:
             burst=self.agent.rate_burst,
         )
 
-    def run(self, invocation: Invocation, limits: ToolLimits | None = None) -> JsonValue | Accepted:
+    def run(self, invocation: Invocation, limits: ToolLimits) -> JsonValue | Accepted:
         """Do the work and return its output; raises ``ToolError``, AGENT_UNAVAILABLE where the breaker is open."""
-        limits = limits or tool_limits()
         # What the built-in ones fail at is the work, not they.
         if self.agent.built_in:
             return invoke(invocation, limits)

@@ -21,10 +21,16 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from workflow_service.agents.api_auth import Auth, plain_credentials
+from workflow_service.agents.api_bodies import BodyType, fit_problem
+from workflow_service.agents.api_paging import Paging
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
 from workflow_service.agents.llm_configuration import LlmConfiguration
+from workflow_service.agents.limits import tool_limits
+from workflow_service.agents.mcp_tools import mcp_arguments, mcp_problems
 from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
+from workflow_service.artifacts.references import FileName, FileSource
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import ErrorType, ToolType
@@ -59,10 +65,14 @@ class UseCaseConfiguration(ToolConfiguration):
 
 
 class ScriptConfiguration(ToolConfiguration):
-    """``{"script": "extract.py", "input": …}`` or ``{"code": "…"}``"""
+    """``{"script": "extract.py", "input": …}`` or ``{"code": "…"}``
+
+    ``files`` are put into its directory, by the name each has there: ``{"sales.csv": "art_…"}``.
+    """
 
     script: str | None = Field(None, min_length=1, max_length=500)
     code: str | None = Field(None, min_length=1, max_length=1024 * 1024)
+    files: dict[FileName, FileSource] = Field({}, max_length=100)
 
     @model_validator(mode="after")
     def one_source(self) -> "ScriptConfiguration":
@@ -89,12 +99,25 @@ class ApiConfiguration(ToolConfiguration):
     timeout: int | None = Field(None, ge=1, le=7 * 86_400_000)
     max_redirects: int = Field(5, ge=0, le=20)
     callback: bool = False
+    auth: Auth | None = None
+    body_type: BodyType | None = None
+    paging: Paging | None = None
 
     def expects(self, status: int) -> bool:
         """Tell whether an answer with that status is a good one; by default 200 to 299."""
         if self.expected_status is None:
             return 200 <= status < 300
         return status in self.expected_status
+
+    @model_validator(mode="after")
+    def body_fits_its_type(self) -> "ApiConfiguration":
+        given = self.body if "body" in self.model_fields_set else self.input
+        problem = fit_problem(given, self.body_type)
+        if problem is None and self.paging is not None and self.callback:
+            problem = "what is called back has no pages; leave out 'paging' or 'callback'"
+        if problem is not None:
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def body_has_a_way(self) -> "ApiConfiguration":
@@ -105,6 +128,14 @@ class ApiConfiguration(ToolConfiguration):
             )
             raise PydanticCustomError("bodiless_method", "{message}", {"message": message})
         return self
+
+
+class McpConfiguration(ToolConfiguration):
+    """``{"server": "tickets", "tool": "create_ticket", "arguments": {…}}``: names, and no address."""
+
+    server: str = Field(min_length=1, max_length=200)
+    tool: str = Field(min_length=1, max_length=200)
+    arguments: JsonValue = None
 
 
 class NoopConfiguration(BaseModel):
@@ -120,6 +151,7 @@ MODELS: Mapping[ToolType, type[BaseModel]] = {
     ToolType.USE_CASE: UseCaseConfiguration,
     ToolType.SCRIPT: ScriptConfiguration,
     ToolType.API: ApiConfiguration,
+    ToolType.MCP: McpConfiguration,
     ToolType.NOOP: NoopConfiguration,
     ToolType.LLM: LlmConfiguration,
     ToolType.WAIT: WaitConfiguration,
@@ -152,9 +184,15 @@ def read_configuration(model: type[Model], configuration: Mapping[str, JsonValue
 
 
 def configuration_errors(
-    tool_type: ToolType, configuration: Mapping[str, JsonValue], registry: UseCaseRegistry = REGISTRY
+    tool_type: ToolType,
+    configuration: Mapping[str, JsonValue],
+    registry: UseCaseRegistry = REGISTRY,
+    workspace_id: str | None = None,
 ) -> list[Problem]:
-    """Return what is wrong with a configuration in which ``${...}`` still stands; pointers begin at it."""
+    """Return what is wrong with a configuration in which ``${...}`` still stands; pointers begin at it.
+
+    ``workspace_id`` is the public id of the workspace that it is to run in, where that is known.
+    """
     if tool_type in _NOT_TOOLS:
         return []
     model = MODELS.get(tool_type)
@@ -163,6 +201,9 @@ def configuration_errors(
     problems = list(_problems(model, configuration))
     if tool_type is ToolType.API:
         problems += _misspelt(model, configuration)
+        problems += plain_credentials(configuration)
+    if tool_type is ToolType.MCP and not problems:
+        problems += mcp_problems(tool_limits().mcp_servers_file, configuration, workspace_id)
     if tool_type is ToolType.USE_CASE and not problems:
         problems += _use_case_problems(configuration, registry)
     return problems
@@ -174,6 +215,8 @@ def tool_input(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> J
         return {}
     if tool_type is ToolType.WAIT:
         return dict(configuration)
+    if tool_type is ToolType.MCP:
+        return mcp_arguments(configuration)
     if tool_type is not ToolType.API and "input" in configuration:
         return configuration["input"]
     known = _field_names(MODELS[tool_type])

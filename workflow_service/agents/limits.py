@@ -26,6 +26,7 @@ class ScriptLimits:
     file_size: int = 256 * MEBIBYTE
     processes: int = 64
     open_files: int = 256
+    result_files: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class ToolLimits:
     # Databases open to workflows, by name: postgresql:// URLs with their passwords.
     sql_connections: Mapping[str, str] = field(default_factory=dict, repr=False)
     hidden_paths: tuple[Path, ...] = ()
+    mcp_servers_file: Path | None = None
     script: ScriptLimits = ScriptLimits()
 
 
@@ -57,6 +59,7 @@ def tool_limits() -> ToolLimits:
         runs_dir=config.data_dir / "script-runs",
         max_output_bytes=config.max_output_bytes,
         egress_allow=config.egress_allow,
+        mcp_servers_file=config.mcp_servers_file,
         sql_connections={name: url.get_secret_value() for name, url in config.sql_connections.items()},
         # The embedded servers' passwords and the signing key lie there.
         hidden_paths=(config.data_dir,),

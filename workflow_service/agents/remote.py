@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic.alias_generators import to_camel
 
 from workflow_service.agents.api_requests import send_request
-from workflow_service.agents.configuration import ApiConfiguration, FieldValue, tool_input
+from workflow_service.agents.configuration import ApiConfiguration, tool_input
 from workflow_service.agents.egress import Resolver, resolve_by_system
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Accepted, Invocation
@@ -186,17 +186,15 @@ class RemoteAgent:
     def _send(
         self, invocation: Invocation, path: str, body: JsonObject | None, limits: ToolLimits
     ) -> JsonValue | Accepted:
-        headers: dict[str, FieldValue] = {"accept": "application/json", **self.headers}
-        # The keys of `body` are named as they are; None would be sent, so it is left out.
-        given = {"body": body} if body is not None else {}
-        request = ApiConfiguration(
-            endpoint=self.url + path,
-            method="GET" if body is None else "POST",
-            headers=headers,
-            callback=body is not None,
-            max_redirects=0,
-            **given,
-        )
+        asked: JsonObject = {
+            "endpoint": self.url + path,
+            "method": "GET" if body is None else "POST",
+            "headers": {"accept": "application/json", **self.headers},
+            "callback": body is not None,
+            "maxRedirects": 0,
+        }
+        # A body that is None would be sent as one.
+        request = ApiConfiguration.model_validate(asked if body is None else asked | {"body": body})
         if self.trusted:
             limits = replace(limits, egress_allow=(*limits.egress_allow, _host_of(self.url)))
         try:

@@ -12,6 +12,7 @@ import os
 import platform
 import resource
 import signal
+import stat
 import struct
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 22, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 CAPABILITIES = 64
+
+RESULTS = "out"
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+MAX_RESULT_DEPTH = 10
+COPY_BYTES = 256 * 1024
 
 NOBODY = 65_534
 # The kernel reserves 300 process ids in a namespace; this is the lowest ceiling it takes.
@@ -192,6 +198,65 @@ def threads_of(uid: int) -> int:
     return count
 
 
+def lend_files(plan: dict[str, Any]) -> None:
+    """Show the script the files it was given in its own directory, and make the one for those it gives."""
+    os.mkdir(os.path.join(plan["work"], RESULTS), 0o700)
+    for name in os.listdir(plan["given"]):
+        # Links: a bounded directory in memory should not be filled with what can be read where it lies.
+        os.symlink(os.path.join(plan["given"], name), os.path.join(plan["work"], name))
+
+
+def collect_results(plan: dict[str, Any]) -> None:
+    """Copy what the script left in ``out/`` to where the worker finds it, and say so if that is too much.
+
+    No link is followed: what it left may still be changed by its own processes.
+    """
+    room = [plan["resultBytes"], plan["resultFiles"]]
+    try:
+        source = os.open(os.path.join(plan["work"], RESULTS), FOLDER)
+        try:
+            copy_folder(source, plan["results"], room)
+        finally:
+            os.close(source)
+    except FileNotFoundError:
+        return  # It removed the folder: it leaves nothing.
+    except (OSError, ValueError) as error:
+        tell(plan, {"refused": str(error)})
+
+
+def copy_folder(source: int, target: str, room: list[int], depth: int = 0) -> None:
+    """Copy the regular files below the open folder; ``room`` is bytes and files that are left."""
+    if depth > MAX_RESULT_DEPTH:
+        raise ValueError(f"it left folders in more than {MAX_RESULT_DEPTH} others")
+    for name in sorted(os.listdir(source)):
+        here = os.stat(name, dir_fd=source, follow_symlinks=False).st_mode
+        path = os.path.join(target, name)
+        if stat.S_ISDIR(here):
+            os.mkdir(path, 0o700)
+            inner = os.open(name, FOLDER, dir_fd=source)
+            try:
+                copy_folder(inner, path, room, depth + 1)
+            finally:
+                os.close(inner)
+        elif stat.S_ISREG(here):
+            room[1] -= 1
+            if room[1] < 0:
+                raise ValueError("it left more files than it may")
+            copy_file(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=source), path, room)
+        else:
+            raise ValueError(f"it left {name!r}, which is no file")
+
+
+def copy_file(source: int, path: str, room: list[int]) -> None:
+    """Copy an open file and close it."""
+    with open(source, "rb") as content, open(path, "xb") as target:
+        while chunk := content.read(COPY_BYTES):
+            room[0] -= len(chunk)
+            if room[0] < 0:
+                raise ValueError("it left more bytes than it may")
+            target.write(chunk)
+
+
 def start_script(plan: dict[str, Any], fences: list[str]) -> int:
     """Fork and exec the script; return its process id."""
     limits = dict(plan["limits"])
@@ -257,12 +322,18 @@ def supervise(plan: dict[str, Any]) -> None:
         # The first process of the namespace: when it ends, the kernel kills every other one in it.
         call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         fences += mount_own(plan["work"], plan["workBytes"])
-        tell(plan, {"exit": wait_for(start_script(plan, fences))})
+        lend_files(plan)
+        ending = wait_for(start_script(plan, fences))
+        collect_results(plan)
+        tell(plan, {"exit": ending})
         os._exit(os.EX_OK)
     call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(os.EX_TEMPFAIL))
     try:
-        tell(plan, {"exit": wait_for(start_script(plan, fences))})
+        lend_files(plan)
+        ending = wait_for(start_script(plan, fences))
+        collect_results(plan)
+        tell(plan, {"exit": ending})
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         end_descendants()

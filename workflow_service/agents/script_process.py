@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,39 @@ from workflow_service.agents.limits import ToolLimits
 END_GRACE_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class ScriptPlaces:
+    """Where a script finds and leaves things.
+
+    ``files`` are its workspace's, to be read and written though hidden otherwise; ``given`` is read only; what it
+    leaves in ``work``'s ``out/`` is copied to ``results``, which it cannot reach itself.
+    """
+
+    work: Path
+    files: Path
+    given: Path
+    results: Path
+
+
 @contextmanager
 def launched(
-    script: Path, work: Path, files: Path, timeout_s: float, limits: ToolLimits
+    script: Path, places: ScriptPlaces, timeout_s: float, limits: ToolLimits
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Start the launcher on ``script``; on the way out end it and everything it started.
 
-    Answers the launcher and the descriptor that its report comes on. ``files`` may be read and written
-    though hidden otherwise. ``timeout_s`` bounds the processor time; the time on the clock is the caller's to watch.
+    Answers the launcher and the descriptor that its report comes on. ``timeout_s`` bounds the processor time; the time
+    on the clock is the caller's to watch.
     """
     report, report_to = os.pipe()
     try:
-        plan = _plan(script, work, files, report_to, timeout_s, limits)
+        plan = _plan(script, places, report_to, timeout_s, limits)
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={},
-            cwd=work,
+            cwd=places.work,
             pass_fds=[report_to],
             start_new_session=True,
         )
@@ -55,18 +70,22 @@ def launched(
 
 
 def _plan(
-    script: Path, work: Path, files: Path, report_to: int, timeout_s: float, limits: ToolLimits
+    script: Path, places: ScriptPlaces, report_to: int, timeout_s: float, limits: ToolLimits
 ) -> dict[str, Any]:
     allowed = limits.script
     return {
         "argv": [sys.executable, "-I", "-B", "-X", "utf8", str(script)],
-        "work": str(work),
+        "work": str(places.work),
         "workBytes": allowed.file_size,
         "namespaces": allowed.namespaces,
         "denyNetwork": allowed.network == "deny",
         "hidden": [str(path) for path in (limits.runs_dir, *limits.hidden_paths)],
-        "readable": [str(script.parent), sys.prefix, sys.base_prefix],
-        "writable": [str(files)],
+        "readable": [str(script.parent), str(places.given), sys.prefix, sys.base_prefix],
+        "writable": [str(places.files)],
+        "given": str(places.given),
+        "results": str(places.results),
+        "resultBytes": allowed.file_size,
+        "resultFiles": allowed.result_files,
         "report": report_to,
         "worker": os.getpid(),
         "limits": {

@@ -24,12 +24,14 @@ from workflow_service.agents.configuration import ScriptConfiguration
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Invocation, LogLevel, LogLine, ProgressReport
 from workflow_service.agents.limits import ToolLimits
-from workflow_service.agents.script_process import launched
+from workflow_service.agents.script_files import keep_results, put_files
+from workflow_service.agents.script_process import ScriptPlaces, launched
 from workflow_service.agents.workspace_files import open_workspace_file, workspace_dir
 from workflow_service.engine.json_values import JsonUnfit, load_json
 from workflow_service.engine.states import ErrorType
 
 INLINE_NAME = "inline.py"
+ARTIFACTS = "artifacts"
 MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_LOG_LINES = 2_000
 MAX_LINE_BYTES = 8_000
@@ -58,7 +60,7 @@ def run_script(
     invocation: Invocation, configuration: ScriptConfiguration, tool_input: JsonValue, limits: ToolLimits
 ) -> JsonValue:
     """Run the script that is named or given and return what it printed; raises ``ToolError``."""
-    name, source = _read_source(invocation.workspace_id, configuration, limits)
+    name, source = _read_source(invocation, configuration, limits)
     files = workspace_dir(limits.files_dir, invocation.workspace_id)
     message = json.dumps({"input": tool_input, "context": _context(invocation, files)}).encode()
     for path in (limits.runs_dir, files):
@@ -66,24 +68,42 @@ def run_script(
     with tempfile.TemporaryDirectory(dir=limits.runs_dir, ignore_cleanup_errors=True) as directory:
         # A copy, so that what runs is what was read, whoever changes the file meanwhile.
         script = Path(directory, "script", name)
-        work = Path(directory, "work")
-        for path in (script.parent, work):
+        places = ScriptPlaces(
+            Path(directory, "work"), files, Path(directory, "given"), Path(directory, "results")
+        )
+        for path in (script.parent, places.work, places.given, places.results):
             path.mkdir()
         script.write_bytes(source)
+        put_files(invocation, configuration.files, places.given, limits)
         run = _Run(invocation, limits, name)
-        with launched(script, work, files, invocation.timeout_s, limits) as (process, report):
+        with launched(script, places, invocation.timeout_s, limits) as (process, report):
             run.converse(process, report, message)
-    return run.output()
+        return with_results(invocation, run, places.results)
+
+
+def with_results(invocation: Invocation, run: "_Run", results: Path) -> JsonValue:
+    """Return what the script printed, with references to the files it left; raises ``ToolError``."""
+    left = any(results.iterdir())
+    output = run.output(may_be_silent=left)
+    if not left:
+        return output
+    if not isinstance(output, dict) or ARTIFACTS in output:
+        message = f"{run.name} left files in out/; then its output is an object, without '{ARTIFACTS}'"
+        raise ToolError(ErrorType.VALIDATION_ERROR, message)
+    return output | {ARTIFACTS: keep_results(invocation, results)}
 
 
 def _read_source(
-    workspace_id: str, configuration: ScriptConfiguration, limits: ToolLimits
+    invocation: Invocation, configuration: ScriptConfiguration, limits: ToolLimits
 ) -> tuple[str, bytes]:
     if configuration.script is None:
         name, source = INLINE_NAME, (configuration.code or "").encode("utf-8", "replace")
     else:
         name = Path(configuration.script).name
-        with open_workspace_file(limits.scripts_dir, workspace_id, configuration.script) as file:
+        pinned = invocation.files.pinned_file("scripts", configuration.script)
+        if pinned is not None:
+            return name, pinned
+        with open_workspace_file(limits.scripts_dir, invocation.workspace_id, configuration.script) as file:
             source = file.read(MAX_SCRIPT_BYTES + 1)
     if len(source) > MAX_SCRIPT_BYTES:
         message = f"the script {name} is larger than {MAX_SCRIPT_BYTES} bytes"
@@ -140,7 +160,7 @@ class _Run:
             _drain(selector)
         self._end_line()
 
-    def output(self) -> JsonValue:
+    def output(self, *, may_be_silent: bool = False) -> JsonValue:
         """Return the JSON that the script printed, if it ended well; raises ``ToolError``."""
         told: dict[str, Any] = {}
         for news in self.report.splitlines():
@@ -152,7 +172,12 @@ class _Run:
         exit_code = told.get("exit")
         if exit_code != 0:
             raise self._failed(exit_code)
+        if "refused" in told:
+            message = f"the files that {self.name} left in out/ cannot be kept: {told['refused']}"
+            raise ToolError(ErrorType.VALIDATION_ERROR, message)
         if not self.stdout.strip():
+            if may_be_silent:
+                return {}
             raise ToolError(
                 ErrorType.VALIDATION_ERROR,
                 f"{self.name} printed nothing; a script prints its output as one JSON document",

@@ -11,7 +11,9 @@ from functools import cache
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
 from redis.commands.core import Script
+from redis.retry import Retry
 
 from workflow_service.settings.config import get_config
 
@@ -24,14 +26,14 @@ LEAVE_ALONE_S = 5.0
 _left_alone_until = 0.0
 
 
-@cache
-def shared_redis() -> "redis.Redis":
-    """Return this process's client."""
+def make_client(url: str) -> redis.Redis:
+    """Return a client that gives up at once."""
     return redis.Redis.from_url(
-        get_config().broker_url(),
+        url,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
-        retry=None,
+        # Of itself redis-py tries three times more, for some seconds.
+        retry=Retry(NoBackoff(), 0),
         health_check_interval=30,
         client_name="agents",
     )
@@ -51,5 +53,10 @@ def run_script(script: str, keys: Sequence[str], arguments: Sequence[str | int |
 
 
 @cache
+def _client() -> redis.Redis:
+    return make_client(get_config().broker_url())
+
+
+@cache
 def _script(source: str) -> Script:
-    return shared_redis().register_script(source)
+    return _client().register_script(source)

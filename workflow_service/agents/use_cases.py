@@ -34,8 +34,8 @@ from workflow_service.agents.invocation import (
     unheard,
 )
 from workflow_service.agents.limits import ToolLimits
-from workflow_service.agents.run_files import RunFiles
-from workflow_service.agents.workspace_files import open_workspace_file, workspace_dir
+from workflow_service.agents.run_files import RunFiles, open_run_file
+from workflow_service.agents.workspace_files import workspace_dir
 from workflow_service.artifacts.references import ArtifactRef, check_name, content_type_of, is_artifact_id
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ErrorType
@@ -134,9 +134,12 @@ class RunContext:
 
         Raises ``ToolError`` where there is none.
         """
-        if is_artifact_id(source):
-            return self._files.open(source)
-        return open_workspace_file(self._limits.files_dir, self.workspace_id, source)
+        return open_run_file(self._files, self._limits.files_dir, self.workspace_id, source)
+
+    def open_schema(self, source: str) -> BinaryIO:
+        """Open a schema file as it was when the run's template was written; else as ``open_file`` does."""
+        pinned = self._files.pinned_file("schemas", source)
+        return self.open_file(source) if pinned is None else BytesIO(pinned)
 
     def file_name(self, source: str) -> str:
         """Return the last part of a file's name; of an artifact, that it was kept under."""

@@ -1,1 +1,1 @@
-"""Language models: one client for any OpenAI-compatible endpoint, its prompts, its cache, what it costs and may cost."""
+"""Language models: one client for any OpenAI-compatible endpoint, its prompts, its cache, and what it may cost."""

@@ -53,7 +53,7 @@ def extract_json(text: str) -> JsonValue:
 
 
 def check_schema(schema: JsonValue) -> None:
-    """Raise ``BadSchema`` unless it is None or a JSON Schema, draft 2020-12, that refers to nothing outside of itself."""
+    """Raise ``BadSchema`` unless it is None or a JSON Schema, draft 2020-12, that refers to nothing else."""
     if schema is None:
         return
     try:

@@ -79,7 +79,7 @@ class LlmRequest:
 
 @dataclass(frozen=True, slots=True)
 class LlmAnswer:
-    """What came of it: ``value`` is JSON where there is a schema, else the text. Tokens and cost are of all its calls."""
+    """What came of it: ``value`` is JSON where there is a schema, else the text. Tokens and cost: of all calls."""
 
     value: JsonValue
     text: str
@@ -357,8 +357,8 @@ def _kept_form(answer: LlmAnswer) -> dict[str, JsonValue]:
 def _asking_for_json(message: Mapping[str, str], schema: JsonValue) -> dict[str, str]:
     """Say the schema in words too: not every endpoint takes it as a field."""
     wanted = json.dumps(schema, ensure_ascii=False)
-    content = f"{message['content']}\n\nAnswer with one JSON value and nothing else. It must fit this JSON Schema:\n{wanted}"
-    return {"role": message["role"], "content": content}
+    how = f"Answer with one JSON value and nothing else. It must fit this JSON Schema:\n{wanted}"
+    return {"role": message["role"], "content": f"{message['content']}\n\n{how}"}
 
 
 def _asking_to_mend(text: str, problems: Sequence[Problem]) -> list[dict[str, str]]:
@@ -376,7 +376,7 @@ def _asking_to_mend(text: str, problems: Sequence[Problem]) -> list[dict[str, st
 
 def _pause_s(attempt: int, error: CallFailed) -> float:
     """Return the pause before the next try, in seconds: what the provider asked for, or more at each try."""
-    grown = min(MAX_BACKOFF_S, BACKOFF_S * 2**attempt)
+    grown: float = min(MAX_BACKOFF_S, BACKOFF_S * 2**attempt)
     return max(error.retry_after_s or 0.0, grown * random.uniform(0.5, 1.0))  # noqa: S311
 
 

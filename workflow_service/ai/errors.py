@@ -73,3 +73,9 @@ class PromptInvalid(WorkflowError):
     """A prompt's file, or what it is filled with, is not as it must be."""
 
     code = "PROMPT_INVALID"
+
+
+class BudgetsInvalid(WorkflowError):
+    """Budgets cannot be set as asked; ``problems`` says which and why."""
+
+    code = "BUDGETS_INVALID"

@@ -41,7 +41,7 @@ class Budget(models.Model):
         DAY = "day", "per day"
 
     class Policy(models.TextChoices):
-        DOWNGRADE = "downgrade", "use a cheaper model, then stop"
+        DOWNGRADE = "downgrade", "cheaper model"
         ASK = "ask", "ask a person"
         STOP = "stop", "stop"
 

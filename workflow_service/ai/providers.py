@@ -58,7 +58,7 @@ def configured_providers(config: Config | None = None) -> tuple[LlmProvider, ...
 def candidates(
     providers: Iterable[LlmProvider], *, tier: Tier = Tier.STANDARD, model: str | None = None
 ) -> tuple[Candidate, ...]:
-    """Return who may answer, in order: by name where ``model`` is given, else each provider's model nearest to ``tier``.
+    """Return who may answer, in order: by name with ``model``, else each provider's model nearest to ``tier``.
 
     Of two that are equally near the abler one comes first. Raises ``NotConfigured``.
     """

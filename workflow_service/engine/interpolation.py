@@ -108,6 +108,25 @@ def compile_template(value: JsonValue) -> Template:
     return Template(value, compiler.references, render, tuple(compiler.secret_texts))
 
 
+def expressions_in(value: JsonValue) -> Iterator[tuple[str, Expression]]:
+    """Yield every ``${...}`` in ``value`` with the JSON pointer of its text; texts that do not compile are left out."""
+    pending: list[tuple[_Path, JsonValue]] = [((), value)]
+    while pending:
+        path, item = pending.pop()
+        if isinstance(item, str) and "${" in item:
+            try:
+                parts = tuple(_parts(item))
+            except ExpressionError:
+                continue
+            for part in parts:
+                if isinstance(part, Expression):
+                    yield json_pointer(*path), part
+        elif isinstance(item, dict):
+            pending += [((*path, key), child) for key, child in reversed(item.items())]
+        elif isinstance(item, list):
+            pending += [((*path, index), child) for index, child in reversed(list(enumerate(item)))]
+
+
 def _error(code: str, message: str, path: _Path = (), column: int | None = None) -> ExpressionError:
     problem = Problem(code, message, pointer=json_pointer(*path), line=1 if column else None, column=column)
     return ExpressionError(message, [problem])

@@ -179,14 +179,3 @@ def _unsupported_in(node: Node) -> Iterator[Problem]:
             suggestion="Write the condition as an expression",
             blocks=(node.id[:-1],),
         )
-    block = node.block
-    if block is None:
-        return
-    if not block.has_tool and not block.asks_people:
-        yield Problem(
-            "TOOL_NOT_SUPPORTED",
-            f"'{node.id}' cannot run: it has neither a tool nor an agent",
-            pointer=f"{node.pointer}/toolType",
-            suggestion="Give it a toolType, or an agentId",
-            blocks=(block.block_id,),
-        )

@@ -56,9 +56,9 @@ def choose_route(node: Node, scope_of: Callable[[int], Scope]) -> Route | Routin
     try:
         for name, expression in routing.set:
             source = expression.source
-            computed[name] = expression.evaluate(_GateScope(scope, computed))
+            computed[name] = expression.evaluate(GateScope(scope, computed))
         if computed:
-            scope = _GateScope(scope, computed)
+            scope = GateScope(scope, computed)
         for expression in _conditions(node):
             source = expression.source
             results.append((source, evaluate_condition(expression, scope)))
@@ -87,7 +87,7 @@ def _conditions(node: Node) -> Iterator[Expression]:
 
 
 @dataclass(frozen=True, slots=True)
-class _GateScope:
+class GateScope:
     """The scope of a gate, with the names that the gate computed before those of the context."""
 
     outer: Scope

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from workflow_service.settings.config import PROJECT_ROOT, Config
@@ -16,6 +16,7 @@ MASK = "********"
 _UNITS = {
     "_per_15_min": "per 15 minutes",
     "_bytes": "bytes",
+    "_per_day": "per day",
     "_per_h": "per hour",
     "_ms": "milliseconds",
     "_s": "seconds",
@@ -73,5 +74,8 @@ def _written(value: Any) -> str:
         inside = value.is_relative_to(PROJECT_ROOT)
         return str(value.relative_to(PROJECT_ROOT)) if inside else str(value)
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        # As JSON a secret inside of a setting is stars too.
+        return ",".join(
+            one.model_dump_json(by_alias=True) if isinstance(one, BaseModel) else str(one) for one in value
+        )
     return str(value)

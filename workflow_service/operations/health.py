@@ -7,7 +7,7 @@ so that nobody can make us call them at will.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -17,6 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workflow_service.ai.providers import configured_providers
 from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
@@ -78,12 +79,12 @@ def check_cache() -> Check:
 def check_services() -> tuple[Check, ...]:
     """Ask the services beside us that are configured; those that are not are healthy without being asked."""
     config = get_config()
-    urls = {
-        "llm_service": config.llm_service_url,
-        "agent_service": config.agent_service_url,
-        "state_service": config.state_service_url,
+    services = {
+        "llm_service": [provider.url for provider in configured_providers(config)],
+        "agent_service": [config.agent_service_url],
+        "state_service": [config.state_service_url],
     }
-    return tuple(_remembered(name, url) for name, url in urls.items())
+    return tuple(_remembered(name, [url for url in urls if url]) for name, urls in services.items())
 
 
 class NotHealthy(Exception):
@@ -107,15 +108,26 @@ _memory: dict[str, tuple[float, Check]] = {}
 _memory_lock = Lock()
 
 
-def _remembered(name: str, url: str | None) -> Check:
-    if url is None:
+def _remembered(name: str, urls: Sequence[str]) -> Check:
+    if not urls:
         return Check(name, healthy=True, required=False, latency_ms=0.0, detail="not configured")
     with _memory_lock:
         known = _memory.get(name)
         if known is None or time.monotonic() - known[0] > REMEMBERED_S:
-            known = time.monotonic(), _timed(name, lambda: _ask_service(url), required=False)
+            known = time.monotonic(), _timed(name, lambda: _ask_any(urls), required=False)
             _memory[name] = known
     return known[1]
+
+
+def _ask_any(urls: Sequence[str]) -> str:
+    """Ask the services that may stand in for each other until one answers; raises what was wrong with the last."""
+    for number, url in enumerate(urls, 1):
+        try:
+            return _ask_service(url)
+        except (NotHealthy, httpx.HTTPError, httpx.InvalidURL, OSError):
+            if number == len(urls):
+                raise
+    return ""
 
 
 def _ask_service(url: str) -> str:

@@ -263,6 +263,7 @@ SPECTACULAR_SETTINGS = {
         "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
         "ErrorType": "workflow_service.engine.states.ErrorType",
         "HumanStepType": "workflow_service.engine.states.HumanStepType",
+        "AgentStatus": "workflow_service.agents.selection.AgentStatus",
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -309,6 +310,7 @@ LOGGING = {
     "loggers": {
         "httpx": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
+        "mcp": {"level": "WARNING"},
         "amqp": {"level": "WARNING"},
         # Two lines for every message; runs and blocks have lines of their own.
         "celery.worker.strategy": {"level": "WARNING"},

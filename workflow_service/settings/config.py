@@ -70,6 +70,9 @@ class Config(BaseSettings):
     rate_limit_creations_per_h: int = Field(
         10, ge=1, description="New templates, per user or API key and hour."
     )
+    rate_limit_llm_calls_per_day: int = Field(
+        1_000, ge=1, description="Requests that ask a language model, per user or API key and day."
+    )
     rate_limit_callbacks_per_min: int = Field(
         6_000, ge=1, description="Callbacks of agents, per address and minute."
     )
@@ -200,6 +203,9 @@ class Config(BaseSettings):
     script_network: Literal["deny", "allow"] = Field(
         "deny", description="Whether scripts may use the network."
     )
+    mcp_servers_file: Path | None = Field(
+        None, description="JSON file that lists the MCP servers whose tools blocks may call."
+    )
     egress_allow: CommaList = Field(
         (), description="Hosts, host:port or networks that API blocks may reach although not global."
     )
@@ -253,7 +259,7 @@ class Config(BaseSettings):
             raise ValueError("two providers have one name")
         return providers
 
-    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", mode="after")
+    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", "mcp_servers_file", mode="after")
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value

@@ -484,8 +484,13 @@ def test_what_a_redirect_makes_of_a_post(
 def test_credentials_do_not_follow_to_another_origin(server: MisbehavingServer) -> None:
     headers = {"Authorization": "Bearer x", "X-Api-Key": "y", "Cookie": "z", "Accept": "text/plain"}
     with misbehaving_server() as other:
-        call(server.url("/redirect/307?to=" + quote(other.url("/json"))), headers=headers, body={})
+        place = server.url("/redirect/307?to=" + quote(other.url("/json")))
+        call(place, headers=headers)
         seen = other.requests[0].headers
+        refused = failure(place, headers=headers, body={"password": "y"})
+        assert len(other.requests) == 1
+    assert refused.details["reason"] == "EGRESS_REFUSED"
+    assert "which the body of the request is not for" in refused.message
     assert not {"authorization", "x-api-key", "cookie", "idempotency-key"} & set(seen)
     assert seen["accept"] == "text/plain"
     assert seen["host"] == f"127.0.0.1:{other.port}"

@@ -22,7 +22,7 @@ from tests.script_runner import ScriptRunner
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import LogLine
 from workflow_service.agents.limits import ScriptLimits
-from workflow_service.agents.script_process import launched
+from workflow_service.agents.script_process import ScriptPlaces, launched
 from workflow_service.agents.workspace_files import open_workspace_file
 from workflow_service.engine.states import ErrorType
 
@@ -31,11 +31,13 @@ def fences_that_stand(namespaces: bool) -> frozenset[str]:
     """Ask the launcher which fences this machine's kernel allows."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        (directory / "work").mkdir()
+        places = ScriptPlaces(directory / "work", directory, directory / "given", directory / "results")
+        for path in (places.work, places.given, places.results):
+            path.mkdir()
         script = directory / "nothing.py"
         script.write_text("")
         limits = make_limits(directory, script=ScriptLimits(namespaces=namespaces))
-        with launched(script, directory / "work", directory, 10, limits) as (process, report):
+        with launched(script, places, 10, limits) as (process, report):
             process.wait(20)
             news = os.read(report, 10_000).splitlines()
     return frozenset(json.loads(news[0])["fences"])
@@ -100,7 +102,7 @@ def test_the_directory_is_its_own_and_goes_away(run: ScriptRunner) -> None:
     work = run(
         "import os, json; open('a.txt', 'w').write('x'); print(json.dumps([os.getcwd(), os.listdir()]))"
     )
-    assert work[1] == ["a.txt"]
+    assert sorted(work[1]) == ["a.txt", "out"]
     assert Path(work[0]).is_relative_to(run.directory / "runs")
     assert run.runs == []
 

@@ -1,6 +1,7 @@
 """Budgets: what is reserved, what becomes of it, and what happens when there is too little."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,9 +15,10 @@ from workflow_service.accounts.models import Workspace
 from workflow_service.ai import budgets
 from workflow_service.ai.budgets import UsageContext, check_budget_limit, settle_expired
 from workflow_service.ai.client import LlmAnswer, LlmRequest, ask
-from workflow_service.ai.errors import BudgetExceeded
+from workflow_service.ai.errors import BudgetExceeded, LlmUnavailable
 from workflow_service.ai.models import Budget, BudgetAccount, LlmUsage, ModelOverrun
 from workflow_service.ai.prompt_registry import Prompt
+from workflow_service.ai.providers import candidates, configured_providers
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +80,7 @@ def test_what_was_billed_takes_the_place_of_what_was_reserved(
 
 def test_a_call_that_may_cost_too_much_is_not_made(server: LlmServer, workspace: Workspace) -> None:
     make_budget(workspace, "1.99")
-    with pytest.raises(BudgetExceeded, match="too little is left of the budget of 1.99"):
+    with pytest.raises(BudgetExceeded, match="too little is left of the budget"):
         spend(workspace)
     assert server.calls == 0
     assert not LlmUsage.objects.exists()
@@ -117,7 +119,7 @@ def test_a_budget_of_a_user_is_of_that_user_and_month(
         spend(workspace, user_id=anna.pk)
     assert caught.value.scope == "user"
     later = timezone.now() + timedelta(days=32)
-    monkeypatch.setattr(budgets.timezone, "now", lambda: later)
+    monkeypatch.setattr("workflow_service.ai.budgets.timezone.now", lambda: later)
     spend(workspace, user_id=anna.pk)
     assert BudgetAccount.objects.count() == 2
 
@@ -135,9 +137,10 @@ def test_a_cheaper_model_is_taken_where_the_budget_says_so(server: LlmServer, wo
     make_budget(workspace, "1.2", policy="downgrade")
     assert spend(workspace, model=None, tier="premium").model == "middling"
     assert spend(workspace, model=None, tier="premium").model == "cheap"
+    while Budget.objects.get().accounts.get().spent_usd <= 1:
+        assert spend(workspace, model=None, tier="premium").model == "cheap"
     with pytest.raises(BudgetExceeded):
-        for _ in range(20):
-            spend(workspace, model=None, tier="premium")
+        spend(workspace, model=None, tier="premium")
 
 
 def test_a_model_that_is_named_is_not_replaced(server: LlmServer, workspace: Workspace) -> None:
@@ -167,15 +170,13 @@ def test_what_nobody_bills_counts_in_full_if_work_may_have_been_done(
 ) -> None:
     budget = make_budget(workspace, "100")
     server.then(answer, fail(401))
-    try:
+    with suppress(LlmUnavailable):
         spend(workspace)
-    except Exception as error:
-        assert type(error).__name__ == "LlmUnavailable"
     usage = LlmUsage.objects.earliest("id")
     assert usage.state == state
     ((_, booked, reserved),) = sums(budget)
     assert int(booked) == int(spent)
-    assert (booked, reserved) == (usage.cost_usd, 0)
+    assert (booked, reserved) == (usage.cost_usd, Decimal(0))
 
 
 def test_a_bill_above_the_reservation_is_booked_in_full_and_learned(
@@ -218,7 +219,7 @@ def test_a_bill_that_comes_late_replaces_what_was_assumed(server: LlmServer, wor
     budgets.mark_called(usage)
     expire(usage)
     settle_expired()
-    candidate = budgets_candidate()
+    candidate = dear()
     budgets.settle(usage, candidate, prompt_tokens=0, completion_tokens=100, outcome="stop", latency_ms=1)
     budgets.settle(usage, candidate, prompt_tokens=0, completion_tokens=900, outcome="stop", latency_ms=1)
     assert sums(budget) == [("", Decimal("0.1"), Decimal(0))]
@@ -233,12 +234,10 @@ def test_others_wait_for_what_may_be_given_back(server: LlmServer, workspace: Wo
 
 def reserved(workspace: Workspace) -> LlmUsage:
     context, purpose = UsageContext(workspace_id=workspace.pk), budgets.Purpose("test")
-    return budgets.reserve(context, purpose, budgets_candidate(), Decimal(1), timeout_s=1, wait_s=0)
+    return budgets.reserve(context, purpose, dear(), Decimal(1), timeout_s=1, wait_s=0)
 
 
-def budgets_candidate() -> Any:
-    from workflow_service.ai.providers import candidates, configured_providers
-
+def dear() -> Any:
     return candidates(configured_providers(), model="dear")[0]
 
 

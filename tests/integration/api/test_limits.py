@@ -84,4 +84,5 @@ def test_the_documented_limits_are_the_defaults() -> None:
     fields = Config.model_fields
     assert fields["rate_limit_executions_per_h"].default == 100
     assert fields["rate_limit_creations_per_h"].default == 10
+    assert fields["rate_limit_llm_calls_per_day"].default == 1_000
     assert fields["rate_limit_logins_per_15_min"].default == 100

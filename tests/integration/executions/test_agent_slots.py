@@ -29,7 +29,7 @@ from executions_app.sweeper import sweep, take_back_blocks_of
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_all_until_quiet, run_until_quiet
-from tests.factories import event_types, make_template, make_workspace, noop, start, statuses
+from tests.factories import event_types, make_agent, make_template, make_workspace, noop, start, statuses
 from tests.farms import diary, live_worker, most_at_once, worker_farm
 from tests.locks import connect_elsewhere
 from workflow_service.accounts.models import Workspace
@@ -50,6 +50,7 @@ def leases_expire(db: None) -> None:
 
 def limited(most: int, agent: str = "crm") -> Workspace:
     workspace = make_workspace()
+    make_agent(workspace, "spare")
     save_limit(ConcurrencyLimit(workspace=workspace, kind="agent", key=agent, max_concurrency=most))
     return workspace
 

@@ -20,7 +20,7 @@ from executions_app.selectors import get_execution
 from executions_app.services.blocks import reassign_block, retry_block, skip_block
 from executions_app.services.control import Asked, cancel_execution
 from tests.driver import run_until_quiet, wake_all
-from tests.factories import branch, make_template, start
+from tests.factories import branch, make_agent, make_template, start
 from tests.failing_work import new_key, unsteady_block
 from tests.restarting import ADA, claim_one, failing, finished, ran, statuses, work
 from workflow_service.engine.definition import JsonObject
@@ -110,6 +110,7 @@ def test_commands_on_a_failed_block_are_actions_of_the_row_that_comes_in_its_pla
     command: Any, strategy: str, reason: str
 ) -> None:
     execution = unsteady(fails=2)
+    make_agent(execution.workspace, "spare")
     wake_all(execution)
     finished(execution, "FAILED")
     command(execution.pk)
@@ -146,6 +147,7 @@ def test_an_escalation_that_an_operator_skips_is_not_counted() -> None:
 
 def test_what_is_done_about_a_block_that_has_not_failed_is_of_no_class_and_in_no_rate() -> None:
     execution = start(make_template([work("one")]))
+    make_agent(execution.workspace, "spare")
     reassign_block(execution.pk, "one", Asked("ada", "nearer"), "spare")
     finished(execution)
     assert noted(execution) == [("reassign", "person", "", "succeeded")]

@@ -11,7 +11,7 @@ from executions_app.worker_identity import worker_id
 from tests.caller import Caller, problem_of
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet
-from tests.factories import event_types, make_template, noop, start
+from tests.factories import event_types, make_agent, make_template, noop, start
 from tests.house import House, make_house
 from tests.people import asking
 from workflow_service.accounts.models import Role
@@ -25,7 +25,10 @@ S = ExecutionStatus
 
 @pytest.fixture
 def house(db: None) -> House:
-    return make_house()
+    house = make_house()
+    for agent_id in ("spare", "other", "x"):
+        make_agent(house.workspace, agent_id)
+    return house
 
 
 @pytest.fixture

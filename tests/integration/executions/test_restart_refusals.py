@@ -47,7 +47,7 @@ def everything(execution: Execution) -> list[list[Any]]:
     ("command", "wanted", "mend"),
     [
         (lambda run: skip_block(run.pk, "b", ADA, {"n": 1}), "skipped", "skip 'b' when its turn has come"),
-        (lambda run: reassign_block(run.pk, "b", ADA, "other"), "reassigned", "reassign 'b' when its turn"),
+        (lambda run: reassign_block(run.pk, "b", ADA, "spare"), "reassigned", "reassign 'b' when its turn"),
         (lambda run: restart(run, skip_failed=True), "skipped", "in place of 'skipFailedBlocks'"),
         (lambda run: restart(run, reassign=True), "reassigned", "in place of 'reassignAgents'"),
         (lambda run: restart(run, from_block="b", skip_failed=True), "skipped", "'skipFailedBlocks'"),

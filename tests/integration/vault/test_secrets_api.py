@@ -132,9 +132,9 @@ def test_an_unknown_secret_is_an_error_at_publish_and_the_nearest_is_named(house
     [finding] = made["findings"]
     assert (finding["type"], finding["pointer"]) == ("UNKNOWN_SECRET", "/blocks/0/configuration/output/x")
     assert "SHOP_TOKEN" in finding["suggestion"]
-    problem_of(developer.post(f"templates/{made['id']}/publish"), 422, "INVALID_DEFINITION")
+    problem_of(developer.post(f"templates/{made['templateId']}/publish"), 422, "INVALID_DEFINITION")
     keep(house, "SHOP_TOKN")
-    assert developer.post(f"templates/{made['id']}/publish").status_code == 200
+    assert developer.post(f"templates/{made['templateId']}/publish").status_code == 200
 
 
 class TestAdmin:

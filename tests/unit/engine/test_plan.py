@@ -167,7 +167,6 @@ class TestUnsupported:
         ("edges", "options", "code"),
         [
             ('a->b:"is it good"; a->c:else', {}, "QUESTIONS_NOT_SUPPORTED"),
-            ("a->b", {"a": {"tool_type": None, "agent_id": "agent1"}}, "TOOL_NOT_SUPPORTED"),
         ],
     )
     def test_is_planned_and_named(self, edges: str, options: dict[str, Any], code: str) -> None:

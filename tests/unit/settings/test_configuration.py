@@ -1,11 +1,13 @@
 """The settings: what the documentation says of them, and that secrets are never shown."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from pydantic import ValidationError
 
 from workflow_service.operations.configuration import (
     MASK,
@@ -86,3 +88,34 @@ def test_a_value_that_does_not_fit_is_refused_by_name(
     with pytest.raises(ImproperlyConfigured, match=f"\n{name}: ") as refused:
         get_config.__wrapped__()
     assert value not in str(refused.value).split()
+
+
+def test_keys_of_language_models_are_masked_where_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = {"name": "p", "url": "https://u:top-secret@llm.example/v1", "apiKey": "top-secret"}
+    monkeypatch.setenv("LLM_PROVIDERS", json.dumps([{**provider, "models": [{"name": "m"}]}]))
+    monkeypatch.setenv("LLM_API_KEY", "top-secret")
+    config = Config()
+    shown = dict(effective_settings(config))
+    assert config.llm_providers[0].api_key is not None
+    assert config.llm_providers[0].api_key.get_secret_value() == "top-secret"
+    assert '"models":[{"name":"m"' in shown["LLM_PROVIDERS"]
+    for text in ("\n".join(shown.values()), repr(config), str(config)):
+        assert "top-secret" not in text
+
+
+@pytest.mark.parametrize(
+    "providers",
+    [
+        '[{"name": "p", "url": "https://a.example", "models": []}]',
+        '[{"name": "p", "url": "ftp://a.example", "models": [{"name": "m"}]}]',
+        '[{"name": "p", "url": "https://a.example", "models": [{"name": "m", "inputUsdPerMTok": -1}]}]',
+        '[{"name": "p", "url": "https://a.example", "models": [{"name": "m"}, {"name": "m"}]}]',
+        '[{"name": "p", "url": "https://a.example", "models": [{"name": "m", "tier": "royal"}]}]',
+        '[{"name": "p", "url": "https://a.example", "models": [{"name": "m"}], "key": "x"}]',
+    ],
+    ids=["no models", "scheme", "price", "twice", "tier", "unknown"],
+)
+def test_providers_that_cannot_be_are_refused(monkeypatch: pytest.MonkeyPatch, providers: str) -> None:
+    monkeypatch.setenv("LLM_PROVIDERS", providers)
+    with pytest.raises(ValidationError):
+        Config()

@@ -10,6 +10,7 @@ from workflow_service.engine.definition import END, START, Definition, JsonObjec
 from workflow_service.engine.documents import load_definition
 
 Document = dict[str, Any]
+MAX_BLOCK_TIMEOUT_MS = 7 * 86_400_000
 
 
 def assemble(flow: Flow, works: Mapping[str, Work], settings: JsonObject | None = None) -> Definition:
@@ -44,7 +45,11 @@ def _block(flow: Flow, step: Step, work: Work) -> Document:
         if step.retry_delay_ms is not None:
             policy |= {"baseDelay": step.retry_delay_ms, "maxDelay": max(30_000, step.retry_delay_ms)}
         block["retryPolicy"] = policy
-    if step.timeout_ms is not None and step.kind is StepKind.WORK:
+    if step.timeout_ms is not None and block.get("toolType") == "HUMAN":
+        block["humanInLoop"] = {**block["humanInLoop"], "dueIn": max(step.timeout_ms, 1_000)}
+    elif (
+        step.timeout_ms is not None and step.kind is StepKind.WORK and step.timeout_ms <= MAX_BLOCK_TIMEOUT_MS
+    ):
         block["timeout"] = step.timeout_ms
     if step.max_rounds is not None:
         block["maxRounds"] = step.max_rounds
@@ -58,7 +63,9 @@ def _block(flow: Flow, step: Step, work: Work) -> Document:
 def _dependencies(flow: Flow, step: Step) -> list[str]:
     plain = [way for way in flow.ways_to(step.id) if way.is_plain]
     # A join without conditions is nothing but a block that depends on all its sources.
-    return list(dict.fromkeys(source for way in plain for source in way.sources if not _meets_at_gate(flow, way)))
+    return list(
+        dict.fromkeys(source for way in plain for source in way.sources if not _meets_at_gate(flow, way))
+    )
 
 
 def _meets_at_gate(flow: Flow, way: Way) -> bool:
@@ -90,7 +97,9 @@ def _gates(flow: Flow) -> list[Document]:
         gate: Document = {"sources": list(sources), "branches": _branches(tuple(ways))}
         plain = [way.target for way in ways if way.is_plain]
         computed = joint_facts(ways)
-        gates.append(gate | ({"nextBlocks": plain} if plain else {}) | ({"set": computed} if computed else {}))
+        gates.append(
+            gate | ({"nextBlocks": plain} if plain else {}) | ({"set": computed} if computed else {})
+        )
     return gates
 
 
@@ -103,7 +112,10 @@ def _input_schema(flow: Flow, works: Mapping[str, Work]) -> JsonObject | None:
     required: list[str] = []
     for step in flow.steps:
         if step.for_each:
-            properties[input_name(step.for_each)] = {"type": "array", "description": f"The items of '{step.title}'"}
+            properties[input_name(step.for_each)] = {
+                "type": "array",
+                "description": f"The items of '{step.title}'",
+            }
             required.append(input_name(step.for_each))
         properties |= works[step.id].inputs
         required += works[step.id].required

@@ -89,7 +89,11 @@ def _read(condition: str) -> Iterable[Fact]:
             if fact is not None:
                 typed.add(fact.name)
                 yield fact
-    functions = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    functions = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     roots = {"workflow", "blocks", "context", "execution", "secrets", "item", "index"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id not in typed | functions | roots:

@@ -46,7 +46,9 @@ def _open_checks(flow: Flow) -> Iterator[str]:
 def _open_approvals(flow: Flow) -> Iterator[str]:
     for step in flow.steps:
         ways = flow.ways_from(step.id)
-        if step.kind is StepKind.APPROVAL and not any(way.condition and "approved" in way.condition for way in ways):
+        if step.kind is StepKind.APPROVAL and not any(
+            way.condition and "approved" in way.condition for way in ways
+        ):
             yield f"Say what happens when {_words(step)} is refused; so far the run fails then"
 
 

@@ -110,4 +110,6 @@ def _stem(word: str) -> str:
 
 def _same(one: str, other: str) -> bool:
     shorter, longer = sorted((one, other), key=len)
-    return one == other or (len(shorter) >= MIN_STEM and longer.startswith(shorter) and len(longer) - len(shorter) <= 2)
+    return one == other or (
+        len(shorter) >= MIN_STEM and longer.startswith(shorter) and len(longer) - len(shorter) <= 2
+    )

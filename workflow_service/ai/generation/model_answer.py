@@ -94,7 +94,9 @@ def answer_problems(value: JsonValue, agents: Sequence[AgentInfo], wishes: Wishe
             for one in error.errors(include_url=False)[:MAX_PROBLEMS]
         ]
     names = [step.id for step in answer.steps]
-    problems = [f"Two steps are called '{name}'." for name in sorted({one for one in names if names.count(one) > 1})]
+    problems = [
+        f"Two steps are called '{name}'." for name in sorted({one for one in names if names.count(one) > 1})
+    ]
     if wishes.max_blocks is not None and len(names) > wishes.max_blocks:
         problems.append(f"There are {len(names)} steps; at most {wishes.max_blocks} are allowed.")
     for step in answer.steps:
@@ -141,7 +143,9 @@ def _step_problems(step: StepAnswer, names: frozenset[str], agents: Sequence[Age
             try:
                 compile_condition(following.when)
             except ExpressionError as error:
-                problems.append(f"Step '{step.id}': the condition '{following.when}' is not one: {error.message}")
+                problems.append(
+                    f"Step '{step.id}': the condition '{following.when}' is not one: {error.message}"
+                )
     return problems + _agent_problems(step, agents)
 
 
@@ -155,7 +159,9 @@ def _agent_problems(step: StepAnswer, agents: Sequence[AgentInfo]) -> list[str]:
         return [f"Step '{step.id}': there is no agent '{step.agent}'; {mend}"]
     if step.capability and not agent.can(step.capability):
         known = ", ".join(one.name for one in agent.capabilities[:10]) or "none"
-        return [f"Step '{step.id}': agent '{step.agent}' has no capability '{step.capability}'; it has {known}."]
+        return [
+            f"Step '{step.id}': agent '{step.agent}' has no capability '{step.capability}'; it has {known}."
+        ]
     return []
 
 

@@ -66,7 +66,9 @@ def apply_wishes(flow: Flow, wishes: Wishes) -> Flow:
     if wishes.human_approval:
         flow = with_approval(flow)
     elif wishes.human_approval is False and any(step.kind is StepKind.APPROVAL for step in flow.steps):
-        flow = flow.with_notes(["The goal asks for approval itself, so it is there although humanApproval is false."])
+        flow = flow.with_notes(
+            ["The goal asks for approval itself, so it is there although humanApproval is false."]
+        )
     if wishes.error_handling is ErrorHandling.AGGRESSIVE:
         flow = with_failure_step(flow)
     if wishes.max_blocks is not None:
@@ -93,7 +95,11 @@ def in_sequence(flow: Flow) -> Flow:
     """Return the flow with every plain split undone: its parts come one after the other, in the order they are told."""
     changed = flow
     for source in (START, *(step.id for step in flow.steps)):
-        targets = [way.target for way in changed.ways if way.sources == (source,) and way.is_plain and way.target != END]
+        targets = [
+            way.target
+            for way in changed.ways
+            if way.sources == (source,) and way.is_plain and way.target != END
+        ]
         if len(targets) > 1:
             changed = _chained(changed, source, targets)
     if changed is flow:
@@ -109,14 +115,27 @@ def _chained(flow: Flow, source: str, targets: list[str]) -> Flow:
     tails = [part[-1] for part in parts if part]
     joins = [way for way in flow.ways if set(way.sources) & set(tails[:-1]) and way.is_plain]
     gates = [way for way in joins if len(way.sources) > 1]
-    if any(way for way in flow.ways if len(way.sources) > 1 and not way.is_plain and set(way.sources) & set(tails)):
+    if any(
+        way
+        for way in flow.ways
+        if len(way.sources) > 1 and not way.is_plain and set(way.sources) & set(tails)
+    ):
         return flow
-    kept = [way for way in flow.ways if way not in joins and not (way.sources == (source,) and way.target in targets[1:])]
+    kept = [
+        way
+        for way in flow.ways
+        if way not in joins and not (way.sources == (source,) and way.target in targets[1:])
+    ]
     links = [Way((tail,), head) for tail, head in zip(tails, targets[1:], strict=False)]
     met = dict.fromkeys(way.target for way in gates)
     known = {(way.sources, way.target) for way in kept}
     return replace(
-        flow, ways=(*kept, *links, *(Way((tails[-1],), target) for target in met if ((tails[-1],), target) not in known))
+        flow,
+        ways=(
+            *kept,
+            *links,
+            *(Way((tails[-1],), target) for target in met if ((tails[-1],), target) not in known),
+        ),
     )
 
 
@@ -208,7 +227,9 @@ def with_failure_step(flow: Flow) -> Flow:
     step = Step(name, "Find out what failed, and mend it or tell those concerned")
     ways = [Way((source,), name, on_error=True) for source in risky]
     return replace(flow, steps=(*flow.steps, step), ways=(*flow.ways, *ways, Way((name,), END))).with_notes(
-        [f"Steps are retried up to 5 times; what still fails leads to '{name}', as errorHandling is aggressive."]
+        [
+            f"Steps are retried up to 5 times; what still fails leads to '{name}', as errorHandling is aggressive."
+        ]
     )
 
 
@@ -223,7 +244,8 @@ def merged_to(flow: Flow, most: int) -> Flow:
                 f"maxBlocks allows {most}"
             )
             raise TooManyBlocks(
-                message, [Problem("TOO_MANY_BLOCKS", message, "/constraints/maxBlocks", f"allow {len(flow.steps)}")]
+                message,
+                [Problem("TOO_MANY_BLOCKS", message, "/constraints/maxBlocks", f"allow {len(flow.steps)}")],
             )
         first, second = pair
         merged.append(second.id)
@@ -236,7 +258,12 @@ def _pairs(flow: Flow) -> Iterator[tuple[Step, Step]]:
     for first in order:
         ways = [way for way in flow.ways if first.id in way.sources]
         plain = [way for way in ways if not way.on_error]
-        if first.kind is not StepKind.WORK or len(plain) != 1 or not plain[0].is_plain or len(plain[0].sources) > 1:
+        if (
+            first.kind is not StepKind.WORK
+            or len(plain) != 1
+            or not plain[0].is_plain
+            or len(plain[0].sources) > 1
+        ):
             continue
         if plain[0].target == END or len(flow.ways_to(plain[0].target)) != 1:
             continue

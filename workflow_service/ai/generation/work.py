@@ -60,7 +60,9 @@ def find_work(step: Step, facts: Sequence[Fact], offers: Offers, *, people_only:
     if step.kind is StepKind.APPROVAL:
         return _approval(step, facts)
     if step.kind is StepKind.PAUSE:
-        return Work({"toolType": "WAIT", "configuration": {"duration": step.duration_ms or 60_000}}, "the clock")
+        return Work(
+            {"toolType": "WAIT", "configuration": {"duration": step.duration_ms or 60_000}}, "the clock"
+        )
     if step.kind is StepKind.SIGNAL and not facts:
         return _signal(step)
     if step.kind is StepKind.TRIGGER and not facts:
@@ -156,7 +158,9 @@ def _mapping(facts: Sequence[Fact], capability: Capability | None) -> dict[str, 
     told: Mapping[str, Any] = properties if isinstance(properties, dict) else {}
     mapping: dict[str, str] = {}
     for fact in facts:
-        name = next((name for name in told if _plain(name) == _plain(fact.name) and _fits(told[name], fact)), None)
+        name = next(
+            (name for name in told if _plain(name) == _plain(fact.name) and _fits(told[name], fact)), None
+        )
         if name is None:
             return None
         if name != fact.name:
@@ -189,7 +193,9 @@ def _filled(step: Step, capability: Capability | None) -> tuple[JsonObject, Json
         else:
             asked = f"{step.id}_{input_name(str(name))}"
             given[str(name)] = f"${{workflow.input.{asked}}}"
-            inputs[asked] = _closed_schema(field_schema, schema) | {"description": f"{name} for '{step.title}'"}
+            inputs[asked] = _closed_schema(field_schema, schema) | {
+                "description": f"{name} for '{step.title}'"
+            }
     return given, inputs, tuple(inputs)
 
 
@@ -197,7 +203,11 @@ def _closed_schema(schema: Any, whole: JsonObject) -> JsonObject:
     """Return a property's schema without references, which would lead nowhere from its new place."""
     if not isinstance(schema, dict) or "$ref" in str(schema):
         return {}
-    return {key: value for key, value in schema.items() if key in ("type", "enum", "minimum", "maximum", "items", "format")}
+    return {
+        key: value
+        for key, value in schema.items()
+        if key in ("type", "enum", "minimum", "maximum", "items", "format")
+    }
 
 
 def _is_text(schema: object) -> bool:

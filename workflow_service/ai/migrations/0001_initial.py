@@ -2,9 +2,10 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import workflow_service.ai.models
 from django.conf import settings
 from django.db import migrations, models
+
+import workflow_service.ai.models
 
 
 class Migration(migrations.Migration):
@@ -74,7 +75,7 @@ class Migration(migrations.Migration):
                     "policy",
                     models.CharField(
                         choices=[
-                            ("downgrade", "use a cheaper model, then stop"),
+                            ("downgrade", "cheaper model"),
                             ("ask", "ask a person"),
                             ("stop", "stop"),
                         ],

@@ -1,0 +1,199 @@
+"""What is to be done, as single deeds with what is said of them: how often, how long, for which items."""
+
+import re
+from dataclasses import dataclass, field
+
+from workflow_service.ai.translator.deeds import Deed, Memory, read_deed, starts_deed, style_of
+from workflow_service.ai.translator.grammar import NUMBERS, UNIT_MS, number_of
+from workflow_service.ai.translator.sentences import postposed
+
+_COUNT = r"(?:\d{1,3}|once|twice|thrice|one|two|three|four|five|six|seven|eight|nine|ten)"
+_RETRY = re.compile(
+    rf"[,(]?\s*\b(?:and |then |with |which is |it is )?(?:retry(?:ing)?|retries|retried|re-?try(?:ing)?|tr(?:y|ying|ied) (?:it )?(?:again|once more)|repeat(?:ing)? it on failure)"
+    rf"(?: (?:it|them|this|this step|the \w+))?(?: (?:for )?(?:up to|at most|a maximum of|no more than))?(?: (?P<count>{_COUNT}))?(?: (?:more |further )?(?:times|attempts|retries|tries))?"
+    r"(?: (?:if|when|on|upon|in case of|after|should) [^,;)]*)?\)?|\b(?:with |up to |at most )(?P<with>\d{1,3}|two|three|four|five)(?: \w+)? (?:retries|attempts|tries)\b",
+    re.I,
+)
+_UNITS = "|".join(sorted(UNIT_MS, key=len, reverse=True))
+_SPAN = rf"(?P<number>\d+(?:\.\d+)?|{'|'.join(NUMBERS)}|a|an)[ -]?(?P<unit>{_UNITS})s?"
+_WAIT_FOR_TIME = re.compile(
+    rf"\b(?:wait|pause|sleep|delay|hold)\b(?: for)?(?: (?:another|about|at least|up to))? {_SPAN}\b", re.I
+)
+_WITHIN = re.compile(
+    rf"\(?\b(?:within|in at most|no later than|(?:must be )?done within|in less than)(?: the next)? {_SPAN}\b(?: [a-z]+ (?:notice|time))?\)?",
+    re.I,
+)
+_EACH_BEHIND = re.compile(
+    r"\s+(?:for|to|of|in|on) (?:each|every)(?: one)?(?: of (?:the|these|them|those))?\s+(?P<items>[\w -]+?)(?=$|[,.;(]| with| in | to | using | by | and )",
+    re.I,
+)
+_UNTIL = re.compile(
+    r"\buntil\b\s+(?P<condition>.+?)(?:,?\s+(?:(?:but |and )?(?:at most|up to|no more than|for at most|a maximum of|max(?:imum)?)(?: of)?)\s+(?P<most>\d+|\w+)\s+(?:times|rounds|tries|attempts|iterations))?$",
+    re.I,
+)
+_MOST = re.compile(
+    r",?\s*(?:but |and )?(?:at most|up to|no more than|a maximum of|max(?:imum)?(?: of)?) (?P<most>\d+|\w+) (?:times|rounds|iterations)",
+    re.I,
+)
+_PART = re.compile(
+    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)",
+    re.I,
+)
+
+
+@dataclass(slots=True)
+class Clause:
+    """A deed and what is said of it. ``condition`` and ``word`` are those of an "if" behind it; durations are ms."""
+
+    deed: Deed
+    text: str
+    condition: str = ""
+    word: str = ""
+    retries: int | None = None
+    for_each: str = ""
+    duration_ms: int | None = None
+    deadline_ms: int | None = None
+    optional: bool = False
+
+
+@dataclass(slots=True)
+class Until:
+    """The end of a repetition: its condition's words, and the most rounds."""
+
+    condition: str
+    most: int | None
+
+
+@dataclass(slots=True)
+class Told:
+    """What a body tells: its clauses in order, the repetition they are in, words that told nothing."""
+
+    clauses: list[Clause] = field(default_factory=list)
+    until: Until | None = None
+    unread: list[str] = field(default_factory=list)
+
+
+def read_body(text: str, memory: Memory) -> Told:
+    """Return the deeds of a body without conditions before it."""
+    told = Told()
+    body = text.strip(" ,.:")
+    match = _UNTIL.search(body)
+    if match and not re.match(r"wait\b", body, re.I):
+        most = _MOST.search(match["condition"])
+        told.until = Until(
+            _MOST.sub("", match["condition"]), _number(match["most"] or (most["most"] if most else None))
+        )
+        body = body[: match.start()].strip(" ,")
+    behind: list[Clause] = []
+    for part in _parts(body):
+        clause = _clause(part, memory, behind[-1] if behind else None)
+        if clause is None:
+            told.unread.append(part)
+            continue
+        behind.append(clause)
+    told.clauses = behind
+    return told
+
+
+def _clause(part: str, memory: Memory, last: Clause | None) -> Clause | None:
+    part, retries = _taken(part)
+    text, word, condition = postposed(part)
+    if re.fullmatch(
+        r"(?:necessary|needed|required|possible|applicable|appropriate)", condition.strip(), re.I
+    ):
+        condition, word = "", ""
+    plain = text.strip(" ,")
+    if not plain:
+        # "… retry 3 times" on its own is about the deed before.
+        if last is not None and retries is not None:
+            last.retries = retries
+        return None
+    optional = bool(re.search(r"\b(?:optionally|if possible|best[- ]effort)\b", plain, re.I))
+    deadline, duration = _within(plain), _time(plain)
+    plain = re.sub(r"\([^()]*\)", " ", _WITHIN.sub("", plain)).strip(" ,")
+    each = _EACH_BEHIND.search(plain)
+    if each:
+        plain = (plain[: each.start()] + plain[each.end() :]).strip(" ,")
+    if duration is not None:
+        span = _WAIT_FOR_TIME.search(plain)
+        named = f"{span['number']} {span['unit']}s".split() if span else []
+        if span and span["number"].lower() in ("1", "one", "a", "an"):
+            named = [span["unit"]]
+        deed: Deed | None = Deed("wait", tuple(named), text=plain)
+    else:
+        deed = read_deed(plain, memory)
+    if deed is None:
+        return None
+    if (
+        last is not None
+        and deed.verb == last.deed.verb
+        and not deed.object
+        and not deed.place
+        and deed.verb == "retry"
+    ):
+        return None
+    return Clause(
+        deed, plain, condition, word, retries, each["items"] if each else "", duration, deadline, optional
+    )
+
+
+def _parts(body: str) -> list[str]:
+    """Part a body at commas and "and"s where another deed begins, and nowhere else."""
+    parts: list[str] = []
+    begin, style = 0, style_of(_PART.split(body, maxsplit=1)[0] if body else "")
+    depth_safe = re.sub(r"\([^()]*\)", lambda match: "(" + "_" * (len(match.group()) - 2) + ")", body)
+    for match in _PART.finditer(depth_safe):
+        after = body[match.end() :]
+        before = body[begin : match.start()].strip(" ,")
+        if not before or not after.strip() or read_deed(before, Memory()) is None:
+            continue
+        sequel = re.search(r"then|before", match.group(), re.I) is not None
+        if match.group().strip().lower().startswith("before"):
+            continue
+        if _RETRY.match(match.group().lstrip(", ") + after) or _RETRY.match(after):
+            continue
+        if starts_deed(after, style) or (sequel and read_deed(after, Memory()) is not None):
+            parts.append(before)
+            begin = match.end()
+            style = style_of(_PART.split(after, maxsplit=1)[0])
+    parts.append(body[begin:].strip(" ,"))
+    return [part for part in parts if part]
+
+
+def _taken(text: str) -> tuple[str, int | None]:
+    """Take what is said about retries out of a clause."""
+    match = _RETRY.search(text)
+    if match is None:
+        return text, None
+    said = match["count"] or match["with"]
+    if (
+        said is None
+        and match.start() == 0
+        and not re.search(r"\bon (?:failure|error)|if it fails", match.group(), re.I)
+    ):
+        return text, None
+    return (text[: match.start()] + " " + text[match.end() :]).strip(" ,"), _number(said) if said else 3
+
+
+def _within(text: str) -> int | None:
+    match = _WITHIN.search(text)
+    return _span_ms(match) if match else None
+
+
+def _time(text: str) -> int | None:
+    match = _WAIT_FOR_TIME.search(text)
+    return _span_ms(match) if match else None
+
+
+def _span_ms(match: re.Match[str]) -> int:
+    return int((number_of(match["number"]) or 1) * UNIT_MS[match["unit"].lower()])
+
+
+def deadline_of(text: str) -> int | None:
+    """Return the milliseconds of a "within 48 hours" in a text, if there is one."""
+    return _within(text)
+
+
+def _number(text: str | None) -> int | None:
+    found = number_of(text) if text else None
+    return None if found is None else int(found)

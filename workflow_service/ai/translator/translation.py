@@ -1,0 +1,47 @@
+"""The door of the translator: a text in, a flow out."""
+
+import re
+
+from workflow_service.ai.generation.flow import Flow
+from workflow_service.ai.translator.normalise import normalise
+from workflow_service.ai.translator.outline import outline
+from workflow_service.ai.translator.reader import Reader
+from workflow_service.ai.translator.weaver import weave
+from workflow_service.engine.errors import Problem, WorkflowError
+
+MAX_STEPS = 500
+_NAMED = re.compile(
+    r"(?:create|build|design|make|set up|define|generate|want|need)\s+(?:me\s+|us\s+)?(?:an?|the)\s+(?P<name>[\w /-]{3,60}?"
+    r"\b(?:workflow|pipeline|process|automation|flow|procedure))\b",
+    re.I,
+)
+
+
+class TextNotUnderstood(WorkflowError):
+    """A text tells nothing to do that the rules recognise."""
+
+    code = "TEXT_NOT_UNDERSTOOD"
+
+
+def translate(text: str) -> Flow:
+    """Return the steps that ``text`` tells and the ways between them; raises ``TextNotUnderstood``."""
+    plain = normalise(text)
+    reader = Reader()
+    reader.read(outline(plain))
+    flow = weave(reader.root, reader.on_failure)
+    if not flow.steps:
+        message = "the text tells no step: nothing in it is something to do"
+        mend = "say what is to be done, one step a line, such as 'Validate the order'"
+        raise TextNotUnderstood(message, [Problem("TEXT_NOT_UNDERSTOOD", message, suggestion=mend)])
+    if len(flow.steps) > MAX_STEPS:
+        message = f"the text tells {len(flow.steps)} steps; at most {MAX_STEPS} are read"
+        raise TextNotUnderstood(message, [Problem("TEXT_NOT_UNDERSTOOD", message, suggestion="divide it")])
+    return Flow(flow.steps, flow.ways, _name(plain, reader.title, flow), notes=tuple(reader.notes))
+
+
+def _name(text: str, title: str, flow: Flow) -> str:
+    """Return a title: the text's own, the kind of workflow it asks for, else what its first step does."""
+    match = _NAMED.search(text)
+    found = title or (match["name"] if match else "") or flow.steps[0].title
+    words = " ".join(found.split()).strip(" .:")
+    return (words[:1].upper() + words[1:])[:100] or "Workflow"
