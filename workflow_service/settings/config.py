@@ -209,7 +209,8 @@ class Config(BaseSettings):
         "behind what there is.",
     )
     script_readable: CommaList = Field(
-        (), description="Further files and directories that scripts may read, beside the interpreter and its libraries."
+        (),
+        description="Further files and directories that scripts may read, beside the interpreter and its libraries.",
     )
     mcp_servers_file: Path | None = Field(
         None, description="JSON file that lists the MCP servers whose tools blocks may call."

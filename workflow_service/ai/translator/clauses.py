@@ -19,7 +19,9 @@ _SPAN = rf"(?P<number>\d+(?:\.\d+)?|{'|'.join(NUMBERS)}|a|an)[ -]?(?P<unit>{_UNI
 _WAIT_FOR_TIME = re.compile(
     rf"\b(?:wait|pause|sleep|delay|hold)\b(?: for)?(?: (?:another|about|at least|up to))? {_SPAN}\b", re.I
 )
-_WAIT_AT_MOST = re.compile(rf"wait(?:s)? (?:for )?(?:up to|at most|no more than|a maximum of) {_SPAN} for (?P<what>.+)", re.I)
+_WAIT_AT_MOST = re.compile(
+    rf"wait(?:s)? (?:for )?(?:up to|at most|no more than|a maximum of) {_SPAN} for (?P<what>.+)", re.I
+)
 _WITHIN = re.compile(
     rf"\(?\b(?:within|in at most|no later than|(?:must be )?done within|in less than)(?: the next)? {_SPAN}\b(?: [a-z]+ (?:notice|time))?\)?",
     re.I,
@@ -96,7 +98,11 @@ def read_body(text: str, memory: Memory) -> Told:
             continue
         clause = _clause(part, memory, behind[-1] if behind else None)
         if clause is None:
-            things = [_clause(piece, memory, None) for piece in re.split(r",\s*(?:and\s+)?", part)] if "," in part else []
+            things = (
+                [_clause(piece, memory, None) for piece in re.split(r",\s*(?:and\s+)?", part)]
+                if "," in part
+                else []
+            )
             behind += [one for one in things if one is not None]
             if not things:
                 told.unread.append(part)
@@ -182,7 +188,11 @@ def _parts(body: str) -> list[str]:
             parts.append(before)
             body = f"{body[: match.end()]}{verb.group() if verb else ''} {after}"
             return [*parts, *_parts(body[match.end() :])]
-        if relative or starts_deed(after, style, bare=" " not in before) or (sequel and read_deed(after, Memory()) is not None):
+        if (
+            relative
+            or starts_deed(after, style, bare=" " not in before)
+            or (sequel and read_deed(after, Memory()) is not None)
+        ):
             parts.append(before)
             begin = match.end()
             style = style_of(_PART.split(after, maxsplit=1)[0])

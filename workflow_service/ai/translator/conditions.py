@@ -152,7 +152,12 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
     )
     subject = frozenset(_stems(first))
     both = re.split(r"\s+and\s+(?:also\s+)?", said)
-    if len(both) == 2 and re.search(r"\d", both[1]) and not re.search(r"between", said) and not re.search(r"\d", both[0]):
+    if (
+        len(both) == 2
+        and re.search(r"\d", both[1])
+        and not re.search(r"between", said)
+        and not re.search(r"\d", both[0])
+    ):
         one, two = read_condition(both[0], before, decider), read_condition(both[1], None, decider)
         return _with(one, text=text, raw=f"{one.expression} and {two.expression}")
     if first in ("no", "not") and before is not None and before.kind == "boolean" and before.about_question:
@@ -311,7 +316,9 @@ def _finite(word: str, *, last: bool) -> str:
     """Return the base of a verb in the third person, so that "permits" and "does not permit" are one."""
     base = base_of(word)
     return (
-        base if base is not None and word.endswith("s") and (base not in NOUNS_TOO or not last) and base != word else word
+        base
+        if base is not None and word.endswith("s") and (base not in NOUNS_TOO or not last) and base != word
+        else word
     )
 
 

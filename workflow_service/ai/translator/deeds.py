@@ -47,7 +47,9 @@ _AFTER_VERBS = words("to for with in into on onto from at if when unless as")
 _QUALITY = re.compile(
     r"\w{2,}(?:al|ous|ive|ful|less|ary|able|ible)|new|old|major|minor|high|low|big|small|open|valid|invalid|urgent|normal"
 )
-_QUALITIES_IN_ED = words("exceed proceed needed required advanced limited related interested concerned indeed hundred sacred naked")
+_QUALITIES_IN_ED = words(
+    "exceed proceed needed required advanced limited related interested concerned indeed hundred sacred naked"
+)
 _OBLIGED = words("has have had needs need ought is are got")
 # Where these begin, a thing is told more exactly, and its name is over.
 _MORE_EXACTLY = words(
@@ -184,7 +186,11 @@ def starts_deed(text: str, style: str, *, bare: bool = False) -> bool:
             return with_object and first not in NOUNS_TOO
         if first in NOUNS_TOO:
             return (
-                with_object or particle or following in _AFTER_VERBS or (bare and not following) or _is_verb_like(tokens)
+                with_object
+                or particle
+                or following in _AFTER_VERBS
+                or (bare and not following)
+                or _is_verb_like(tokens)
             )
         return True
     if style == "third" and base in NOUNS_TOO and following and following not in _NO_OBJECT:
@@ -449,7 +455,9 @@ def _deed_as_thing(tokens: list[str]) -> Deed | None:
     for index in reversed(range(end)):
         verb = _verb_of_thing(lowered[index])
         if verb is not None and 2 <= len(tokens) <= 8:
-            named = _noun_words(tokens[:index]) or _noun_words(_after_words(tokens[index + 1 :], ("of", "for")))
+            named = _noun_words(tokens[:index]) or _noun_words(
+                _after_words(tokens[index + 1 :], ("of", "for"))
+            )
             return Deed(verb, tuple(named), who=_after(tokens[index + 1 :], "by"))
     return None
 
@@ -524,7 +532,12 @@ def _is_permission(tokens: list[str]) -> bool:
     """Say whether a clause tells what people may do rather than what is done: "users can borrow books"."""
     lowered = [token.lower() for token in tokens[:6]]
     at = next((index for index, word in enumerate(lowered) if word in ("can", "may", "could")), None)
-    return at is not None and 0 < at < 4 and "be" not in lowered[at:] and lowered[0] not in SYSTEM_SUBJECTS - {"they"}
+    return (
+        at is not None
+        and 0 < at < 4
+        and "be" not in lowered[at:]
+        and lowered[0] not in SYSTEM_SUBJECTS - {"they"}
+    )
 
 
 def _is_past(tokens: list[str]) -> bool:

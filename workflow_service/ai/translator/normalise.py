@@ -56,7 +56,9 @@ def normalise(text: str) -> str:
     )
     for pattern, full in _SHORT_FORMS:
         plain = pattern.sub(full, plain)
-    plain = _FILLERS.sub(lambda match: "we " if match.group().split()[-1] in ("to", "probably") else "", plain)
+    plain = _FILLERS.sub(
+        lambda match: "we " if match.group().split()[-1] in ("to", "probably") else "", plain
+    )
     return _WORD.sub(lambda match: _mended(match.group()), plain)
 
 
@@ -68,7 +70,9 @@ def _lines_of_inline_lists(text: str) -> str:
         if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
             head, *rest = _INLINE_NUMBER.split(line)
             lines += [head.strip(" -:,")] if head.strip(" -:,") else []
-            lines += [f"{number}. {item.strip(' ,;')}" for number, item in zip(rest[::2], rest[1::2], strict=True)]
+            lines += [
+                f"{number}. {item.strip(' ,;')}" for number, item in zip(rest[::2], rest[1::2], strict=True)
+            ]
         elif len(_ARROW.findall(line)) > 1:
             lines += [f"- {item}" for item in (part.strip(" -") for part in _ARROW.split(line)) if item]
         else:
@@ -97,7 +101,12 @@ def _mended(word: str) -> str:
         if not known and lowered not in _QUALITIES
         else []
     )
-    slip = near and near[0][0] == lowered[0] and not near[0].startswith(lowered) and not lowered.startswith(near[0])
+    slip = (
+        near
+        and near[0][0] == lowered[0]
+        and not near[0].startswith(lowered)
+        and not lowered.startswith(near[0])
+    )
     return known or (near[0] if slip else word)
 
 

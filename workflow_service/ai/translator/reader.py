@@ -471,7 +471,12 @@ class Reader:
         said = unit.condition.lower()
         if read_condition(said).kind in ("approval", "number") or re.search(r"\b(?:no|not|never)\b", said):
             return False
-        return bool(re.search(r"\b(?:has|have) (?:been )?\w+ed\b|\b(?:arrives?|comes? (?:in|back)|is received|are received|returns?)\b", said))
+        return bool(
+            re.search(
+                r"\b(?:has|have) (?:been )?\w+ed\b|\b(?:arrives?|comes? (?:in|back)|is received|are received|returns?)\b",
+                said,
+            )
+        )
 
     def _sets_off(self, unit: Unit, seq: Seq) -> bool:
         """Say whether a condition is the event that starts the workflow: the first thing told, and no question."""
@@ -508,8 +513,17 @@ class Reader:
 
     def _remember_topic(self, condition: Condition) -> None:
         """What a condition is about is what "these" means after it: "if documents are missing, these are requested"."""
-        named = [word for word in tokens_of(condition.text) if word.isalpha() and stem_of(word) in condition.subject]
-        if not condition.bare and len(named) > 1 and condition.kind == "boolean" and not condition.about_failure:
+        named = [
+            word
+            for word in tokens_of(condition.text)
+            if word.isalpha() and stem_of(word) in condition.subject
+        ]
+        if (
+            not condition.bare
+            and len(named) > 1
+            and condition.kind == "boolean"
+            and not condition.about_failure
+        ):
             self._memory.keep([named[0].lower()])
 
     def _condition(self, text: str, seq: Seq) -> Condition:
@@ -631,7 +645,9 @@ class Reader:
         choice = self._touched if unit.same_sentence and self._touched is not None else None
         if choice is None:
             choice = last if isinstance(last, Choice) else self._touched
-        if choice is None or (choice.otherwise is not None and choice.otherwise.nodes and not isinstance(last, Choice)):
+        if choice is None or (
+            choice.otherwise is not None and choice.otherwise.nodes and not isinstance(last, Choice)
+        ):
             choice = self._implied_choice(seq)
         if choice is None:
             return seq

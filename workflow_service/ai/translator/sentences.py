@@ -48,8 +48,12 @@ _STATE = re.compile(
     re.I | re.S,
 )
 _NAME = re.compile(r"(?P<name>[A-Za-z][\w-]*(?: [\w-]+)?)(?::| -| =>)\s+(?P<body>[^:]+)", re.S)
-_SPAN = r"(?:\d+|an?|one|two|three|four|five|six|ten|twelve|another)[ -](?:second|minute|hour|day|week|month)s?"
-_AFTER_TIME = re.compile(rf"after (?:about |another )?(?P<span>{_SPAN}),?\s+(?P<body>(?!of\b|without\b).+)", re.I | re.S)
+_SPAN = (
+    r"(?:\d+|an?|one|two|three|four|five|six|ten|twelve|another)[ -](?:second|minute|hour|day|week|month)s?"
+)
+_AFTER_TIME = re.compile(
+    rf"after (?:about |another )?(?P<span>{_SPAN}),?\s+(?P<body>(?!of\b|without\b).+)", re.I | re.S
+)
 _LATER = re.compile(rf"\b(?P<span>{_SPAN}) (?:later|afterwards)\b", re.I)
 _COMPARED = r"(?:over|above|below|under|more than|less than|fewer than|at least|at most|exceeding|older than|larger than|smaller than|greater than|up to|between \d+ and)"
 _SUCH = re.compile(
@@ -57,11 +61,19 @@ _SUCH = re.compile(
     r"\s+(?P<body>(?:is|are|go|goes|get|gets|must|should|shall|will|need|needs|has|have)\b.+)",
     re.I | re.S,
 )
-_DEPENDING = re.compile(r"(?:depending on|based on|according to|by) (?:the |its |their )?(?P<about>[\w ]{2,40}?)(?:,|:|$)\s*(?P<body>.*)", re.I | re.S)
+_DEPENDING = re.compile(
+    r"(?:depending on|based on|according to|by) (?:the |its |their )?(?P<about>[\w ]{2,40}?)(?:,|:|$)\s*(?P<body>.*)",
+    re.I | re.S,
+)
 _WHILE = re.compile(r"(?:while|as long as)\s+(?P<rest>.+)", re.I | re.S)
 _WHILE_WITHIN = re.compile(r",?\s+while\s+(?=(?:the |a |an |\w+ )?\w+(?: \w+)? \w+s\b|\w+ing\b)", re.I)
-_INDIRECT = re.compile(r"\b(?:check|checks|see|sees|look|looks|verify|verifies|determine|determines|decide|decides|ask|asks|test|tests|know|find out|finds out|tell|confirm|confirms|wonder)\s*$", re.I)
-_QUESTION = re.compile(r"(?:is|are|was|were|do|does|did|has|have|can|will|should)\s+(?P<what>[^?]+)\?+", re.I | re.S)
+_INDIRECT = re.compile(
+    r"\b(?:check|checks|see|sees|look|looks|verify|verifies|determine|determines|decide|decides|ask|asks|test|tests|know|find out|finds out|tell|confirm|confirms|wonder)\s*$",
+    re.I,
+)
+_QUESTION = re.compile(
+    r"(?:is|are|was|were|do|does|did|has|have|can|will|should)\s+(?P<what>[^?]+)\?+", re.I | re.S
+)
 _LABEL = re.compile(
     r"(?P<condition>(?:not |if not )?(?:approved|rejected|accepted|declined|denied|refused|agreed|yes|no|pass(?:ed)?|fail(?:ed|ure)?|success(?:ful)?"
     r"|valid|invalid|ok|high|medium|low|normal|urgent|critical)"
@@ -211,7 +223,10 @@ def _apart(sentence: str) -> list[str]:
     before, after = sentence[: match.end()], sentence[match.end() :].strip(" ,")
     if match.start() == 0:
         return [sentence]
-    parts = [one.strip(" ,") for one in re.split(r",\s*(?:and )?then\s+|\s+(?:and )?then\s+|,\s*after which\s+", before)]
+    parts = [
+        one.strip(" ,")
+        for one in re.split(r",\s*(?:and )?then\s+|\s+(?:and )?then\s+|,\s*after which\s+", before)
+    ]
     if after and len(parts) == 1 and ", " in before:
         head, _, scope = before.rpartition(", ")
         parts = [head, scope] if " and " in scope and not scope.startswith("and ") else parts
@@ -226,7 +241,10 @@ def _read(text: str) -> list[Unit]:
     match = _DEPENDING.match(text)
     if match:
         body = match["body"].strip(" :")
-        return [Unit("ask", body, condition=match["about"], word="depending"), *([Unit("options", body, match["about"])] if body else [])]
+        return [
+            Unit("ask", body, condition=match["about"], word="depending"),
+            *([Unit("options", body, match["about"])] if body else []),
+        ]
     match = _WHILE.match(text)
     if match:
         condition, body = split_condition(match["rest"])
@@ -237,7 +255,10 @@ def _read(text: str) -> list[Unit]:
         return [Unit("do", f"wait {match['span']}"), *_read(match["body"])]
     match = _LATER.search(text)
     if match and text[: match.start()].strip():
-        return [Unit("do", f"wait {match['span']}"), *_read(f"{text[: match.start()]} {text[match.end() :]}".strip())]
+        return [
+            Unit("do", f"wait {match['span']}"),
+            *_read(f"{text[: match.start()]} {text[match.end() :]}".strip()),
+        ]
     match = _SUCH.fullmatch(text)
     if match:
         body, rest = _part_middle(match["body"])
@@ -263,10 +284,21 @@ def _read(text: str) -> list[Unit]:
     match = _ON.match(text)
     if match:
         negated = match["word"].lower() == "without"
-        within = re.match(r"(?:while|when|during|of|in|from|by|at|with)\b([^,]*),\s*(.+)", match["body"], re.I | re.S)
+        within = re.match(
+            r"(?:while|when|during|of|in|from|by|at|with)\b([^,]*),\s*(.+)", match["body"], re.I | re.S
+        )
         if within:
             body, rest = _part_middle(within[2])
-            return [Unit("if", body, f"{match['rest']} {match['body'][: within.start(2)]}".strip(" ,"), "on", negated), *rest]
+            return [
+                Unit(
+                    "if",
+                    body,
+                    f"{match['rest']} {match['body'][: within.start(2)]}".strip(" ,"),
+                    "on",
+                    negated,
+                ),
+                *rest,
+            ]
         after = re.sub(r"^or (?:if|when|on|in case)\b[^,]*,\s*", "", match["body"], flags=re.I)
         skipped = match["body"][: len(match["body"]) - len(after)]
         body, rest = _part_middle(after or ":")
@@ -324,7 +356,9 @@ def _part_middle(text: str) -> tuple[str, list[Unit]]:
     if conditional is not None and (found is None or conditional.start() < found.start()):
         units = _conditional(conditional["word"].lower(), conditional["rest"])
         # "…, and if …" goes on within the case; "…, if …" is another case.
-        units[0].nested = bool(re.search(r"\b(?:and|but|then)\b", text[conditional.start() : conditional.start("word")], re.I))
+        units[0].nested = bool(
+            re.search(r"\b(?:and|but|then)\b", text[conditional.start() : conditional.start("word")], re.I)
+        )
         return text[: conditional.start()].strip(" ,") or ":", units
     if found is not None and text[: found.start()].strip(" ,"):
         body, rest = _part_middle(found["rest"])
@@ -387,10 +421,18 @@ def _boundary(rest: str) -> int | None:
         word, before = found[index].group().lower(), found[index - 1].group().lower()
         after = [one.group().lower() for one in found[index + 1 : index + 6]]
         finite = base_of(before) is not None and before.endswith(("s", "ed"))
-        if index == 1 and not (is_base(word) and word not in NOUNS_TOO and (is_participle(before) or before.endswith("id"))):
+        if index == 1 and not (
+            is_base(word) and word not in NOUNS_TOO and (is_participle(before) or before.endswith("id"))
+        ):
             continue
-        if word in ("it", "they") and (is_participle(before) or base_of(before) is None) and after[:1] and (
-            after[0] in ("is", "are", "will", "must") and before not in PREPOSITIONS | DETERMINERS | AUXILIARIES | {"that", "if"}
+        if (
+            word in ("it", "they")
+            and (is_participle(before) or base_of(before) is None)
+            and after[:1]
+            and (
+                after[0] in ("is", "are", "will", "must")
+                and before not in PREPOSITIONS | DETERMINERS | AUXILIARIES | {"that", "if"}
+            )
         ):
             return found[index].start()
         if word in ("we", "i", "you") and before not in PREPOSITIONS - PARTICLES:
@@ -402,9 +444,21 @@ def _boundary(rest: str) -> int | None:
         ):
             return found[index].start()
         named = before not in PREPOSITIONS | DETERMINERS | AUXILIARIES | MODALS and before != "not"
-        if is_base(word) and after[:1] and after[0] in DETERMINERS | PRONOUNS and named and index > 1 and base_of(before) is None:
+        if (
+            is_base(word)
+            and after[:1]
+            and after[0] in DETERMINERS | PRONOUNS
+            and named
+            and index > 1
+            and base_of(before) is None
+        ):
             return found[index].start()
-        if word in ("the", "a", "an") and finite and before not in PREPOSITIONS and set(after[1:5]) & {"is", "are", "must", "shall"}:
+        if (
+            word in ("the", "a", "an")
+            and finite
+            and before not in PREPOSITIONS
+            and set(after[1:5]) & {"is", "are", "must", "shall"}
+        ):
             return found[index].start()
         if is_base(word) and word not in NOUNS_TOO and finite and before not in PREPOSITIONS:
             return found[index].start()
