@@ -194,11 +194,7 @@ def _parts(body: str) -> list[str]:
             return [*parts, *_parts(body[match.end() :])]
         if (
             relative
-<<<<<<< HEAD
             or starts_deed(after, style, bare=" " not in before, listed="," in match.group())
-=======
-            or starts_deed(after, style, bare=" " not in before)
->>>>>>> main
             or (sequel and read_deed(after, Memory()) is not None)
         ):
             parts.append(before)

@@ -200,11 +200,7 @@ def starts_deed(text: str, style: str, *, bare: bool = False, listed: bool = Fal
                 or particle
                 or following in _AFTER_VERBS
                 or (bare and not following)
-<<<<<<< HEAD
                 or _is_verb_like(tokens, listed=listed)
-=======
-                or _is_verb_like(tokens)
->>>>>>> main
             )
         return True
     if style == "third" and base in NOUNS_TOO and following and following not in _NO_OBJECT:

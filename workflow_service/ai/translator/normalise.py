@@ -82,13 +82,10 @@ def normalise(text: str) -> str:
     )
     for pattern, full in _SHORT_FORMS:
         plain = pattern.sub(full, plain)
-<<<<<<< HEAD
     plain = re.sub(r"(?<=[\w)]) +[+&] +(?=\w)", " and ", plain)
     plain = re.sub(r"\bretry x ?(\d+)\b", r"retry \1 times", plain, flags=re.I)
     plain = re.sub(r"\bw/ ?", "with ", plain)
     plain = re.sub(r"\b(and|,) than (?=[a-z])", r"\1 then ", plain, flags=re.I)
-=======
->>>>>>> main
     plain = _FILLERS.sub(
         lambda match: "we " if match.group().split()[-1] in ("to", "probably") else "", plain
     )
@@ -114,11 +111,7 @@ def _lines_of_inline_lists(text: str) -> str:
             lines += [
                 f"{number}. {item.strip(' ,;')}" for number, item in zip(rest[::2], rest[1::2], strict=True)
             ]
-<<<<<<< HEAD
         elif len(_ARROW.findall(line)) > 1 and not re.search(r"[;.](?=\s)|,", line):
-=======
-        elif len(_ARROW.findall(line)) > 1:
->>>>>>> main
             lines += [f"- {item}" for item in (part.strip(" -") for part in _ARROW.split(line)) if item]
         else:
             lines.append(line)
@@ -172,7 +165,6 @@ def _mended_lower(lowered: str) -> str:
         and not near[0].startswith(lowered)
         and not lowered.startswith(near[0])
     )
-<<<<<<< HEAD
     near_keyword = (
         []
         if known or slip or len(lowered) < 6
@@ -182,9 +174,6 @@ def _mended_lower(lowered: str) -> str:
         near_keyword and near_keyword[0][0] == lowered[0] and not lowered.startswith(near_keyword[0][:-1])
     )
     return known or (near[0] if slip else near_keyword[0] if misspelt else lowered)
-=======
-    return known or (near[0] if slip else word)
->>>>>>> main
 
 
 def _undoubled(word: str) -> str:
