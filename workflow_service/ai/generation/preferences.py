@@ -10,6 +10,7 @@ from enum import StrEnum
 from workflow_service.ai.english.verbs import base_of
 from workflow_service.ai.english.word_lists import words
 from workflow_service.ai.generation.flow import Flow, Step, StepKind, Way
+from workflow_service.ai.generation.soundness import make_sound
 from workflow_service.engine.definition import END, START, JsonObject
 from workflow_service.engine.errors import Problem, WorkflowError
 
@@ -71,9 +72,8 @@ def apply_wishes(flow: Flow, wishes: Wishes) -> Flow:
         )
     if wishes.error_handling is ErrorHandling.AGGRESSIVE:
         flow = with_failure_step(flow)
-    if wishes.max_blocks is not None:
-        flow = merged_to(flow, wishes.max_blocks)
-    return flow
+    flow = make_sound(flow)
+    return flow if wishes.max_blocks is None else make_sound(merged_to(flow, wishes.max_blocks))
 
 
 def settings_of(wishes: Wishes) -> JsonObject:
