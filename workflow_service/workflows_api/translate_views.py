@@ -41,7 +41,7 @@ class Translation(serializers.Serializer[Any]):
     nl_explanation = serializers.CharField()
     suggested_improvements = serializers.ListField(child=serializers.CharField())
     method = serializers.ChoiceField(
-        choices=[Method.RULES.value, Method.LLM.value], help_text="Who read the description."
+        choices=[one.value for one in Method], help_text="Who read the description."
     )
     states = JsonObjectField(help_text="What each state does; goes with `dsl` when a workflow is made of it.")
     input_schema = JsonObjectField(allow_null=True)

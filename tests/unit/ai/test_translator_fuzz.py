@@ -22,13 +22,65 @@ from workflow_service.engine.findings import errors_in
 from workflow_service.engine.plan import compile_plan
 from workflow_service.engine.validation import validate
 
-DEEDS = ("check the order", "validate it", "send the invoice to the customer", "wait 2 days", "ask the manager for approval",
-         "the editor approves the text", "repair it", "run the tests", "notify the team", "go back to step 2", "stop", "order stock",
-         "wait for the payment", "the invoice is posted to the ledger", "log error", "retry up to 3 times", "receive a request")  # fmt: skip
-CONDITIONS = ("it is valid", "the amount is over 500", "the tests fail", "approved", "rejected", "the manager says no", "urgent",
-              "the severity is high", "no answer arrives", "between 3 and 9", "they do", "any step fails", "not")  # fmt: skip
-JOINTS = (". ", ", ", " and ", "; ", ", then ", "\n", "\n- ", "\n  - ", ": ", ". Otherwise, ", ", else ", " unless ", " until ",
-          " in parallel. ", ". Meanwhile ", "\n1. ", "\n2. ", "\n   a. ", "? ", " -> ", ". Finally, ", " again. ", ". In all cases ")  # fmt: skip
+DEEDS = (
+    "check the order",
+    "validate it",
+    "send the invoice to the customer",
+    "wait 2 days",
+    "ask the manager for approval",
+    "the editor approves the text",
+    "repair it",
+    "run the tests",
+    "notify the team",
+    "go back to step 2",
+    "stop",
+    "order stock",
+    "wait for the payment",
+    "the invoice is posted to the ledger",
+    "log error",
+    "retry up to 3 times",
+    "receive a request",
+)
+CONDITIONS = (
+    "it is valid",
+    "the amount is over 500",
+    "the tests fail",
+    "approved",
+    "rejected",
+    "the manager says no",
+    "urgent",
+    "the severity is high",
+    "no answer arrives",
+    "between 3 and 9",
+    "they do",
+    "any step fails",
+    "not",
+)
+JOINTS = (
+    ". ",
+    ", ",
+    " and ",
+    "; ",
+    ", then ",
+    "\n",
+    "\n- ",
+    "\n  - ",
+    ": ",
+    ". Otherwise, ",
+    ", else ",
+    " unless ",
+    " until ",
+    " in parallel. ",
+    ". Meanwhile ",
+    "\n1. ",
+    "\n2. ",
+    "\n   a. ",
+    "? ",
+    " -> ",
+    ". Finally, ",
+    " again. ",
+    ". In all cases ",
+)
 OPENINGS = (
     "If ",
     "When ",
