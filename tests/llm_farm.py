@@ -18,14 +18,15 @@ django.setup()
 
 from django.db import connection  # noqa: E402 - Django must be set up first
 
-from workflow_service.ai import client, transport  # noqa: E402
+from tests.llm_server import warm_up  # noqa: E402
+from workflow_service.ai import client  # noqa: E402
 from workflow_service.ai.client import LlmRequest, UsageContext, ask  # noqa: E402
 from workflow_service.ai.errors import BudgetExceeded, LlmUnavailable  # noqa: E402
 from workflow_service.ai.prompt_registry import Prompt  # noqa: E402
 
-MAX_TOKENS = 2_000
+MAX_TOKENS = 3_000
 PROMPT = Prompt("farm", 1, system="", user="Work.", max_tokens=MAX_TOKENS)
-CALLS_BEFORE_DEATH = 6
+CALLS_BEFORE_DEATH = 1
 
 
 def die_at(place: str) -> None:
@@ -85,7 +86,7 @@ def fork(number: int, workspace: int, runs: int, dies: bool) -> int:
 
 def main(workspace: int, children: int, runs: int, deaths: int) -> int:
     # Imported once, and not by each child.
-    assert transport._client("http://127.0.0.1:9/v1", "none").chat.completions.with_streaming_response
+    warm_up()
     connection.close()
     at_work = {fork(number, workspace, runs, number < deaths): number for number in range(children)}
     killed = 0

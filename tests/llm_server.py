@@ -11,13 +11,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from unittest.mock import patch
 
 from pydantic import JsonValue
 
-from workflow_service.ai.providers import CIRCUITS
+from workflow_service.ai.providers import CIRCUITS, Candidate
+from workflow_service.ai.transport import CallFailed, Question, send
 from workflow_service.settings.config import Config, get_config
 from workflow_service.settings.llm import LlmProvider
 
@@ -125,9 +127,21 @@ class LlmServer:
 _NAMED = {"max_tokens": "'max_tokens' is not supported, use 'max_completion_tokens' instead"}
 
 
+@cache
+def warm_up() -> None:
+    """Import what a first call imports: seconds on a busy machine, and too long for a test's open transaction."""
+    nobody = LlmProvider.model_validate(
+        {"name": "nobody", "url": "http://127.0.0.1:9", "models": [{"name": "m"}]}
+    )
+    question = Question(({"role": "user", "content": "Hello"},), None, 1, 0.0)
+    with suppress(CallFailed):
+        send(Candidate(nobody, nobody.models[0]), question, timeout_s=1)
+
+
 @contextmanager
 def llm_server(script: Sequence[Scripted] = (), **how: Any) -> Iterator[LlmServer]:
     """Serve until the block ends."""
+    warm_up()
     server = _Server(("127.0.0.1", 0), _Handler)
     described = LlmServer(server.server_address[1], list(script), **how)
     server.described = described

@@ -97,7 +97,7 @@ class TemplatesView(APIView):
         user, workspace = current_user(request), workspace_of(request, body=named_workspace(request))
         require(user, workspace, Action.TEMPLATE_CREATE)
         draft = read_template(request.data)
-        findings = validate_definition(draft.definition, workspace)
+        findings = validate_definition(draft.definition, workspace, files=draft.files)
         template = create_template(workspace=workspace, actor=user, body=draft, findings=findings)
         return saved_response(template, findings, status=201)
 
@@ -139,7 +139,7 @@ class TemplateView(APIView):
         user = current_user(request)
         require_on(template, user, Action.TEMPLATE_UPDATE)
         draft = read_template(request.data)
-        findings = validate_definition(draft.definition, template.workspace, template)
+        findings = validate_definition(draft.definition, template.workspace, template, draft.files)
         add_version(template=template, actor=user, body=draft, findings=findings, if_match=if_match(request))
         return saved_response(get_template(template.workspace, template_id), findings)
 

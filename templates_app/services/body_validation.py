@@ -61,7 +61,9 @@ def _about_definition(
     definition = read.definition
     if definition is None:
         return found
-    checked = [one for one in validate_definition(definition, workspace, template) if read.stands(one)]
+    files = None if any(place.startswith("/files") for place in said) else body.get("files")
+    findings = validate_definition(definition, workspace, template, files)
+    checked = [one for one in findings if read.stands(one)]
     if is_text:
         states = body.get("states")
         places = DslPlaces(read.transitions, states.keys() if isinstance(states, Mapping) else ())

@@ -33,7 +33,7 @@ from workflow_service.settings.config import get_config
 EPOCH = date(1970, 1, 1)
 UNIT = Decimal("0.0000000001")
 UNDER_WAY = (LlmUsage.State.RESERVED, LlmUsage.State.CALLED)
-POLL_S = (0.1, 0.4)
+POLL_S, MAX_POLL_S = 0.1, 1.5
 LEASE_GRACE_S = 1.0
 
 
@@ -121,10 +121,12 @@ def _wait_for_room(
     account_ids: Sequence[int], amount: Decimal, until: float, refused: BudgetExceeded
 ) -> None:
     """Return when an amount fits, or never will; raises ``refused`` once ``until`` has come."""
+    pause_s = POLL_S
     while not settle_expired(account_ids):
         if time.monotonic() >= until:
             raise refused
-        time.sleep(random.uniform(*POLL_S))  # noqa: S311
+        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+        pause_s = min(MAX_POLL_S, pause_s * 2)
         try:
             # Without locks: many may wait, and the few at work must not wait for them.
             for account in _accounts(account_ids):

@@ -376,7 +376,7 @@ def _asking_to_mend(text: str, problems: Sequence[Problem]) -> list[dict[str, st
 
 def _pause_s(attempt: int, error: CallFailed) -> float:
     """Return the pause before the next try, in seconds: what the provider asked for, or more at each try."""
-    grown = min(MAX_BACKOFF_S, BACKOFF_S * 2**attempt)
+    grown: float = min(MAX_BACKOFF_S, BACKOFF_S * 2**attempt)
     return max(error.retry_after_s or 0.0, grown * random.uniform(0.5, 1.0))  # noqa: S311
 
 

@@ -42,8 +42,9 @@ def _findings(given: Mapping[str, JsonValue], place: str, block_id: str) -> Iter
         # Said with the configuration's own errors, or not known before ${...} is resolved.
         configuration = None
     model = given.get("model")
+    fixed = isinstance(model, str) and REFERENCE not in model
     try:
-        candidates(configured_providers(), model=model if _is_fixed(model) else None)
+        candidates(configured_providers(), model=str(model) if fixed else None)
     except NotConfigured as error:
         mend = "set LLM_SERVICE_URL or LLM_PROVIDERS on the server, or give the block a fallback"
         yield Finding(error.code, error.message, place, mend, blocks=(block_id,), severity=Severity.WARNING)
@@ -84,10 +85,6 @@ def _of_schema(
         pointer = place + json_pointer(key) + error.pointer
         mend = "write it as JSON Schema, draft 2020-12, with its parts under $defs"
         yield Finding("BAD_SCHEMA", f"is no JSON Schema: {error.message}", pointer, mend, blocks=(block_id,))
-
-
-def _is_fixed(value: JsonValue) -> bool:
-    return isinstance(value, str) and REFERENCE not in value
 
 
 def _holds_reference(value: JsonValue) -> bool:

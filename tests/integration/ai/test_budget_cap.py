@@ -12,8 +12,9 @@ from tests.llm_farm import MAX_TOKENS
 from tests.llm_server import Scripted, llm_server
 from workflow_service.ai.models import Budget, BudgetAccount, LlmUsage
 
-CHILDREN, RUNS, DEATHS = 10, 5, 4
-# One call is estimated at 0.004 USD, reserved at twice that, and billed at 1.8 times its estimate.
+CHILDREN, RUNS, DEATHS = 25, 2, 4
+# One call is estimated at 0.006 USD, reserved at 0.012 and billed at 0.0108. Unspent stays less than one reservation;
+# and of what the books assume, no more than a reservation for each process that died was never billed.
 PRICE = Decimal(2)
 BILLED = 1.8
 TIMEOUT_MS = 1_000
@@ -34,6 +35,14 @@ def test_fifty_runs_and_dying_workers_keep_a_budget_and_use_it(monkeypatch: pyte
         with processes(sys.executable, "-m", "tests.llm_farm", *arguments) as farm:
             assert farm.wait(timeout=60) == 0
         billed = sum(completion for _, completion in server.bills) * PRICE / 1_000_000
+    import resource
+
+    print(
+        "CPU",
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime,
+        resource.getrusage(resource.RUSAGE_SELF).ru_utime,
+        server.calls,
+    )
     account = BudgetAccount.objects.get()
     rows = LlmUsage.objects.filter(workspace=budget.workspace)
     died = rows.filter(outcome="worker_lost")
@@ -44,4 +53,4 @@ def test_fifty_runs_and_dying_workers_keep_a_budget_and_use_it(monkeypatch: pyte
     assert account.reserved_usd == 0
     assert account.spent_usd == sum(rows.values_list("cost_usd", flat=True))
     assert all(states.values()), "some died before a call and some in it"
-    assert rows.filter(cost_usd__gt=0, state="SETTLED").first().cost_usd > Decimal("0.007")
+    assert max(rows.filter(state="SETTLED").values_list("cost_usd", flat=True)) > Decimal("0.01")

@@ -119,7 +119,7 @@ def test_a_budget_of_a_user_is_of_that_user_and_month(
         spend(workspace, user_id=anna.pk)
     assert caught.value.scope == "user"
     later = timezone.now() + timedelta(days=32)
-    monkeypatch.setattr(budgets.timezone, "now", lambda: later)
+    monkeypatch.setattr("workflow_service.ai.budgets.timezone.now", lambda: later)
     spend(workspace, user_id=anna.pk)
     assert BudgetAccount.objects.count() == 2
 
@@ -176,7 +176,7 @@ def test_what_nobody_bills_counts_in_full_if_work_may_have_been_done(
     assert usage.state == state
     ((_, booked, reserved),) = sums(budget)
     assert int(booked) == int(spent)
-    assert (booked, reserved) == (usage.cost_usd, 0)
+    assert (booked, reserved) == (usage.cost_usd, Decimal(0))
 
 
 def test_a_bill_above_the_reservation_is_booked_in_full_and_learned(

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from executions_app.sweeper import sweep
 from tests.driver import run_until_quiet
 from tests.factories import error_of, make_template, make_workspace, start, statuses
 from tests.invocations import make_invocation, make_limits
@@ -14,7 +16,7 @@ from workflow_service.accounts.models import Workspace
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.runtimes import invoke
 from workflow_service.ai.findings import llm_findings
-from workflow_service.ai.models import Budget, LlmUsage
+from workflow_service.ai.models import Budget, BudgetAccount, LlmUsage
 from workflow_service.engine.documents import load_definition
 from workflow_service.engine.states import ErrorType, ToolType
 
@@ -78,7 +80,7 @@ def test_the_input_stands_where_the_author_wants_it(
 
 
 def test_a_prompt_by_name(server: LlmServer, workspace: Workspace, tmp_path: Any) -> None:
-    good = {"result": True, "reasoning": "r", "confidence": 9}
+    good: dict[str, Any] = {"result": True, "reasoning": "r", "confidence": 9}
     server.then(say_json(good))
     given = {"context": {"n": 1}, "condition": "n is one"}
     assert run(workspace, tmp_path, {"promptName": "evaluate_condition", "input": given}) == good
@@ -154,6 +156,15 @@ def test_a_run_asks_and_is_charged_to_its_template_and_starter(server: LlmServer
         template.owner,
     )
     assert "Dear" in json.dumps(server.requests[-1])
+    budget = Budget.objects.create(workspace=template.workspace, limit_usd="0.01", policy="ask")
+    asking_people = run_until_quiet(start(template, {"letter": "other"}))
+    assert asking_people.status == "WAITING_FOR_APPROVAL"
+    BudgetAccount.objects.update(reserved_usd=1)
+    LlmUsage.objects.filter(pk=usage.pk).update(
+        state="RESERVED", reserved_usd=1, lease_expires_at=timezone.now(), accounts=[budget.accounts.get().pk]
+    )
+    sweep()
+    assert (LlmUsage.objects.get().outcome, budget.accounts.get().reserved_usd) == ("worker_lost", 0)
     with asking():
         assert "no language model is configured" in error_of(run_until_quiet(start(template)))["message"]
 

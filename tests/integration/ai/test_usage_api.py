@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from prometheus_client.core import Metric
 
 from tests.caller import problem_of
 from tests.factories import make_user, make_workspace
 from tests.house import House, make_house
 from workflow_service.accounts.models import Role
 from workflow_service.ai.models import Budget, BudgetAccount, LlmUsage
+from workflow_service.operations.ai_metrics import ai_metrics
 
 pytestmark = pytest.mark.django_db
 
@@ -112,6 +114,34 @@ def test_who_may_see_and_set(house: House) -> None:
     problem_of(house.caller(Role.APPROVER).get("ai/budgets"), 403, "FORBIDDEN")
     for role in (Role.DEVELOPER, Role.OPERATOR):
         problem_of(house.caller(role).put("ai/budgets", {"budgets": []}), 403, "FORBIDDEN")
+
+
+def test_metrics_count_calls_and_their_cost(house: House) -> None:
+    call(house, latency_ms=700)
+    call(house, latency_ms=70_000, state="ASSUMED")
+    call(house, cached=True, cost_usd=0)
+    call(house, state="CALLED")
+    text = "\n".join(_written(metric) for metric in ai_metrics())
+    assert text.splitlines() == [
+        "ai_calls_total decide cached 1",
+        "ai_calls_total decide failed 1",
+        "ai_calls_total decide success 1",
+        "ai_cost_usd_total decide 0.5",
+        *[f"ai_call_duration_seconds_bucket decide {le} {n}" for le, n in BUCKETS],
+        "ai_call_duration_seconds_count decide 2",
+        "ai_call_duration_seconds_sum decide 70.7",
+    ]
+
+
+BUCKETS = [
+    *[(le, 0) for le in ("0.25", "0.5")],
+    *[(le, 1) for le in ("1", "2.5", "5", "10", "30", "60")],
+    ("+Inf", 2),
+]
+
+
+def _written(metric: Metric) -> str:
+    return "\n".join(f"{one.name} {' '.join(one.labels.values())} {one.value:g}" for one in metric.samples)
 
 
 def test_the_admin_shows_calls_and_sets_budgets(house: House) -> None:

@@ -1,6 +1,7 @@
 """What language models cost, and may cost, over HTTP."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -99,11 +100,12 @@ def _listed(workspace: Workspace) -> Response:
 
 
 def _drafts(request: Request) -> list[BudgetDraft]:
+    body: dict[str, Any] = request.data if isinstance(request.data, dict) else {}
     read_body(BudgetsBody, request)
     drafts: list[BudgetDraft] = []
     problems: list[Problem] = []
     # Each by itself: a field that nobody knows is refused inside of a list too.
-    for index, given in enumerate(request.data["budgets"]):
+    for index, given in enumerate(body["budgets"]):
         data, wrong = check_object(BudgetBody, given)
         place = json_pointer("budgets", index)
         problems += [Problem(one.code, one.message, place + one.pointer, one.suggestion) for one in wrong]
