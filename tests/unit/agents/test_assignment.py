@@ -39,6 +39,8 @@ def agent(agent_id: str, *can: str, tools: tuple[ToolType, ...] = (T.API,), **fi
         ({"agentId": "crm"}, None),
         ({"agentId": "crm", "agentType": "lead.find"}, None),
         ({"agentType": "SCRIPT", "toolType": "SCRIPT"}, None),
+        ({"agentType": "manager", "toolType": "HUMAN"}, None),
+        ({"agentType": "clock", "toolType": "WAIT"}, None),
         ({"agentType": "Script"}, Wanted(T.SCRIPT, None)),
         ({"agentType": "lead.find"}, Wanted(None, "lead.find")),
         ({"agentType": " lead.find ", "toolType": "API"}, Wanted(T.API, "lead.find")),
@@ -118,3 +120,18 @@ def test_defaults_may_name_secrets_and_nothing_else() -> None:
     for text in ("${context.x}", "${workflow.input.x}", "${secrets.A + 'x'}", "${", "${execution.id}"):
         with pytest.raises(ExpressionError):
             defaults_template({"a": text})
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_tool"),
+    [
+        ({}, False),
+        ({"toolType": "HUMAN", "agentId": "a"}, False),
+        ({"agentType": "human"}, False),
+        ({"agentType": "SCRIPT"}, True),
+        ({"agentId": "a"}, True),
+        ({"toolType": "NOOP"}, True),
+    ],
+)
+def test_whether_a_block_has_work_for_others_than_people(fields: dict[str, Any], has_tool: bool) -> None:
+    assert block(**fields).has_tool is has_tool
