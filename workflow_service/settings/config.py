@@ -203,6 +203,15 @@ class Config(BaseSettings):
     script_network: Literal["deny", "allow"] = Field(
         "deny", description="Whether scripts may use the network."
     )
+    script_isolation: Literal["required", "best_effort"] = Field(
+        "required",
+        description="Whether scripts are refused where the kernel has no Landlock or no seccomp; best_effort runs them "
+        "behind what there is.",
+    )
+    script_readable: CommaList = Field(
+        (),
+        description="Further files and directories that scripts may read, beside the interpreter and its libraries.",
+    )
     mcp_servers_file: Path | None = Field(
         None, description="JSON file that lists the MCP servers whose tools blocks may call."
     )
@@ -240,6 +249,7 @@ class Config(BaseSettings):
         "human_in_loop_notification_channels",
         "use_case_modules",
         "egress_allow",
+        "script_readable",
         "rate_limit_elevated_roles",
         mode="before",
     )
