@@ -14,7 +14,7 @@ from workflow_service.agents.assignment import (
     tool_of,
     wanted_by,
 )
-from workflow_service.agents.selection import AgentInfo, AgentStatus, Capability
+from workflow_service.agents.selection import AgentInfo, AgentStatus, Capability, JsonObject
 from workflow_service.engine.definition import Block
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.states import ToolType
@@ -65,9 +65,9 @@ def test_with_which_tool(fields: dict[str, Any], tool: ToolType) -> None:
 
 
 def test_the_block_s_configuration_stands_before_the_agent_s_defaults() -> None:
-    defaults = {"baseUrl": "https://a.example", "headers": {"a": 1, "b": {"c": 2}}, "query": [1]}
+    defaults: JsonObject = {"baseUrl": "https://a.example", "headers": {"a": 1, "b": {"c": 2}}, "query": [1]}
     known = agent("a", configuration=defaults)
-    own = {"headers": {"b": {"d": 3}, "a": None}, "query": [2]}
+    own: JsonObject = {"headers": {"b": {"d": 3}, "a": None}, "query": [2]}
     assert configuration_of(block(agentId="a"), known, T.API, own) == {
         "baseUrl": "https://a.example",
         "headers": {"a": None, "b": {"c": 2, "d": 3}},
