@@ -126,7 +126,7 @@ def _plan(
         "denyNetwork": allowed.network == "deny",
         "required": list(required_fences(limits)),
         "hidden": [str(path) for path in (limits.runs_dir, *limits.hidden_paths)],
-"system": [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, *map(str, allowed.readable)],
+        "system": [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, *map(str, allowed.readable)],
         "readable": [str(script.parent), str(places.given)],
         "writable": [str(places.files)],
         "given": str(places.given),

@@ -32,6 +32,8 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "description" in self.fields:
+            self.fields["description"].widget.attrs["class"] = "vLargeTextField"
         if self.instance.pk is not None:
             self.fields["value"].required = False
             self.fields["value"].label = "New value"
@@ -86,7 +88,7 @@ class SecretAdmin(PolicyAdmin):
     def used_by(self, secret: Secret) -> str:
         users = users_of(secret.workspace, [secret.name])[secret.name]
         return (
-            ", ".join(f"{user.name} ({user.template_id})" for user in users) or "no template that is current"
+            ", ".join(f"{user.name} ({user.template_id})" for user in users) or "no template names it"
         )
 
     def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
