@@ -87,9 +87,7 @@ class SecretAdmin(PolicyAdmin):
     @admin.display(description="Used by")
     def used_by(self, secret: Secret) -> str:
         users = users_of(secret.workspace, [secret.name])[secret.name]
-        return (
-            ", ".join(f"{user.name} ({user.template_id})" for user in users) or "no template names it"
-        )
+        return ", ".join(f"{user.name} ({user.template_id})" for user in users) or "no template names it"
 
     def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
         assert isinstance(request.user, User)  # noqa: S101 - the admin asked for its permission
