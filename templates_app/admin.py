@@ -23,17 +23,18 @@ from templates_app.exports import ExportFormat, export_template
 from templates_app.graph import graph_of
 from templates_app.graph_layout import GraphTooLarge
 from templates_app.graph_svg import render_graph
+from templates_app.library_pages import LibraryPages
 from templates_app.models import Template, TemplateShare, TemplateVersion
 from templates_app.search import search_templates
 from templates_app.selectors import etag_of, list_shares, version_before
 from templates_app.services.validation import validate_definition
 from templates_app.sharing import shared_with
+from templates_app.version_diff import diff_versions
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, ShareRight
-from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
+from workflow_service.admin_pages import WordsFilter, sentence
 from workflow_service.badges import badge
 from workflow_service.engine.definition import Definition
-from workflow_service.engine.definition_diff import diff_definitions
 from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.dsl import render_dsl
 from workflow_service.engine.errors import InvalidDefinition, WorkflowError
@@ -84,7 +85,7 @@ class OwnerFilter(admin.SimpleListFilter):
 
 
 @admin.register(Template)
-class TemplateAdmin(PageAdmin):
+class TemplateAdmin(LibraryPages):
     view_action = Action.TEMPLATE_READ
     page_template = "admin/template.html"
     list_display = ("title", "state", "filed", "run_count", "changed")
@@ -270,14 +271,13 @@ def _names_of(template: Template) -> dict[str, Any]:
 
 def _differences(older: TemplateVersion, newer: TemplateVersion) -> dict[str, Any]:
     try:
-        before, after = load_definition(older.definition), load_definition(newer.definition)
+        found = diff_versions(older, newer)
     except InvalidDefinition as error:
         return {"problem": error.message}
-    found = diff_definitions(before, after)
     return {
         "found": found,
         "parts": shown_parts(found),
-        "graph": _picture(after, newer, statuses_of(found)),
+        "graph": _picture(load_definition(newer.definition), newer, statuses_of(found.definition)),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from templates_app.version_diff import VersionDiff
 from workflow_service.engine.definition_diff import ChangeKind, DefinitionDiff, FieldChange, PartChange
 
 MAX_LINES = 400
@@ -34,14 +35,16 @@ class ShownPart:
     fields: tuple[ShownField, ...]
 
 
-def shown_parts(found: DefinitionDiff) -> list[ShownPart]:
+def shown_parts(found: VersionDiff) -> list[ShownPart]:
     """Return everything that differs, part by part: blocks, joins, then the rest."""
-    parts = [_part(one) for one in found.blocks]
-    parts += [_part(one, "join ") for one in found.gates]
+    definition = found.definition
+    parts = [_part(one) for one in definition.blocks]
+    parts += [_part(one, "join ") for one in definition.gates]
     rest = (
-        ("settings", found.global_settings),
-        ("input schema", found.input_schema),
-        ("ends", found.end_dependencies),
+        ("files", found.files),
+        ("settings", definition.global_settings),
+        ("input schema", definition.input_schema),
+        ("ends", definition.end_dependencies),
     )
     parts += [
         ShownPart(ChangeKind.CHANGED, name, tuple(_fields(fields, 1))) for name, fields in rest if fields
