@@ -172,7 +172,7 @@ def test_emails_that_would_lie_are_refused(call: Library, values: dict[str, Any]
 
 
 def test_where_mail_goes_is_said_by_one_url() -> None:
-    backend, told = mail_settings(Config(email_url="smtp://u%40x:p%2F@mail.example.org?tls=ssl"))  # type: ignore[arg-type]
+    backend, told = mail_settings(Config(email_url="smtp://u%40x:p%2F@mail.example.org?tls=ssl"))
     assert backend.endswith("smtp.EmailBackend")
     assert told == {"host": "mail.example.org", "port": 465, "user": "u@x", "password": "p/", "tls": "ssl"}
     assert mail_settings(Config(email_url=None))[0].endswith("filebased.EmailBackend")

@@ -91,7 +91,7 @@ def _pack_zip(files: Iterator[tuple[str, BinaryIO, int]], target: IO[bytes]) -> 
 def _pack_tar(files: Iterator[tuple[str, BinaryIO, int]], target: IO[bytes]) -> int:
     total = 0
     with (
-        gzip.GzipFile("", "wb", 6, target, mtime=0) as packed,  # type: ignore[arg-type]
+        gzip.GzipFile("", "wb", 6, target, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
         for name, source, size in files:

@@ -103,11 +103,11 @@ def _on_postgres(params: SqlInput, run: RunContext, timeout_s: float) -> SqlOutp
             # A cursor of the server's: no more rows are sent than are wanted, and it takes queries only.
             with connection.cursor("query") as cursor:
                 _refuse_commands(params.query)
-                cursor.execute(params.query, values)  # type: ignore[call-overload]
+                cursor.execute(params.query, values)
                 return _output(cursor, params.max_rows, run.max_output_bytes, affected=0)
         with connection.cursor() as writer:
             # Prepared, because then it is one statement, whatever the text says.
-            writer.execute(params.query, values, prepare=True)  # type: ignore[call-overload]
+            writer.execute(params.query, values, prepare=True)
             return _output(writer, params.max_rows, run.max_output_bytes, affected=max(0, writer.rowcount))
 
 
