@@ -263,6 +263,19 @@ def test_sql_takes_no_reference_in_its_text() -> None:
     assert "params" in problem.suggestion
 
 
+@pytest.mark.parametrize(
+    ("use_case", "field"), [("sql.query", "dsn"), ("webhook.send", "secret")], ids=["dsn", "secret"]
+)
+def test_credentials_come_from_secrets(use_case: str, field: str) -> None:
+    given: dict[str, Any] = {"useCase": use_case, "query": "SELECT 1", "url": "https://a.b"}
+    given.pop("url" if use_case == "sql.query" else "query")
+    for value in ("postgresql://u:password@a.b/c", "${workflow.input.secret_of_mine}"):
+        (problem,) = configuration_errors(ToolType.USE_CASE, {**given, field: value})
+        assert problem.pointer == f"/{field}"
+        assert "${secrets.NAME}" in problem.suggestion
+    assert configuration_errors(ToolType.USE_CASE, {**given, field: "${secrets.MINE}"}) == []
+
+
 def test_sqlite_files_are_read_only(call: Library) -> None:
     with sqlite3.connect(call.home / "shop.db") as database:
         database.execute("CREATE TABLE orders (id INTEGER, sku TEXT)")
