@@ -157,7 +157,7 @@ class TemplateView(APIView):
         template = change_header(
             template=readable_template(request, template_id),
             actor=current_user(request),
-            body=request.data,
+            body=dict(request.data),
             if_match=if_match(request),
         )
         return template_response(template)
