@@ -95,7 +95,8 @@ def template_statistics(
 
 
 def _statistics(row: Mapping[str, Any]) -> TemplateStatistics:
-    values = {name: value for name, value in row.items() if name != "template"}
-    return TemplateStatistics(
-        **{name: round(value) if isinstance(value, float) else value for name, value in values.items()}
-    )
+    values: dict[str, Any] = {name: value for name, value in row.items() if name != "template"}
+    for name, value in values.items():
+        if isinstance(value, float):
+            values[name] = round(value)
+    return TemplateStatistics(**values)

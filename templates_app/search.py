@@ -23,7 +23,7 @@ _EXACT = re.compile(r'"|(?<!\S)-\S')
 class _PartsQuery(SearchQuery):
     """The query for texts that hold every word as a part of one of theirs."""
 
-    SEARCH_TYPES = {"plain": "template_parts"}  # noqa: RUF012 - as its base declares it
+    SEARCH_TYPES = {"plain": "template_parts"}
 
 
 def search_templates(rows: QuerySet[Template], text: str) -> QuerySet[Template]:

@@ -8,8 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from templates_app.api.serializers import Issue, VersionQuery, issue_document
 from templates_app.api.requests import readable_template
+from templates_app.api.serializers import Issue, VersionQuery, issue_document
 from templates_app.bodies import read_template
 from templates_app.selectors import get_version
 from templates_app.services.outputs import known_outputs

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import IO, Any
 
-from django.core.files.uploadedfile import UploadedFile
 from rest_framework.parsers import BaseParser, MultiPartParser
 
 from templates_app.workflow_files import WorkflowFileInvalid, parse_workflow
@@ -67,7 +66,7 @@ class UploadParser(MultiPartParser):
             raise WorkflowFileInvalid(
                 f"the form is not valid: {wrong}; send '{FILE}', and '{STATES}' beside a .wf"
             )
-        file: UploadedFile = form.files[FILE]
-        beside: UploadedFile | None = form.files.get(STATES)
+        file: Any = form.files[FILE]
+        beside: Any = form.files.get(STATES)
         states = (str(beside.name), beside.read()) if beside else None
         return parse_workflow(str(file.name), file.read(), states=states)
