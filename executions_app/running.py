@@ -304,7 +304,7 @@ def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] 
 
 def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonValue | Accepted | Postpone:
     with secrets_in_use(claim, node) as secrets:
-        work = work_for(claim, block, secrets.configuration)
+        work = work_for(claim, block, secrets.configuration, secrets.fill)
         call = (
             AgentCall(claim.workspace_id, work.agent, str(claim.block_execution_id)) if work.agent else None
         )

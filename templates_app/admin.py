@@ -23,6 +23,7 @@ from templates_app.exports import ExportFormat, export_template
 from templates_app.graph import graph_of
 from templates_app.graph_layout import GraphTooLarge
 from templates_app.graph_svg import render_graph
+from templates_app.library_pages import LibraryPages
 from templates_app.models import Template, TemplateShare, TemplateVersion
 from templates_app.search import search_templates
 from templates_app.selectors import etag_of, list_shares, version_before
@@ -31,7 +32,7 @@ from templates_app.sharing import shared_with
 from templates_app.version_diff import diff_versions
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, ShareRight
-from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
+from workflow_service.admin_pages import WordsFilter, sentence
 from workflow_service.badges import badge
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.documents import dump_definition, load_definition
@@ -84,7 +85,7 @@ class OwnerFilter(admin.SimpleListFilter):
 
 
 @admin.register(Template)
-class TemplateAdmin(PageAdmin):
+class TemplateAdmin(LibraryPages):
     view_action = Action.TEMPLATE_READ
     page_template = "admin/template.html"
     list_display = ("title", "state", "filed", "run_count", "changed")

@@ -129,7 +129,7 @@ def read_template(body: object) -> TemplateDraft:
     """
     data, problems = check_object(TemplateBody, body)
     metadata = data.get("metadata") or {}
-    problems += _header_problems(data, metadata) if data else []
+    problems += header_problems(data, metadata) if data else []
     if problems:
         raise TemplateBodyInvalid(
             f"the template is not valid: {problems[0].pointer}: {problems[0].message}", problems
@@ -181,7 +181,8 @@ _GIVEN_NAMES = {
 }
 
 
-def _header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Problem]:
+def header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong between the fields of a body, each of which is right by itself."""
     problems = []
     version = data.get("version")
     if version is not None and not SEMVER.fullmatch(version):

@@ -4,6 +4,7 @@ What was installed bears the tag ``library:SLUG``; by it a second installation f
 already are left as they are: they belong to the workspace.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -74,7 +75,7 @@ def installed_templates(workspace: Workspace, slug: str) -> list[Template]:
     return list(rows.exclude(status=TemplateStatus.ARCHIVED).select_related("current_version").order_by("pk"))
 
 
-def installed_slugs(workspaces: list[Workspace]) -> dict[str, Template]:
+def installed_by_slug(workspaces: Iterable[Workspace]) -> dict[str, Template]:
     """Return the first template that was installed from each of the library, by slug."""
     rows = Template.objects.filter(workspace__in=workspaces).exclude(status=TemplateStatus.ARCHIVED)
     found: dict[str, Template] = {}

@@ -7,6 +7,8 @@ from jsonschema.validators import Draft202012Validator
 
 from templates_app.models import Template
 from templates_app.pinned_files import GivenFiles, missing_files
+from templates_app.services.agent_findings import agent_findings
+from templates_app.services.known_work import block_effect, known_outputs, usual_durations_s
 from templates_app.services.secrets import unknown_secrets
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.models import Workspace
@@ -14,13 +16,17 @@ from workflow_service.agents.assignment import choose_for, configuration_of, too
 from workflow_service.agents.catalog import AgentInfo, list_agents
 from workflow_service.agents.configuration import configuration_errors
 from workflow_service.ai.findings import llm_findings
+from workflow_service.engine.data_flow import data_flow_findings, writes_of
 from workflow_service.engine.definition import NO_STAND_IN, Definition, JsonObject, StandIn
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import Finding, Severity, errors_in
+from workflow_service.engine.graph import Graph
 from workflow_service.engine.json_values import json_pointer
-from workflow_service.engine.plan import compile_plan, unsupported_features
+from workflow_service.engine.plan import Plan, compile_plan, unsupported_features
+from workflow_service.engine.recommendations import recommend
+from workflow_service.engine.side_by_side import parallel_writers
 from workflow_service.engine.states import ToolType
-from workflow_service.engine.validation import validate
+from workflow_service.engine.validation import check
 
 
 def validate_definition(
@@ -29,25 +35,41 @@ def validate_definition(
     template: Template | None = None,
     files: GivenFiles | None = None,
 ) -> tuple[Finding, ...]:
-    """Return every finding about ``definition`` on this server; it may run if none has severity ERROR.
+    """Return every finding about ``definition`` on this server, errors first; it may run if it has none.
 
     With ``workspace`` the templates that its blocks start are looked for there; ``template`` is its own, if it is
     saved. ``files`` are contents of files that come with it.
     """
-    findings = [*validate(definition)]
+    agents = list_agents(workspace.pk) if workspace else ()
+    checked = check(definition)
+    findings = [*checked.findings]
     if not errors_in(findings):
         plan = compile_plan(definition)
         findings += [_finding(one, "") for one in unsupported_features(plan)]
         if workspace is not None:
             findings += unknown_secrets(plan, workspace)
-    findings += _configurations(definition, list_agents(workspace.pk) if workspace else (), workspace)
+        findings += _data_findings(plan, checked.graph, agents)
+    if workspace is not None:
+        findings += agent_findings(definition, agents)
+    findings += _configurations(definition, agents, workspace)
     findings += _schemas(definition)
     findings += llm_findings(definition)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
         version = template and template.current_version
         findings += missing_files(definition, workspace, version.pinned if version else {}, files)
-    return tuple(findings)
+    order = list(Severity)
+    return tuple(sorted(findings, key=lambda one: order.index(one.severity)))
+
+
+def _data_findings(plan: Plan, graph: Graph, agents: Sequence[AgentInfo]) -> Iterator[Finding]:
+    """Yield what follows from who reads and writes what: warnings and recommendations."""
+    known = known_outputs(plan.definition, agents)
+    writes = writes_of(graph, known)
+    yield from data_flow_findings(graph, known)
+    yield from parallel_writers(plan, writes)
+    effects = {block.block_id: block_effect(block, agents) for block in plan.definition.blocks}
+    yield from recommend(plan, graph, writes, effects, usual_durations_s(plan.definition, agents))
 
 
 def _configurations(

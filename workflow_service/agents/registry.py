@@ -12,13 +12,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.agents.assignment import defaults_template
 from workflow_service.agents.breaker import CircuitBreaker, breaker_key
 from workflow_service.agents.catalog import forget_agents, list_agents
 from workflow_service.agents.concurrency import set_concurrency_limit
 from workflow_service.agents.egress_rules import EgressRefused, check_url
 from workflow_service.agents.models import Agent, AgentStatistic
 from workflow_service.agents.selection import nearest_agent
-from workflow_service.engine.errors import Problem, WorkflowError
+from workflow_service.engine.errors import ExpressionError, Problem, WorkflowError
 
 # Not ids: they are addresses beside those of agents.
 RESERVED = frozenset({"discover"})
@@ -27,6 +28,7 @@ POINTERS = {
     "rate_per_min": "/rateLimit/perMinute",
     "public_id": "/agentId",
     "endpoint": "/endpoint",
+    "configuration": "/configuration",
 }
 
 
@@ -140,6 +142,10 @@ def misfits(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "rate_per_min", "say how often the agent may be called"
     if fields.get("public_id") in RESERVED:
         yield "public_id", "this is no id for an agent; take another"
+    try:
+        defaults_template(fields.get("configuration") or {})
+    except ExpressionError as error:
+        yield "configuration", error.message
     if fields.get("endpoint"):
         try:
             check_url(httpx.URL(fields["endpoint"]))

@@ -14,10 +14,12 @@ from executions_app.models import BlockExecution, BlockOutput, Execution, Execut
 from executions_app.services.callbacks import CallbackAnswer, take_callback
 from tests.consistency import assert_consistent
 from tests.driver import run_until_quiet
-from tests.factories import error_of, make_agent, make_template, make_workspace, start
+from tests.factories import error_of, make_agent, make_template, make_user, make_workspace, start
 from tests.misbehaving_server import MisbehavingServer, misbehaving_server
 from tests.waiting import go_on
+from workflow_service.accounts.models import Role
 from workflow_service.agents.limits import tool_limits
+from workflow_service.vault.services.secrets import create_secret
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
@@ -93,3 +95,17 @@ def test_work_of_one_that_misbehaves_goes_to_one_that_does_not(
 def test_one_that_is_too_slow_has_failed(server: MisbehavingServer) -> None:
     execution = run(server, "slow", timeout=300, **NO_RETRY)
     assert error_of(execution)["type"] == "TIMEOUT_ERROR"
+
+
+def test_the_agent_s_own_secret_is_sent_and_kept_nowhere(server: MisbehavingServer) -> None:
+    workspace = make_workspace()
+    actor = make_user(workspace, Role.ADMIN)
+    create_secret(workspace=workspace, actor=actor, name="POET_KEY", value="a-very-secret-key")
+    configuration = {"headers": {"x-key": "${secrets.POET_KEY}"}, "endpoint": server.url("/json")}
+    make_agent(workspace, "poet", tool_types=["API"], configuration=configuration)
+    execution = run_until_quiet(
+        start(make_template([{"blockId": "one", "agentId": "poet"}], workspace=workspace))
+    )
+    assert execution.status == "COMPLETED"
+    assert server.requests[-1].headers["x-key"] == "a-very-secret-key"
+    assert "a-very-secret-key" not in str(BlockExecution.objects.get(execution=execution).input)

@@ -131,7 +131,12 @@ class TestInvoiceApproval:
 
     def test_what_the_buyer_pays_is_posted(self) -> None:
         run = run_library("invoice-approval", "Too much")
-        assert run.output("sum_differences") == {"billed": 1335, "agreed": 1032, "difference": 303, "missing": 1}
+        assert run.output("sum_differences") == {
+            "billed": 1335,
+            "agreed": 1032,
+            "difference": 303,
+            "missing": 1,
+        }
         assert "1335.00, due 2026-05-20" in run.answer().completed().output("write_posting")["text"]
 
     def test_what_the_buyer_disputes_is_listed(self) -> None:
@@ -202,7 +207,10 @@ class TestTicketTriage:
             ("T-6", "support", "05-12T08:45"),
             ("T-8", "product", "05-12T09:00"),
         ]
-        assert "T-5 (Echo): App crash, to be answered by 2026-05-04T12:40" in run.output("write_escalation")["text"]
+        assert (
+            "T-5 (Echo): App crash, to be answered by 2026-05-04T12:40"
+            in run.output("write_escalation")["text"]
+        )
         text = run.output("write_summary")["text"].splitlines()
         assert text == ["2 urgent.", "accounting: 2", "operations: 3", "product: 2", "support: 1"]
 

@@ -105,7 +105,10 @@ class TestWeeklyReport:
         assert "The fair was cancelled." in run.text_of(run.output("render_page")["artifact"])
 
     def test_what_counts_as_a_drop_can_be_said(self) -> None:
-        assert "comment_drop" not in run_library("weekly-report", "A bad week", dropPercent=20).completed().visited
+        assert (
+            "comment_drop"
+            not in run_library("weekly-report", "A bad week", dropPercent=20).completed().visited
+        )
 
 
 class TestModelTraining:

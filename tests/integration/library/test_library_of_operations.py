@@ -76,7 +76,9 @@ class TestWebMonitoring:
     def test_a_calm_day_asks_nobody(self) -> None:
         run = run_library("web-monitoring", "All is well").completed()
         assert "write_alert" not in run.visited
-        assert f"<li>search.example: 100.00 %, {400 + 5 * 3.5:.0f} ms</li>" in run.output("write_status")["text"]
+        assert (
+            f"<li>search.example: 100.00 %, {400 + 5 * 3.5:.0f} ms</li>" in run.output("write_status")["text"]
+        )
 
 
 class TestIncidentResponse:
