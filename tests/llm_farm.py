@@ -1,6 +1,6 @@
 """Runs that spend one budget in processes of their own, some of which kill themselves in the middle of a call.
 
-    python -m tests.llm_farm WORKSPACE CHILDREN RUNS DEATHS
+    python -m tests.llm_farm WORKSPACE CHILDREN RUNS DEATHS MAX_TOKENS
 
 Each of CHILDREN processes has RUNS threads, and each thread is one run that asks until the budget is spent. The first
 DEATHS processes end themselves with SIGKILL: in turn after a reservation and before a settlement. Another process
@@ -24,20 +24,14 @@ from workflow_service.ai.client import LlmRequest, UsageContext, ask  # noqa: E4
 from workflow_service.ai.errors import BudgetExceeded, LlmUnavailable  # noqa: E402
 from workflow_service.ai.prompt_registry import Prompt  # noqa: E402
 
-MAX_TOKENS = 3_000
-PROMPT = Prompt("farm", 1, system="", user="Work.", max_tokens=MAX_TOKENS)
-CALLS_BEFORE_DEATH = 1
+PROMPT = Prompt("farm", 1, system="", user="Work.", max_tokens=int(sys.argv[5]))
 
 
 def die_at(place: str) -> None:
-    """Have this process end itself at its so manieth call, before ``place``: with other calls in the air."""
-    real = getattr(client, place)
-    calls = iter(range(CALLS_BEFORE_DEATH))
+    """Have this process end itself at its first call, before ``place``: its other runs may be in theirs."""
 
-    def deadly(*args: object, **kwargs: object) -> object:
-        if next(calls, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **kwargs)
+    def deadly(*args: object, **kwargs: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(client, place, deadly)
 
@@ -102,4 +96,4 @@ def main(workspace: int, children: int, runs: int, deaths: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main(*map(int, sys.argv[1:5])))
