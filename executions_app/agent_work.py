@@ -4,6 +4,7 @@ A block that neither names an agent nor asks for one costs nothing here. The age
 each process keeps for some seconds, so that no claim waits for anybody but Postgres.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,24 @@ from executions_app.models import BlockExecution
 from workflow_service.agents.assignment import (
     choose_for,
     configuration_of,
+    defaults_template,
     stand_ins_for,
     tool_of,
     wanted_by,
 )
-from workflow_service.agents.catalog import AgentInfo, AgentStatus, find_agent, list_agents, nearest_agent
+from workflow_service.agents.catalog import (
+    AgentInfo,
+    AgentStatus,
+    agents_at_hand,
+    find_agent,
+    list_agents,
+    nearest_agent,
+)
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.selection import JsonObject
 from workflow_service.engine.definition import Block, StandIn
+from workflow_service.engine.errors import ExpressionError
+from workflow_service.engine.interpolation import Template
 from workflow_service.engine.plan import Node
 from workflow_service.engine.recovery import RecoveryPolicy
 from workflow_service.engine.states import ErrorType, ToolType
@@ -60,7 +71,7 @@ def choose_agent_id(block: Block | None, workspace_id: int) -> str:
     """Return the id of the best agent for a block that names none but wants one; empty where there is none now."""
     if block is None or wanted_by(block) is None:
         return ""
-    found = choose_for(block, list_agents(workspace_id))
+    found = choose_for(block, agents_at_hand(workspace_id))
     return found.agent_id if found else ""
 
 
@@ -77,7 +88,7 @@ def takers_over(block: Block, agent_id: str, workspace_id: int) -> tuple[str, ..
     works_by_agent = agent_id or wanted_by(block) is not None
     if listed or not works_by_agent:
         return listed
-    return stand_ins_for(block, agent_id, list_agents(workspace_id))
+    return stand_ins_for(block, agent_id, agents_at_hand(workspace_id))
 
 
 def require_agent(workspace_id: int, agent_id: str) -> None:
@@ -86,8 +97,8 @@ def require_agent(workspace_id: int, agent_id: str) -> None:
         raise UnknownAgent(_unknown(workspace_id, agent_id))
 
 
-def work_for(claim: "Claim", block: Block, given: JsonObject) -> Work:
-    """Return what is to be run for a claim whose resolved configuration is ``given``.
+def work_for(claim: "Claim", block: Block, given: JsonObject, fill: Callable[[Template], JsonObject]) -> Work:
+    """Return what is to be run for a claim whose resolved configuration is ``given``; ``fill`` puts secrets in.
 
     Raises ``ToolError``, AGENT_UNAVAILABLE where nobody can do it now.
     """
@@ -105,12 +116,32 @@ def work_for(claim: "Claim", block: Block, given: JsonObject) -> Work:
         offered = ", ".join(sorted(agent.tool_types)) or "no tool"
         message = f"agent '{agent_id}' does no {tool_type or 'work'}: it has {offered}"
         raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
+    if "${" in str(agent.configuration):
+        agent = replace(agent, configuration=fill(_defaults(agent)))
     return Work(tool_type, configuration_of(block, agent, tool_type, given), agent)
+
+
+def secrets_of_agent(workspace_id: int, agent_id: str) -> frozenset[str]:
+    """Return the names of the secrets that an agent's defaults hold."""
+    agent = find_agent(workspace_id, agent_id) if agent_id else None
+    try:
+        return _defaults(agent).references.secrets if agent else frozenset()
+    except ToolError:
+        return frozenset()  # they were never sent
+
+
+def _defaults(agent: AgentInfo) -> Template:
+    try:
+        return defaults_template(agent.configuration)
+    except ExpressionError as error:
+        message = f"the defaults of agent '{agent.agent_id}': {error.message}"
+        raise ToolError(ErrorType.CONFIGURATION_ERROR, message) from None
 
 
 def _chosen_late(claim: "Claim", block: Block) -> str:
     """Choose for a block that found no agent when it was claimed first, and write down who it is."""
-    agent_id = choose_agent_id(block, claim.workspace_id)
+    found = choose_for(block, list_agents(claim.workspace_id))
+    agent_id = found.agent_id if found else ""
     if not agent_id:
         message = f"no agent that has {wanted_by(block)} is available"
         raise ToolError(ErrorType.AGENT_UNAVAILABLE, message)

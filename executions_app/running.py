@@ -304,7 +304,7 @@ def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] 
 
 def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonValue | Accepted | Postpone:
     with secrets_in_use(claim, node) as secrets:
-        work = work_for(claim, block, secrets.configuration)
+        work = work_for(claim, block, secrets.configuration, secrets.fill)
         call = (
             AgentCall(claim.workspace_id, work.agent, str(claim.block_execution_id)) if work.agent else None
         )
@@ -325,7 +325,13 @@ def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonVal
             log=secrets.log_to(live.log),
             stopped=StopCheck(claim),
             progress=secrets.progress_to(live.progress),
-            files=ArtifactsOfRun(claim.workspace_id, claim.execution_public_id, block.block_id, key),
+            files=ArtifactsOfRun(
+                claim.workspace_id,
+                claim.execution_public_id,
+                block.block_id,
+                key,
+                compiled_version(claim.version_id).pinned,
+            ),
             callback_url=Try(claim.block_execution_id, claim.recoveries).url(claim.execution_public_id),
             conceal=secrets.conceal,
             origin=partial(_origin, claim),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import JsonValue
 
+from executions_app.agent_work import secrets_of_agent
 from executions_app.progress import Claim
 from executions_app.stand_ins import configuration_of
 from executions_app.transaction import DATABASE_GONE
@@ -17,6 +18,7 @@ from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import LogLine, ProgressReport
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import ExpressionError, WorkflowError
+from workflow_service.engine.interpolation import Template
 from workflow_service.engine.plan import Node
 from workflow_service.engine.scope import ValuesScope
 from workflow_service.engine.secret_places import secret_places
@@ -31,6 +33,11 @@ class SecretsInUse:
 
     configuration: JsonObject
     redactor: Redactor
+    workspace_id: int
+
+    def fill(self, defaults: Template) -> JsonObject:
+        """Return an agent's defaults with their secrets in place; raises ``ToolError``."""
+        return _with_secrets(self.workspace_id, defaults, defaults.value, self.redactor)
 
     def conceal(self, value: str) -> None:
         """Keep a credential that was made of others out of what is said, too."""
@@ -60,7 +67,7 @@ def secrets_in_use(claim: Claim, node: Node) -> Iterator[SecretsInUse]:
     redactor = Redactor()
     try:
         with revealed(redactor):
-            yield SecretsInUse(_filled(claim, node, redactor), redactor)
+            yield SecretsInUse(_filled(claim, node, redactor), redactor, claim.workspace_id)
     except DATABASE_GONE:
         raise
     except Exception as error:
@@ -68,9 +75,9 @@ def secrets_in_use(claim: Claim, node: Node) -> Iterator[SecretsInUse]:
         raise _redacted_error(known, redactor) if redactor else known from None
 
 
-def redact_for(workspace_id: int, node: Node, value: JsonValue) -> JsonValue:
+def redact_for(workspace_id: int, node: Node, agent_id: str, value: JsonValue) -> JsonValue:
     """Return ``value``, which came from a block's agent, without the secrets that the agent may have been given."""
-    names = frozenset().union(*(place.names for place in secret_places(node)))
+    names = secrets_of_agent(workspace_id, agent_id).union(*(place.names for place in secret_places(node)))
     return Redactor(reveal_some(workspace_id, names).values()).json(value) if names else value
 
 
@@ -79,11 +86,16 @@ def _filled(claim: Claim, node: Node, redactor: Redactor) -> JsonObject:
     if not isinstance(given, dict):
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"block '{node.id}' has no tool to run")
     template = configuration_of(node, undoes=claim.undoes, stand_in=claim.stand_in)
-    names = template.references.secrets if template is not None else None
-    if template is None or not names:
+    return given if template is None else _with_secrets(claim.workspace_id, template, given, redactor)
+
+
+def _with_secrets(workspace_id: int, template: Template, given: JsonValue, redactor: Redactor) -> JsonObject:
+    names = template.references.secrets
+    if not names:
+        assert isinstance(given, dict)  # noqa: S101 - a configuration
         return given
     try:
-        values = reveal(claim.workspace_id, names)
+        values = reveal(workspace_id, names)
         redactor.add(*values.values())
         filled = template.fill_secrets(
             given, ValuesScope(secrets=values), lambda made: _conceal(made, redactor)

@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from templates_app.errors import TemplateBodyInvalid
 from templates_app.models import MAX_NL_DESCRIPTION
+from templates_app.pinned_files import GivenFiles, file_problems
 from templates_app.version_labels import SEMVER, Bump
 from workflow_service.api_serializers import (
     CamelSerializer,
@@ -84,6 +85,10 @@ class TemplateBody(TemplateHeader):
         required=False, trim_whitespace=False, help_text="The graph, in the workflow DSL."
     )
     states = JsonObjectField(required=False, help_text="With `dsl`: what each block does, by block id.")
+    files = JsonObjectField(
+        required=False,
+        help_text="Contents of files that blocks name, by kind (`scripts`, `schemas`) and name; null: not included.",
+    )
     input_schema = JsonField(required=False, allow_null=True, help_text="JSON Schema of a run's input.")
     global_settings = JsonField(required=False, schema=reference_to("GlobalSettings"))
     template_id = serializers.CharField(required=False, help_text="Only as it was read.")
@@ -113,6 +118,7 @@ class TemplateDraft:
     definition: Definition
     nl_description: str = ""
     bump: Bump | None = None
+    files: GivenFiles | None = None
 
 
 def read_template(body: object) -> TemplateDraft:
@@ -123,7 +129,7 @@ def read_template(body: object) -> TemplateDraft:
     """
     data, problems = check_object(TemplateBody, body)
     metadata = data.get("metadata") or {}
-    problems += _header_problems(data, metadata) if data else []
+    problems += header_problems(data, metadata) if data else []
     if problems:
         raise TemplateBodyInvalid(
             f"the template is not valid: {problems[0].pointer}: {problems[0].message}", problems
@@ -142,6 +148,7 @@ def read_template(body: object) -> TemplateDraft:
         definition=_read_definition(data),
         nl_description=data.get("nl_description", ""),
         bump=Bump(data["bump"]) if "bump" in data else None,
+        files=data.get("files"),
     )
 
 
@@ -173,7 +180,8 @@ _GIVEN_NAMES = {
 }
 
 
-def _header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Problem]:
+def header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong between the fields of a body, each of which is right by itself."""
     problems = []
     version = data.get("version")
     if version is not None and not SEMVER.fullmatch(version):
@@ -183,6 +191,7 @@ def _header_problems(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> li
             Problem("CONFLICT", "the version is named by 'version' already", "/bump", "give one of the two")
         )
     problems += _category_problems(data, metadata)
+    problems += file_problems(data["files"]) if "files" in data else []
     if "dsl" in data:
         problems += [
             Problem(

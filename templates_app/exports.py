@@ -12,6 +12,7 @@ from django.utils.text import slugify
 from pydantic import JsonValue
 
 from templates_app.models import Template, TemplateVersion
+from templates_app.pinned_files import pinned_contents
 from templates_app.yaml_documents import write_yaml
 from workflow_service.engine.definition import Definition, JsonObject
 from workflow_service.engine.documents import dump_definition, load_definition
@@ -37,7 +38,8 @@ def export_template(template: Template, version: TemplateVersion, kind: ExportFo
     """Return a version of the template as a file."""
     definition = load_definition(version.definition)
     graph = _as_dsl(definition) if kind is ExportFormat.DSL else dump_definition(definition)
-    body = _header(template, version) | graph
+    files = pinned_contents(version.pinned, definition, template.workspace_id)
+    body = _header(template, version) | graph | ({"files": files} if files else {})
     stem = f"{slugify(template.name) or template.public_id}-{version.label}"
     if kind is ExportFormat.JSON:
         text = json.dumps(body, ensure_ascii=False, indent=2) + "\n"

@@ -90,6 +90,8 @@ class TemplateVersion(models.Model):
     label = models.CharField(max_length=32)
     definition = models.JSONField()
     definition_sha256 = models.CharField(max_length=64)
+    # The digests of the files it names, by kind and name: {"scripts": {"extract.py": "…"}}.
+    pinned = models.JSONField(default=dict, db_default={})
     change_note = models.CharField(max_length=500, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

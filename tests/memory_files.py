@@ -31,6 +31,9 @@ class MemoryFiles:
         self.files[artifact_id] = (reference, content)
         return reference
 
+    def pinned_file(self, kind: str, name: str) -> bytes | None:
+        return None
+
     def text(self, reference: dict[str, str]) -> str:
         """Return what a reference in an output leads to."""
         return self.files[reference["artifactId"]][1].decode()

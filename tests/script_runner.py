@@ -31,7 +31,9 @@ class ScriptRunner:
         **overrides: Any,
     ) -> Any:
         configuration = {"code": code, "input": {}} if configuration is None else configuration
-        script = ScriptLimits(**{"namespaces": self.namespaces, **(script_limits or {})})
+        script = ScriptLimits(
+            **{"namespaces": self.namespaces, "isolation": "best_effort", **(script_limits or {})}
+        )
         invocation = make_invocation(ToolType.SCRIPT, configuration, **{"logs": self.logs, **overrides})
         return invoke(invocation, make_limits(self.directory, script=script, **(limits or {})))
 

@@ -41,6 +41,9 @@ TONES: Mapping[str, str] = {
     "active": OK,
     "deprecated": WAIT,
     "archived": OFF,
+    "added": OK,
+    "removed": BAD,
+    "changed": WAIT,
 }
 
 GLYPHS: Mapping[str, str] = {
@@ -76,6 +79,9 @@ GLYPHS: Mapping[str, str] = {
     "active": "✓",
     "deprecated": "!",
     "archived": "■",
+    "added": "+",
+    "removed": "✕",
+    "changed": "~",
 }
 
 

@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/v1/", include("templates_app.api.urls")),
     path("api/v1/", include("executions_app.api.urls")),
     path("api/v1/", include("approvals_app.api.urls")),
+    path("api/v1/", include("workflow_service.workflows_api.urls")),
 ]
 
 handler400 = "workflow_service.api_errors.bad_request"

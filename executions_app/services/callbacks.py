@@ -73,7 +73,7 @@ def take_callback(token: str, answer: CallbackAnswer) -> bool:
         row = tx.one(ROW, (attempted.block_execution_id,))
         _require_open(run, row, attempted)
         compiled = compiled_version(run.version_id)
-        answer = _without_secrets(answer, run, compiled.plan.nodes[row.node])
+        answer = _without_secrets(answer, run, compiled.plan.nodes[row.node], row.agent_id)
         Callback.objects.create(
             block_execution_id=row.id,
             attempt=attempted.attempt,
@@ -111,10 +111,10 @@ def _check(answer: CallbackAnswer) -> None:
             raise CallbackRejected(f"the {name} cannot be kept: {error.message}", [problem]) from None
 
 
-def _without_secrets(answer: CallbackAnswer, run: RunState, node: Node) -> CallbackAnswer:
+def _without_secrets(answer: CallbackAnswer, run: RunState, node: Node, agent_id: str) -> CallbackAnswer:
     """Return an answer without the secrets that the agent had been sent."""
     given: list[JsonValue] = [answer.output, cast(JsonValue, answer.error)]
-    redacted = redact_for(run.workspace_id, node, given)
+    redacted = redact_for(run.workspace_id, node, agent_id, given)
     if redacted is given:
         return answer
     output, error = cast(list[JsonValue], redacted)
@@ -172,10 +172,11 @@ def _output(settler: Settler, row_id: int, said: JsonValue) -> JsonValue:
     row = BlockExecution.objects.only("input", "agent_id", "node", "kind", "stand_in").get(pk=row_id)
     block = settler.plan.nodes[row.node].block
     agent = find_agent(settler.run.workspace_id, row.agent_id) if row.agent_id else None
-    if agent is not None and agent.remote:
+    # Whoever needed no tool of ours has no mapping of ours either.
+    if block is None or (agent.remote if agent is not None else block.tool_type is None):
         return said
     configuration = row.input if isinstance(row.input, dict) else {}
-    if agent is not None and block is not None:
+    if agent is not None:
         work = work_of_row(block, row)
         configuration = configuration_of(work, agent, tool_of(work, agent), configuration)
     return called_back_output(read_configuration(ApiConfiguration, configuration), said)

@@ -8,14 +8,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from templates_app.api.requests import readable_template
 from templates_app.api.serializers import Issue, VersionQuery, issue_document
-from templates_app.api.views import readable_template
 from templates_app.bodies import read_template
 from templates_app.selectors import get_version
-from templates_app.services.outputs import known_outputs
+from templates_app.services.known_work import known_outputs
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.models import Workspace
 from workflow_service.accounts.policies import Action, require
+from workflow_service.agents.catalog import list_agents
 from workflow_service.api_serializers import (
     CamelSerializer,
     JsonField,
@@ -168,7 +169,7 @@ def _try(definition: Definition, workspace: Workspace, body: dict[str, Any]) -> 
         "input": body.get("input"),
         "outputs": body.get("outputs"),
         "answers": body.get("answers"),
-        "writes": known_outputs(definition, workspace),
+        "writes": known_outputs(definition, list_agents(workspace.pk)),
     }
     runs = dry_run_branches(plan, **given) if body.get("all_branches") else (dry_run(plan, **given),)
     found = coverage(plan, runs)

@@ -15,6 +15,7 @@ from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
 from workflow_service.engine.findings import Finding
+from workflow_service.engine.recommendations import Recommendation
 
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description="ETag of the template as it was read."
@@ -76,7 +77,7 @@ def template_response(template: Template, status: int = 200) -> Response:
 def saved_response(template: Template, findings: tuple[Finding, ...], status: int = 200) -> Response:
     """Return the answer that shows a template that was written, and what there is to say of it."""
     shape = template_document(template, current_version(template))
-    shape["findings"] = [issue_document(one) for one in findings]
+    shape["findings"] = [issue_document(one) for one in findings if not isinstance(one, Recommendation)]
     return Response(SavedTemplate(shape).data, status=status, headers=_headers(template, with_place=True))
 
 

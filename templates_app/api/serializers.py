@@ -142,9 +142,14 @@ class SavedTemplate(TemplateShape):
 
 
 class Recommendation(CamelSerializer):
+    """What would make the workflow faster or steadier."""
+
     type = serializers.CharField()
     message = serializers.CharField()
-    impact = serializers.CharField(allow_blank=True)
+    impact = serializers.CharField(allow_blank=True, help_text="What it would bring.")
+    suggestion = serializers.CharField(allow_blank=True, help_text="How to do it.")
+    pointer = serializers.CharField(allow_blank=True)
+    blocks = serializers.ListField(child=serializers.CharField())
 
 
 class Validation(CamelSerializer):
@@ -255,7 +260,14 @@ def validation_document(findings: Iterable[Problem]) -> dict[str, Any]:
         "valid": not any(_severity(one) is Severity.ERROR for one in issues),
         "issues": [issue_document(one) for one in issues],
         "recommendations": [
-            {"type": one.code, "message": one.message, "impact": one.suggestion}
+            {
+                "type": one.code,
+                "message": one.message,
+                "impact": getattr(one, "impact", one.suggestion),
+                "suggestion": one.suggestion,
+                "pointer": one.pointer,
+                "blocks": list(one.blocks),
+            }
             for one in found
             if _severity(one) is Severity.INFO
         ],

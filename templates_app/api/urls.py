@@ -2,6 +2,8 @@ from django.urls import path
 
 from templates_app.api.dry_run_views import DryRunBodyView, DryRunView
 from templates_app.api.exchange_views import ExportView, ImportView
+from templates_app.api.generation_views import GenerateView
+from templates_app.api.library_views import InstallView, LibraryTemplateView, LibraryView
 from templates_app.api.sharing_views import OwnerView, SharesView, ShareView
 from templates_app.api.status_views import DeprecateView, PublishView, RestoreView
 from templates_app.api.version_views import DiffView, RollbackView, VersionsView, VersionView
@@ -17,7 +19,11 @@ from templates_app.api.views import (
 )
 
 urlpatterns = [
+    path("library", LibraryView.as_view(), name="library"),
+    path("library/<slug:slug>", LibraryTemplateView.as_view(), name="library-template"),
+    path("library/<slug:slug>/install", InstallView.as_view(), name="library-install"),
     path("templates", TemplatesView.as_view(), name="templates"),
+    path("templates/generate", GenerateView.as_view(), name="templates-generate"),
     path("templates/validate", ValidateBodyView.as_view(), name="templates-validate"),
     path("templates/dry-run", DryRunBodyView.as_view(), name="templates-dry-run"),
     path("templates/import", ImportView.as_view(), name="templates-import"),

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from templates_app.api.serializers import definition_document
 from templates_app.models import TemplateVersion
+from templates_app.version_diff import VersionDiff
 from templates_app.version_labels import Bump
 from workflow_service.api_serializers import (
     CamelSerializer,
@@ -16,7 +17,7 @@ from workflow_service.api_serializers import (
     list_of,
     reference_to,
 )
-from workflow_service.engine.definition_diff import ChangeKind, DefinitionDiff, FieldChange, PartChange
+from workflow_service.engine.definition_diff import ChangeKind, FieldChange, PartChange
 
 KINDS = [kind.value for kind in ChangeKind]
 
@@ -133,6 +134,7 @@ class DiffShape(CamelSerializer):
     end_dependencies = FieldChangeShape(many=True)
     input_schema = FieldChangeShape(many=True)
     global_settings = FieldChangeShape(many=True)
+    files = FieldChangeShape(many=True, help_text="Of the contents of scripts and schemas pinned with them.")
     reordered = serializers.BooleanField(
         help_text="The blocks that both have come in another order, which changes nothing when they run."
     )
@@ -151,16 +153,18 @@ def version_document(version: TemplateVersion) -> dict[str, Any]:
     } | definition_document(version)
 
 
-def diff_document(found: DefinitionDiff) -> dict[str, Any]:
+def diff_document(found: VersionDiff) -> dict[str, Any]:
     """Return the differences of two versions."""
+    definition = found.definition
     return {
         "identical": found.is_empty,
-        "blocks": _parts(found.blocks, "block_id", "block"),
-        "gates": _parts(found.gates, "sources", "gate"),
-        "end_dependencies": _fields(found.end_dependencies),
-        "input_schema": _fields(found.input_schema),
-        "global_settings": _fields(found.global_settings),
-        "reordered": found.reordered,
+        "blocks": _parts(definition.blocks, "block_id", "block"),
+        "gates": _parts(definition.gates, "sources", "gate"),
+        "end_dependencies": _fields(definition.end_dependencies),
+        "input_schema": _fields(definition.input_schema),
+        "global_settings": _fields(definition.global_settings),
+        "files": _fields(found.files),
+        "reordered": definition.reordered,
     }
 
 

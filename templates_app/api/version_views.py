@@ -25,11 +25,10 @@ from templates_app.api.version_serializers import (
 )
 from templates_app.selectors import get_version, list_versions, version_before
 from templates_app.services.templates import roll_back
+from templates_app.version_diff import diff_versions
 from templates_app.version_labels import Bump
 from workflow_service.accounts.api.requests import current_user
 from workflow_service.api_serializers import PageQuery, QuerySerializer, read_body, read_query
-from workflow_service.engine.definition_diff import diff_definitions
-from workflow_service.engine.documents import load_definition
 
 TAGS = ["templates"]
 
@@ -89,7 +88,7 @@ class DiffView(APIView):
         template = readable_template(request, template_id)
         newer = get_version(template, query.get("to"))
         older = get_version(template, query["from"]) if "from" in query else version_before(newer)
-        found = diff_definitions(load_definition(older.definition), load_definition(newer.definition))
+        found = diff_versions(older, newer)
         shape = {"template_id": template.public_id, "from_version": older, "to_version": newer}
         return Response(DiffShape(shape | diff_document(found)).data)
 

@@ -35,7 +35,6 @@ from templates_app.api.serializers import (
 )
 from templates_app.bodies import TemplateBody, TemplateHeader, read_template
 from templates_app.deprecation import deprecation_findings
-from templates_app.errors import TemplateBodyInvalid
 from templates_app.selectors import (
     etag_of,
     get_template,
@@ -44,6 +43,7 @@ from templates_app.selectors import (
     list_tags,
     list_templates,
 )
+from templates_app.services.body_validation import validate_body
 from templates_app.services.statuses import archive_template
 from templates_app.services.templates import add_version, change_header, clone_template, create_template
 from templates_app.services.validation import validate_definition
@@ -54,7 +54,6 @@ from workflow_service.accounts.throttles import CreationThrottle
 from workflow_service.api_serializers import QuerySerializer, read_body, read_query
 from workflow_service.engine.documents import load_definition
 from workflow_service.engine.dsl import render_dsl, states_of
-from workflow_service.engine.errors import InvalidDefinition, Problem
 
 TAGS = ["templates"]
 
@@ -98,7 +97,7 @@ class TemplatesView(APIView):
         user, workspace = current_user(request), workspace_of(request, body=named_workspace(request))
         require(user, workspace, Action.TEMPLATE_CREATE)
         draft = read_template(request.data)
-        findings = validate_definition(draft.definition, workspace)
+        findings = validate_definition(draft.definition, workspace, files=draft.files)
         template = create_template(workspace=workspace, actor=user, body=draft, findings=findings)
         return saved_response(template, findings, status=201)
 
@@ -140,7 +139,7 @@ class TemplateView(APIView):
         user = current_user(request)
         require_on(template, user, Action.TEMPLATE_UPDATE)
         draft = read_template(request.data)
-        findings = validate_definition(draft.definition, template.workspace, template)
+        findings = validate_definition(draft.definition, template.workspace, template, draft.files)
         add_version(template=template, actor=user, body=draft, findings=findings, if_match=if_match(request))
         return saved_response(get_template(template.workspace, template_id), findings)
 
@@ -257,15 +256,11 @@ class ValidateBodyView(APIView):
         operation_id="templates_validate_body",
     )
     def post(self, request: Request) -> Response:
-        """Say what creating a template from this body would find; nothing is saved."""
+        """Say what creating a template from this body would find, all at once; nothing is saved."""
         read_query(QuerySerializer, request)
         workspace = workspace_of(request, body=named_workspace(request))
         require(current_user(request), workspace, Action.TEMPLATE_CREATE)
-        findings: tuple[Problem, ...]
-        try:
-            findings = validate_definition(read_template(request.data).definition, workspace)
-        except (InvalidDefinition, TemplateBodyInvalid) as error:
-            findings = error.problems
+        findings = validate_body(request.data, workspace)
         return Response(Validation(validation_document(findings)).data)
 
 

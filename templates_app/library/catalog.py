@@ -1,8 +1,8 @@
 """The ready templates that come with the service, read from the directories beside this file.
 
-Each directory is one template: ``workflow.wf`` with ``workflow.states.yaml`` (and ``scripts/``) is the workflow as anyone
-would keep it in files, ``about.yaml`` explains it, ``data/`` holds the files that its examples read. They are part of
-the program: what is wrong with one is found by the tests, not by users.
+Each directory is one template: ``workflow.wf`` with ``workflow.states.yaml`` (and ``scripts/``) is the workflow as
+anyone would keep it in files, ``about.yaml`` explains it, ``data/`` holds the files that its examples read. They are
+part of the program: what is wrong with one is found by the tests, not by users.
 """
 
 from collections.abc import Collection, Mapping

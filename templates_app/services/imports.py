@@ -31,7 +31,7 @@ def import_workflow(
     draft = read_template(body)
     mine = list_templates(workspace).filter(name=draft.name, owner=actor)
     template = None if always_new else mine.first()
-    findings = validate_definition(draft.definition, workspace, template)
+    findings = validate_definition(draft.definition, workspace, template, draft.files)
     if template is None:
         made = create_template(workspace=workspace, actor=actor, body=draft, findings=findings)
         return ImportedWorkflow(made, findings, created=True)

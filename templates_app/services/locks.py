@@ -17,8 +17,11 @@ def lock_template(
     ``if_match``: entity tags, one of which it must have. Raises ``StaleTemplate``, and ``TemplateArchived`` unless
     ``archived_too``.
     """
-    rows = Template.objects.select_for_update(of=("self",), no_key=True)
-    locked = rows.select_related("current_version", "owner", "created_by", "workspace").get(pk=template.pk)
+    # Read after the lock, by a statement of its own: one that waits for a lock sees the row as it is then, and what
+    # it joins as it was before, so that a version which was made meanwhile would be missing.
+    Template.objects.select_for_update(no_key=True).values_list("pk").get(pk=template.pk)
+    rows = Template.objects.select_related("current_version", "owner", "created_by", "workspace")
+    locked = rows.get(pk=template.pk)
     if if_match and "*" not in if_match and etag_of(locked) not in if_match:
         raise StaleTemplate(
             f"the template was changed meanwhile: its ETag is {etag_of(locked)} now; read it again"

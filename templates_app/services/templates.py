@@ -17,6 +17,7 @@ from django.db import transaction
 from templates_app.bodies import TemplateDraft, read_header, read_template
 from templates_app.errors import StaleTemplate, TemplateBodyInvalid
 from templates_app.models import Template, TemplateVersion
+from templates_app.pinned_files import named_artifacts, pin_files
 from templates_app.selectors import current_version
 from templates_app.services.locks import lock_template, require_no_errors
 from templates_app.services.statuses import set_status
@@ -25,6 +26,7 @@ from templates_app.sharing import require_on
 from templates_app.version_labels import FIRST_VERSION, Bump, next_label
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
+from workflow_service.artifacts.services.artifacts import pin_named
 from workflow_service.engine.definition import Definition, JsonObject
 from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.errors import Problem
@@ -79,7 +81,7 @@ def clone_template(
         definition=load_definition(version.definition),
         nl_description=template.nl_description,
     )
-    return _create(template.workspace, actor, draft, None, Template.Door(template.door))
+    return _create(template.workspace, actor, draft, None, Template.Door(template.door), version.pinned)
 
 
 def add_version(
@@ -100,7 +102,12 @@ def add_version(
     require_on(template, actor, Action.TEMPLATE_UPDATE)
     draft = body if isinstance(body, TemplateDraft) else read_template(body)
     found = (
-        validate_definition(draft.definition, template.workspace, template) if findings is None else findings
+        validate_definition(draft.definition, template.workspace, template, draft.files)
+        if findings is None
+        else findings
+    )
+    pinned = pin_files(
+        draft.definition, template.workspace, draft.files, before=current_version(template).pinned
     )
     with transaction.atomic():
         locked = lock_template(template, if_match)
@@ -109,11 +116,12 @@ def add_version(
         if status != locked.status:
             set_status(locked, status)
         current = current_version(locked)
-        if _digest(dump_definition(draft.definition)) != current.definition_sha256:
+        same = _digest(dump_definition(draft.definition)) == current.definition_sha256
+        if not same or pinned != current.pinned:
             label = next_label(current.label, draft.version, draft.bump)
             note = change_note or draft.change_note
             locked.current_version = _write_version(
-                locked, draft.definition, actor, current.ordinal + 1, label, note
+                locked, draft.definition, actor, current.ordinal + 1, label, note, pinned
             )
         elif draft.version not in (None, current.label):
             raise TemplateBodyInvalid(
@@ -145,13 +153,14 @@ def roll_back(
     with transaction.atomic():
         locked = lock_template(template, if_match)
         current = current_version(locked)
-        if _digest(version.definition) != _digest(current.definition):
+        same = _digest(version.definition) == _digest(current.definition)
+        if not same or version.pinned != current.pinned:
             if TemplateStatus(locked.status) in STARTABLE_TEMPLATE_STATUSES:
                 require_no_errors(findings)
             label = next_label(current.label, bump=bump)
             note = change_note or f"Rolled back to {version.label}"
             locked.current_version = _write_version(
-                locked, definition, actor, current.ordinal + 1, label, note
+                locked, definition, actor, current.ordinal + 1, label, note, version.pinned
             )
             locked.save(update_fields=["current_version", "updated_at"])
     return locked
@@ -177,18 +186,26 @@ def change_header(
 
 
 def _create(
-    workspace: Workspace, actor: User, draft: TemplateDraft, findings: Findings | None, door: str
+    workspace: Workspace,
+    actor: User,
+    draft: TemplateDraft,
+    findings: Findings | None,
+    door: str,
+    pinned: JsonObject | None = None,
 ) -> Template:
     _refuse_given_fields(draft)
     _refuse_what_needs_a_version(draft)
-    found = validate_definition(draft.definition, workspace) if findings is None else findings
+    found = (
+        validate_definition(draft.definition, workspace, files=draft.files) if findings is None else findings
+    )
+    pinned = pin_files(draft.definition, workspace, draft.files) if pinned is None else pinned
     status = _status_of(draft, found)
     with transaction.atomic():
         template = Template(workspace=workspace, owner=actor, created_by=actor, status=status, door=door)
         _write_header(template, draft)
         template.save()
         template.current_version = _write_version(
-            template, draft.definition, actor, 1, draft.version or FIRST_VERSION, draft.change_note
+            template, draft.definition, actor, 1, draft.version or FIRST_VERSION, draft.change_note, pinned
         )
         template.save(update_fields=["current_version"])
     return template
@@ -267,15 +284,23 @@ def _write_header(template: Template, draft: TemplateDraft) -> None:
 
 
 def _write_version(
-    template: Template, definition: Definition, actor: User, ordinal: int, label: str, note: str
+    template: Template,
+    definition: Definition,
+    actor: User,
+    ordinal: int,
+    label: str,
+    note: str,
+    pinned: JsonObject,
 ) -> TemplateVersion:
     document = dump_definition(definition)
+    pin_named(template.workspace_id, named_artifacts(document), f"{template.public_id}@{label}")
     return TemplateVersion.objects.create(
         template=template,
         ordinal=ordinal,
         label=label,
         definition=document,
         definition_sha256=_digest(document),
+        pinned=pinned,
         change_note=note,
         created_by=actor,
     )

@@ -14,7 +14,7 @@ from django.conf import settings
 from executions_app.models import Execution, ExecutionLog
 from tests.caller import Caller
 from tests.driver import run_until_quiet
-from tests.factories import branch, make_agent, make_template, noop, start
+from tests.factories import branch, make_agent, make_template, noop, register_named_agents, start
 from tests.house import House, make_house
 from workflow_service.accounts.models import Role
 from workflow_service.engine.definition import RetryPolicy
@@ -146,6 +146,7 @@ class TestSection52Executions:
     """Execution management."""
 
     def test_a_run_is_started_as_documented(self, developer: Caller, house: House) -> None:
+        register_named_agents(house.workspace, TEMPLATE["blocks"])
         template_id = developer.post("templates", TEMPLATE).json()["templateId"]
         answer = developer.post(
             "executions",
@@ -398,7 +399,10 @@ class TestSection161Errors:
         "name",
         ["RETRY_SAME_AGENT", "REASSIGN_AGENT", "HUMAN_INTERVENTION", "SKIP_BLOCK", "ABORT_WORKFLOW"],
     )
-    def test_a_block_may_name_every_documented_strategy(self, developer: Caller, name: str) -> None:
+    def test_a_block_may_name_every_documented_strategy(
+        self, developer: Caller, house: House, name: str
+    ) -> None:
+        make_agent(house.workspace, "spare")
         block = noop("one", recovery={"strategies": [name], "agents": ["spare"]})
         answer = developer.post("templates/validate", {"name": "T", "blocks": [block]})
         assert answer.json()["valid"], answer.json()

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from executions_app.models import Execution
+from templates_app.models import Template
+from templates_app.services.templates import create_template
 from tests.caller import Caller
 from tests.driver import run_until_quiet
 from tests.factories import branch, make_template, noop
 from tests.house import House, make_house
+from workflow_service.engine.states import TemplateStatus
 from workflow_service.log_format import json_formatter
 
 ONBOARDING: list[dict[str, Any]] = [
@@ -44,6 +47,27 @@ def started(developer: Caller, house: House, *blocks: dict[str, Any]) -> Executi
     template = make_template(list(blocks or ONBOARDING), workspace=house.workspace, endDependencies=ends)
     body = {"templateId": template.public_id, "input": {"customer_email": "john@example.com"}}
     return Execution.objects.get(public_id=developer.post("executions", body).json()["executionId"])
+
+
+class TestSection61Workflows:
+    """The workflow definition model: a workflow is a template, its version an ordinal, its DSL written from it."""
+
+    def test_every_documented_column_has_its_field(self) -> None:
+        fields = {field.name: field for field in Template._meta.get_fields()}
+        assert fields.keys() >= {
+            "id", "name", "description", "nl_description", "owner", "status", "tags", "optimization_score",
+            "last_optimization_check", "ai_suggestions", "created_at", "updated_at", "executions",
+        }  # fmt: skip
+        assert {status.value for status in TemplateStatus} == {"draft", "active", "archived", "deprecated"}
+
+    def test_what_it_was_generated_from_is_kept(self, house: House) -> None:
+        body: dict[str, Any] = {"name": "Customer Onboarding", "blocks": ONBOARDING}
+        text = "When a new customer signs up:\n1. Validate their email"
+        template = create_template(
+            workspace=house.workspace, actor=house.developer, body=body, nl_description=text
+        )
+        template.refresh_from_db()
+        assert (template.nl_description, template.optimization_score) == (text, None)
 
 
 class TestSection71Executions:

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import pytest
 
 from templates_app.bodies import read_template
+from workflow_service.agents.use_case_pages import use_cases_page
+from workflow_service.agents.use_cases import load_use_cases
 from workflow_service.engine.dsl import parse_dsl, states_of
 from workflow_service.engine.findings import errors_in
 from workflow_service.engine.validation import validate
@@ -94,6 +96,12 @@ def test_the_workflow_in_the_readme_is_valid_and_both_spellings_mean_the_same() 
     definition = read_template(json.loads(document)).definition
     assert errors_in(validate(definition)) == ()
     assert parse_dsl(text, states_of(definition)) == definition
+
+
+def test_the_page_on_use_cases_says_what_the_code_does() -> None:
+    load_use_cases()
+    message = "write it anew: python manage.py list_use_cases --markdown > docs/use-cases.md"
+    assert (ROOT / "docs/use-cases.md").read_text() == use_cases_page(), message
 
 
 def test_decisions_are_short_and_numbered_once() -> None:

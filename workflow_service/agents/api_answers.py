@@ -22,7 +22,7 @@ from workflow_service.engine.states import ErrorType
 ERROR_BODY_CHARACTERS = 2_000
 _CHARSET = re.compile(r"utf|ascii|iso\d|cp\d|koi8|mac|gb|big5|shift|euc")
 
-_TYPE_OF_STATUS = {
+TYPE_OF_STATUS = {
     401: ErrorType.AUTHORIZATION_ERROR,
     403: ErrorType.AUTHORIZATION_ERROR,
     404: ErrorType.RESOURCE_NOT_FOUND,
@@ -170,7 +170,7 @@ def _unexpected(answer: Answer, configuration: ApiConfiguration) -> ToolError:
     wait_s = retry_after_s(answer)
     if wait_s is not None:
         details["retryAfterS"] = wait_s
-    error_type = _TYPE_OF_STATUS.get(answer.status)
+    error_type = TYPE_OF_STATUS.get(answer.status)
     if error_type is None:
         error_type = ErrorType.NETWORK_ERROR if answer.status >= 500 else ErrorType.VALIDATION_ERROR
     message = f"{answer.method} {details['url']} answered {answer.status}"

@@ -2,7 +2,9 @@
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.checks import Tags, register
 
+from workflow_service.agents.isolation import check_isolation
 from workflow_service.agents.use_cases import load_use_cases
 
 
@@ -13,3 +15,4 @@ class AgentsConfig(AppConfig):
     def ready(self) -> None:
         """Register the use cases; raises ``UseCaseUnusable``: a module that is missing is found here, not in a run."""
         load_use_cases(settings.USE_CASE_MODULES)
+        register(check_isolation, Tags.security, deploy=True)

@@ -3,6 +3,8 @@
 Pure: it is asked when a template is validated and when a block is worked on, and must say the same both times.
 """
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +12,12 @@ from pydantic import JsonValue
 
 from workflow_service.agents.selection import AgentInfo, JsonObject, choose_agent, rank_agents
 from workflow_service.engine.definition import Block
+from workflow_service.engine.errors import ExpressionError
+from workflow_service.engine.interpolation import Template, compile_template
 from workflow_service.engine.states import ToolType
+
+REFERENCE = re.compile(r"\$\{[^}]*\}?")
+SECRET = re.compile(r"\$\{\s*secrets\.\w+\s*\}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,17 @@ def configuration_of(
         if named is not None:
             found.setdefault("useCase", named)
     return found
+
+
+def defaults_template(configuration: Mapping[str, JsonValue]) -> Template:
+    """Return an agent's defaults as a template; of what they may name there are secrets alone.
+
+    Raises ``ExpressionError``.
+    """
+    template = compile_template(dict(configuration))
+    if any(not SECRET.fullmatch(found) for found in REFERENCE.findall(json.dumps(configuration))):
+        raise ExpressionError("an agent's defaults may name ${secrets.NAME} and nothing else")
+    return template
 
 
 def merged(defaults: Mapping[str, JsonValue], own: Mapping[str, JsonValue]) -> JsonObject:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from django.db import transaction
+from django.db import connection
 from django.db.models import Q
 
 from workflow_service.agents.breaker import BreakerState, breaker_key, read_states
@@ -31,6 +31,7 @@ __all__ = (
     "AgentStatus",
     "Capability",
     "JsonObject",
+    "agents_at_hand",
     "choose_agent",
     "find_agent",
     "forget_agents",
@@ -41,6 +42,16 @@ __all__ = (
 
 FRESH_S = 5.0
 LOOK_AGAIN_S = 0.5
+AT_HAND_S = 60.0
+MOST_KEPT = 1_000
+
+MAKE_BUILT_IN = """
+    INSERT INTO agents_agent (
+        public_id, name, description, tool_types, capabilities, runtime, endpoint, configuration, tags, enabled, status,
+        status_message, failed_checks, created_at, updated_at)
+    VALUES (%s, %s, %s, %s, '[]', 'local', '', '{}', '{}', true, 'HEALTHY', '', 0, now(), now())
+    ON CONFLICT DO NOTHING
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,17 @@ _snapshots: dict[int, _Snapshot] = {}
 def list_agents(workspace_id: int) -> tuple[AgentInfo, ...]:
     """Return the agents that workflows of a workspace may name, by id; what is known of them is seconds old."""
     return tuple(_snapshot(workspace_id, FRESH_S).agents.values())
+
+
+def agents_at_hand(workspace_id: int) -> tuple[AgentInfo, ...]:
+    """Return the same as this process read it last, a minute ago at most: for whoever holds a lock, and must not wait.
+
+    Where nothing was read, Postgres alone is asked, and not the breakers, which answer for themselves.
+    """
+    kept = _snapshots.get(workspace_id)
+    if kept is None or not kept.is_younger_than(AT_HAND_S):
+        kept = _keep(workspace_id, _Snapshot(_read(workspace_id), time.monotonic() - FRESH_S))
+    return tuple(kept.agents.values())
 
 
 def find_agent(workspace_id: int, agent_id: str) -> AgentInfo | None:
@@ -106,8 +128,16 @@ def read_capability(stored: JsonObject) -> Capability:
 def _snapshot(workspace_id: int, max_age_s: float) -> _Snapshot:
     kept = _snapshots.get(workspace_id)
     if kept is None or not kept.is_younger_than(max_age_s):
-        kept = _snapshots[workspace_id] = _Snapshot(_read(workspace_id), time.monotonic())
+        agents = _with_breakers(workspace_id, _read(workspace_id))
+        kept = _keep(workspace_id, _Snapshot(agents, time.monotonic()))
     return kept
+
+
+def _keep(workspace_id: int, snapshot: _Snapshot) -> _Snapshot:
+    if len(_snapshots) >= MOST_KEPT:
+        _snapshots.clear()
+    _snapshots[workspace_id] = snapshot
+    return snapshot
 
 
 def _read(workspace_id: int) -> dict[str, AgentInfo]:
@@ -117,7 +147,7 @@ def _read(workspace_id: int) -> dict[str, AgentInfo]:
     counted = {one.agent_id: one for one in AgentStatistic.objects.filter(workspace_id=workspace_id)}
     # A workspace's own come last, in place of others of the same id.
     agents = {row.public_id: describe_agent(row, counted.get(row.public_id)) for row in rows}
-    return dict(sorted(_with_breakers(workspace_id, agents).items()))
+    return dict(sorted(agents.items()))
 
 
 def _with_breakers(workspace_id: int, agents: dict[str, AgentInfo]) -> dict[str, AgentInfo]:
@@ -140,7 +170,8 @@ def _rows(workspace_id: int) -> Iterable[Agent]:
 def _make_missing(rows: Iterable[Agent]) -> bool:
     known = {row.public_id for row in rows if row.workspace_id is None}
     missing = [agent for agent in built_in_agents() if agent.public_id not in known]
-    if missing:
-        with transaction.atomic():
-            Agent.objects.bulk_create(missing, ignore_conflicts=True)
+    with connection.cursor() as cursor:
+        for agent in missing:
+            # As a plain statement: whoever asks may be in a transaction of the engine's, which Django knows nothing of.
+            cursor.execute(MAKE_BUILT_IN, [agent.public_id, agent.name, agent.description, agent.tool_types])
     return bool(missing)

@@ -26,6 +26,8 @@ from workflow_service.agents.api_bodies import BodyType, fit_problem
 from workflow_service.agents.api_paging import Paging
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
 from workflow_service.agents.llm_configuration import LlmConfiguration
+from workflow_service.agents.limits import tool_limits
+from workflow_service.agents.mcp_tools import mcp_arguments, mcp_problems
 from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
 from workflow_service.artifacts.references import FileName, FileSource
@@ -128,6 +130,14 @@ class ApiConfiguration(ToolConfiguration):
         return self
 
 
+class McpConfiguration(ToolConfiguration):
+    """``{"server": "tickets", "tool": "create_ticket", "arguments": {…}}``: names, and no address."""
+
+    server: str = Field(min_length=1, max_length=200)
+    tool: str = Field(min_length=1, max_length=200)
+    arguments: JsonValue = None
+
+
 class NoopConfiguration(BaseModel):
     """``{"output": …}``: the answer of a block without work."""
 
@@ -141,6 +151,7 @@ MODELS: Mapping[ToolType, type[BaseModel]] = {
     ToolType.USE_CASE: UseCaseConfiguration,
     ToolType.SCRIPT: ScriptConfiguration,
     ToolType.API: ApiConfiguration,
+    ToolType.MCP: McpConfiguration,
     ToolType.NOOP: NoopConfiguration,
     ToolType.LLM: LlmConfiguration,
     ToolType.WAIT: WaitConfiguration,
@@ -173,9 +184,15 @@ def read_configuration(model: type[Model], configuration: Mapping[str, JsonValue
 
 
 def configuration_errors(
-    tool_type: ToolType, configuration: Mapping[str, JsonValue], registry: UseCaseRegistry = REGISTRY
+    tool_type: ToolType,
+    configuration: Mapping[str, JsonValue],
+    registry: UseCaseRegistry = REGISTRY,
+    workspace_id: str | None = None,
 ) -> list[Problem]:
-    """Return what is wrong with a configuration in which ``${...}`` still stands; pointers begin at it."""
+    """Return what is wrong with a configuration in which ``${...}`` still stands; pointers begin at it.
+
+    ``workspace_id`` is the public id of the workspace that it is to run in, where that is known.
+    """
     if tool_type in _NOT_TOOLS:
         return []
     model = MODELS.get(tool_type)
@@ -185,6 +202,8 @@ def configuration_errors(
     if tool_type is ToolType.API:
         problems += _misspelt(model, configuration)
         problems += plain_credentials(configuration)
+    if tool_type is ToolType.MCP and not problems:
+        problems += mcp_problems(tool_limits().mcp_servers_file, configuration, workspace_id)
     if tool_type is ToolType.USE_CASE and not problems:
         problems += _use_case_problems(configuration, registry)
     return problems
@@ -196,6 +215,8 @@ def tool_input(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> J
         return {}
     if tool_type is ToolType.WAIT:
         return dict(configuration)
+    if tool_type is ToolType.MCP:
+        return mcp_arguments(configuration)
     if tool_type is not ToolType.API and "input" in configuration:
         return configuration["input"]
     known = _field_names(MODELS[tool_type])

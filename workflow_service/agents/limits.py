@@ -20,6 +20,10 @@ class ScriptLimits:
     """What one script may use. Sizes are bytes; ``memory`` is for each of its processes."""
 
     network: Literal["deny", "allow"] = "deny"
+    # "required": a script does not start where the kernel has no Landlock or seccomp.
+    isolation: Literal["required", "best_effort"] = "required"
+    # Beside the interpreter and the system's libraries.
+    readable: tuple[Path, ...] = ()
     # False where the kernel is known to refuse them; the other fences then carry alone.
     namespaces: bool = True
     memory: int = 1024 * MEBIBYTE
@@ -45,6 +49,7 @@ class ToolLimits:
     # Databases open to workflows, by name: postgresql:// URLs with their passwords.
     sql_connections: Mapping[str, str] = field(default_factory=dict, repr=False)
     hidden_paths: tuple[Path, ...] = ()
+    mcp_servers_file: Path | None = None
     script: ScriptLimits = ScriptLimits()
 
 
@@ -58,8 +63,13 @@ def tool_limits() -> ToolLimits:
         runs_dir=config.data_dir / "script-runs",
         max_output_bytes=config.max_output_bytes,
         egress_allow=config.egress_allow,
+        mcp_servers_file=config.mcp_servers_file,
         sql_connections={name: url.get_secret_value() for name, url in config.sql_connections.items()},
         # The embedded servers' passwords and the signing key lie there.
         hidden_paths=(config.data_dir,),
-        script=ScriptLimits(network="allow" if config.script_network == "allow" else "deny"),
+        script=ScriptLimits(
+            network=config.script_network,
+            isolation=config.script_isolation,
+            readable=tuple(map(Path, config.script_readable)),
+        ),
     )

@@ -1,13 +1,14 @@
 """Which top-level keys the output of a tool has, as far as its configuration, or the types of its code, say so."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import JsonValue
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
 from workflow_service.agents.configuration import REFERENCE
-from workflow_service.agents.use_cases import REGISTRY, UseCaseRegistry
+from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.engine.states import ToolType
 
 # With and without pages of a list.
@@ -53,8 +54,11 @@ def schema_keys(schema: object) -> frozenset[str] | None:
 
 def _use_case_keys(configuration: Configuration, registry: UseCaseRegistry) -> frozenset[str] | None:
     use_case = registry.find(str(configuration.get("useCase", "")))
-    if use_case is None:
-        return None
+    return None if use_case is None else _promised_keys(use_case)
+
+
+@lru_cache(maxsize=512)
+def _promised_keys(use_case: UseCase) -> frozenset[str] | None:
     try:
         schema = use_case.output.json_schema(mode="serialization")
     except (PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, TypeError, ValueError):

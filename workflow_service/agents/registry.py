@@ -4,7 +4,7 @@ A workspace's own agents are its people's; those that are built in for all, and 
 changed here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -12,16 +12,24 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.agents.assignment import defaults_template
 from workflow_service.agents.breaker import CircuitBreaker, breaker_key
 from workflow_service.agents.catalog import forget_agents, list_agents
 from workflow_service.agents.concurrency import set_concurrency_limit
 from workflow_service.agents.egress_rules import EgressRefused, check_url
 from workflow_service.agents.models import Agent, AgentStatistic
 from workflow_service.agents.selection import nearest_agent
-from workflow_service.engine.errors import Problem, WorkflowError
+from workflow_service.engine.errors import ExpressionError, Problem, WorkflowError
 
 # Not ids: they are addresses beside those of agents.
 RESERVED = frozenset({"discover"})
+POINTERS = {
+    "tool_types": "/toolTypes",
+    "rate_per_min": "/rateLimit/perMinute",
+    "public_id": "/agentId",
+    "endpoint": "/endpoint",
+    "configuration": "/configuration",
+}
 
 
 class AgentNotFound(WorkflowError):
@@ -73,8 +81,6 @@ def register_agent(*, workspace: Workspace, actor: User, fields: Mapping[str, An
     ``fields`` are the model's, with ``max_concurrency``.
     """
     agent = Agent(workspace=workspace, created_by=actor, public_id=fields["public_id"])
-    if agent.public_id in RESERVED:
-        raise AgentInvalid(f"'{agent.public_id}' is no id for an agent; take another")
     try:
         with transaction.atomic():
             _write(agent, fields)
@@ -128,22 +134,28 @@ def _write(agent: Agent, fields: Mapping[str, Any]) -> None:
     transaction.on_commit(forget_agents)
 
 
-def _check(agent: Agent) -> None:
-    if not agent.tool_types:
-        raise AgentInvalid("an agent needs a tool", [_problem("/toolTypes", "name at least one tool type")])
-    if agent.rate_burst is not None and agent.rate_per_min is None:
-        raise AgentInvalid(
-            "a burst needs a rate",
-            [_problem("/rateLimit/perMinute", "say how often the agent may be called")],
-        )
-    if agent.endpoint:
+def misfits(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what does not fit together in an agent's fields: the field, and why."""
+    if not fields.get("tool_types"):
+        yield "tool_types", "name at least one tool type"
+    if fields.get("rate_burst") is not None and fields.get("rate_per_min") is None:
+        yield "rate_per_min", "say how often the agent may be called"
+    if fields.get("public_id") in RESERVED:
+        yield "public_id", "this is no id for an agent; take another"
+    try:
+        defaults_template(fields.get("configuration") or {})
+    except ExpressionError as error:
+        yield "configuration", error.message
+    if fields.get("endpoint"):
         try:
-            check_url(httpx.URL(agent.endpoint))
+            check_url(httpx.URL(fields["endpoint"]))
         except (httpx.InvalidURL, EgressRefused) as error:
-            raise AgentInvalid(
-                f"the endpoint is no address: {error}", [_problem("/endpoint", str(error))]
-            ) from None
+            yield "endpoint", str(error)
 
 
-def _problem(pointer: str, message: str) -> Problem:
-    return Problem("INVALID_AGENT", message, pointer=pointer)
+def _check(agent: Agent) -> None:
+    problems = [
+        Problem("INVALID_AGENT", message, pointer=POINTERS[name]) for name, message in misfits(vars(agent))
+    ]
+    if problems:
+        raise AgentInvalid(f"this is no agent: {problems[0].message}", problems)

@@ -6,6 +6,7 @@ size, and what comes back is believed only as far as it is what was promised. Ad
 public, or allowed by the operator; the Agent Service is the operator's own.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -247,8 +248,13 @@ class RemoteAgent:
 
 def agent_service() -> RemoteAgent | None:
     """Return the configured Agent Service, whose agents lie below ``/agents/``; None where there is none."""
-    url = get_config().agent_service_url
-    return RemoteAgent("the Agent Service", url.rstrip("/"), _credentials(), trusted=True) if url else None
+    given = get_config().agent_service_url
+    if not given:
+        return None
+    url = httpx.URL(given)
+    # Credentials in the address are sent as a header, and told nowhere.
+    plain = str(url.copy_with(username=None, password=None)).rstrip("/")
+    return RemoteAgent("the Agent Service", plain, _credentials(url), trusted=True)
 
 
 def agent_at_service(agent_id: str) -> RemoteAgent | None:
@@ -259,9 +265,14 @@ def agent_at_service(agent_id: str) -> RemoteAgent | None:
     return replace(service, agent_id=agent_id, url=f"{service.url}/agents/{quote(agent_id, safe='')}")
 
 
-def _credentials() -> dict[str, str]:
+def _credentials(url: httpx.URL) -> dict[str, str]:
     token = get_config().agent_service_token
-    return {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    if token:
+        return {"authorization": f"Bearer {token.get_secret_value()}"}
+    if not url.userinfo:
+        return {}
+    pair = base64.b64encode(f"{url.username}:{url.password}".encode()).decode()
+    return {"authorization": f"Basic {pair}"}
 
 
 def _host_of(url: str) -> str:

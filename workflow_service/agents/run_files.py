@@ -21,6 +21,9 @@ class RunFiles(Protocol):
     def open(self, artifact_id: str) -> BinaryIO:
         """Open an artifact of the run's workspace to be read; to others it is not there."""
 
+    def pinned_file(self, kind: str, name: str) -> bytes | None:
+        """Return the content a file had when the run's version was written; None where that is not pinned."""
+
     def save(self, name: str, source: BinaryIO, content_type: str) -> ArtifactRef:
         """Keep what ``source`` holds from where it stands; the same name again in one block is the same artifact."""
 
@@ -33,6 +36,9 @@ class NoRunFiles:
 
     def open(self, artifact_id: str) -> BinaryIO:
         raise ToolError(ErrorType.RESOURCE_NOT_FOUND, f"there is no artifact '{artifact_id}'")
+
+    def pinned_file(self, kind: str, name: str) -> bytes | None:
+        return None
 
     def save(self, name: str, source: BinaryIO, content_type: str) -> ArtifactRef:
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"'{name}' cannot be kept: artifacts belong to a run")

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from workflow_service.agents.api_requests import send_request
 from workflow_service.agents.configuration import (
     ApiConfiguration,
+    McpConfiguration,
     NoopConfiguration,
     ScriptConfiguration,
     UseCaseConfiguration,
@@ -70,6 +71,11 @@ def _run(invocation: Invocation, limits: ToolLimits) -> JsonValue | Accepted:
             return run_script(invocation, read_configuration(ScriptConfiguration, given), handed, limits)
         case ToolType.API:
             return send_request(invocation, read_configuration(ApiConfiguration, given), limits)
+        case ToolType.MCP:
+            # On first use: importing the client takes a second.
+            from workflow_service.agents.mcp import call_mcp_tool
+
+            return call_mcp_tool(invocation, read_configuration(McpConfiguration, given), handed, limits)
         case ToolType.NOOP:
             return read_configuration(NoopConfiguration, given).output
         case registered if registered in _registered:

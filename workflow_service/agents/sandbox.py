@@ -100,7 +100,8 @@ def mount_own(work: str, work_bytes: int) -> list[str]:
 
 
 def close_files(plan: dict[str, Any]) -> list[str]:
-    """Let this process write to its own directory and ``writable`` only, and not read what is hidden (Landlock)."""
+    """Let this process read ``system`` (but what is hidden there) and ``readable``, and write to its own directory
+    and ``writable``: nothing else (Landlock)."""
     try:
         abi = call("syscall", LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
         rights = FS_RIGHTS_OF_ABI.get(abi, FS_RIGHTS_SINCE)
@@ -108,10 +109,11 @@ def close_files(plan: dict[str, Any]) -> list[str]:
         attributes = struct.pack("QQQ", rights, closed_ports, SCOPE_SOCKETS_AND_SIGNALS)
         size = 8 if abi < 4 else 16 if abi < 6 else 24
         ruleset = call("syscall", LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0)
-        for path in (
-            *paths_beside([os.path.realpath(hidden) for hidden in plan["hidden"]]),
-            *plan["readable"],
-        ):
+        hidden = [os.path.realpath(path) for path in plan["hidden"]]
+        for root in map(os.path.realpath, plan["system"]):
+            for path in open_paths(hidden, root):
+                allow(ruleset, path, rights & FS_READ)
+        for path in plan["readable"]:
             allow(ruleset, path, rights & FS_READ)
         for path in (plan["work"], *plan["writable"]):
             allow(ruleset, path, rights)
@@ -137,7 +139,17 @@ def allow(ruleset: int, path: str, rights: int) -> None:
         os.close(descriptor)
 
 
-def paths_beside(hidden: list[str], directory: str = "/") -> Iterator[str]:
+def open_paths(hidden: list[str], root: str) -> Iterator[str]:
+    """Yield paths that together hold what is at and below ``root``, but what is hidden."""
+    if any(root == path or root.startswith(path + "/") for path in hidden):
+        return
+    if any(path.startswith(root.rstrip("/") + "/") for path in hidden) and os.path.isdir(root):
+        yield from paths_beside(hidden, root)
+    else:
+        yield root
+
+
+def paths_beside(hidden: list[str], directory: str) -> Iterator[str]:
     """Yield paths that together hold every file but those below ``hidden``: rules can open, not close."""
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -273,6 +285,10 @@ def start_script(plan: dict[str, Any], fences: list[str]) -> int:
         os.nice(NICENESS)
         fences = [*fences, *close_files(plan), *refuse_system_calls(deny_network=plan["denyNetwork"])]
         tell(plan, {"fences": sorted(set(fences))})
+        missing = sorted(set(plan["required"]) - set(fences))
+        if missing:
+            tell(plan, {"missing": missing})
+            os._exit(os.EX_UNAVAILABLE)
         set_limits(limits)
         drop_capabilities()
         os.execve(plan["argv"][0], plan["argv"], {})  # noqa: S606 (the worker named the program)

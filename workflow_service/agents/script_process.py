@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,50 @@ from workflow_service.agents import sandbox
 from workflow_service.agents.limits import ToolLimits
 
 END_GRACE_S = 2.0
+# What Python and its libraries read: code, and facts about the machine that are no secrets. Not /etc as a whole.
+SYSTEM_PATHS = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/proc"),
+    *("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"),
+    *(
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/etc/timezone",
+        "/etc/mime.types",
+        "/etc/ssl",
+        "/etc/ca-certificates",
+    ),
+    *("/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf", "/etc/passwd", "/etc/group", "/etc/os-release"),
+)
+
+
+def required_fences(limits: ToolLimits) -> frozenset[str]:
+    """Return the fences without which a script is not started."""
+    if limits.script.isolation == "best_effort":
+        return frozenset()
+    return frozenset({"files", "calls"} | ({"network"} if limits.script.network == "deny" else set()))
+
+
+def probe_fences(limits: ToolLimits) -> frozenset[str]:
+    """Return the fences that this machine's kernel puts up: asked by starting a script that does nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        script = directory / "nothing.py"
+        script.write_text("")
+        places = ScriptPlaces(*(directory / name for name in ("work", "files", "given", "results")))
+        for place in (places.work, places.files, places.given, places.results):
+            place.mkdir()
+        willing = replace(limits, script=replace(limits.script, isolation="best_effort"))
+        with launched(script, places, 10.0, willing) as (process, report):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10.0)
+            # The launcher has the other end no more: what it said is there, or it said nothing.
+            os.set_blocking(report, False)
+            try:
+                news = os.read(report, 65_536)
+            except BlockingIOError:
+                news = b""
+    told = [json.loads(line) for line in news.splitlines()]
+    return frozenset(fence for line in told for fence in line.get("fences", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +124,10 @@ def _plan(
         "workBytes": allowed.file_size,
         "namespaces": allowed.namespaces,
         "denyNetwork": allowed.network == "deny",
+        "required": list(required_fences(limits)),
         "hidden": [str(path) for path in (limits.runs_dir, *limits.hidden_paths)],
-        "readable": [str(script.parent), str(places.given), sys.prefix, sys.base_prefix],
+        "system": [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, *map(str, allowed.readable)],
+        "readable": [str(script.parent), str(places.given)],
         "writable": [str(places.files)],
         "given": str(places.given),
         "results": str(places.results),

@@ -56,11 +56,68 @@ _TYPE_OF_EXIT_CODE = {
 }
 
 
+# What Python exits with after an exception that nobody caught.
+UNCAUGHT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """A limit of the sandbox, by what the last line of a traceback looks like where a script has met it."""
+
+    trace: re.Pattern[str]
+    limit: str
+    error_type: ErrorType
+    said: str
+
+
+_PROCESSES = _Fence(
+    re.compile(r"BlockingIOError: \[Errno 11\]|can't start new thread"),
+    "processes",
+    ErrorType.SYSTEM_ERROR,
+    "started more processes or threads than a script may have",
+)
+_FENCES = (
+    _PROCESSES,
+    _Fence(
+        re.compile(r"MemoryError|Cannot allocate memory"),
+        "memory",
+        ErrorType.SYSTEM_ERROR,
+        "needed more memory than the {limits.memory} bytes that a process of a script may have",
+    ),
+    _Fence(
+        re.compile(r"Too many open files"),
+        "openFiles",
+        ErrorType.SYSTEM_ERROR,
+        "opened more files than the {limits.open_files} that a process of a script may have open",
+    ),
+    _Fence(
+        re.compile(r"File too large|No space left on device"),
+        "disk",
+        ErrorType.SYSTEM_ERROR,
+        "wrote more than the {limits.file_size} bytes that a script may write",
+    ),
+    _Fence(
+        re.compile(
+            r"\[Errno 1\] Operation not permitted|failure in name resolution|Name or service not known"
+        ),
+        "network",
+        ErrorType.AUTHORIZATION_ERROR,
+        "asked for the network, or for a right, that is closed to scripts",
+    ),
+    _Fence(
+        re.compile(r"PermissionError: \[Errno 13\]"),
+        "files",
+        ErrorType.AUTHORIZATION_ERROR,
+        "touched a file that is neither its own nor its workspace's",
+    ),
+)
+
+
 def run_script(
     invocation: Invocation, configuration: ScriptConfiguration, tool_input: JsonValue, limits: ToolLimits
 ) -> JsonValue:
     """Run the script that is named or given and return what it printed; raises ``ToolError``."""
-    name, source = _read_source(invocation.workspace_id, configuration, limits)
+    name, source = _read_source(invocation, configuration, limits)
     files = workspace_dir(limits.files_dir, invocation.workspace_id)
     message = json.dumps({"input": tool_input, "context": _context(invocation, files)}).encode()
     for path in (limits.runs_dir, files):
@@ -94,13 +151,16 @@ def with_results(invocation: Invocation, run: "_Run", results: Path) -> JsonValu
 
 
 def _read_source(
-    workspace_id: str, configuration: ScriptConfiguration, limits: ToolLimits
+    invocation: Invocation, configuration: ScriptConfiguration, limits: ToolLimits
 ) -> tuple[str, bytes]:
     if configuration.script is None:
         name, source = INLINE_NAME, (configuration.code or "").encode("utf-8", "replace")
     else:
         name = Path(configuration.script).name
-        with open_workspace_file(limits.scripts_dir, workspace_id, configuration.script) as file:
+        pinned = invocation.files.pinned_file("scripts", configuration.script)
+        if pinned is not None:
+            return name, pinned
+        with open_workspace_file(limits.scripts_dir, invocation.workspace_id, configuration.script) as file:
             source = file.read(MAX_SCRIPT_BYTES + 1)
     if len(source) > MAX_SCRIPT_BYTES:
         message = f"the script {name} is larger than {MAX_SCRIPT_BYTES} bytes"
@@ -162,6 +222,13 @@ class _Run:
         told: dict[str, Any] = {}
         for news in self.report.splitlines():
             told |= json.loads(news)
+        if "missing" in told:
+            raise ToolError(
+                ErrorType.CONFIGURATION_ERROR,
+                f"{self.name} was not started: this machine's kernel has no fence for {', '.join(told['missing'])}; "
+                "an operator can run scripts all the same with SCRIPT_ISOLATION=best_effort",
+                details={"missingFences": told["missing"]},
+            )
         if self.limits.script.network == "deny" and "network" not in told.get("fences", ["network"]):
             self.invocation.log(
                 LogLine("WARNING", "this machine's kernel cannot cut scripts off from the network")
@@ -242,15 +309,33 @@ class _Run:
     def _failed(self, exit_code: int | None) -> ToolError:
         last = self._trace().rstrip().rpartition("\n")[2]
         error_type = _TYPE_OF_EXIT_CODE.get(exit_code or 0, ErrorType.SYSTEM_ERROR)
+        details: dict[str, JsonValue] = {"exitCode": exit_code}
+        ending = _ending(exit_code)
+        met = _fence_met(self._trace(), last) if exit_code == UNCAUGHT else None
+        if met is not None:
+            fence, last = met
+            error_type = fence.error_type
+            details["limit"] = fence.limit
+            ending = fence.said.format(limits=self.limits.script)
         return ToolError(
             error_type,
-            f"{self.name} {_ending(exit_code)}" + (f": {last}" if last else ""),
-            details={"exitCode": exit_code},
+            f"{self.name} {ending}" + (f": {last}" if last else ""),
+            details=details,
             stack_trace=self._trace(),
         )
 
     def _trace(self) -> str:
         return self.trace.decode("utf-8", "replace")
+
+
+def _fence_met(trace: str, last_line: str) -> tuple[_Fence, str] | None:
+    """Return the fence that a script has met, and the line that says so."""
+    for fence in _FENCES:
+        if fence.trace.search(last_line):
+            return fence, last_line
+    # Processes by the dozen all say at once that there can be no more: the last line may be any of theirs.
+    lines = [line for line in trace.splitlines() if _PROCESSES.trace.search(line)]
+    return (_PROCESSES, lines[-1]) if lines else None
 
 
 def _ending(exit_code: int | None) -> str:

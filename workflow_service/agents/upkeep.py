@@ -4,6 +4,7 @@ A tick gives out what is due, each to one process only, and never waits: whoever
 asked by a few threads beside.
 """
 
+import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +106,8 @@ def _take_over(said: SaidAgent) -> None:
         "capabilities": said.stored_capabilities(),
         "tool_types": said.known_tools(),
         "tags": [tag[:100] for tag in said.tags],
-        "configuration": said.configuration,
+        # It must not name the secrets of workspaces, which it would be sent.
+        "configuration": {} if "${" in json.dumps(said.configuration) else said.configuration,
     }
     with transaction.atomic():
         agent = (

@@ -136,6 +136,11 @@ class RunContext:
         """
         return open_run_file(self._files, self._limits.files_dir, self.workspace_id, source)
 
+    def open_schema(self, source: str) -> BinaryIO:
+        """Open a schema file as it was when the run's template was written; else as ``open_file`` does."""
+        pinned = self._files.pinned_file("schemas", source)
+        return self.open_file(source) if pinned is None else BytesIO(pinned)
+
     def file_name(self, source: str) -> str:
         """Return the last part of a file's name; of an artifact, that it was kept under."""
         name = self._files.describe(source).name if is_artifact_id(source) else source

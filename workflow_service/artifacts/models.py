@@ -28,7 +28,7 @@ class Artifact(models.Model):
     storage_key = models.CharField(max_length=100, unique=True)
     # Public ids, not foreign keys: runs lie above this app, and a file outlives its run.
     execution_id = models.CharField(max_length=40, blank=True)
-    block_id = models.CharField(max_length=255, blank=True)
+    block_id = models.CharField(max_length=1_000, blank=True)
     work_key = models.CharField(max_length=64, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
@@ -94,3 +94,19 @@ class Pin(models.Model):
 
     def __str__(self) -> str:
         return f"{self.artifact} for {self.holder}"
+
+
+class PinnedContent(models.Model):
+    """The content of a file that a template's version was written with."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    sha256 = models.CharField(max_length=64)
+    content = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("workspace", "sha256"), name="pinned_content_once"),)
+
+    def __str__(self) -> str:
+        return self.sha256

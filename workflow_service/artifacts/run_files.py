@@ -1,11 +1,14 @@
 """The artifacts of one block of one run: what a tool is handed to take files and give them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from django.utils import timezone
+from pydantic import JsonValue
 
 from workflow_service.artifacts.models import Artifact
+from workflow_service.artifacts.pinned import read_content
 from workflow_service.artifacts.references import ArtifactRef
 from workflow_service.artifacts.selectors import get_artifact, open_artifact
 from workflow_service.artifacts.services.artifacts import Origin, expiry, keep_file, received, work_key_of
@@ -20,6 +23,8 @@ class ArtifactsOfRun:
     execution_id: str
     block_id: str
     idempotency_key: str
+    # The digests of the files that the run's version is pinned to, by kind and name.
+    pinned: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def describe(self, artifact_id: str) -> ArtifactRef:
         """Return what is known of an artifact; raises ``ArtifactNotFound``."""
@@ -28,6 +33,12 @@ class ArtifactsOfRun:
     def open(self, artifact_id: str) -> BinaryIO:
         """Open an artifact; raises ``ArtifactNotFound`` or ``StorageUnavailable``."""
         return open_artifact(self._get(artifact_id))
+
+    def pinned_file(self, kind: str, name: str) -> bytes | None:
+        """Return the content a version was written with; None where it is not pinned to such a file."""
+        names = self.pinned.get(kind)
+        digest = names.get(name) if isinstance(names, dict) else None
+        return read_content(self.workspace_id, digest) if isinstance(digest, str) else None
 
     def save(self, name: str, source: BinaryIO, content_type: str) -> ArtifactRef:
         """Keep a file; raises ``ArtifactTooLarge`` or ``StorageUnavailable``."""

@@ -87,6 +87,11 @@ def diff_definitions(old: Definition, new: Definition) -> DefinitionDiff:
     )
 
 
+def diff_fields(old: Document, new: Document) -> tuple[FieldChange, ...]:
+    """Return every field in which two JSON objects differ."""
+    return tuple(_members(old, new, ("", "")))
+
+
 # A name and which of those with that name: a draft may have two blocks of one id.
 _Key = tuple[str, int]
 # Where a value stands in the older and in the newer document.
@@ -123,7 +128,7 @@ def _parts(
 
 def _field(name: str, before: Document, after: Document) -> tuple[FieldChange, ...]:
     old, new = ({name: document[name]} if name in document else {} for document in (before, after))
-    return tuple(_members(old, new, ("", "")))
+    return diff_fields(old, new)
 
 
 def _members(old: Document, new: Document, places: _Places) -> Iterator[FieldChange]:

@@ -48,7 +48,7 @@ def parse_dsl(
     names them all, else as the text first names them. Raises ``DslSyntaxError`` for text that cannot be read,
     and ``InvalidDefinition`` with a problem for every condition, name or state that is wrong.
     """
-    _check_text(text, max_bytes)
+    check_text(text, max_bytes)
     graph = DslGraph()
     for transition in read_transitions(text):
         graph.add(transition)
@@ -62,10 +62,11 @@ def parse_dsl(
     try:
         return load_definition(document)
     except InvalidDefinition as error:
-        raise invalid_definition([_in_states(problem, document) for problem in error.problems]) from None
+        raise invalid_definition([in_states(problem, document) for problem in error.problems]) from None
 
 
-def _check_text(text: Any, max_bytes: int) -> None:
+def check_text(text: Any, max_bytes: int) -> None:
+    """Raise ``DslSyntaxError`` for what is no text, or too large a one, to be read at all."""
     if not isinstance(text, str):
         raise syntax_error(f"the workflow must be a text, not {kind_of(text)}", "", 1, 1)
     try:
@@ -78,7 +79,7 @@ def _check_text(text: Any, max_bytes: int) -> None:
         raise syntax_error(f"the text has more than {MAX_MARKS:,} arrows, semicolons and commas", "", 1, 1)
 
 
-def _in_states(problem: Problem, document: Document) -> Problem:
+def in_states(problem: Problem, document: Document) -> Problem:
     """Return ``problem`` with a pointer into the states it came from, not into the document made of them."""
     match = re.match(r"/(blocks|gates)/(\d+)(/.*)?", problem.pointer)
     if match is None:

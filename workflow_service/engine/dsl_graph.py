@@ -80,6 +80,16 @@ class DslGraph:
 
     def document(self, states: Any) -> Document:
         """Return the document of the graph with ``states``; raises ``InvalidDefinition`` with all of them."""
+        document, problems = self.read(states)
+        if problems:
+            raise invalid_definition(problems)
+        return document
+
+    def read(self, states: Any) -> tuple[Document, list[Problem]]:
+        """Return the document of what could be read, and everything that is wrong.
+
+        Raises ``InvalidDefinition`` where there are no states at all, or what is given for them is no object.
+        """
         if not isinstance(states, Mapping):
             message = f"must be an object by block id, not {kind_of(states)}"
             raise invalid_definition([*self._problems, Problem("WRONG_TYPE", message, "/states")])
@@ -102,9 +112,7 @@ class DslGraph:
             }
             for key, exits in self._gates.items()
         ]
-        if self._problems:
-            raise invalid_definition(self._problems)
-        return {"blocks": blocks, "gates": gates, "endDependencies": self._ends}
+        return {"blocks": blocks, "gates": gates, "endDependencies": self._ends}, self._problems
 
     def _find_unreachable(self) -> None:
         """Note the states that nothing leads to, where the text says itself where the workflow starts."""

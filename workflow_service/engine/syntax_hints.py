@@ -19,6 +19,11 @@ _BAD_ESCAPE = re.compile(
     r"""\\(?![\\'"nrtbf]|x(?!00)[0-9a-fA-F]{2}|u(?!0000|[dD][89a-fA-F])[0-9a-fA-F]{4})"""
 )
 _ANY_ESCAPE = re.compile(r"\\(?:x..|u....|.)", re.DOTALL)
+# Python reads ``1or x`` with a warning on standard error, and may one day not read it.
+_STUCK_NUMBER = re.compile(
+    r"(?<![\w.])(?:0[xX][\da-fA-F_]++|0[oObB][\d_]++|(?:\d[\d_]*+(?:\.[\d_]*+)?+|\.\d[\d_]*+)(?:[eE][+-]?\d[\d_]*+)?+)"
+    r"[jJ]?(?=(?:and|else|for|if|in|is|not|or)(?!\w))"
+)
 _KEYWORD_KEY = re.compile(rf"\.\s*({'|'.join(keyword.kwlist)})\b")
 
 # What people write who think in another language, and what it is here; tried in this order outside quotes.
@@ -107,7 +112,7 @@ def line_and_column(source: str, offset: int) -> tuple[int, int]:
 
 
 def forbidden_text(source: str) -> Problem | None:
-    """Return what is wrong with text that Python would read: comments, control characters, odd escapes."""
+    """Return what is wrong with text that Python would read: comments, control characters, odd escapes, ``1or x``."""
     outside = blank_texts(source)
     comment = outside.find("#")
     if comment >= 0:
@@ -127,6 +132,9 @@ def forbidden_text(source: str) -> Problem | None:
             return _problem(
                 source, match.start(), "a text is not enclosed in three quotes", "write one quote"
             )
+    stuck = _STUCK_NUMBER.search(outside)
+    if stuck is not None:
+        return _problem(source, stuck.end(), "a number runs into a word", "write a blank between them")
     for offset, character in enumerate(source):
         if (character < " " and character not in "\t\n") or "\ud800" <= character <= "\udfff":
             return _problem(

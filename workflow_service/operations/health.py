@@ -17,6 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workflow_service.agents.isolation import isolation
 from workflow_service.ai.providers import configured_providers
 from workflow_service.settings.config import get_config
 
@@ -85,6 +86,18 @@ def check_services() -> tuple[Check, ...]:
         "state_service": [config.state_service_url],
     }
     return tuple(_remembered(name, [url for url in urls if url]) for name, urls in services.items())
+
+
+def check_scripts() -> Check:
+    """Say whether this host isolates scripts; which fences stand is for ``manage.py check --deploy`` to say."""
+
+    def ask() -> str:
+        found = isolation()
+        if found.missing:
+            raise NotHealthy("scripts are refused: this host cannot isolate them")
+        return "isolated" if found.is_whole else "isolated in part"
+
+    return _timed("scripts", ask, required=False)
 
 
 class NotHealthy(Exception):

@@ -32,6 +32,7 @@ from workflow_service.operations.health import (
     check_cache,
     check_database,
     check_migrations,
+    check_scripts,
     check_services,
 )
 from workflow_service.operations.metrics import render_metrics
@@ -126,8 +127,8 @@ class DependenciesHealthView(OpenView):
         summary="Health of dependencies", tags=TAGS, auth=[], responses={200: Readiness, 503: Readiness}
     )
     def get(self, request: Request) -> Response:
-        """Look at Redis and at the LLM, agent and state services that are configured."""
-        return _health((check_cache(), *check_services()), "healthy", "unhealthy", Readiness)
+        """Look at Redis, the LLM, agent and state services that are configured, and the isolation of scripts."""
+        return _health((check_cache(), *check_services(), check_scripts()), "healthy", "unhealthy", Readiness)
 
 
 class MetricsView(APIView):

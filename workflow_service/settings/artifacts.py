@@ -25,7 +25,7 @@ def artifact_storage(config: Config) -> dict[str, Any]:
         }
     # Named, not imported: boto3 costs every process a second, and is wanted only where something is stored.
     return {
-        "BACKEND": "storages.backends.s3.S3Storage",
+        "BACKEND": "workflow_service.artifacts.s3_storage.ArtifactS3Storage",
         "OPTIONS": _s3(config.artifact_store_url.get_secret_value()),
     }
 

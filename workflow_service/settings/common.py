@@ -261,8 +261,12 @@ SPECTACULAR_SETTINGS = {
         "WorkflowExecutionStatus": "executions_app.api.serializers.STATUSES_OF_B",
         "BlockStatus": "workflow_service.engine.states.BlockStatus",
         "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
+        "AgentStatus": "workflow_service.agents.selection.AgentStatus",
+        "SaidAgentStatus": "workflow_service.agents.api.serializers.SAID",
+        "AgentRuntime": "workflow_service.agents.models.Agent.Runtime",
         "ErrorType": "workflow_service.engine.states.ErrorType",
         "HumanStepType": "workflow_service.engine.states.HumanStepType",
+        "AgentStatus": "workflow_service.agents.selection.AgentStatus",
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -309,6 +313,7 @@ LOGGING = {
     "loggers": {
         "httpx": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
+        "mcp": {"level": "WARNING"},
         "amqp": {"level": "WARNING"},
         # Two lines for every message; runs and blocks have lines of their own.
         "celery.worker.strategy": {"level": "WARNING"},

@@ -144,7 +144,7 @@ class Config(BaseSettings):
     agent_service_url: str | None = Field(
         None,
         description="Remote Agent Service. Not set: agents run in the workers or at addresses of their own.",
-        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
     )
     agent_service_timeout_ms: int = Field(60_000, ge=1, description="How long a call to it may take.")
     agent_service_token: SecretStr | None = Field(None, description="Bearer token for the Agent Service.")
@@ -203,6 +203,18 @@ class Config(BaseSettings):
     script_network: Literal["deny", "allow"] = Field(
         "deny", description="Whether scripts may use the network."
     )
+    script_isolation: Literal["required", "best_effort"] = Field(
+        "required",
+        description="Whether scripts are refused where the kernel has no Landlock or no seccomp; best_effort runs them "
+        "behind what there is.",
+    )
+    script_readable: CommaList = Field(
+        (),
+        description="Further files and directories that scripts may read, beside the interpreter and its libraries.",
+    )
+    mcp_servers_file: Path | None = Field(
+        None, description="JSON file that lists the MCP servers whose tools blocks may call."
+    )
     egress_allow: CommaList = Field(
         (), description="Hosts, host:port or networks that API blocks may reach although not global."
     )
@@ -237,6 +249,7 @@ class Config(BaseSettings):
         "human_in_loop_notification_channels",
         "use_case_modules",
         "egress_allow",
+        "script_readable",
         "rate_limit_elevated_roles",
         mode="before",
     )
@@ -256,7 +269,7 @@ class Config(BaseSettings):
             raise ValueError("two providers have one name")
         return providers
 
-    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", mode="after")
+    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", "mcp_servers_file", mode="after")
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value

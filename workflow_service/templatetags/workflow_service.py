@@ -51,6 +51,12 @@ def duration(value: timedelta | None) -> str:
 
 
 @register.filter
+def milliseconds(value: int | None) -> str:
+    """Show a number of milliseconds as a duration; nothing for None."""
+    return "" if value is None else duration(timedelta(milliseconds=value))
+
+
+@register.filter
 def moment(value: datetime | None) -> SafeString | str:
     """Show a time of day with its date, to the second, in UTC; the machine's form is beside it."""
     if value is None:

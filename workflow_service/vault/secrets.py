@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from contextlib import suppress
 
+from workflow_service.accounts.models import Workspace
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.vault.ciphers import Sealed, unseal
 from workflow_service.vault.errors import SecretNotFound
@@ -10,7 +11,7 @@ from workflow_service.vault.keys import keyring
 from workflow_service.vault.models import Secret
 from workflow_service.vault.redaction import redact
 
-__all__ = ["redact", "reveal", "reveal_some", "secret_names"]
+__all__ = ["redact", "reveal", "reveal_in", "reveal_some", "secret_names"]
 
 
 def reveal(workspace_id: int, names: Collection[str]) -> dict[str, str]:
@@ -28,6 +29,18 @@ def reveal(workspace_id: int, names: Collection[str]) -> dict[str, str]:
             raise SecretNotFound(f"this workspace has no secret '{name}'")
     ring = keyring()
     return {name: unseal(ring, found, workspace_id=workspace_id, name=name) for name, found in sealed.items()}
+
+
+def reveal_in(workspace_public_id: str, names: Collection[str]) -> dict[str, str]:
+    """Return the values of the secrets of the workspace with that public id; raises as ``reveal`` does."""
+    workspace_id = (
+        Workspace.objects.filter(public_id=workspace_public_id).values_list("pk", flat=True).first()
+    )
+    if workspace_id is None:
+        raise SecretNotFound(
+            f"there is no workspace '{workspace_public_id}' to have the secret '{min(names)}'"
+        )
+    return reveal(workspace_id, names)
 
 
 def reveal_some(workspace_id: int, names: Collection[str]) -> dict[str, str]:

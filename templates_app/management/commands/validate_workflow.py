@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from django.core.management import BaseCommand
+from django.core.management import BaseCommand, CommandError
+from django.db import DatabaseError
 
-from templates_app.bodies import read_template
-from templates_app.errors import TemplateBodyInvalid
-from templates_app.services.validation import validate_definition
+from templates_app.services.body_validation import validate_body
 from templates_app.workflow_files import WorkflowFile, WorkflowFileInvalid, read_workflow_file
-from workflow_service.engine.errors import InvalidDefinition, Problem
+from workflow_service.accounts.models import Workspace
 from workflow_service.engine.findings import Finding, Severity
 
 HAS_ERRORS, UNREADABLE = 1, 2
@@ -37,11 +36,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+        parser.add_argument(
+            "--workspace",
+            metavar="SLUG",
+            help="look there for the agents, templates and secrets that are named; not given: no database is asked",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
         entries: list[dict[str, Any]] = []
         worst = 0
+        workspace = find_workspace(options["workspace"])
         for path in options["files"]:
             try:
                 file = read_workflow_file(path)
@@ -49,7 +54,7 @@ class Command(BaseCommand):
                 entries.append({"file": str(path), "severity": Severity.ERROR, "message": error.message})
                 worst = UNREADABLE
                 continue
-            findings = find_faults(file)
+            findings = find_faults(file, workspace)
             entries += [describe(file, finding) for finding in findings]
             if any(finding.severity is Severity.ERROR for finding in findings):
                 worst = max(worst, HAS_ERRORS)
@@ -58,23 +63,28 @@ class Command(BaseCommand):
         else:
             self.stdout.writelines(f"{render(entry)}\n" for entry in entries)
             self.stdout.write(summarise(entries, len(options["files"])))
+            if workspace is None:
+                self.stdout.write("Agents, templates and secrets were not looked for: give --workspace.")
         if worst:
             raise SystemExit(worst)
 
 
-def find_faults(file: WorkflowFile) -> list[Finding]:
+def find_faults(file: WorkflowFile, workspace: Workspace | None = None) -> list[Finding]:
     """Return every finding about a file's workflow, errors first."""
+    return list(validate_body(file.body, workspace))
+
+
+def find_workspace(slug: str | None) -> Workspace | None:
+    """Return the workspace of that slug, None where none is named; raises ``CommandError``."""
+    if slug is None:
+        return None
     try:
-        findings = list(validate_definition(read_template(file.body).definition))
-    except (InvalidDefinition, TemplateBodyInvalid) as error:
-        findings = [as_error(problem) for problem in error.problems or (Problem(error.code, error.message),)]
-    order = list(Severity)
-    return sorted(findings, key=lambda finding: order.index(finding.severity))
-
-
-def as_error(problem: Problem) -> Finding:
-    fields = {name: getattr(problem, name) for name in Problem.__slots__}
-    return Finding(**fields, severity=Severity.ERROR)
+        found = Workspace.objects.filter(slug=slug).first()
+    except DatabaseError as error:
+        raise CommandError(f"The database cannot be asked for the workspace '{slug}': {error}") from None
+    if found is None:
+        raise CommandError(f"There is no workspace '{slug}'")
+    return found
 
 
 def describe(file: WorkflowFile, finding: Finding) -> dict[str, Any]:

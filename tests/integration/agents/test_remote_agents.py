@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.misbehaving_server import MisbehavingServer, misbehaving_server
+from workflow_service.agents import remote
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.remote import RemoteAgent
 from workflow_service.agents.selection import AgentStatus
 from workflow_service.engine.states import ErrorType, ToolType
+from workflow_service.settings.config import get_config
 
 E = ErrorType
 LIMITS = ToolLimits(Path("/none"), Path("/none"), Path("/none"), max_output_bytes=20_000)
@@ -146,3 +149,23 @@ def test_the_service_lists_its_agents(server: MisbehavingServer) -> None:
     for manner in ("odd", "list", "nonsense", "half", "broken"):
         with pytest.raises(ToolError):
             agent(server, manner).list_agents(5.0, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "authorization"),
+    [
+        ("http://agents.example/v1/", None, None),
+        ("http://robot:pass@agents.example/v1", None, "Basic cm9ib3Q6cGFzcw=="),
+        ("http://robot:pass@agents.example/v1", "t", "Bearer t"),
+    ],
+)
+def test_credentials_of_the_service_are_a_header(
+    monkeypatch: pytest.MonkeyPatch, url: str, token: str | None, authorization: str | None
+) -> None:
+    given = {"agent_service_url": url, "agent_service_token": SecretStr(token) if token else None}
+    changed = get_config().model_copy(update=given)
+    monkeypatch.setattr(remote, "get_config", lambda: changed)
+    found = remote.agent_at_service("a b")
+    assert found is not None
+    assert (found.url, found.trusted) == ("http://agents.example/v1/agents/a%20b", True)
+    assert found.headers.get("authorization") == authorization

@@ -324,7 +324,10 @@ def test_hidden_files_are_closed(run: ScriptRunner, needs: Callable[[str], None]
     link.symlink_to(data)
     code = attempt_to_read(secret, data, link / "services.json", beside)
     denied = "PermissionError"
-    assert run(code, limits={"hidden_paths": (data,)}) == [denied, denied, denied, "open"]
+    # Also where the operator has opened what lies around it.
+    opened = run(code, limits={"hidden_paths": (data,)}, script_limits={"readable": (run.directory,)})
+    assert opened == [denied, denied, denied, "open"]
+    assert run(code) == [denied] * 4
 
 
 def test_files_of_its_own_workspace_only(run: ScriptRunner, needs: Callable[[str], None]) -> None:

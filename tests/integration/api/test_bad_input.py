@@ -62,8 +62,12 @@ def test_a_dsl_syntax_error_has_line_column_and_hint(developer: Caller) -> None:
     error = first_error(developer.post("templates", body), 422, "DSL_SYNTAX_ERROR")
     assert (error["pointer"], error["line"], error["column"]) == ("/dsl", 2, 2)
     assert error["suggestion"] == "write a->b"
-    (issue,) = developer.post("templates/validate", body).json()["issues"]
+    issue, *others = developer.post("templates/validate", body).json()["issues"]
     assert (issue["type"], issue["line"], issue["column"]) == ("DSL_SYNTAX_ERROR", 2, 2)
+    # What is wrong besides is told in the same round.
+    assert {(one["type"], one["pointer"]) for one in others} == {
+        ("NO_WORK", f"/states/{a}/toolType") for a in "ab"
+    }
     assert not Template.objects.exists()
 
 

@@ -96,6 +96,23 @@ def test_what_differs_is_told_field_by_field(developer: Caller) -> None:
     problem_of(developer.get(f"{path}/diff", {"from": "9"}), 404, "TEMPLATE_VERSION_NOT_FOUND")
 
 
+def test_a_script_that_changed_on_its_own_is_a_difference(developer: Caller) -> None:
+    block = {"blockId": "a", "toolType": "SCRIPT", "configuration": {"script": "count.py"}}
+
+    def with_script(text: str) -> dict[str, Any]:
+        return body(block, files={"scripts": {"count.py": text}})
+
+    path = f"templates/{developer.post('templates', with_script('print(1)')).json()['templateId']}"
+    assert developer.put(path, with_script("print(2)")).json()["version"] == "1.1.0"
+    found = developer.get(f"{path}/diff").json()
+    assert (found["identical"], found["blocks"]["changed"]) == (False, [])
+    (change,) = found["files"]
+    assert (change["kind"], change["pointer"]) == ("changed", "/files/scripts/count.py")
+    assert (change["old"], change["new"]) == ("print(1)", "print(2)")
+    developer.post(f"{path}/rollback", {"version": "1"})
+    assert developer.get(f"{path}/diff", {"from": "1", "to": "3"}).json()["identical"] is True
+
+
 def test_rolling_back_makes_a_new_version_equal_to_the_old_one(developer: Caller) -> None:
     path = made(developer)
     developer.put(path, body(noop("b"), name="Renamed", tags=["new"]))

@@ -139,10 +139,13 @@ def test_a_workflow_with_errors_is_not_started(developer: User, tmp_path: Path) 
     assert not Execution.objects.exists()
 
 
-def validate(*files: Path, as_json: bool = False) -> tuple[int, str]:
+NOT_LOOKED_FOR = "Agents, templates and secrets were not looked for: give --workspace."
+
+
+def validate(*files: Path, as_json: bool = False, workspace: str | None = None) -> tuple[int, str]:
     out = StringIO()
     try:
-        call_command("validate_workflow", *map(str, files), json=as_json, stdout=out)
+        call_command("validate_workflow", *map(str, files), json=as_json, workspace=workspace, stdout=out)
     except SystemExit as end:
         return int(end.code or 0), out.getvalue()
     return 0, out.getvalue()
@@ -170,6 +173,23 @@ def test_a_fault_is_named_with_its_place(tmp_path: Path, name: str, text: str, l
     code, shown = validate(path)
     assert code == 1
     assert f"{tmp_path}/{line}" in shown
+
+
+def test_what_a_workspace_lacks_is_named(developer: User, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "blocks:\n- blockId: a\n  toolType: SUBWORKFLOW\n  configuration: {template: tpl_none}\n"
+        "- blockId: b\n  toolType: NOOP\n  agentId: nobody\n"
+    )
+    assert validate(path) == (0, f"1 file(s) checked: 0 error(s), 0 warning(s).\n{NOT_LOOKED_FOR}\n")
+    workspace = developer.workspaces.get()
+    code, shown = validate(path, workspace=workspace.slug)
+    assert code == 1
+    assert f"{path}:4:" in shown
+    assert "UNKNOWN_TEMPLATE at /blocks/0/configuration/template" in shown
+    assert f"{path}:7:3: ERROR AGENT_UNAVAILABLE" in shown
+    with pytest.raises(CommandError, match="There is no workspace 'nowhere'"):
+        validate(path, workspace="nowhere")
 
 
 def test_a_cycle_is_named_by_its_blocks(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Every template of the library is whole: read without fault, valid without warning, explained way by way."""
 
+from pathlib import Path
+
 import pytest
 
 from templates_app.errors import LibraryTemplateNotFound
@@ -115,6 +117,12 @@ def test_templates_are_found_by_words_category_tag_and_feature() -> None:
     assert "order-processing" in {one.slug for one in search_library(shows="compensation")}
     assert [one.slug for one in search_library("sales", tags=["etl"])] == ["sales-etl"]
     assert len(search_library()) == len(ALL)
+
+
+def test_the_page_of_the_library_lists_every_template() -> None:
+    page = (Path(__file__).parents[3] / "docs/library.md").read_text(encoding="utf-8")
+    for one in ALL:
+        assert f"| `{one.slug}` | {one.description} | {', '.join(one.about.shows)} |" in page
 
 
 def test_an_unknown_template_is_not_found() -> None:

@@ -15,92 +15,96 @@ VERBS = words(
     abandon abort absorb accelerate accept accommodate accompany accumulate achieve acknowledge acquire activate
     adapt add address adjust administer admit adopt advance advertise advise affix age aggregate agree aim alert
     align allocate allow alter amend amplify anaesthetise analyse analyze anchor anneal annotate announce
-    anonymize answer appeal append apply appoint appraise apprise approve archive arm arrange arrive ask
+    anonymize answer appeal append apply appoint appraise apprise approve archive arm arrange arrive ask assay
     assemble assert assess assign assist assure attach attempt attest attract auction audit authenticate
-    authorise authorize await awaken back backfill backup bag bake balance ban bandage bar batch begin benchmark
-    bid bill bind biopsy blacklist blend block boil bolt bond book boot borrow bounce box brake brew bridge
-    brief bring broadcast browse brush build bump bundle burn buy cache calculate calibrate call calm campaign
-    cancel cap capture carry carve cast catalog catalogue categorise categorize celebrate centrifuge certify
-    challenge change charge chart chase check chill choose chop circle circulate cite claim clarify classify
-    clean cleanse clear clip clock clone close cluster coach coat code collapse collate collect colour comb
-    combine come comfort command commence commission commit communicate compact compare compensate compete
-    compile complete compose compress compute concatenate conclude condense conduct confer configure confine
-    confirm confront congratulate connect conserve consider consolidate construct consult consume contact
-    contain continue contrast contribute control convene convert cook cool coordinate copy correct counsel count
-    countercheck countersign cover craft crawl create credit crop cross cross-check cull cultivate culture
-    curate cure customize cut deactivate debit debrief debug decant decide declare decline decode decommission
-    decompress decorate decrease decrypt dedicate deduct dedupe deduplicate deem defend defer define delay
-    delegate delete deliberate delist deliver demand demonstrate demote denoise deny deploy deposit depot
-    deprecate depressurize deprovision derive describe design designate destroy detach detain detect determine
-    develop devise diagnose dial dictate diff digest digitise digitize dilute dim dip direct disable disarm
-    disassemble disburse discard discharge disclose disconnect discount discuss disengage disinfect dismiss
-    dispatch dispense disperse display dispose dissolve distil distill distinguish distribute divert dock
-    document donate dose double double-check downgrade download draft drag drain draw drill drive drop dry dub
-    dump duplicate dye e-mail ease eat edit elect elevate eliminate email embed emit emphasise emphasize employ
-    empty enable encapsulate enclose encode encounter encourage encrypt end endorse energize enforce engage
-    engrave enhance enlarge enlist enqueue enquire enrich enrol enroll ensure enter envelop equip erase erect
-    escalate establish estimate etch evacuate evaluate examine excavate exchange exclude excuse execute exempt
-    exercise exhibit exit expand expedite expel experiment expire explain explore export expose extend
-    extinguish extract fabricate facilitate fact-check factor fail fall fasten fax feature feed ferment
-    fertilise fertilize fetch file fill filter finalise finalize finance find fingerprint finish fire fit fix
-    flag flash flatten flip float flood flush focus fold follow forbid force forecast forge format forward frame
-    freeze freight freshen fry fuel fulfil fulfill fund furnish gain gate gather gauge generate get give glue go
-    grab grade graft grant greet grind groom ground group grow guarantee guard halt hand hand-over handle hang
-    harden harmonise harmonize harvest hash heat help hide highlight hire hoist hold homogenize hook host house
-    hydrate identify ignore illustrate immunise implement import impose impound improve impute inaugurate
-    include incorporate increase increment incubate index induct infer inflate influence inform ingest inhibit
-    initialise initialize initiate inject injure innovate inoculate inquire insert inspect install instruct
-    instrument insulate insure integrate intercept interconnect interleave interpret interrogate interrupt
-    interview introduce inventory invest investigate invite invoice involve iron irrigate isolate issue itemise
-    itemize jail join judge juggle justify keep kick knead knit knock label ladle laminate land launch lay layer
-    lead learn lease leave lend lengthen let level liaise license lift light link lint liquidate list listen
-    load loan localize locate lock log look loop lower lubricate machine magnify mail maintain make manage
-    mandate manipulate manufacture map marinate mark market mask master match mature maximise maximize measure
-    mediate medicate meet melt memorise mentor merge message migrate mill mine minimise minimize mint mirror
-    mitigate mix mobilise mobilize mock model moderate modify mold monetise monitor mould mount move mow
-    multiply mute name navigate negotiate neutralise nominate normalise normalize notarise notarize note notify
-    number nurse observe obtain offer offload offset omit onboard open operate oppose optimise optimize
-    orchestrate order organise organize orient outline outsource oversee overwrite own oxygenate pack package
-    page paint park parse participate partition pass paste patch patrol pause pay peel peer-review peg penalise
-    perfect perform persist pick pilot ping pinpoint pipe pipette pitch place plan plant plate play plead pledge
-    plot plough plug polish poll pool populate post post-process postmark postpone pour practice practise
-    pre-process predict preheat prepare preprocess prescribe present preserve preside press prevent preview
-    prime print prioritise prioritize probe proceed process proclaim procure produce profile program prohibit
-    project promote prompt proofread propose prosecute protect prove provide provision prune publish pull
-    puncture purchase purge purify pursue push put qualify quantify quarantine quell quench query question queue
-    quit quiz quote raise rake randomize rank rate ration re-check re-evaluate re-open re-run re-send re-submit
-    re-test re-train reach read realign reallocate reap reason reassign reassure rebalance rebase reboot rebuild
-    recalculate recall receive recheck recite reclaim recognise recognize recommend recompile reconcile
-    reconfirm reconnect reconsider reconstruct record recount recover recruit rectify recycle redact redeem
-    redeploy redirect redo reduce reel refactor refer reference refill refine reflect reflow reformat refresh
-    refrigerate refuel refund regain regenerate register regulate rehabilitate rehearse reimburse reindex
-    reinforce reinstall reinstate reject rejoin relabel relaunch relax relay release relist reload relocate rely
-    remark remediate remedy remind remit remodel remount remove rename render renew rent renumber reopen reorder
-    repackage repair repay repeat rephrase replace replay replenish replicate reply report repossess repost
-    represent reprint reprocess reproduce reprovision republish request require rerun rescan reschedule rescue
-    research resell resend reserve reset resit resize resolve resource respond respray restart restock restore
-    restrict resubmit resume retain retest retire retrain retrieve retry return retype reunite reuse revalidate
-    reverse revert review revise revoke reward rewire rework rewrite ring rinse rise roast roll rollback rotate
+    authorise authorize await awaken award back backfill backup bag bake balance ban bandage bar barcode batch
+    bathe begin benchmark bid bill bind biopsy blacklist blend block boil bolt bond book boot borrow bounce box
+    brake brew bridge brief bring broadcast browse brush build bump bundle burn buy cache calculate calibrate
+    call calm campaign cancel cap capture carry carve cast catalog catalogue categorise categorize celebrate
+    centrifuge certify challenge change charge chart chase check chill chlorinate choose chop circle circulate
+    cite claim clarify classify clean cleanse clear clip clock clone close cluster coach coat code collapse
+    collate collect colour comb combine come comfort command commence comment commission commit communicate
+    compact compare compensate compete compile complete compose composite compress compute concatenate conclude
+    condense conduct confer configure confine confirm confront congratulate connect conserve consider
+    consolidate construct consult consume contact contain continue contrast contribute control convene converge
+    convert cook cool coordinate copy correct counsel count countercheck countersign cover craft crawl create
+    credit crop cross cross-check cull cultivate culture curate cure customize cut deactivate debit debrief
+    debug decant decide declare decline decode decommission decompress decorate decrease decrypt dedicate deduct
+    dedupe deduplicate deem defend defer define delay delegate delete deliberate delist deliver demand
+    demonstrate demote denoise deny deploy deposit depot deprecate depressurize deprovision deregister derive
+    describe design designate destroy detach detain detect determine develop devise diagnose dial dictate diff
+    digest digitise digitize dilute dim dip direct disable disarm disassemble disburse discard discharge
+    disclose disconnect discount discuss disengage disinfect dismiss dispatch dispense disperse display dispose
+    dissolve distil distill distinguish distribute divert dock document donate dose double double-check
+    downgrade download draft drag drain draw drill drip drive drop dry dub dump dun duplicate dye e-mail ease
+    eat edit elect elevate eliminate email embed emit emphasise emphasize employ empty enable encapsulate
+    enclose encode encounter encourage encrypt end endorse energize enforce engage engrave enhance enlarge
+    enlist enqueue enquire enrich enrol enroll ensure enter envelop equip erase erect escalate establish
+    estimate etch evacuate evaluate evict examine excavate exchange exclude excuse execute exempt exercise
+    exhibit exit expand expedite expel experiment expire explain explore export expose extend extinguish extract
+    fabricate facilitate fact-check factor fail fall fasten fax feature feed ferment fertilise fertilize fetch
+    file fill filter finalise finalize finance find fingerprint finish fire fit fix flag flash flatten flip
+    float flood flush focus fold follow forbid force forecast forge format forward foster frame freeze freight
+    freshen fry fuel fulfil fulfill fumigate fund furnish gain galvanise gate gather gauge generate get give
+    glue go grab grade graduate graft grant greet grind groom ground group grow guarantee guard halt hand
+    hand-over handle hang harden harmonise harmonize harvest hash heat help hide highlight hire hoist hold
+    homogenize hook host house hydrate hydrolyse identify ignore illustrate immunise implement import impose
+    impound impregnate improve impute inaugurate include incorporate increase increment incubate index induct
+    infer inflate influence inform ingest inhibit initialise initialize initiate inject injure innovate
+    inoculate inquire insert inspect install instruct instrument insulate insure integrate intercept
+    interconnect interleave interpret interrogate interrupt interview introduce inventory invest investigate
+    invigilate invite invoice involve iron irradiate irrigate isolate issue itemise itemize jail join judge
+    juggle justify keep kick knead knit knock label ladle laminate land lapse launch lay layer lead learn lease
+    leave lend lengthen let level liaise license lift light lime link lint liquidate list listen load loan
+    localize locate lock log look loop lower lubricate machine magnify mail maintain make manage mandate
+    manipulate manufacture map marinate mark market mask master match mature maximise maximize measure mediate
+    medicate meet melt memorise mentor merge message migrate mill mine minimise minimize mint mirror mitigate
+    mix mobilise mobilize mock model moderate modify mold monetise monitor mould mount move mow mulch multiply
+    mute name navigate negotiate neutralise nominate normalise normalize notarise notarize note notify number
+    nurse observe obtain offer offload offset omit onboard open operate oppose optimise optimize orchestrate
+    order organise organize orient outline outsource oversee overwrite own oxygenate pack package page paint
+    palletise park parse participate partition pass paste pasteurise patch patrol pause pay peel peer-review peg
+    penalise perfect perform permit persist phone pick pickle pilot ping pinpoint pipe pipette pitch place plan
+    plant plate play plead pledge plot plough plug polish poll pollinate pool populate post post-process
+    postmark postpone pour practice practise pre-process predict preheat prepare preprocess prescribe present
+    preserve preside press prevent preview prime print prioritise prioritize probe proceed process proclaim
+    procure produce profile program prohibit project prolong promote prompt proofread propose prosecute protect
+    prove provide provision prune publish pull pump puncture purchase purge purify pursue push put qualify
+    quantify quarantine quell quench query question queue quit quiz quote raise rake randomise randomize rank
+    rate ration re-check re-evaluate re-open re-run re-send re-submit re-test re-train reach reactivate read
+    realign reallocate reap reason reassign reassure rebalance rebase reboot rebuild recalculate recall receive
+    recheck recite reclaim recognise recognize recommend recompile reconcile reconfirm reconnect reconsider
+    reconstruct record recount recover recruit rectify recycle redact redeem redeploy redirect redo reduce reel
+    refactor refer reference refill refine reflect reflow reformat refresh refrigerate refuel refund regain
+    regenerate register regulate rehabilitate rehearse reimburse reindex reinforce reinstall reinstate reject
+    rejoin relabel relaunch relax relay release relist reload relocate rely remark remediate remedy remind remit
+    remodel remount remove rename render renew rent renumber reopen reorder repackage repair repay repeat
+    rephrase replace replay replenish replicate reply report repossess repost represent reprint reprocess
+    reproduce reprovision republish request require rerun rescan reschedule rescue research resell resend
+    reserve reset reshelve resit resize resolve resource respond respray restart restock restore restrict
+    resubmit resume retain retest retire retrain retrieve retry return retype reunite reuse revalidate reverse
+    revert review revise revoke reward rewire rework rewrite ring rinse ripen rise roast roll rollback rotate
     route rub run sack salt salvage sample sanction sand sandbox sanitise sanitize save saw scale scan schedule
     score scrape screen screen-share scrub seal search seat secure seed seek segment seize select sell send
     separate sequence serve set settle sew shadow shake shape share sharpen shelve shield shift shine ship shoot
-    shorten shortlist shout shovel show shred shuffle shut sift sign simmer simplify simulate sit sketch skip
-    slice slot slow smoke smooth snapshot soak solder solicit solve sort sound source sow spawn specify spend
-    spin splice split sponsor spot spot-check spray spread sprint squash stack staff stage stain stamp
-    standardise standardize staple start starve state steam steer sterilise sterilize stick stir stitch stock
-    stop store stream strengthen stress stretch strike strip structure study subdivide submit subscribe subtract
-    sue suggest sum summarise summarize supersede supervise supply support suppress surface surrender survey
-    suspend suture swab swap sweep switch symbolise sync synchronise synchronize tabulate tackle tag tailor take
-    tally tan tap target taste tax teach tear teleport tell tempt tend terminate test thank thaw theme thicken
-    thin thresh throttle throw tick tidy tie tighten till tilt tint toast tokenize top total touch tow trace
-    track train transact transcode transcribe transfer transform transition translate transmit transport
-    transpose trap travel tread treat triage trigger trim trip trust try tune turn tweak tweet twist type
-    unarchive unblock undergo understand undertake undo unenroll unfreeze unify uninstall unlink unload unlock
-    unmount unpack unpublish unseal unsubscribe unwrap unzip update upgrade uphold upload upsert urge use
-    utilise utilize vacate vaccinate vacuum validate value vaporise varnish ventilate verify version vet veto
-    video view visit visualise visualize vocalise voice void vote wait wait-list waitlist waive wake walk wander
-    ward warm warn warrant wash watch watermark wear weave weed weigh welcome weld wet whip whisk whitelist
-    widen win wind wipe wire wish withdraw withhold work wrangle wrap write x-ray yield zero zip zoom
+    shorten shortlist shout shovel show shred shuffle shut sieve sift sign simmer simplify simulate sit sketch
+    skip slice slot slow sluice smelt smoke smooth snapshot soak soften solder solicit solve sort sound source
+    sow spawn specify spend spike spin splice split sponsor spot spot-check spray spread sprint squash stack
+    staff stage stain stamp standardise standardize staple start starve state steam steer sterilise sterilize
+    stick stir stitch stock stop store strain stream strengthen stress stretch strike strip structure study
+    subdivide submit subscribe subtitle subtract sue suggest sum summarise summarize supersede supervise supply
+    support suppress surface surrender survey suspend suture swab swap sweep switch symbolise sync synchronise
+    synchronize tabulate tackle tag tailor take tally tan tap target taste tax teach tear teleport tell tempt
+    tend terminate test text thank thaw theme thicken thin thresh throttle throw tick tidy tie tighten till tilt
+    tint titrate toast tokenize top total touch tow trace track train transact transcode transcribe transfer
+    transform transition translate transmit transport transpose trap travel tread treat triage trigger trim trip
+    trust try tune turf turn tweak tweet twist type typeset unarchive unblock undergo understand undertake undo
+    unenroll unfreeze unify uninstall unlink unload unlock unmount unpack unpublish unseal unsubscribe unwind
+    unwrap unzip update upgrade uphold upload upsert urge use utilise utilize vacate vaccinate vacuum validate
+    value vaporise varnish vent ventilate verify version vet veto video view visit visualise visualize vocalise
+    voice void vote wait wait-list waitlist waive wake walk wander ward warehouse warm warn warrant wash watch
+    watermark wean wear weave weed weigh welcome weld wet whip whisk whitelist widen win wind wipe wire wish
+    withdraw withhold work wrangle wrap write x-ray yield zero zip zoom
     """
 )
 
@@ -133,7 +137,7 @@ _DOUBLED_ALL_THE_SAME = words(
 
 # What makes a verb of a verb ("revalue", "unfreeze", "pre-process"), and endings that only verbs have ("anonymise").
 _PREFIX = re.compile(
-    r"(?:re|un|de|dis|over|under|pre|post|out|mis|co|auto|cross|back|inter|trans|sub|up)-?(?=[a-z]{3})"
+    r"(?:re|un|de|dis|over|under|pre|post|out|mis|co|auto|cross|back|inter|trans|sub|up)-?(?=[a-z]{4})"
 )
 _VERB_ENDING = re.compile(r"[a-z]{3,}(?:[aeiou]?[^aeiou](?:ise|ize)|ify|yse|yze)")
 _NO_VERBS = words("promise enterprise expertise otherwise likewise precise concise noise size prize exercise franchise premise "

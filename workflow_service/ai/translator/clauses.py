@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass, field
 
 from workflow_service.ai.translator.deeds import Deed, Memory, read_deed, starts_deed, style_of
-from workflow_service.ai.translator.grammar import NUMBERS, UNIT_MS, number_of
+from workflow_service.ai.translator.grammar import NOUNS_TOO, NUMBERS, UNIT_MS, number_of
 from workflow_service.ai.translator.sentences import postposed
 
 _COUNT = r"(?:\d{1,3}|once|twice|thrice|one|two|three|four|five|six|seven|eight|nine|ten)"
 _RETRY = re.compile(
     rf"[,(]?\s*\b(?:and |then |with |which is |it is )?(?:retry(?:ing)?|retries|retried|re-?try(?:ing)?|tr(?:y|ying|ied) (?:it )?(?:again|once more)|repeat(?:ing)? it on failure)"
-    rf"(?: (?:it|them|this|this step|the \w+))?(?: (?:for )?(?:up to|at most|a maximum of|no more than))?(?: (?P<count>{_COUNT}))?(?: (?:more |further )?(?:times|attempts|retries|tries))?"
+    rf"(?: (?:it|them|this|this step|the \w+))?(?:,? (?:for )?(?:up to|at most|a maximum of|no more than))?(?: (?P<count>{_COUNT}))?(?: (?:more |further )?(?:times|attempts|retries|tries))?"
     r"(?: (?:if|when|on|upon|in case of|after|should) [^,;)]*)?\)?|\b(?:with |up to |at most )(?P<with>\d{1,3}|two|three|four|five)(?: \w+)? (?:retries|attempts|tries)\b",
     re.I,
 )
@@ -18,6 +18,9 @@ _UNITS = "|".join(sorted(UNIT_MS, key=len, reverse=True))
 _SPAN = rf"(?P<number>\d+(?:\.\d+)?|{'|'.join(NUMBERS)}|a|an)[ -]?(?P<unit>{_UNITS})s?"
 _WAIT_FOR_TIME = re.compile(
     rf"\b(?:wait|pause|sleep|delay|hold)\b(?: for)?(?: (?:another|about|at least|up to))? {_SPAN}\b", re.I
+)
+_WAIT_AT_MOST = re.compile(
+    rf"wait(?:s)? (?:for )?(?:up to|at most|no more than|a maximum of) {_SPAN} for (?P<what>.+)", re.I
 )
 _WITHIN = re.compile(
     rf"\(?\b(?:within|in at most|no later than|(?:must be )?done within|in less than)(?: the next)? {_SPAN}\b(?: [a-z]+ (?:notice|time))?\)?",
@@ -36,7 +39,7 @@ _MOST = re.compile(
     re.I,
 )
 _PART = re.compile(
-    r"(?:,\s*(?:and|but|or)?\s*(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|\s+before\s+(?=\w+ing\b)|\s+but\s+)",
+    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|,?\s+(?:which|who)\s+(?:then\s+)?|\s+before\s+(?=\w+ing\b|(?:it|they|the \w+) (?:is|are)\b)|\s+but\s+)",
     re.I,
 )
 
@@ -54,6 +57,7 @@ class Clause:
     duration_ms: int | None = None
     deadline_ms: int | None = None
     optional: bool = False
+    try_again: bool = False
 
 
 @dataclass(slots=True)
@@ -69,6 +73,8 @@ class Told:
     """What a body tells: its clauses in order, the repetition they are in, words that told nothing."""
 
     clauses: list[Clause] = field(default_factory=list)
+    retries: int | None = None
+    delay_ms: int | None = None
     until: Until | None = None
     unread: list[str] = field(default_factory=list)
 
@@ -86,11 +92,27 @@ def read_body(text: str, memory: Memory) -> Told:
         body = body[: match.start()].strip(" ,")
     behind: list[Clause] = []
     for part in _parts(body):
+        if not behind and told.retries is None and not _taken(part)[0].strip(" ,"):
+            # "if it fails, retry 3 times": about the deed that the condition is about.
+            told.retries = _taken(part)[1]
+            continue
         clause = _clause(part, memory, behind[-1] if behind else None)
         if clause is None:
-            told.unread.append(part)
+            things = (
+                [_clause(piece, memory, None) for piece in re.split(r",\s*(?:and\s+)?", part)]
+                if "," in part
+                else []
+            )
+            behind += [one for one in things if one is not None]
+            if not things:
+                told.unread.append(part)
             continue
         behind.append(clause)
+    first = behind[0] if behind else None
+    if first is not None and first.duration_ms is not None and first.retries is not None:
+        # "wait 10 minutes and try again": how the deed before is retried.
+        told.retries, told.delay_ms = first.retries, first.duration_ms
+        behind = behind[1:]
     told.clauses = behind
     return told
 
@@ -110,6 +132,10 @@ def _clause(part: str, memory: Memory, last: Clause | None) -> Clause | None:
         return None
     optional = bool(re.search(r"\b(?:optionally|if possible|best[- ]effort)\b", plain, re.I))
     deadline, duration = _within(plain), _time(plain)
+    at_most = _WAIT_AT_MOST.match(plain)
+    if at_most:
+        # "wait up to 14 days for the answers": for something, not for the time.
+        deadline, duration, plain = _span_ms(at_most), None, f"wait for {at_most['what']}"
     plain = re.sub(r"\([^()]*\)", " ", _WITHIN.sub("", plain)).strip(" ,")
     each = _EACH_BEHIND.search(plain)
     if each:
@@ -148,11 +174,25 @@ def _parts(body: str) -> list[str]:
         if not before or not after.strip() or read_deed(before, Memory()) is None:
             continue
         sequel = re.search(r"then|before", match.group(), re.I) is not None
-        if match.group().strip().lower().startswith("before"):
+        if match.group().strip().lower().startswith("before") and re.match(r"\w+ing\b", after):
             continue
         if _RETRY.match(match.group().lstrip(", ") + after) or _RETRY.match(after):
             continue
-        if starts_deed(after, style) or (sequel and read_deed(after, Memory()) is not None):
+        relative = re.search(r"which|who", match.group(), re.I) is not None
+        if relative and not (starts_deed(after, "third") or style_of(after) == "third"):
+            continue
+        noun = re.match(r"[\w-]+", after)
+        if sequel and noun and noun.group().lower() in NOUNS_TOO and not starts_deed(after, style):
+            # "Deploy service A, then service B": the verb of the first counts for the second.
+            verb = re.match(r"[\w-]+", before)
+            parts.append(before)
+            body = f"{body[: match.end()]}{verb.group() if verb else ''} {after}"
+            return [*parts, *_parts(body[match.end() :])]
+        if (
+            relative
+            or starts_deed(after, style, bare=" " not in before)
+            or (sequel and read_deed(after, Memory()) is not None)
+        ):
             parts.append(before)
             begin = match.end()
             style = style_of(_PART.split(after, maxsplit=1)[0])

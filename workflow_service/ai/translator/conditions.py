@@ -42,7 +42,7 @@ _FAILED = re.compile(
     r"\b(?:fail(?:s|ed)?|breaks?|crash(?:es)?|errors? out|(?:is|are) (?:red|broken)|goes wrong|times? out)\b"
 )
 _YES = re.compile(
-    r"\b(?:approv\w*|accept(?:s|ed)?|agree[sd]?|consent\w*|say(?:s)? yes|sign(?:s|ed)?[ -]?off|permission|ok(?:ay)?s?|confirm(?:s|ed)?)\b"
+    r"\b(?:granted|approv\w*|accept(?:s|ed)?|agree[sd]?|consent\w*|say(?:s)? yes|sign(?:s|ed)?[ -]?off|permission|ok(?:ay)?s?|confirm(?:s|ed)?)\b"
 )
 _NO = re.compile(
     r"\b(?:reject\w*|refus\w*|declin\w*|den(?:y|ies|ied)|say(?:s)? no|disapprov\w*|veto(?:es|ed)?|turn(?:s|ed)? (?:it )?down|objects?)\b"
@@ -51,7 +51,7 @@ _NUMBER = (
     r"(?P<currency>[$€£]\s?)?(?P<value>\d[\d,]*(?:\.\d+)?)(?P<percent>\s?%| percent| per cent)?(?P<k>k\b)?"
 )
 _BEFORE = (
-    (">=", r"(?:at least|no less than|not less than|not below|a minimum of|from)"),
+    (">=", r"(?:at least|reach(?:es|ed)?|hits?|no less than|not less than|not below|a minimum of|from)"),
     (
         "<=",
         r"(?:at most|no more than|not more than|not above|not over|up to|a maximum of|at or below|within)",
@@ -71,6 +71,9 @@ _AFTER = (
     ("<=", r"(?:or|and) (?:less|lower|below|under|fewer|younger)"),
 )
 _NEGATED = {">": "<=", "<=": ">", "<": ">=", ">=": "<", "==": "!=", "!=": "=="}
+# "If either check fails", "if both pass": about what was just done, whatever it is called.
+_PARTS = words("check checks test tests either neither one two three step steps of")
+_TROUBLE = words("error errors failure failures fault faults")
 _SAME = re.compile(
     r"(?:so|yes|(?:they|it|he|she|that|this|we|one) (?:do|does|is|are|has|have|did|can)|(?:this|that|it) is (?:the case|so|true)|not empty|any)\W*"
 )
@@ -106,9 +109,13 @@ class Condition:
     subject: frozenset[str] = frozenset()
     bare: bool = False
     about_failure: bool = False
+    about_question: bool = False
+    raw: str = ""
 
     @property
     def expression(self) -> str:
+        if self.raw:
+            return self.raw
         return f"{self.name}{self.op}{self.value}"
 
     @property
@@ -118,6 +125,8 @@ class Condition:
 
     def opposite(self) -> "Condition":
         """Return the condition that holds where this one does not."""
+        if self.raw:
+            return _with(self, raw=f"not ({self.raw})")
         if self.value in ("True", "False"):
             return _with(self, value="False" if self.value == "True" else "True")
         return _with(self, op=_NEGATED[self.op])
@@ -142,8 +151,21 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
         or said
     )
     subject = frozenset(_stems(first))
+    both = re.split(r"\s+and\s+(?:also\s+)?", said)
+    if (
+        len(both) == 2
+        and re.search(r"\d", both[1])
+        and not re.search(r"between", said)
+        and not re.search(r"\d", both[0])
+    ):
+        one, two = read_condition(both[0], before, decider), read_condition(both[1], None, decider)
+        return _with(one, text=text, raw=f"{one.expression} and {two.expression}")
+    if first in ("no", "not") and before is not None and before.kind == "boolean" and before.about_question:
+        return _with(before, value="False", text=text)
     if _OPPOSITE.fullmatch(first):
         return _with(before.opposite(), text=text) if before else Condition(text, "opposite", value="False")
+    if _SAME.fullmatch(first) and before is not None and before.about_question:
+        return _with(before, value="True", text=text)
     if _SAME.fullmatch(first):
         return (
             _with(before.opposite(), text=text)
@@ -226,7 +248,7 @@ def _boolean(said: str, before: Condition | None, decider: Deed | None) -> Condi
     failed, fine = _FAILED.search(said), _FINE.search(said)
     if failed or fine:
         match = failed or fine
-        named = _content(said[: match.start()])[-3:] if match else []
+        named = [word for word in _content(said[: match.start()])[-3:] if word not in _PARTS] if match else []
         verb = "success" if failed or "succe" in said or not re.search(r"pass", said) else "passed"
         good = (not failed) == held
         if before is not None and before.about_failure and not named:
@@ -271,7 +293,10 @@ def _boolean(said: str, before: Condition | None, decider: Deed | None) -> Condi
     ) or re.match(r"(?:no|any) [\w-]+(?: [\w-]+)?$", said)
     if exists and named and not is_participle(named[-1]):
         return Condition(said, name=_identifier([*named[:3], "found"]), value=str(held))
-    named = [_finite(word) for word in named]
+    named = [_finite(word, last=index + 1 == len(named)) for index, word in enumerate(named)]
+    if len(named) > 1 and named[-1] not in _TROUBLE:
+        # What is high about an error rate is the rate; "error_rate_high" would sound like trouble twice.
+        named = [word for word in named if word not in _TROUBLE] or named
     name = _identifier(named[-4:] if len(named) > 4 else named)
     if bare or (len(named) == 1 and name):
         name = f"is_{name}"
@@ -287,11 +312,13 @@ def _content(text: str) -> list[str]:
     ]
 
 
-def _finite(word: str) -> str:
+def _finite(word: str, *, last: bool) -> str:
     """Return the base of a verb in the third person, so that "permits" and "does not permit" are one."""
     base = base_of(word)
     return (
-        base if base is not None and word.endswith("s") and base not in NOUNS_TOO and base != word else word
+        base
+        if base is not None and word.endswith("s") and (base not in NOUNS_TOO or not last) and base != word
+        else word
     )
 
 

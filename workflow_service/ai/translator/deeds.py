@@ -4,9 +4,10 @@
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from workflow_service.ai.english.verbs import base_of, is_base, is_participle
+from workflow_service.ai.english.verbs import base_of, is_base, is_gerund, is_participle
 from workflow_service.ai.english.word_lists import words
 from workflow_service.ai.translator.grammar import (
     ADVERBS,
@@ -24,6 +25,7 @@ from workflow_service.ai.translator.grammar import (
 
 _TOKEN = re.compile(r"[A-Za-z][\w'/&.-]*[\w]|[A-Za-z]|\$?\d[\d.,]*%?|[,:;()]")
 _NAMED_WORDS = 3
+_NO_OBJECT = PREPOSITIONS | AUXILIARIES | words("and or , ; : then ( )")
 _QUALIFIERS = words(
     "new existing own relevant corresponding respective given following same necessary needed required actual"
 )
@@ -35,7 +37,19 @@ _CAUSING = words("have ask let get tell request require instruct invite remind")
 _SEEKING = words(
     "wait ask get obtain request seek await require need send submit route collect solicit receive"
 )
+_THINGS_OF_VERBS = (
+    ("ification", ("ify",)), ("ications", ("y",)), ("ication", ("y", "icate")), ("ation", ("ate", "e", "")), ("ission", ("it",)),
+    ("ision", ("ide", "ise")), ("ction", ("ct", "ce")), ("ption", ("pt", "be")), ("ution", ("ute",)), ("ition", ("ite", "it")),
+    ("sion", ("d", "de", "se", "s")), ("tion", ("t", "te", "e")), ("ion", ("", "e")), ("ment", ("", "e")), ("val", ("ve",)),
+    ("ssal", ("ss",)), ("al", ("e", "")), ("ance", ("", "e")), ("very", ("ver",)), ("ery", ("er",)), ("ure", ("e", "")),
+)  # fmt: skip
 _AFTER_VERBS = words("to for with in into on onto from at if when unless as")
+_QUALITY = re.compile(
+    r"\w{2,}(?:al|ous|ive|ful|less|ary|able|ible)|new|old|major|minor|high|low|big|small|open|valid|invalid|urgent|normal"
+)
+_QUALITIES_IN_ED = words(
+    "exceed proceed needed required advanced limited related interested concerned indeed hundred sacred naked"
+)
 _OBLIGED = words("has have had needs need ought is are got")
 # Where these begin, a thing is told more exactly, and its name is over.
 _MORE_EXACTLY = words(
@@ -76,7 +90,26 @@ class Deed:
 class Memory:
     """What "it" and "them" mean: the object that was last told."""
 
-    last_object: tuple[str, ...] = field(default=())
+    one: tuple[str, ...] = ()
+    many: tuple[str, ...] = ()
+
+    def keep(self, named: Sequence[str]) -> None:
+        """Take in what was told."""
+        if named:
+            plural = named[-1].endswith("s") and not named[-1].endswith(("ss", "us", "is"))
+            if plural:
+                self.many = tuple(named)
+            else:
+                self.one = tuple(named)
+            self._last = tuple(named)
+
+    _last: tuple[str, ...] = ()
+
+    def meant_by(self, pronoun: str) -> tuple[str, ...]:
+        """Return what a pronoun stands for: the last thing told that is one, or many, as it is."""
+        if pronoun in ("them", "they", "these", "those", "both"):
+            return self.many or self._last
+        return self.one or self._last if pronoun == "it" else self._last
 
 
 def tokens_of(text: str) -> list[str]:
@@ -87,6 +120,8 @@ def tokens_of(text: str) -> list[str]:
 def read_deed(text: str, memory: Memory) -> Deed | None:
     """Return the deed that a clause tells, or None where it tells none that is known."""
     tokens = [token for token in tokens_of(text) if token not in ",:;()"]
+    if _is_past(tokens) or _is_permission(tokens):
+        return None
     tokens = _without_leading(tokens)
     if not tokens:
         return None
@@ -95,7 +130,7 @@ def read_deed(text: str, memory: Memory) -> Deed | None:
         return None
     deed = replace(deed, text=text.strip())
     if deed.object and not deed.pronoun:
-        memory.last_object = deed.object[-2:]
+        memory.keep(deed.object[-2:])
     return deed
 
 
@@ -117,13 +152,18 @@ def name_of(deed: Deed) -> str:
     return name if name[:1].isalpha() else f"step_{name}"
 
 
-def starts_deed(text: str, style: str) -> bool:
-    """Say whether the words after a comma or an "and" begin another deed, told in the ``style`` of the one before."""
+def starts_deed(text: str, style: str, *, bare: bool = False) -> bool:
+    """Say whether the words after a comma or an "and" begin another deed, told in the ``style`` of the one before.
+
+    ``bare``: the one before has no object, as in "build and test".
+    """
     tokens = _without_leading([token for token in tokens_of(text)], keep_pronoun=True)
     if not tokens:
         return False
     first = tokens[0].lower()
     following = tokens[1].lower() if len(tokens) > 1 else ""
+    if first in ("that", "whether", "which", "who", "if", "how"):
+        return False
     if first in SYSTEM_SUBJECTS and first not in PEOPLE and len(tokens) > 1:
         return base_of(following) is not None or following in MODALS
     if _has_own_verb(tokens):
@@ -131,11 +171,11 @@ def starts_deed(text: str, style: str) -> bool:
     if style == "passive":
         return is_participle(first) and not (is_base(first) and following in DETERMINERS)
     if style == "gerund":
-        return first.endswith("ing") and base_of(first) is not None
+        return is_gerund(first)
     base = base_of(_verb_word(first))
     if base is None and style == "base" and following in DETERMINERS - {"of"} and _may_be_verb(first):
         return True
-    if base is None or first.endswith("ing"):
+    if base is None or is_gerund(first):
         return False
     if is_participle(first) and not is_base(first):
         return False
@@ -146,8 +186,14 @@ def starts_deed(text: str, style: str) -> bool:
             return with_object and first not in NOUNS_TOO
         if first in NOUNS_TOO:
             return (
-                with_object or particle or following in _AFTER_VERBS or not following or _is_verb_like(tokens)
+                with_object
+                or particle
+                or following in _AFTER_VERBS
+                or (bare and not following)
+                or _is_verb_like(tokens)
             )
+        return True
+    if style == "third" and base in NOUNS_TOO and following and following not in _NO_OBJECT:
         return True
     if style == "third" or with_object:
         return base not in NOUNS_TOO or with_object or following in ("to", "for", "with", "whether", "that")
@@ -159,7 +205,7 @@ def style_of(text: str) -> str:
     tokens = _without_leading([token for token in tokens_of(text) if token not in ",:;()"])
     if _passive_at(tokens) is not None and not (tokens and is_base(tokens[0].lower())):
         return "passive"
-    if tokens and tokens[0].lower().endswith("ing") and base_of(tokens[0]):
+    if tokens and is_gerund(tokens[0]):
         return "gerund"
     at = _verb_at(tokens)
     if at is not None and not is_base(tokens[at].lower()):
@@ -187,18 +233,23 @@ def _read(tokens: list[str], memory: Memory) -> Deed | None:
         verb, rest = _with_particle(base_of(lowered[0]) or lowered[0], tokens[1:])
         return Deed(
             verb,
-            memory.last_object,
+            memory.meant_by("that"),
             tuple(_split_object(rest)[1]),
             _after(rest, "by"),
             passive=True,
             pronoun=True,
         )
+    if lowered[-1] in ("follows", "happens") and len(tokens) > 1 and base_of(lowered[-2]):
+        return Deed(base_of(lowered[-2]) or lowered[-2], tuple(_noun_words(tokens[:-2])))
     at = _verb_at(tokens)
+    if at is None and len(tokens) > 1 and is_participle(lowered[-1]) and lowered[0] in DETERMINERS:
+        # "… and the borrower informed": a passive that shares its "is" with the one before.
+        return Deed(base_of(lowered[-1]) or lowered[-1], tuple(_noun_words(tokens[:-1])), passive=True)
     if at is None and len(tokens) > 1 and lowered[1] in DETERMINERS and _may_be_verb(tokens[0]):
         # Whatever stands before an article at the beginning is what is to be done.
         at = 0
     if at is None:
-        return _nominal(tokens)
+        return _nominal(tokens) or _deed_as_thing(tokens)
     subject = _noun_words(tokens[:at])
     who = " ".join(subject) if _is_person(subject) else ""
     return _active(tokens[at:], who, tuple(subject), memory)
@@ -214,7 +265,7 @@ def _verb_at(tokens: list[str]) -> int | None:
         return 0
     if (
         base_of(first) is not None
-        and (lowered[0].endswith("ing") or lowered[0].endswith("s"))
+        and (is_gerund(lowered[0]) or lowered[0].endswith("s"))
         and not _is_subject(lowered)
     ):
         return 0
@@ -227,7 +278,7 @@ def _verb_at(tokens: list[str]) -> int | None:
         if word in DETERMINERS | ADVERBS | MODALS:
             continue
         base = base_of(word)
-        if base is None or word.endswith("ing"):
+        if base is None or is_gerund(word):
             continue
         if is_base(word) and (before in MODALS or (before == "to" and lowered[index - 2] in _OBLIGED)):
             return index
@@ -251,6 +302,9 @@ def _is_subject(lowered: list[str]) -> bool:
     """Say whether a first word that could be a verb is the subject of another: "Payroll sets up", "Order is placed"."""
     if lowered[0] in PEOPLE and not is_base(lowered[0]):
         return True
+    if lowered[0] in PEOPLE and len(lowered) > 1:
+        following = lowered[1]
+        return following in MODALS or (following.endswith("s") and base_of(following) is not None)
     if lowered[0] not in NOUNS_TOO:
         return False
     for index in range(1, min(4, len(lowered))):
@@ -271,7 +325,7 @@ def _passive_at(tokens: list[str]) -> int | None:
         ahead = index + 1
         while ahead < len(lowered) and (lowered[ahead] in AUXILIARIES | ADVERBS | {"not"}):
             ahead += 1
-        if ahead < len(lowered) and is_participle(lowered[ahead]) and ahead > index:
+        if ahead < len(lowered) and ahead > index and _may_be_participle(lowered[ahead]):
             if word in ("has", "have", "had") and lowered[ahead - 1] not in ("been", "be"):
                 continue
             return ahead
@@ -281,12 +335,10 @@ def _passive_at(tokens: list[str]) -> int | None:
 def _passive(tokens: list[str], at: int, memory: Memory) -> Deed | None:
     lowered = [token.lower() for token in tokens]
     start = next(index for index, word in enumerate(lowered) if word in AUXILIARIES | MODALS)
-    base = base_of(lowered[at])
-    if base is None:
-        return None
+    base = base_of(lowered[at]) or _guessed_base(lowered[at])
     rest = tokens[at + 1 :]
     verb, rest = _with_particle(base, rest)
-    subject, pronoun = _object(tokens[:start], memory)
+    subject, pronoun = _object(tokens[:start], memory) if start else (list(memory.meant_by("that")), True)
     who = _after(rest, "by")
     _, place, _ = _split_object(rest)
     planned = _noun_words(_after_words(rest, ("for",))) if base == "schedule" else []
@@ -321,7 +373,7 @@ def _active(tokens: list[str], who: str, subject: tuple[str, ...], memory: Memor
     words_, place, pronoun = _split_object(rest)
     named, was_pronoun = _object(words_, memory) if words_ else ([], False)
     if pronoun or was_pronoun:
-        named, was_pronoun = list(memory.last_object), True
+        named, was_pronoun = list(memory.meant_by(rest[0].lower() if rest else "")), True
     # Only a person's approval is one to wait for: "approve the loan automatically" is work.
     approval = base in _APPROVING and "automatically" not in {token.lower() for token in tokens} and bool(who)
     if base == "sign" and verb == "sign off":
@@ -396,6 +448,33 @@ def _nominal(tokens: list[str]) -> Deed | None:
     return Deed("approve", (), (), " ".join(person) or _after(tokens[at + 1 :], "by"), True)
 
 
+def _deed_as_thing(tokens: list[str]) -> Deed | None:
+    """Read "submission of the manuscript", "data validation", "peer review by two referees"."""
+    lowered = [token.lower() for token in tokens]
+    end = next((index for index, word in enumerate(lowered) if word in PREPOSITIONS), len(tokens))
+    for index in reversed(range(end)):
+        verb = _verb_of_thing(lowered[index])
+        if verb is not None and 2 <= len(tokens) <= 8:
+            named = _noun_words(tokens[:index]) or _noun_words(
+                _after_words(tokens[index + 1 :], ("of", "for"))
+            )
+            return Deed(verb, tuple(named), who=_after(tokens[index + 1 :], "by"))
+    return None
+
+
+def _verb_of_thing(word: str) -> str | None:
+    if word in NOUNS_TOO:
+        return word
+    if word.endswith("ing"):
+        return base_of(word)
+    for ending, instead in _THINGS_OF_VERBS:
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            for base in (word[: -len(ending)] + one for one in instead):
+                if is_base(base):
+                    return base
+    return None
+
+
 def _with_particle(base: str, rest: list[str]) -> tuple[str, list[str]]:
     """Join a verb and its particle, wherever it stands: "roll the hotfix out" is "roll out"."""
     known = PARTICLE_VERBS.get(base, "").split()
@@ -445,8 +524,31 @@ def _place(rest: list[str]) -> list[str]:
 def _object(tokens: list[str], memory: Memory) -> tuple[list[str], bool]:
     lowered = [token.lower() for token in tokens]
     if lowered and all(word in PRONOUNS | DETERMINERS for word in lowered):
-        return list(memory.last_object), True
+        return list(memory.meant_by(lowered[-1])), True
     return _noun_words(tokens), False
+
+
+def _is_permission(tokens: list[str]) -> bool:
+    """Say whether a clause tells what people may do rather than what is done: "users can borrow books"."""
+    lowered = [token.lower() for token in tokens[:6]]
+    at = next((index for index, word in enumerate(lowered) if word in ("can", "may", "could")), None)
+    return (
+        at is not None
+        and 0 < at < 4
+        and "be" not in lowered[at:]
+        and lowered[0] not in SYSTEM_SUBJECTS - {"they"}
+    )
+
+
+def _is_past(tokens: list[str]) -> bool:
+    """Say whether a clause tells what has been, which is no step: "we agreed on this", "I talked to them"."""
+    lowered = [token.lower() for token in tokens[:2]]
+    return (
+        len(lowered) == 2
+        and lowered[0] in ("we", "i", "they", "you")
+        and lowered[1].endswith("ed")
+        and is_participle(lowered[1])
+    )
 
 
 def _noun_words(tokens: list[str]) -> list[str]:
@@ -454,6 +556,10 @@ def _noun_words(tokens: list[str]) -> list[str]:
     found: list[str] = []
     for token in tokens:
         word = token.lower()
+        if word == "and" and len(found) == 1 and _QUALITY.fullmatch(found[0]):
+            # "critical and major incidents": the first is no thing.
+            found = []
+            continue
         if found and (word in PREPOSITIONS | _MORE_EXACTLY or word in ("and", "or", "whether")):
             break
         if word in DETERMINERS | ADVERBS | PRONOUNS | AUXILIARIES | PREPOSITIONS or word in _QUALIFIERS:
@@ -478,6 +584,20 @@ def _after_words(tokens: list[str], prepositions: tuple[str, ...]) -> list[str]:
 
 def _is_person(named: list[str] | tuple[str, ...]) -> bool:
     return bool(named) and any(word in PEOPLE or word.rstrip("s") in PEOPLE for word in named)
+
+
+def _may_be_participle(word: str) -> bool:
+    if is_participle(word):
+        return True
+    return len(word) > 5 and word.endswith("ed") and word not in _QUALITIES_IN_ED and base_of(word) is None
+
+
+def _guessed_base(word: str) -> str:
+    """Return a likely base of an unknown participle: "chlorinated" is of "chlorinate"."""
+    stem = word[:-2]
+    if len(stem) > 2 and stem[-1] == stem[-2] and stem[-1] not in "lsz":
+        return stem[:-1]
+    return stem + "e" if stem[-1] in "cgsuvz" or stem.endswith(("at", "iz", "ir", "ur", "in")) else stem
 
 
 def _may_be_verb(word: str) -> bool:
@@ -521,6 +641,11 @@ def _has_own_verb(tokens: list[str]) -> bool:
 def _is_verb_like(tokens: list[str]) -> bool:
     """Say whether a noun-like verb is followed by a plain object and nothing else: "order stock", "log error"."""
     lowered = [token.lower() for token in tokens]
+    ends = PREPOSITIONS | {",", "and", "or", "then", ";", ":", "("}
+    end = next((index for index, word in enumerate(lowered) if word in ends), len(lowered))
+    lowered = lowered[:end]
+    if not lowered:
+        return False
     compound = lowered[-1].endswith("s") and base_of(lowered[-1]) in NOUNS_TOO and len(lowered) > 2
     return (
         2 <= len(lowered) <= 3
@@ -534,7 +659,9 @@ def _without_leading(tokens: list[str], *, keep_pronoun: bool = False) -> list[s
     """Drop what stands before a deed without being part of it: "then", "please", "we", "the system shall"."""
     while tokens:
         lowered = [token.lower() for token in tokens[:4]]
-        if (lowered[0] in ADVERBS | {"and", "or", "but", "also", ","} and len(tokens) > 1) or (not keep_pronoun and lowered[0] in SYSTEM_SUBJECTS and len(tokens) > 1 and _drops(lowered[1:])):
+        if (lowered[0] in ADVERBS | {"and", "or", "but", "also", ","} and len(tokens) > 1) or (
+            not keep_pronoun and lowered[0] in SYSTEM_SUBJECTS and len(tokens) > 1 and _drops(lowered[1:])
+        ):
             tokens = tokens[1:]
         elif (
             not keep_pronoun

@@ -53,7 +53,7 @@ AUXILIARIES = words("is are was were be been being gets get got has have had")
 PARTICLES = words("up down out back off over away in")
 # Verbs that take a particle, which is then part of what they mean.
 PARTICLE_VERBS = {
-    "back": "up", "break": "down", "call": "back", "carry": "out", "check": "in out", "clean": "up", "close": "out down",
+    "back": "up", "break": "down", "call": "back", "cast": "off", "kick": "off", "lift": "off", "warm": "up", "team": "up", "speed": "up", "slow": "down", "write": "down up off", "carry": "out", "check": "in out", "clean": "up", "close": "out down",
     "fill": "in out", "find": "out", "follow": "up", "give": "back", "hand": "over in out", "lay": "off out", "let": "in",
     "lock": "down out", "log": "in out off", "look": "up", "open": "up", "pack": "up", "pass": "on", "pay": "out back off",
     "pick": "up out", "print": "out", "put": "back", "roll": "out back up", "rule": "out", "send": "out back off", "set": "up",
@@ -64,38 +64,39 @@ PARTICLE_VERBS = {
 # Nouns as much as verbs: after "and" they are verbs only where an object with its article follows.
 NOUNS_TOO = words(
     """
-    access address age aim answer appeal approach archive assist attempt audit bag balance bandage bank bar
-    batch benchmark bid bill bind biopsy block boil bolt bond book boot brake branch brew bridge brief brush bug
-    build bump bundle burn cache call calm campaign cap cast catalog catalogue cause certificate challenge
-    change charge chart chase check chill circle claim class clip clock clone coach coat code collapse colour
-    comb comfort command comment commit compact contact contract contrast control cook cool copy cost counsel
-    count cover craft credit crop cross-check culture cure cut date debit decrease delay deposit design dial
-    diff digest dip discharge discount display dock document dose double download draft drag drain draw drill
-    drive drop dump dye e-mail ease email end escort estimate exchange exercise exhibit exit experiment export
-    factor fail fax feature feed file filter finance fine fingerprint fire fit fix flag flash flip flood focus
-    fold follow force forge form format frame freight fuel fund gain gate gauge glue grade graft grant groom
-    ground group guarantee guard guide hand hash heat help highlight hire hold hook host house impact import
-    increase index influence insert instrument interview inventory invoice iron issue join judge key kick knock
-    label land launch lay layer lead lease leave level license lift light limit link lint list load loan lock
-    log look loop machine mail mandate map mark market mask master match measure mentor merge message mill mine
-    mint mirror mix model mold monitor mould mount move mow name need note notice number nurse offer offset
-    order outline own pack package page paint parcel park part pass paste patch patrol pause pay peel peg
-    perfect permit phone picture pilot pin pipe pitch place plan plant plate play pledge plot plough plug polish
-    poll pool post postmark practice present press preview price prime print probe process produce product
-    profile program project promise prompt puncture purpose pursuit push query question queue quiz quote raise
-    rake range rank rate ration reach read reason reboot recall record reel reference refund register release
-    remark remedy remind rent repair reply report request rescue research reserve reset resource rest restart
-    result retry return review reward ring rinse rise roast roll rollback root route run sack salt salvage
-    sample sanction sand sandbox saw scale scan schedule score scrape screen script seal search seat seed
-    sequence service set setup shadow shake shape share shelter shield shift shine ship shoot shovel show shred
-    sign signal sketch slot snapshot soak solder sort sound source sow spin splice split sponsor spot spray
-    spread sprint squash stack staff stage staging stain stamp staple start state steam steer stick stir stitch
-    stock stop store stream stress stretch strike strip structure study subject supply support surrender survey
-    swab swap sweep switch tackle tag talk tally tan tap tape target task taste tax tear test thank theme tick
-    ticket tie tilt time tint title toast top total touch tow track trade train transfer transition transport
-    trap travel treat trigger trim trip trust try turn tweak twist type update upgrade upload urge use value
-    version veto video view visit voice void vote wait wake walk ward warrant watch water watermark wear weed
-    weight welcome weld whip wind wire wish work wrap write-up yield zero zip zoom
+    access address age aim answer appeal approach archive assist attempt audit award bag balance ban bandage
+    bank bar batch benchmark bid bill bind biopsy block boil bolt bond book boot brake branch brew bridge brief
+    brush bug build bump bundle burn cache call calm campaign cap cast catalog catalogue cause certificate
+    challenge change charge chart chase check chill circle claim class clip clock clone coach coat code collapse
+    colour comb comfort command comment commission commit compact contact contract contrast control cook cool
+    copy cost counsel count cover craft credit crop cross-check culture cure cut date debit decrease delay
+    deposit design dial diff digest dip discharge discount display dock document dose double download draft drag
+    drain draw drill drive drop dump dye e-mail ease email end escort estimate exchange exercise exhibit exit
+    experiment export factor fail fax feature feed file filter finance fine fingerprint fire fit fix flag flash
+    flip flood focus fold follow force forge form format frame freight fuel fund gain gate gauge glue grade
+    graft grant groom ground group guarantee guard guide hand hash heat help highlight hire hold hook host house
+    impact import increase index influence insert instrument interview inventory invoice iron issue join judge
+    key kick knock label land lapse launch lay layer lead lease leave level license lift light limit link lint
+    list load loan lock log look loop machine mail mandate map mark market mask master match measure mentor
+    merge message mill mine mint mirror mix model mold monitor mould mount move mow name need note notice number
+    nurse offer offset order outline own pack package page paint parcel park part pass paste patch patrol pause
+    pay peel peg perfect permit phone picture pilot pin pipe pitch place plan plant plate play pledge plot
+    plough plug polish poll pool post postmark practice present press preview price prime print probe process
+    produce product profile program project promise prompt pump puncture purpose pursuit push query question
+    queue quiz quote raise rake range rank rate ration reach read reason reboot recall record reel reference
+    refund register release remark remedy remind render rent repair reply report request rescue research reserve
+    reset resource rest restart result retry return review reward ring rinse rise roast roll rollback root route
+    run sack salt salvage sample sanction sand sandbox saw scale scan schedule score scrape screen script seal
+    search seat seed sequence service set setup shadow shake shape share shelter shield shift shine ship shoot
+    shovel show shred sign signal sketch slot snapshot soak solder sort sound source sow spike spin splice split
+    sponsor spot spray spread sprint squash stack staff stage staging stain stamp staple start state steam steer
+    stick stir stitch stock stop store strain stream stress stretch strike strip structure study subject supply
+    support surrender survey swab swap sweep switch tackle tag talk tally tan tap tape target task taste tax
+    tear test text thank theme tick ticket tie tilt time tint title toast top total touch tow track trade train
+    transfer transition transport trap travel treat trigger trim trip trust try turn tweak twist type update
+    upgrade upload urge use value vent version veto video view visit voice void vote wait wake walk ward warrant
+    watch water watermark wear weed weight welcome weld whip wind wire wish work wrap write-up yield zero zip
+    zoom
     """
 )
 STOP = re.compile(

@@ -33,19 +33,51 @@ _SHORT_FORMS = (
     (re.compile(r"'d\b", re.I), " would"),
     (re.compile(r"'ve\b", re.I), " have"),
 )
+_INLINE_NUMBER = re.compile(r"(?:(?<=\s)|^)\(?(\d{1,2})[.)](?=\s)")
+_ARROW = re.compile(r"\s*(?:->|=>|→|⇒|>>)\s*")
+_FILLERS = re.compile(
+    r"\b(?:um+|uh+|er+m?|basically|you know|i mean|i guess|kind of|sort of|like,|actually|obviously|of course|please)\b,?\s*"
+    r"|\b(?:you|we|i|they)(?: (?:then|just|first|also))? (?:want to|need to|have to|got to|would like to|should probably|are going to|will have to)\s+",
+    re.I,
+)
 _WORD = re.compile(r"[A-Za-z]{3,}")
 
 
 def normalise(text: str) -> str:
     """Return the text in one spelling; line breaks and indents stay."""
     plain = text[:MAX_CHARACTERS].translate(_MARKS).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
-    plain = re.sub(r"```\w*", "", plain)
+    # "When … / Then …" on lines of their own are one sentence.
+    plain = re.sub(r"(?im)^([ \-*]*(?:and |but )?(?:when|if)\b[^,\n]*)\n\s*then\b", r"\1, then", plain)
+    plain = re.sub(r"(?im)^\s*given\b[^\n,]*$", "", plain)
+    plain = re.sub(r",\s*(?:right|ok|okay|yes|no|correct)\?", ".", plain, flags=re.I)
+    plain = _lines_of_inline_lists(re.sub(r"```\w*", "", plain))
     plain = re.sub(
         r"\*\*(.+?)\*\*|__(.+?)__|`([^`\n]+)`", lambda match: next(filter(None, match.groups())), plain
     )
     for pattern, full in _SHORT_FORMS:
         plain = pattern.sub(full, plain)
+    plain = _FILLERS.sub(
+        lambda match: "we " if match.group().split()[-1] in ("to", "probably") else "", plain
+    )
     return _WORD.sub(lambda match: _mended(match.group()), plain)
+
+
+def _lines_of_inline_lists(text: str) -> str:
+    """Put the items of a list that is written in one line on lines of their own: "1) a 2) b", "a -> b -> c"."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        numbers = [int(found) for found in _INLINE_NUMBER.findall(line)]
+        if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+            head, *rest = _INLINE_NUMBER.split(line)
+            lines += [head.strip(" -:,")] if head.strip(" -:,") else []
+            lines += [
+                f"{number}. {item.strip(' ,;')}" for number, item in zip(rest[::2], rest[1::2], strict=True)
+            ]
+        elif len(_ARROW.findall(line)) > 1:
+            lines += [f"- {item}" for item in (part.strip(" -") for part in _ARROW.split(line)) if item]
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _mended(word: str) -> str:
@@ -69,7 +101,13 @@ def _mended(word: str) -> str:
         if not known and lowered not in _QUALITIES
         else []
     )
-    return known or (near[0] if near and near[0][0] == lowered[0] else word)
+    slip = (
+        near
+        and near[0][0] == lowered[0]
+        and not near[0].startswith(lowered)
+        and not lowered.startswith(near[0])
+    )
+    return known or (near[0] if slip else word)
 
 
 def _undoubled(word: str) -> str:

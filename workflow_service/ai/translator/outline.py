@@ -18,6 +18,7 @@ _CLOSING = re.compile(
     r"(?:thanks|thank you|many thanks|cheers|regards|best|best regards|kind regards|yours|sincerely|greetings)\b[^.:]{0,40}$",
     re.I,
 )
+_BRACKETS = re.compile(r"(?:begin|end|end ?(?:if|for|while|repeat)|fi|done|esac|start|\{|\})\W*", re.I)
 MAX_DEPTH = 12
 
 
@@ -34,7 +35,23 @@ class Item:
 
 def outline(text: str) -> list[Item]:
     """Return the items of a text; greetings and signatures of letters are left out."""
-    return _nested(_items(text))
+    items = _items(_as_list(text))
+    return _nested([item for item in items if not _BRACKETS.fullmatch(item.text)])
+
+
+def _as_list(text: str) -> str:
+    """Mark each line where a text is a program in words: short lines without full stops, some of them indented."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    short = [line for line in lines if len(line.strip()) < 60 and line.strip()[-1] not in ".!,;"]
+    if len(lines) < 4 or len(short) < len(lines) or any(_marked(line) for line in lines):
+        return text
+    first = 1 if _is_heading(lines[0]) and not lines[1].startswith("  ") else 0
+    marked = [re.sub(r"^( *)(.*)$", r"\1- \2", line) for line in lines[first:]]
+    return "\n".join([*lines[:first], *marked])
+
+
+def _is_heading(line: str) -> bool:
+    return line.strip().endswith(":") and not re.match(r"\s*(?:if|when|else|for|while|repeat)\b", line, re.I)
 
 
 def _items(text: str) -> list[Item]:
@@ -71,7 +88,8 @@ def _marked(line: str) -> Item | None:
     ):
         return None
     label = number or match["step"] or match["tag"] or match["letter"] or ""
-    return Item(match["text"].strip(), label.lower(), True, len(match["indent"]))
+    text = re.sub(r"^\[[ xX]?\]\s*", "", match["text"].strip())
+    return Item(text, label.lower(), True, len(match["indent"]))
 
 
 def _is_letter_line(line: str) -> bool:

@@ -28,7 +28,9 @@ from workflow_service.ai.translator.tree import (
 _CHECKING = words(
     "check verify validate review test measure evaluate inspect assess examine compare ask monitor watch score"
 )
-_REVIEWING = words("review inspect check examine assess approve ask verify read")
+_CLASSIFYING = words(
+    "classify categorise categorize triage score rate check decide ask determine identify assess grade rank evaluate sort label"
+)
 _BACK = re.compile(
     r"(?:then )?(?:go(?:es)?|return|jump|loop|move|come|start|begin|back|send (?:it|them) back|going|continue|proceed|restart|resume)\s*(?:back |over |again )*"
     r"(?:to|at|from|with)?\s*(?:the )?(?:step\s*)?(?:no\.?|number|#)?\s*(?P<label>(?:\d+(?:\.\d+)*|[a-z]-\d+|[a-z](?=\W*$)))\b.*",
@@ -44,7 +46,8 @@ _REPEAT = re.compile(
     re.I,
 )
 _REPEAT_THIS = re.compile(
-    r"(?:keep )?(?:repeat(?:ing)?|do|try(?:ing)?|redo|continue|iterate|loop)(?: (?:this|that|it|these(?: steps)?|the (?:above|last step|steps above|process)|again|all of this|over))*\W*",
+    r"(?:the (?:whole |entire )?(?:process|procedure|cycle|loop|steps?)|this|it|these(?: steps)?|that) (?:is|are) (?:then )?repeated\W*"
+    r"|(?:keep )?(?:repeat(?:ing)?|do|try(?:ing)?|redo|continue|iterate|loop)(?: (?:this|that|it|these(?: steps)?|the (?:above|last step|steps above|(?:whole )?(?:process|procedure|cycle))|again|all of this|over))*\W*",
     re.I,
 )
 _ANY_FAILURE = re.compile(
@@ -59,6 +62,7 @@ _ITS_FAILURE = re.compile(
     re.I,
 )
 _ENDING = words("reject decline deny refuse abort cancel discard quarantine escalate close")
+_REPEATING = words("repeat do continue try keep redo iterate loop")
 _TITLE = re.compile(r"[^.:;]{2,80}")
 
 
@@ -67,7 +71,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.root = Seq()
-        self.on_failure: list[Seq] = []
+        self.on_failure: list[tuple[Seq, Act | None]] = []
         self.title = ""
         self.notes: list[str] = []
         self._memory = Memory()
@@ -76,14 +80,13 @@ class Reader:
         self._last_case: tuple[Choice, Case] | None = None
         self._last_condition: Condition | None = None
         self._begun = False
+        self._retried = False
 
     def read(self, items: list[Item]) -> None:
         """Read the items of an outline into the tree."""
         if items and (len(items) > 1 or items[0].children) and _is_title(items[0]):
             self.title = items[0].text.strip(" :")
-            self._memory.last_object = tuple(
-                token.lower() for token in tokens_of(self.title) if token.isalpha()
-            )[-1:]
+            self._memory.keep([token.lower() for token in tokens_of(self.title) if token.isalpha()][-1:])
             items = [*items[0].children, *items[1:]]
         self._items(items, self.root)
 
@@ -166,6 +169,20 @@ class Reader:
                 return seq
             case "if":
                 return self._if(unit, seq, has_children=has_children)
+            case "ask" if unit.word == "depending":
+                name = re.sub(r"\W+", "_", unit.condition.lower()).strip("_")
+                self._last_condition = Condition(unit.condition, "text", name, about_question=True)
+                return seq
+            case "options":
+                self._options(unit, seq)
+                return seq
+            case "while":
+                self._while(unit, seq)
+                return seq
+            case "ask":
+                about = read_condition(unit.condition, None, None)
+                self._last_condition = replace(about, value="True", about_question=True)
+                return seq
             case "else":
                 body = self._else_body(unit, seq)
                 self._body(unit.body, body, unit)
@@ -217,6 +234,8 @@ class Reader:
             if self._way_back(said, seq):
                 continue
             told = read_body(said, self._memory)
+            if told.retries is not None:
+                self._retry(told, seq)
             if not self._begun and unit.kind == "do" and self._is_trigger(told, unit):
                 self._begun = True
                 told.clauses = told.clauses[1:]
@@ -225,6 +244,15 @@ class Reader:
             if told.until is not None:
                 self._repeat(told, seq, said)
             self._begun = self._begun or bool(told.clauses)
+
+    def _retry(self, told: Told, seq: Seq) -> None:
+        self._retried = True
+        choice = self._touched
+        decider = self._decider(choice) if choice is not None and not seq.nodes else None
+        acts = acts_in(self.root)
+        act = decider or (acts[-1] if acts else None)
+        if act is not None:
+            act.retries, act.delay_ms = told.retries, told.delay_ms
 
     def _stop(self, seq: Seq, unit: Unit) -> None:
         last = seq.nodes[-1] if seq.nodes else None
@@ -253,6 +281,7 @@ class Reader:
             choice = self._choice_after(asked, home) if asked else Choice()
             choice.cases.append(Case(condition, Seq()))
             choice.otherwise = Seq([Stop()])
+            choice.inserted = True
             self._touched = choice
             seq.nodes.append(act)
             return
@@ -324,20 +353,24 @@ class Reader:
         count = len(told.clauses)
         match = _REPEAT.search(said)
         labelled = self._labels.get(re.split(r"\D+", match["labels"])[0]) if match else None
-        again = labelled is not None or bool(
-            _REPEAT_THIS.fullmatch(said[: said.lower().index("until")].strip())
-        )
-        if again:
-            # "Repeat" itself is no deed.
-            if count and told.clauses[-1].deed.verb.split()[0] in ("repeat", "do", "continue", "try", "keep"):
-                seq.nodes = [node for node in seq.nodes if node is not acts[-1]]
-                acts, count = acts[:-1], count - 1
-            target = labelled or self._beginning(acts)
-        else:
-            target = acts[-count] if 0 < count <= len(acts) else acts[-1]
-        before = acts[-count - 1] if 0 < count < len(acts) else None
+        words_before = said[: said.lower().index("until")].strip(" ,")
+        again = labelled is not None or bool(_REPEAT_THIS.fullmatch(words_before))
+        last = told.clauses[-1].deed if count else None
+        # "Repeat" itself is no deed.
+        repeating = last is not None and last.verb.split()[0] in _REPEATING and (again or not last.object)
+        if repeating:
+            seq.nodes = [node for node in seq.nodes if node is not acts[-1]]
+            acts, count = acts[:-1], count - 1
         if not acts:
             return
+        if labelled is not None:
+            target = labelled
+        elif count:
+            # "fetch, parse, repeat until …": all of that.
+            target, again = acts[-count], again or repeating
+        else:
+            target, again = self._beginning(acts), True
+        before = acts[-count - 1] if 0 < count < len(acts) else None
         if not again and before is not None and before.deed.verb.split()[0] in _CHECKING:
             body = seq.nodes[-count:]
             del seq.nodes[-count:]
@@ -354,22 +387,37 @@ class Reader:
 
     @staticmethod
     def _beginning(acts: list[Act]) -> Act:
-        return acts[-2] if len(acts) > 1 and acts[-1].deed.verb.split()[0] in _CHECKING else acts[-1]
+        """Return where "this is repeated" goes back to: the work before a check, or the check before the work."""
+        if len(acts) > 1 and acts[-1].deed.verb.split()[0] in _CHECKING:
+            return acts[-2]
+        checks = [act for act in acts if act.deed.verb.split()[0] in _CHECKING]
+        return checks[-1] if checks else acts[-1]
 
     # -- choices
 
     def _if(self, unit: Unit, seq: Seq, *, has_children: bool) -> Seq:
-        if _ANY_FAILURE.fullmatch(unit.condition.strip(" ,")) and unit.word != "unless":
-            body = Seq()
-            self.on_failure.append(body)
-            self._body(unit.body, body, unit)
-            return body
+        failed = _ANY_FAILURE.match(unit.condition.strip(" ,"))
+        if failed and unit.word != "unless":
+            where = unit.condition.strip(" ,")[failed.end() :]
+            if not where or re.match(r"\s*(?:while|when|during|in|of|at|with)\b", where, re.I):
+                return self._failure(unit, where)
+        if self._is_event(unit, seq):
+            self._do(replace(unit, kind="do", condition=""), seq)
+            return seq
+        if unit.word == "state" and not self._decides(seq):
+            self._do(replace(unit, kind="do", body=f"{unit.condition} {unit.body}", condition=""), seq)
+            return seq
+        asked = self._last_condition is not None and self._last_condition.about_question
+        asked = asked or (self._last_condition is not None and self._last_condition.kind == "text")
+        if unit.word == "name" and not asked and not self._decides(seq, classifying=True):
+            self._do(replace(unit, kind="do", condition=""), seq)
+            return seq
         if self._sets_off(unit, seq):
             self._begun = True
             self._remember_subject(unit.condition)
             self._do(replace(unit, kind="do", condition=""), seq)
             return seq
-        if unit.word in ("after", "once", "as soon as", "where") and not self._is_decision(unit, seq):
+        if unit.word in ("after", "once", "as soon as") and not self._is_decision(unit, seq):
             self._do(replace(unit, kind="do", condition=""), seq)
             return seq
         condition = self._condition(unit.condition, seq)
@@ -379,9 +427,17 @@ class Reader:
         case = Case(condition, Seq())
         choice.cases.append(case)
         self._remember(choice, case, condition)
+        self._remember_topic(condition)
+        self._retried = False
         self._body(unit.body, case.body, unit)
         if unit.parallel:
             self._make_parallel(unit, case.body, 0)
+        if not case.body.nodes and not has_children and condition.about_failure and self._retried:
+            # All that is done about this failure is to try again.
+            choice.cases.remove(case)
+            if not choice.cases and (home := find_seq(self.root, choice)) is not None:
+                home[0].nodes.remove(choice)
+            return seq
         case.ends = self._ends(choice, case)
         limit = deadline_of(unit.condition)
         if limit is not None and acts_in(self.root):
@@ -389,6 +445,38 @@ class Reader:
             if home is not None and home.deadline_ms is None:
                 home.deadline_ms = limit
         return case.body
+
+    def _decides(self, seq: Seq, *, classifying: bool = False) -> bool:
+        """Say whether something stands before that can have found what a case is for."""
+        acts = acts_in(self.root)
+        if not acts:
+            return False
+        last = seq.nodes[-1] if seq.nodes else None
+        decider = self._decider(last) if isinstance(last, Choice) else acts[-1]
+        return not classifying or (decider is not None and decider.deed.verb.split()[0] in _CLASSIFYING)
+
+    def _failure(self, unit: Unit, where: str) -> Seq:
+        """Read what is done where any step fails, or the one that ``where`` names."""
+        wanted = frozenset(map(stem_of, tokens_of(where)))
+        failing = self._best(acts_in(self.root), wanted) if wanted else None
+        body = Seq()
+        self.on_failure.append((body, failing))
+        self._body(unit.body, body, unit)
+        return body
+
+    def _is_event(self, unit: Unit, seq: Seq) -> bool:
+        """Say whether a "when …" in the middle only tells what is waited for: "when the answers arrive, …"."""
+        if unit.word not in ("when", "once", "as soon as", "whenever") or not acts_in(self.root):
+            return False
+        said = unit.condition.lower()
+        if read_condition(said).kind in ("approval", "number") or re.search(r"\b(?:no|not|never)\b", said):
+            return False
+        return bool(
+            re.search(
+                r"\b(?:has|have) (?:been )?\w+ed\b|\b(?:arrives?|comes? (?:in|back)|is received|are received|returns?)\b",
+                said,
+            )
+        )
 
     def _sets_off(self, unit: Unit, seq: Seq) -> bool:
         """Say whether a condition is the event that starts the workflow: the first thing told, and no question."""
@@ -421,7 +509,22 @@ class Reader:
                 if token.isalpha() and token.lower() not in ("a", "an", "the", "is", "are")
             ]
             if named and deed is None:
-                self._memory.last_object = tuple(named[:1])
+                self._memory.keep(named[:1])
+
+    def _remember_topic(self, condition: Condition) -> None:
+        """What a condition is about is what "these" means after it: "if documents are missing, these are requested"."""
+        named = [
+            word
+            for word in tokens_of(condition.text)
+            if word.isalpha() and stem_of(word) in condition.subject
+        ]
+        if (
+            not condition.bare
+            and len(named) > 1
+            and condition.kind == "boolean"
+            and not condition.about_failure
+        ):
+            self._memory.keep([named[0].lower()])
 
     def _condition(self, text: str, seq: Seq) -> Condition:
         acts = acts_in(self.root)
@@ -542,11 +645,31 @@ class Reader:
         choice = self._touched if unit.same_sentence and self._touched is not None else None
         if choice is None:
             choice = last if isinstance(last, Choice) else self._touched
+        if choice is None or (
+            choice.otherwise is not None and choice.otherwise.nodes and not isinstance(last, Choice)
+        ):
+            choice = self._implied_choice(seq)
         if choice is None:
             return seq
+        if choice.otherwise is not None and choice.otherwise.nodes and not choice.cases[-1].body.nodes:
+            # "if not, decline it; otherwise check it": the second is for what the first leaves open.
+            return choice.cases[-1].body
         if choice.otherwise is None or choice.otherwise.nodes:
             choice.otherwise = Seq()
         return choice.otherwise
+
+    def _implied_choice(self, seq: Seq) -> Choice | None:
+        """Return a choice on the last check, whose good outcome nobody told: "checks whether …; if not, …"."""
+        last = seq.nodes[-1] if seq.nodes else None
+        if not isinstance(last, Act) or last.deed.verb.split()[0] not in _CHECKING:
+            return None
+        about = "_".join(last.deed.object[-2:]) or last.deed.verb.split()[0]
+        condition = Condition(last.text, name=f"{re.sub(r'[^a-z0-9_]+', '_', about)}_ok")
+        choice = self._appended(seq)
+        case = Case(condition, Seq())
+        choice.cases.append(case)
+        self._remember(choice, case, condition)
+        return choice
 
     def _ends(self, choice: Choice, case: Case) -> bool:
         """Say whether a case told alone, for what went wrong, is the end: "if it is refused, reject the order"."""
@@ -562,6 +685,31 @@ class Reader:
                 node.rejoins = True
                 for body in [case.body for case in node.cases] + ([node.otherwise] if node.otherwise else []):
                     self._rejoin(body)
+
+    def _while(self, unit: Unit, seq: Seq) -> None:
+        """Read "while the queue is not empty, take …": again as long as the condition holds."""
+        known = set(map(id, acts_in(seq)))
+        self._body(unit.body, seq, unit)
+        new = [act for act in acts_in(seq) if id(act) not in known]
+        if new:
+            case = Case(read_condition(unit.condition), Seq([Goto(new[0])]))
+            choice = Choice([case])
+            seq.nodes.append(choice)
+            self._remember(choice, case, case.condition)
+
+    def _options(self, unit: Unit, seq: Seq) -> None:
+        """Read "depending on the method, charge the card, start a transfer or send an invoice": a case for each."""
+        told = read_body(re.sub(r"^either\s+", "", unit.body, flags=re.I), self._memory)
+        about = self._last_condition or Condition(unit.condition, "text", "option")
+        choice = self._appended(seq)
+        for clause in told.clauses:
+            value = (clause.deed.object or clause.deed.place or (clause.deed.verb,))[-1]
+            condition = replace(about, value=f"'{value}'", about_question=False)
+            choice.cases.append(Case(condition, Seq([_act_of(clause, first=False)])))
+        if not choice.cases:
+            seq.nodes.remove(choice)
+        else:
+            self._remember(choice, choice.cases[-1], choice.cases[-1].condition)
 
     def _participle_subject(self, unit: Unit, seq: Seq) -> bool:
         """Read "posted invoices are scheduled", "critical incidents are mitigated": only for the cases so called."""

@@ -4,18 +4,23 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workflow_service.ai.english.verbs import base_of, is_base
+from workflow_service.ai.english.verbs import base_of, is_base, is_participle
 from workflow_service.ai.translator.grammar import (
+    AUXILIARIES,
+    DETERMINERS,
+    MODALS,
     CONNECTIVES,
     IN_ANY_CASE,
     MEANWHILE,
     NOUNS_TOO,
     OTHERWISE,
     PARALLEL,
+    PARTICLES,
     PREPOSITIONS,
+    PRONOUNS,
 )
 
-UnitKind = Literal["do", "if", "else", "each"]
+UnitKind = Literal["do", "if", "else", "each", "ask", "while", "options"]
 
 _ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|approx|no|nr|dr|mr|mrs|ms|inc|ltd|max|min)\.", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(0-9])|(?<=[.!?])\s*$|;\s*|\n+")
@@ -24,6 +29,8 @@ _LEAD_IN = re.compile(
     r"(?:workflow|pipeline|process|automation|flow|procedure)\s*(?:that|which|to|where|for|in which|:)\s*"
     r"|(?:please )?(?:create|build|design|make|set up|define|generate|write|implement|draft)(?: me| us)? (?:an? |the |our )?[\w /-]*?"
     r"(?:workflow|pipeline|process|automation|flow|procedure)\b(?: \w+){0,3}?\s*(?:that|which|to|where|for|in which|:)\s*"
+    r"|as an? [\w -]+?,? (?:i|we) (?:want|need|would like|wish)\b[^:.]*[:.]\s*"
+    r"|(?:please )?(?:follow|use|observe) (?:this|these|the (?:new|following|below|next)) (?:process|steps?|procedure|workflow)s?\b[^.:]*[.:]\s*"
     r"|(?:here is|this is|these are|below is|the following)\b[^.:]*[.:]\s*",
     re.I,
 )
@@ -32,9 +39,45 @@ _EACH = re.compile(
     r"(?P<items>[^,:]+?)(?:,|:| do\b| we\b| then\b|$)\s*(?P<body>.*)",
     re.I | re.S,
 )
+_EACH_WITHIN = re.compile(r"(?:,\s*(?:and |then )*|\s(?:and|then) )(?P<each>for (?:each|every|all)\b)", re.I)
+_STATE = re.compile(
+    r"(?:all |any |the )?(?P<state>(?:not )?(?:approved|accepted|rejected|declined|denied|refused|valid|invalid|passing|failing|failed|successful|unsuccessful"
+    r"|complete|incomplete|eligible|ineligible|qualified|unqualified|damaged|defective|faulty|duplicate|suspicious|positive|negative|healthy"
+    r"|high[- ]risk|low[- ]risk|medium[- ]risk|urgent|non-?urgent|critical|simple|complex))\s+(?P<noun>(?:ones?|[a-z]+)(?: [a-z]+)?)"
+    r"\s+(?P<body>(?:is|are|go|goes|get|gets|must|should|shall|will|need|needs|has|have)\b.+)",
+    re.I | re.S,
+)
+_NAME = re.compile(r"(?P<name>[A-Za-z][\w-]*(?: [\w-]+)?)(?::| -| =>)\s+(?P<body>[^:]+)", re.S)
+_SPAN = (
+    r"(?:\d+|an?|one|two|three|four|five|six|ten|twelve|another)[ -](?:second|minute|hour|day|week|month)s?"
+)
+_AFTER_TIME = re.compile(
+    rf"after (?:about |another )?(?P<span>{_SPAN}),?\s+(?P<body>(?!of\b|without\b).+)", re.I | re.S
+)
+_LATER = re.compile(rf"\b(?P<span>{_SPAN}) (?:later|afterwards)\b", re.I)
+_COMPARED = r"(?:over|above|below|under|more than|less than|fewer than|at least|at most|exceeding|older than|larger than|smaller than|greater than|up to|between \d+ and)"
+_SUCH = re.compile(
+    rf"(?P<head>(?!if\b|when\b|for\b)[\w' -]{{2,40}}?)\s+(?P<condition>(?:with|whose|that|which|who|having|of)?\b[\w' -]*?\b{_COMPARED}\s+[$€£]?\d[\w.,%]*(?: (?:dollars|euros|percent|days|hours|units|points|usd|eur))?)"
+    r"\s+(?P<body>(?:is|are|go|goes|get|gets|must|should|shall|will|need|needs|has|have)\b.+)",
+    re.I | re.S,
+)
+_DEPENDING = re.compile(
+    r"(?:depending on|based on|according to|by) (?:the |its |their )?(?P<about>[\w ]{2,40}?)(?:,|:|$)\s*(?P<body>.*)",
+    re.I | re.S,
+)
+_WHILE = re.compile(r"(?:while|as long as)\s+(?P<rest>.+)", re.I | re.S)
+_WHILE_WITHIN = re.compile(r",?\s+while\s+(?=(?:the |a |an |\w+ )?\w+(?: \w+)? \w+s\b|\w+ing\b)", re.I)
+_INDIRECT = re.compile(
+    r"\b(?:check|checks|see|sees|look|looks|verify|verifies|determine|determines|decide|decides|ask|asks|test|tests|know|find out|finds out|tell|confirm|confirms|wonder)\s*$",
+    re.I,
+)
+_QUESTION = re.compile(
+    r"(?:is|are|was|were|do|does|did|has|have|can|will|should)\s+(?P<what>[^?]+)\?+", re.I | re.S
+)
 _LABEL = re.compile(
     r"(?P<condition>(?:not |if not )?(?:approved|rejected|accepted|declined|denied|refused|agreed|yes|no|pass(?:ed)?|fail(?:ed|ure)?|success(?:ful)?"
     r"|valid|invalid|ok|high|medium|low|normal|urgent|critical)"
+    r"|[\w -]{2,30}? (?:above|below|over|under|between|of at least|at least|at most|from) \$?\d[^:]{0,30}?"
     r"|an? [\w -]{2,40}? of [^:]{1,40}|between [^:]{1,40}|(?:more|less|fewer|lower|higher|greater) than [^:]{1,40}"
     r"|(?:above|below|over|under|at least|at most|up to) [^:]{1,40}|\d[^:]{0,30}(?:or|and) (?:more|less|above|below|higher|lower)[^:]{0,20})"
     r"\s*(?::|->|=>|-)\s+(?P<body>.+)",
@@ -56,13 +99,15 @@ _MIDDLE = re.compile(
     re.I | re.S,
 )
 _MIDDLE_ELSE = re.compile(
-    r"(?:,\s*(?:and |or |but )?|\s+(?:and |or )?)(?:otherwise|or else|else(?! if)|if not)\b[,:]?\s+(?P<rest>.+)",
+    r"(?:,\s*(?:and |or |but )?|\s+(?:and |or )?)(?:otherwise|or else|else(?! if)|if not"
+    r"|(?:all |any |the )?(?:others|rest)(?= \w)|(?:everything|everyone|anything) else(?= \w))\b[,:]?\s+(?P<rest>.+)",
     re.I | re.S,
 )
 _DONE = re.compile(
     r"(?:all|both|everything|these|those|they|that|this|it|the \w+|each|every\w*|any|one)?(?: of (?:that|this|these|them|those|the \w+))?"
     r"(?: (?:three|two|four|five|steps?|tasks?|parts?|checks?|of them))*\s*(?:(?:is|are|has been|have been|was|were|has|have)\s+)?"
-    r"(?:all )?(?:done|complete|completed|finished|back|ready|over|in|through|available|settled)?",
+    r"(?:all )?(?:done|complete|completed|finished|back|ready|over|in|through|available|settled)?"
+    r"|(?:all|every|each|both|everything|everyone)(?: the| of the)?(?: \w+){0,2} (?:is|are|has been|have been|was|were|has|have) (?:\w+ed|done|sent|paid|through|in|back)",
     re.I,
 )
 _POSTPOSED = re.compile(
@@ -95,7 +140,8 @@ class Unit:
 def units_of(text: str) -> list[Unit]:
     """Return the units of a text, in order."""
     units: list[Unit] = []
-    plain = _LEAD_IN.sub("", text.strip(), count=1) or text
+    lead_in = _LEAD_IN.match(text.strip())
+    plain = (text.strip()[lead_in.end() :] if lead_in else text) or ":"
     plain = re.sub(r"\(([^()]*)\)", lambda match: match.group().replace(";", ","), plain)
     for part in re.split(r"(?<=;)", plain):
         for index, sentence in enumerate(split_sentences(part)):
@@ -112,13 +158,14 @@ def split_sentences(text: str) -> list[str]:
     kept = re.sub(
         r"\(([^()]*)\)", lambda match: " (" + match[1].replace(";", ",").replace(". ", ", ") + ") ", kept
     )
-    return [part.strip(" .!?") for part in _SENTENCE.split(kept) if part and part.strip(" .!?;,")]
+    parts = [part.strip(" .!") for part in _SENTENCE.split(kept) if part and part.strip(" .!?;,")]
+    return [part for part in parts if not part.endswith("?") or _QUESTION.fullmatch(part)]
 
 
 def postposed(clause: str) -> tuple[str, str, str]:
     """Return a clause's deed, and the word and text of a condition behind it ("send it if valid"), or empty texts."""
     match = _POSTPOSED.fullmatch(clause.strip())
-    if match is None:
+    if match is None or _INDIRECT.search(match["body"]):
         return clause, "", ""
     if match["word"].lower() in ("once", "when") and _DONE.fullmatch(match["condition"].strip()):
         return match["body"], "", ""
@@ -126,6 +173,22 @@ def postposed(clause: str) -> tuple[str, str, str]:
 
 
 def _units(sentence: str) -> list[Unit]:
+    question = _QUESTION.fullmatch(sentence.strip())
+    if question:
+        return [Unit("ask", "", condition=question["what"])]
+    together = _WHILE_WITHIN.search(sentence)
+    if together and not _IF.match(sentence) and sentence[: together.start()].strip():
+        # "A checks it while B drafts it": at the same time.
+        sentence = f"{sentence[: together.start()]} and {sentence[together.end() :]} at the same time"
+    opening = re.match(r"[^:]*:\s*(?=\S)", sentence)
+    if opening and PARALLEL.search(opening.group()) and not _IF.match(sentence) and not _EACH.match(sentence):
+        inner = _units(sentence[opening.end() :])
+        for unit in inner:
+            unit.parallel = True
+        return inner
+    apart = _apart(sentence)
+    if len(apart) > 1:
+        return [unit for part in apart for unit in _units(part)]
     text, whatever, meanwhile, parallel = sentence, False, False, False
     if IN_ANY_CASE.search(text):
         whatever, text = True, IN_ANY_CASE.sub("", text, count=1).strip(" ,")
@@ -152,7 +215,54 @@ def _units(sentence: str) -> list[Unit]:
     return units
 
 
+def _apart(sentence: str) -> list[str]:
+    """Part a sentence so that "in parallel" stays with the deeds it is about."""
+    match = PARALLEL.search(sentence)
+    if match is None or _IF.match(sentence) or _EACH.match(sentence) or sentence.rstrip().endswith(":"):
+        return [sentence]
+    before, after = sentence[: match.end()], sentence[match.end() :].strip(" ,")
+    if match.start() == 0:
+        return [sentence]
+    parts = [
+        one.strip(" ,")
+        for one in re.split(r",\s*(?:and )?then\s+|\s+(?:and )?then\s+|,\s*after which\s+", before)
+    ]
+    if after and len(parts) == 1 and ", " in before:
+        head, _, scope = before.rpartition(", ")
+        parts = [head, scope] if " and " in scope and not scope.startswith("and ") else parts
+    if after and not re.match(r"(?:\(|if\b|for\b|with\b|on\b|in\b|to\b|at\b)", after):
+        parts.append(re.sub(r"^(?:and |then )+", "", after))
+    elif after:
+        parts[-1] = f"{parts[-1]} {after}"
+    return [part for part in parts if part]
+
+
 def _read(text: str) -> list[Unit]:
+    match = _DEPENDING.match(text)
+    if match:
+        body = match["body"].strip(" :")
+        return [
+            Unit("ask", body, condition=match["about"], word="depending"),
+            *([Unit("options", body, match["about"])] if body else []),
+        ]
+    match = _WHILE.match(text)
+    if match:
+        condition, body = split_condition(match["rest"])
+        if body.strip(" :"):
+            return [Unit("while", body, condition)]
+    match = _AFTER_TIME.match(text)
+    if match:
+        return [Unit("do", f"wait {match['span']}"), *_read(match["body"])]
+    match = _LATER.search(text)
+    if match and text[: match.start()].strip():
+        return [
+            Unit("do", f"wait {match['span']}"),
+            *_read(f"{text[: match.start()]} {text[match.end() :]}".strip()),
+        ]
+    match = _SUCH.fullmatch(text)
+    if match:
+        body, rest = _part_middle(match["body"])
+        return [Unit("if", f"{match['head']} {body}", f"{match['head']} {match['condition']}", "such"), *rest]
     match = OTHERWISE.match(text)
     if match and (match.end() == len(text) or match["colon"] or " " in text[match.end() :]):
         body, rest = _part_middle(text[match.end() :].strip(" ,:") or ":")
@@ -174,17 +284,51 @@ def _read(text: str) -> list[Unit]:
     match = _ON.match(text)
     if match:
         negated = match["word"].lower() == "without"
+        within = re.match(
+            r"(?:while|when|during|of|in|from|by|at|with)\b([^,]*),\s*(.+)", match["body"], re.I | re.S
+        )
+        if within:
+            body, rest = _part_middle(within[2])
+            return [
+                Unit(
+                    "if",
+                    body,
+                    f"{match['rest']} {match['body'][: within.start(2)]}".strip(" ,"),
+                    "on",
+                    negated,
+                ),
+                *rest,
+            ]
         after = re.sub(r"^or (?:if|when|on|in case)\b[^,]*,\s*", "", match["body"], flags=re.I)
         skipped = match["body"][: len(match["body"]) - len(after)]
         body, rest = _part_middle(after or ":")
         return [Unit("if", body, f"{match['rest']} {skipped}".strip(" ,"), "on", negated), *rest]
+    match = _IF.match(text)
+    if match:
+        return _conditional(match["word"].lower(), match["rest"])
     match = _LABEL.match(text)
     if match:
         body, rest = _part_middle(match["body"])
         return [Unit("if", body, match["condition"], "label"), *rest]
-    match = _IF.match(text)
+    match = _STATE.fullmatch(text)
     if match:
-        return _conditional(match["word"].lower(), match["rest"])
+        return [Unit("if", f"{match['noun']} {match['body']}", match["state"], "state")]
+    match = _NAME.fullmatch(text)
+    if match and not _EACH.match(text) and not _IF.match(text):
+        body, rest = _part_middle(match["body"])
+        return [Unit("if", body, match["name"], "name"), *rest]
+    each = _EACH_WITHIN.search(text)
+    if each and text[: each.start()].strip(" ,") and _EACH.match(text[each.start("each") :]):
+        inner = _read(text[each.start("each") :])
+        if inner[0].kind == "each" and inner[0].body != ":":
+            first, then, rest = inner[0].body.partition(", then ")
+            inner[0].body = first
+            return [
+                *_read(text[: each.start()].strip(" ,")),
+                inner[0],
+                *(_read(rest) if then else []),
+                *inner[1:],
+            ]
     body, rest = _part_middle(text)
     return [Unit("do", body), *rest]
 
@@ -201,10 +345,20 @@ def _conditional(word: str, rest: str) -> list[Unit]:
 def _part_middle(text: str) -> tuple[str, list[Unit]]:
     """Part a body from what follows in the same sentence: ", otherwise …", ", and if …, …"."""
     found = _MIDDLE_ELSE.search(text)
-    conditional = next((match for match in _MIDDLE.finditer(text) if _has_own_body(match["rest"])), None)
+    conditional = next(
+        (
+            match
+            for match in _MIDDLE.finditer(text)
+            if not _INDIRECT.search(text[: match.start("word")]) and _has_own_body(match["rest"])
+        ),
+        None,
+    )
     if conditional is not None and (found is None or conditional.start() < found.start()):
         units = _conditional(conditional["word"].lower(), conditional["rest"])
-        units[0].nested = True
+        # "…, and if …" goes on within the case; "…, if …" is another case.
+        units[0].nested = bool(
+            re.search(r"\b(?:and|but|then)\b", text[conditional.start() : conditional.start("word")], re.I)
+        )
         return text[: conditional.start()].strip(" ,") or ":", units
     if found is not None and text[: found.start()].strip(" ,"):
         body, rest = _part_middle(found["rest"])
@@ -248,6 +402,9 @@ def split_condition(rest: str, *, only_sure: bool = False) -> tuple[str, str]:
             and "," in after
         ):
             continue
+        inside = _boundary(rest[: match.start()])
+        if inside is not None:
+            return rest[:inside].strip(), rest[inside:].strip()
         return rest[: match.start()], after
     if rest.rstrip().endswith(":"):
         return rest.rstrip(" :"), ""
@@ -260,9 +417,25 @@ def split_condition(rest: str, *, only_sure: bool = False) -> tuple[str, str]:
 def _boundary(rest: str) -> int | None:
     """Return where the main clause begins in a condition without a comma: "fails delete the files", "no we tell"."""
     found = list(re.finditer(r"[\w'%-]+", rest))
-    for index in range(2, len(found)):
+    for index in range(1, len(found)):
         word, before = found[index].group().lower(), found[index - 1].group().lower()
-        if word in ("we", "i", "you") and before not in PREPOSITIONS:
+        after = [one.group().lower() for one in found[index + 1 : index + 6]]
+        finite = base_of(before) is not None and before.endswith(("s", "ed"))
+        if index == 1 and not (
+            is_base(word) and word not in NOUNS_TOO and (is_participle(before) or before.endswith("id"))
+        ):
+            continue
+        if (
+            word in ("it", "they")
+            and (is_participle(before) or base_of(before) is None)
+            and after[:1]
+            and (
+                after[0] in ("is", "are", "will", "must")
+                and before not in PREPOSITIONS | DETERMINERS | AUXILIARIES | {"that", "if"}
+            )
+        ):
+            return found[index].start()
+        if word in ("we", "i", "you") and before not in PREPOSITIONS - PARTICLES:
             return found[index].start()
         if (
             word == "the"
@@ -270,7 +443,23 @@ def _boundary(rest: str) -> int | None:
             and found[index + 2].group().lower() in ("has", "must", "should", "shall")
         ):
             return found[index].start()
-        finite = base_of(before) is not None and (before.endswith(("s", "ed")))
+        named = before not in PREPOSITIONS | DETERMINERS | AUXILIARIES | MODALS and before != "not"
+        if (
+            is_base(word)
+            and after[:1]
+            and after[0] in DETERMINERS | PRONOUNS
+            and named
+            and index > 1
+            and base_of(before) is None
+        ):
+            return found[index].start()
+        if (
+            word in ("the", "a", "an")
+            and finite
+            and before not in PREPOSITIONS
+            and set(after[1:5]) & {"is", "are", "must", "shall"}
+        ):
+            return found[index].start()
         if is_base(word) and word not in NOUNS_TOO and finite and before not in PREPOSITIONS:
             return found[index].start()
     return None

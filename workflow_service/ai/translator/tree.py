@@ -16,6 +16,7 @@ class Act:
     for_each: str = ""
     duration_ms: int | None = None
     deadline_ms: int | None = None
+    delay_ms: int | None = None
     max_rounds: int | None = None
     optional: bool = False
     signal: str = ""

@@ -80,7 +80,7 @@ class _Loom:
         for case in choice.cases:
             after = self.seq(case.body, [Exit(sources, case.condition.expression)])
             alone = len(choice.cases) == 1 and choice.otherwise is None
-            if case.ends and (alone or choice.inserted) and follows and not choice.rejoins:
+            if case.ends and (choice.inserted or (alone and follows)) and not choice.rejoins:
                 self.connect(after, END)
                 continue
             left += after
@@ -115,14 +115,14 @@ class _Loom:
         return name
 
 
-def weave(root: Seq, on_failure: list[Seq]) -> Flow:
-    """Return the flow of a tree, with ``on_failure`` behind the failure of every step of it."""
+def weave(root: Seq, on_failure: list[tuple[Seq, Act | None]]) -> Flow:
+    """Return the flow of a tree, with each of ``on_failure`` behind the failure of its act, or of every one."""
     loom = _Loom()
     left = loom.seq(root, [Exit((START,))])
     risky = [step.id for step in loom.steps if step.kind not in (StepKind.APPROVAL, StepKind.PAUSE)]
     loom.connect([one for one in left if one.sources != (START,)], END)
-    for seq in on_failure:
-        _add_handler(loom, seq, risky)
+    for seq, failing in on_failure:
+        _add_handler(loom, seq, risky if failing is None else [loom.act(failing)])
     return closed(_united(Flow(tuple(loom.steps), tuple(loom.ways))))
 
 
@@ -206,6 +206,7 @@ def _step(act: Act, name: str) -> Step:
         who=deed.who,
         for_each=act.for_each,
         retries=act.retries,
+        retry_delay_ms=act.delay_ms,
         timeout_ms=act.deadline_ms,
         duration_ms=act.duration_ms,
         signal=act.signal,

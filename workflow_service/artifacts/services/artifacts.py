@@ -6,8 +6,8 @@ So what has a row can be read, whoever dies in between; what is left without a r
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, BinaryIO, cast
@@ -160,6 +160,17 @@ def pin_artifact(artifact: Artifact, holder: str) -> None:
         if not Artifact.objects.select_for_update().filter(pk=artifact.pk, deleted_at__isnull=True).exists():
             raise ArtifactNotFound(artifact.public_id)
         Pin.objects.get_or_create(artifact=artifact, holder=holder)
+
+
+def pin_named(workspace_id: int, artifact_ids: Collection[str], holder: str) -> None:
+    """Keep those of the artifacts that the workspace has for as long as ``holder`` needs them."""
+    if not artifact_ids:
+        return
+    for artifact in Artifact.objects.filter(
+        workspace=workspace_id, public_id__in=artifact_ids, deleted_at=None
+    ):
+        with suppress(ArtifactNotFound):
+            pin_artifact(artifact, holder)
 
 
 def unpin_artifacts(holder: str) -> None:

@@ -23,7 +23,7 @@ def main() -> None:
         "severity": severity,
         "errors": len(errors),
         "hosts": len({match["groups"][0] for match in given["lines"]}),
-        "byService": dict(services.most_common()),
+        "byService": [{"service": name, "count": count} for name, count in services.most_common()],
         "worstHost": hosts.most_common(1)[0][0] if hosts else "",
         "firstAt": first,
         "lastAt": last,

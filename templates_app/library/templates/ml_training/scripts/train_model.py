@@ -46,6 +46,9 @@ def main() -> None:
         "coefficients": coefficients,
         "error": math.sqrt(squares / len(held_out)),
         "r2": 1 - squares / spread,
+        "x": [point["x"] for point in held_out],
+        "actual": [point["y"] for point in held_out],
+        "predicted": [round(predict(point["x"]), 3) for point in held_out],
     }
     json.dump(answer, sys.stdout)
 
