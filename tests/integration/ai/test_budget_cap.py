@@ -10,7 +10,7 @@ import pytest
 from tests.factories import make_workspace
 from tests.farms import processes
 from tests.llm_server import Scripted, llm_server
-from workflow_service.ai.models import Budget, BudgetAccount, LlmUsage
+from workflow_service.ai.models import Budget, LlmUsage
 
 CHILDREN, RUNS = 25, 2
 LONG = os.environ.get("CHAOS") == "full"
@@ -35,6 +35,9 @@ def test_fifty_runs_and_dying_workers_keep_a_budget_and_use_it(
     budget = Budget.objects.create(
         workspace=make_workspace(), limit_usd=1, period=Budget.Period.TOTAL, scope=Budget.Scope.WORKSPACE
     )
+    each_run = Budget.objects.create(
+        workspace=budget.workspace, limit_usd=1, period=Budget.Period.TOTAL, scope=Budget.Scope.RUN
+    )
     model = {"name": "m", "inputUsdPerMTok": "0", "outputUsdPerMTok": str(PRICE)}
     answer = Scripted(delay_s=0.05, tokens=(10, int(max_tokens * BILLED)))
     with llm_server(otherwise=answer) as server:
@@ -46,7 +49,7 @@ def test_fifty_runs_and_dying_workers_keep_a_budget_and_use_it(
             assert farm.wait(timeout=300) == 0
         billed = sum(completion for _, completion in server.bills) * PRICE / 1_000_000
     estimate = max_tokens * PRICE / 1_000_000
-    account = BudgetAccount.objects.get()
+    account = budget.accounts.get()
     rows = LlmUsage.objects.filter(workspace=budget.workspace)
     died = rows.filter(outcome="worker_lost")
     states = {state: died.filter(state=state).count() for state in ("RELEASED", "ASSUMED")}
@@ -55,5 +58,6 @@ def test_fifty_runs_and_dying_workers_keep_a_budget_and_use_it(
     assert Decimal("0.9") <= billed <= account.spent_usd
     assert account.reserved_usd == 0
     assert account.spent_usd == sum(rows.values_list("cost_usd", flat=True))
+    assert account.spent_usd == sum(each_run.accounts.values_list("spent_usd", flat=True))
     assert all(states.values()), "some died before a call and some in it"
     assert max(rows.filter(state="SETTLED").values_list("cost_usd", flat=True)) > estimate
