@@ -232,8 +232,10 @@ def test_a_deletion_whose_storage_is_away_is_finished_later(monkeypatch: pytest.
         delete_artifact(artifact)
     with pytest.raises(ArtifactNotFound):
         get_artifact(workspace.pk, artifact.public_id, NOW())
+    again = files_of(workspace.pk).save("a", BytesIO(b"x"), "")
+    assert again.artifact_id != artifact.public_id
     assert sweep_artifacts(NOW() + timedelta(minutes=2)) == 1
-    assert not Artifact.objects.exists()
+    assert Artifact.objects.get().public_id == again.artifact_id
 
 
 def test_a_row_whose_content_is_lost_says_so(people: People) -> None:
