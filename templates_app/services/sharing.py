@@ -95,6 +95,6 @@ def _is_for(grantee: str) -> Q:
 
 def _split(grantee: str) -> tuple[str, str]:
     kind, colon, name = grantee.partition(":")
-    if not colon or kind not in (USER, GROUP):
+    if not colon or kind not in (USER, GROUP) or "\x00" in name:
         raise GranteeNotFound(f"'{grantee[:64]}' is neither user:NAME nor group:NAME")
     return kind, name
