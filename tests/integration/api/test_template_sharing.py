@@ -137,6 +137,8 @@ def test_templates_are_shared_with_members_only(developer: Caller, path: str, ot
         "user:",
     ):
         problem_of(share(developer, path, grantee, "read"), 404, "GRANTEE_NOT_FOUND")
+    stale = developer.put(f"{path}/shares/user:x", {"permissions": []}, **{"If-Match": '"0-0"'})
+    problem_of(stale, 412, "STALE_TEMPLATE")
     bad = developer.put(f"{path}/shares/user:x", {"permissions": ["workflow:fly"]})
     assert problem_of(bad, 422, "INVALID_REQUEST")["errors"][0]["pointer"].startswith("/permissions")
     for caller in (other_house.caller(Role.ADMIN),):
