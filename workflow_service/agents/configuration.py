@@ -25,8 +25,8 @@ from workflow_service.agents.api_auth import Auth, plain_credentials
 from workflow_service.agents.api_bodies import BodyType, fit_problem
 from workflow_service.agents.api_paging import Paging
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
-from workflow_service.agents.llm_configuration import LlmConfiguration
 from workflow_service.agents.limits import tool_limits
+from workflow_service.agents.llm_configuration import LlmConfiguration
 from workflow_service.agents.mcp_tools import mcp_arguments, mcp_problems
 from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
