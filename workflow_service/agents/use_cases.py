@@ -63,6 +63,8 @@ BUILT_IN_MODULES = tuple(
 )
 # Marks a field (``json_schema_extra={LITERAL: True}``) that is the author's own text: values are not written into it.
 LITERAL = "literal"
+# Marks a field whose value comes from a secret, and is never written into a workflow.
+FROM_SECRET = "fromSecret"  # noqa: S105 - the name of a mark
 USE_CASE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 _LITTLE_WORDS = frozenset(
@@ -209,10 +211,10 @@ class UseCase:
         """Return the JSON schema of the output."""
         return self.output.json_schema(mode="serialization")
 
-    def literal_fields(self) -> list[str]:
-        """Return the fields of the input that hold no ``${...}``: a value there could mean more than itself."""
+    def fields_marked(self, mark: str) -> list[str]:
+        """Return the fields of the input that bear a mark: ``LITERAL`` or ``FROM_SECRET``."""
         fields = self.input_schema().get("properties", {})
-        return [name for name, schema in fields.items() if schema.get(LITERAL)]
+        return [name for name, schema in fields.items() if schema.get(mark)]
 
 
 class UseCaseRegistry:
