@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 from io import BytesIO
 from pathlib import Path
@@ -209,10 +209,16 @@ class UseCase:
         """Return the JSON schema of the output."""
         return self.output.json_schema(mode="serialization")
 
-    def literal_fields(self) -> list[str]:
+    def literal_fields(self) -> tuple[str, ...]:
         """Return the fields of the input that hold no ``${...}``: a value there could mean more than itself."""
-        fields = self.input_schema().get("properties", {})
-        return [name for name, schema in fields.items() if schema.get(LITERAL)]
+        return _literal_fields(self)
+
+
+@cache
+def _literal_fields(use_case: UseCase) -> tuple[str, ...]:
+    # Making a schema takes milliseconds, and every configuration of the use case asks this.
+    fields = use_case.input_schema().get("properties", {})
+    return tuple(name for name, schema in fields.items() if schema.get(LITERAL))
 
 
 class UseCaseRegistry:
