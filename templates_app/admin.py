@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
-from django.db.models import CharField, Count, Func, QuerySet
+from django.db.models import CharField, Count, F, Func, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -138,7 +138,7 @@ class TemplateAdmin(LibraryPages):
         if not text:
             return queryset, False
         found = search_templates(queryset, text)
-        return (found if "o" in request.GET else found.order_by("-rank", "-id")), False
+        return (found if "o" in request.GET else found.order_by(F("rank").desc(), "-id")), False
 
     def get_urls(self) -> list[URLPattern]:
         pages = (("command", self.command_view), ("diff", self.diff_view), ("export", self.export_view))

@@ -63,6 +63,8 @@ BUILT_IN_MODULES = tuple(
 )
 # Marks a field (``json_schema_extra={LITERAL: True}``) that is the author's own text: values are not written into it.
 LITERAL = "literal"
+# Marks a field whose value comes from a secret, and is never written into a workflow.
+FROM_SECRET = "fromSecret"  # noqa: S105 - the name of a mark
 USE_CASE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 _LITTLE_WORDS = frozenset(
@@ -209,16 +211,16 @@ class UseCase:
         """Return the JSON schema of the output."""
         return self.output.json_schema(mode="serialization")
 
-    def literal_fields(self) -> tuple[str, ...]:
-        """Return the fields of the input that hold no ``${...}``: a value there could mean more than itself."""
-        return _literal_fields(self)
+    def fields_marked(self, mark: str) -> tuple[str, ...]:
+        """Return the fields of the input that bear a mark: ``LITERAL`` or ``FROM_SECRET``."""
+        return _fields_marked(self, mark)
 
 
 @cache
-def _literal_fields(use_case: UseCase) -> tuple[str, ...]:
+def _fields_marked(use_case: UseCase, mark: str) -> tuple[str, ...]:
     # Making a schema takes milliseconds, and every configuration of the use case asks this.
     fields = use_case.input_schema().get("properties", {})
-    return tuple(name for name, schema in fields.items() if schema.get(LITERAL))
+    return tuple(name for name, schema in fields.items() if schema.get(mark))
 
 
 class UseCaseRegistry:

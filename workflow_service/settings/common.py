@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "workflow_service.accounts",
     "workflow_service.artifacts",
     "workflow_service.vault",
+    "workflow_service.outbox",
     "workflow_service.agents",
     "workflow_service.ai",
     "templates_app",

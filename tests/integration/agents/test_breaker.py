@@ -170,7 +170,8 @@ class Caller:
         assert self._process.stdout is not None
         self._process.stdin.write(f"{manner}\n")
         self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
+        answer: str = self._process.stdout.readline()
+        return answer.strip()
 
 
 @pytest.fixture

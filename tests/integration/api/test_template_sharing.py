@@ -108,6 +108,16 @@ def test_who_was_let_start_a_run_controls_it(developer: Caller, path: str, viewe
     problem_of(Caller(viewer).post(f"executions/{theirs['executionId']}/cancel"), 403, "FORBIDDEN")
 
 
+def test_a_share_does_not_widen_an_api_key(developer: Caller, path: str, house: House) -> None:
+    operator = house.members[Role.OPERATOR]
+    share(developer, path, f"user:{operator.username}", "admin")
+    key = Caller(operator).post("api-keys", {"name": "k", "scopes": ["template:read", "template:update"]})
+    narrow = Caller(**{"X-Api-Key": key.json()["apiKey"]})
+    assert narrow.patch(path, {"tags": ["by key"]}).status_code == 200
+    for refused in (narrow.delete(path), narrow.post("executions", {"templateId": path[10:]})):
+        problem_of(refused, 403, "FORBIDDEN")
+
+
 def test_a_share_ends_with_the_membership(developer: Caller, path: str, viewer: User, house: House) -> None:
     share(developer, path, f"user:{viewer.username}", "admin")
     Membership.objects.filter(user=viewer).delete()

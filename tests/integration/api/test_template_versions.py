@@ -163,6 +163,13 @@ def test_a_clone_is_ones_own_and_says_where_it_came_from(developer: Caller, hous
     problem_of(house.caller(Role.VIEWER).post(f"{path}/clone"), 403, "FORBIDDEN")
 
 
+def test_a_clone_that_is_asked_for_twice_is_made_once(developer: Caller) -> None:
+    path = made(developer)
+    first, again = (developer.post(f"{path}/clone", {}, **{"Idempotency-Key": "one"}) for _ in range(2))
+    assert first.json() == again.json()
+    assert Template.objects.count() == 2
+
+
 def test_the_clone_of_a_draft_is_a_draft(developer: Caller) -> None:
     assert developer.post(f"{made(developer, status='draft')}/clone").json()["status"] == "draft"
 

@@ -71,7 +71,7 @@ def test_an_upload_is_kept_described_and_given_back(people: People) -> None:
     assert known.items() <= told.items()
     assert told["expiresAt"] is not None
     assert sender.client.get(answer["Location"]).json() == told
-    given = sender.client.get(told["contentUrl"])
+    given: Any = sender.client.get(told["contentUrl"])
     assert b"".join(given.streaming_content) == b"a,b\n1,2\n"
     assert given["Content-Disposition"] == "attachment; filename*=UTF-8''a.csv"
     assert given["X-Content-Type-Options"] == "nosniff"
@@ -86,7 +86,7 @@ def test_a_form_brings_its_file(people: People) -> None:
     assert answer.status_code == 201, answer.content
     assert (answer.json()["name"], answer.json()["size"]) == ("page.html", 18)
     problem_of(sender.form(other="x"), 422, "INVALID_REQUEST")
-    two = {"file": SimpleUploadedFile("a", b"1"), "more": SimpleUploadedFile("b", b"2")}
+    two: dict[str, Any] = {"file": SimpleUploadedFile("a", b"1"), "more": SimpleUploadedFile("b", b"2")}
     problem_of(sender.form(**two), 422, "INVALID_REQUEST")
 
 
@@ -118,7 +118,7 @@ def test_an_empty_file_is_a_file(people: People) -> None:
 def test_roles_and_workspaces_are_kept_apart(people: People) -> None:
     mine = Uploader(people.developer).raw(b"mine").json()
     problem_of(Uploader(people.alice).raw(b"x"), 403, "FORBIDDEN")
-    given = Uploader(people.alice).client.get(mine["contentUrl"])
+    given: Any = Uploader(people.alice).client.get(mine["contentUrl"])
     assert b"".join(given.streaming_content) == b"mine"
     foreign = Uploader(people.stranger).client
     for path in (f"/api/v1/artifacts/{mine['artifactId']}", mine["contentUrl"]):

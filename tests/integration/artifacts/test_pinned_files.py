@@ -123,7 +123,8 @@ def test_files_that_come_with_a_template_are_pinned_and_given_back(house: House)
     # Sent again without them, it keeps what it has.
     assert add_version(template=template, actor=house.developer, body=body(SCRIPT, CHECK)) == version
     exported = house.caller().get(f"templates/{template.public_id}/export", {"format": "yaml"}).content
-    assert read_yaml(exported.decode()).value["files"] == contents
+    told: Any = read_yaml(exported.decode()).value
+    assert told["files"] == contents
     assert [one.code for one in validate_definition(definition, house.workspace, template)] == [
         "FILE_MISSING"
     ]

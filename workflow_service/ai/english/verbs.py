@@ -12,6 +12,8 @@ from workflow_service.ai.english.word_lists import words
 # Work that people and programs do in workflows. Being, having and the auxiliaries are in ``words``.
 VERBS = words(
     """
+    troubleshoot rework
+    say like skim beep phone skip deny
     abandon abort absorb accelerate accept accommodate accompany accumulate achieve acknowledge acquire activate
     adapt add address adjust administer admit adopt advance advertise advise affix age aggregate agree aim alert
     align allocate allow alter amend amplify anaesthetise analyse analyze anchor anneal annotate announce
@@ -46,7 +48,7 @@ VERBS = words(
     file fill filter finalise finalize finance find fingerprint finish fire fit fix flag flash flatten flip
     float flood flush focus fold follow forbid force forecast forge format forward foster frame freeze freight
     freshen fry fuel fulfil fulfill fumigate fund furnish gain galvanise gate gather gauge generate get give
-    glue go grab grade graduate graft grant greet grind groom ground group grow guarantee guard halt hand
+    glue go grab grade graduate graft grant greet grind groom group grow guarantee guard halt hand
     hand-over handle hang harden harmonise harmonize harvest hash heat help hide highlight hire hoist hold
     homogenize hook host house hydrate hydrolyse identify ignore illustrate immunise implement import impose
     impound impregnate improve impute inaugurate include incorporate increase increment incubate index induct
@@ -109,6 +111,11 @@ VERBS = words(
 )
 
 _IRREGULAR = {
+    "ground": "grind", "sown": "sow", "thrown": "throw", "threw": "throw", "grown": "grow", "grew": "grow", "worn": "wear",
+    "hung": "hang", "bound": "bind", "wound": "wind", "fed": "feed", "lit": "light", "spent": "spend", "lent": "lend",
+    "swept": "sweep", "overridden": "override", "hidden": "hide", "driven": "drive", "risen": "rise", "broken": "break",
+    "torn": "tear", "eaten": "eat", "flown": "fly", "blown": "blow", "sewn": "sew", "met": "meet", "dealt": "deal",
+    "sought": "seek", "brought": "bring", "caught": "catch", "undertaken": "undertake", "foreseen": "foresee",
     "began": "begin", "begun": "begin", "bought": "buy", "built": "build", "came": "come", "chose": "choose",
     "chosen": "choose", "cut": "cut", "done": "do", "drawn": "draw", "drew": "draw", "fell": "fall", "fallen": "fall",
     "found": "find", "froze": "freeze", "frozen": "freeze", "gave": "give", "given": "give", "gone": "go",
@@ -172,8 +179,11 @@ def is_gerund(word: str) -> bool:
 
 def is_participle(word: str) -> bool:
     """Say whether the word is a known verb's past participle ("approved", "found")."""
-    base = base_of(word)
-    return base is not None and word.lower() == past_participle(base)
+    base, lowered = base_of(word), word.lower()
+    # "labelled" and "labeled" are both written.
+    return base is not None and (
+        lowered == past_participle(base) or (lowered.endswith("ed") and lowered != base)
+    )
 
 
 def third_person(base: str) -> str:

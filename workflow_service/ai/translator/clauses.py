@@ -39,7 +39,7 @@ _MOST = re.compile(
     re.I,
 )
 _PART = re.compile(
-    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|,?\s+(?:which|who)\s+(?:then\s+)?|\s+before\s+(?=\w+ing\b|(?:it|they|the \w+) (?:is|are)\b)|\s+but\s+)",
+    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|,?\s+(?:which|who)\s+(?:then\s+)?|\s+before\s+(?=\w+ing\b|(?:it|they|the \w+) (?:is|are)\b)|,?\s+where\s+(?=(?:they|it|the \w+) (?:is|are)\b)|\s+but\s+)",
     re.I,
 )
 
@@ -174,7 +174,11 @@ def _parts(body: str) -> list[str]:
         if not before or not after.strip() or read_deed(before, Memory()) is None:
             continue
         sequel = re.search(r"then|before", match.group(), re.I) is not None
-        if match.group().strip().lower().startswith("before") and re.match(r"\w+ing\b", after):
+        if (
+            match.group().strip().lower().startswith("before")
+            and re.match(r"\w+ing\b", after)
+            and (len(after.split()) < 2 or re.search(r"\bapprov|\bsign", before, re.I))
+        ):
             continue
         if _RETRY.match(match.group().lstrip(", ") + after) or _RETRY.match(after):
             continue
@@ -190,7 +194,7 @@ def _parts(body: str) -> list[str]:
             return [*parts, *_parts(body[match.end() :])]
         if (
             relative
-            or starts_deed(after, style, bare=" " not in before)
+            or starts_deed(after, style, bare=" " not in before, listed="," in match.group())
             or (sequel and read_deed(after, Memory()) is not None)
         ):
             parts.append(before)

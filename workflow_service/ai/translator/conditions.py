@@ -35,14 +35,17 @@ _ATTRIBUTES = words(
 _CLASSIFYING = words(
     "classify categorise categorize assess determine identify find triage rate prioritise prioritize detect label"
 )
+_SPAN_WITHIN = re.compile(
+    r"\b(?:within|in|after|for) (?:the (?:next|first) )?(?:\d+|an?|one|two|three) (?:second|minute|hour|day|week|month)s?\b"
+)
 _FINE = re.compile(
-    r"\b(?:pass(?:es|ed)?|succeed(?:s|ed)?|works?|worked|(?:is|are|was|were) (?:ok|okay|fine|good|successful|green))\b"
+    r"\b(?:go(?:es)? through|went through|pass(?:es|ed)?|succeed(?:s|ed)?|works?|worked|(?:is|are|was|were) (?:ok|okay|fine|good|successful|green))\b"
 )
 _FAILED = re.compile(
     r"\b(?:fail(?:s|ed)?|breaks?|crash(?:es)?|errors? out|(?:is|are) (?:red|broken)|goes wrong|times? out)\b"
 )
 _YES = re.compile(
-    r"\b(?:granted|approv\w*|accept(?:s|ed)?|agree[sd]?|consent\w*|say(?:s)? yes|sign(?:s|ed)?[ -]?off|permission|ok(?:ay)?s?|confirm(?:s|ed)?)\b"
+    r"\b(?:granted|approv\w*|accept(?:s|ed)?|agree[sd]?|consent\w*|say(?:s)? yes|sign(?:s|ed)?[ -]?off|permission|ok(?:ay)?s?)\b"
 )
 _NO = re.compile(
     r"\b(?:reject\w*|refus\w*|declin\w*|den(?:y|ies|ied)|say(?:s)? no|disapprov\w*|veto(?:es|ed)?|turn(?:s|ed)? (?:it )?down|objects?)\b"
@@ -58,11 +61,11 @@ _BEFORE = (
     ),
     (
         ">",
-        r"(?:(?:is |are |was |were )?(?:more|greater|higher|larger|bigger|longer|older|later|better) than|over|above|exceed(?:s|ing)?|beyond|past|>)",
+        r"(?:(?:is |are |was |were )?(?:more|greater|higher|larger|bigger|longer|older|later|better|heavier|warmer|hotter|faster|wider|richer|stronger) than|over|above|exceed(?:s|ing)?|beyond|past|>)",
     ),
     (
         "<",
-        r"(?:(?:is |are |was |were )?(?:less|lower|smaller|fewer|shorter|younger|worse) than|under|below|<)",
+        r"(?:(?:is |are |was |were )?(?:less|lower|smaller|fewer|shorter|younger|worse|lighter|colder|cooler|slower|cheaper|weaker) than|under|below|<)",
     ),
     ("==", r"(?:equals?(?: to)?|exactly|=)"),
 )
@@ -162,6 +165,8 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
         return _with(one, text=text, raw=f"{one.expression} and {two.expression}")
     if first in ("no", "not") and before is not None and before.kind == "boolean" and before.about_question:
         return _with(before, value="False", text=text)
+    if before is None and _SAME.fullmatch(first) and decider is not None and decider.object:
+        return Condition(text, name=_identifier(["is", *decider.object[-2:]]) or "is_so", subject=subject)
     if _OPPOSITE.fullmatch(first):
         return _with(before.opposite(), text=text) if before else Condition(text, "opposite", value="False")
     if _SAME.fullmatch(first) and before is not None and before.about_question:
@@ -174,6 +179,7 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
             if before
             else Condition(text, "same")
         )
+    first = _SPAN_WITHIN.sub("", first).strip() or first
     numeric = _numeric(first, before, decider)
     if numeric is not None:
         return _with(numeric, text=text, subject=subject)
@@ -184,6 +190,7 @@ def read_condition(text: str, before: Condition | None = None, decider: Deed | N
 
 
 def _numeric(said: str, before: Condition | None, decider: Deed | None) -> Condition | None:
+    said = re.sub(r"(?<![\d-])(\d[\d,.]*) ?- ?(\d[\d,.]*)(?![\d-])", r"between \1 and \2", said)
     between = re.search(rf"between {_NUMBER} and (?P<top>\d[\d,]*(?:\.\d+)?)", said)
     if between:
         return Condition(
@@ -199,6 +206,15 @@ def _numeric(said: str, before: Condition | None, decider: Deed | None) -> Condi
                 rest = said[match.end() :]
                 name = _measure(said[: match.start()], rest, before, decider)
                 return Condition(said, "number", name, op, _value(match))
+    if (
+        before is not None
+        and before.kind == "number"
+        and re.fullmatch(
+            r"(?:it is |they are )?(?:lighter|smaller|shorter|cheaper|younger|fewer|heavier|larger|longer|older|bigger)",
+            said,
+        )
+    ):
+        return _with(before.opposite(), text=said)
     direction = re.fullmatch(r"(?:it is |they are )?(?:still )?(below|above|under|over|higher|lower)", said)
     if direction and before is not None and before.kind == "number":
         up = direction[1] in ("above", "over", "higher")

@@ -6,8 +6,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
 
-from workflow_service.ai.english.verbs import base_of, is_base, is_gerund, is_participle
+from workflow_service.ai.english.verbs import VERBS, base_of, is_base, is_gerund, is_participle
 from workflow_service.ai.english.word_lists import words
 from workflow_service.ai.translator.grammar import (
     ADVERBS,
@@ -59,7 +61,7 @@ _MORE_EXACTLY = words(
     """
 )
 _ARRIVING = words(
-    "arrive come place submit upload join happen fire occur sign hand receive create push open report request"
+    "show call arrive come place submit upload join happen fire occur sign hand receive create push open report request"
 )
 
 
@@ -126,6 +128,10 @@ def read_deed(text: str, memory: Memory) -> Deed | None:
     if not tokens:
         return None
     deed = _read(tokens, memory)
+    if deed is None or deed.verb == tokens[0].lower() != base_of(tokens[0]):
+        # A first word that is no word at all may be a verb misspelt.
+        mended = _mended_verb(tokens[0])
+        deed = _read([mended, *tokens[1:]], memory) if mended else deed
     if deed is None:
         return None
     deed = replace(deed, text=text.strip())
@@ -152,16 +158,20 @@ def name_of(deed: Deed) -> str:
     return name if name[:1].isalpha() else f"step_{name}"
 
 
-def starts_deed(text: str, style: str, *, bare: bool = False) -> bool:
+def starts_deed(text: str, style: str, *, bare: bool = False, listed: bool = False) -> bool:
     """Say whether the words after a comma or an "and" begin another deed, told in the ``style`` of the one before.
 
-    ``bare``: the one before has no object, as in "build and test".
+    ``bare``: the one before has no object, as in "build and test". ``listed``: a comma stands between them.
     """
     tokens = _without_leading([token for token in tokens_of(text)], keep_pronoun=True)
     if not tokens:
         return False
     first = tokens[0].lower()
     following = tokens[1].lower() if len(tokens) > 1 else ""
+    if first in ("have", "get", "let", "make") and following in DETERMINERS | PRONOUNS:
+        return True
+    if is_gerund(first) and style != "gerund":
+        return False
     if first in ("that", "whether", "which", "who", "if", "how"):
         return False
     if first in SYSTEM_SUBJECTS and first not in PEOPLE and len(tokens) > 1:
@@ -190,7 +200,7 @@ def starts_deed(text: str, style: str, *, bare: bool = False) -> bool:
                 or particle
                 or following in _AFTER_VERBS
                 or (bare and not following)
-                or _is_verb_like(tokens)
+                or _is_verb_like(tokens, listed=listed)
             )
         return True
     if style == "third" and base in NOUNS_TOO and following and following not in _NO_OBJECT:
@@ -220,7 +230,16 @@ def is_arrival(deed: Deed) -> bool:
 
 def _read(tokens: list[str], memory: Memory) -> Deed | None:
     lowered = [token.lower() for token in tokens]
-    if not is_base(lowered[0]) or lowered[0] in NOUNS_TOO:
+    auxiliary = next(
+        (index for index, word in enumerate(lowered[:4]) if word in ("is", "are", "was", "were")), None
+    )
+    told_of = auxiliary is not None and not set(lowered[1:auxiliary]) & (
+        DETERMINERS | PREPOSITIONS | PRONOUNS
+    )
+    imperative = is_base(lowered[0]) and len(lowered) > 1 and lowered[1] in DETERMINERS | PRONOUNS
+    if (not imperative and (not is_base(lowered[0]) or lowered[0] in NOUNS_TOO)) or (
+        told_of and auxiliary and auxiliary > 1
+    ):
         passive = _passive_at(tokens)
         if passive is not None and passive > 0:
             return _passive(tokens, passive, memory)
@@ -383,6 +402,19 @@ def _active(tokens: list[str], who: str, subject: tuple[str, ...], memory: Memor
 
 def _caused(base: str, rest: list[str], memory: Memory) -> Deed | None:
     """Read "have the director sign the contract", "ask the lead to approve", "let the employee know"."""
+    if base in ("get", "have") and rest:
+        said = [token.lower() for token in rest]
+        at = next(
+            (
+                index
+                for index, word in enumerate(said[:8])
+                if word in ("approved", "signed", "authorised", "authorized")
+            ),
+            None,
+        )
+        if at and said[at - 1] not in DETERMINERS:
+            named, _ = _object(rest[:at], memory)
+            return Deed("approve", tuple(named), who=_after(rest[at + 1 :], "by"), approval=True)
     if base not in _CAUSING or not rest:
         return None
     lowered = [token.lower() for token in rest]
@@ -453,7 +485,7 @@ def _deed_as_thing(tokens: list[str]) -> Deed | None:
     lowered = [token.lower() for token in tokens]
     end = next((index for index, word in enumerate(lowered) if word in PREPOSITIONS), len(tokens))
     for index in reversed(range(end)):
-        verb = _verb_of_thing(lowered[index])
+        verb = verb_of_thing(lowered[index])
         if verb is not None and 2 <= len(tokens) <= 8:
             named = _noun_words(tokens[:index]) or _noun_words(
                 _after_words(tokens[index + 1 :], ("of", "for"))
@@ -462,7 +494,7 @@ def _deed_as_thing(tokens: list[str]) -> Deed | None:
     return None
 
 
-def _verb_of_thing(word: str) -> str | None:
+def verb_of_thing(word: str) -> str | None:
     if word in NOUNS_TOO:
         return word
     if word.endswith("ing"):
@@ -600,6 +632,26 @@ def _guessed_base(word: str) -> str:
     return stem + "e" if stem[-1] in "cgsuvz" or stem.endswith(("at", "iz", "ir", "ur", "in")) else stem
 
 
+@cache
+def _mended_verb(word: str) -> str | None:
+    """Return the verb that a word is but for one slip: "downlaod", "valdate"."""
+    lowered = word.lower()
+    known = DETERMINERS | PREPOSITIONS | PRONOUNS | MODALS | ADVERBS | PEOPLE | NOUNS_TOO
+    if (
+        len(lowered) < 5
+        or not lowered.isalpha()
+        or lowered in known
+        or base_of(lowered)
+        or lowered.rstrip("s") in PEOPLE
+    ):
+        return None
+    near = get_close_matches(lowered, _LONG_VERBS, n=1, cutoff=0.83)
+    return near[0] if near and near[0][0] == lowered[0] and not lowered.startswith(near[0]) else None
+
+
+_LONG_VERBS = sorted(verb for verb in VERBS if len(verb) > 4 and verb not in NOUNS_TOO)
+
+
 def _may_be_verb(word: str) -> bool:
     lowered = word.lower()
     known = DETERMINERS | PREPOSITIONS | PRONOUNS | AUXILIARIES | MODALS | ADVERBS | PEOPLE | _MORE_EXACTLY
@@ -625,20 +677,15 @@ def _has_own_verb(tokens: list[str]) -> bool:
             return False
         if index and word in ("is", "are", "must", "shall", "should", "will", "has", "have"):
             return True
-        if (
-            index
-            and lowered[0] in DETERMINERS | PEOPLE
-            and not is_base(word)
-            and word.endswith("s")
-            and base_of(word)
-        ):
+        led = lowered[0] in DETERMINERS | PEOPLE or any(one in PEOPLE for one in lowered[1:index])
+        if index and led and not is_base(word) and word.endswith("s") and base_of(word):
             following = lowered[index + 1] if index + 1 < len(lowered) else ""
             if following in DETERMINERS | PRONOUNS or base_of(word) not in NOUNS_TOO:
                 return True
     return False
 
 
-def _is_verb_like(tokens: list[str]) -> bool:
+def _is_verb_like(tokens: list[str], *, listed: bool) -> bool:
     """Say whether a noun-like verb is followed by a plain object and nothing else: "order stock", "log error"."""
     lowered = [token.lower() for token in tokens]
     ends = PREPOSITIONS | {",", "and", "or", "then", ";", ":", "("}
@@ -646,6 +693,8 @@ def _is_verb_like(tokens: list[str]) -> bool:
     lowered = lowered[:end]
     if not lowered:
         return False
+    if listed and len(lowered) == 2 and lowered[1] not in PREPOSITIONS:
+        return True
     compound = lowered[-1].endswith("s") and base_of(lowered[-1]) in NOUNS_TOO and len(lowered) > 2
     return (
         2 <= len(lowered) <= 3

@@ -29,7 +29,8 @@ PEOPLE = words(
     referee registrar reporter representative requester researcher reviewer sales scientist secretary security senior
     sender seller someone somebody specialist staff stakeholder stakeholders steward student supervisor supplier support
     surgeon teacher team technician tenant tester translator treasurer tutor underwriter user vendor veterinarian vet
-    volunteer witness writer nobody
+    volunteer witness writer nobody guest visitor passenger patient citizen caller donor buyer examiner mechanic plumber
+    electrician chef waiter captain pilot courier housekeeping kitchen warehouse clinic laboratory bank insurer
     """
 )
 PREPOSITIONS = words(
@@ -64,6 +65,7 @@ PARTICLE_VERBS = {
 # Nouns as much as verbs: after "and" they are verbs only where an object with its article follows.
 NOUNS_TOO = words(
     """
+    like say
     access address age aim answer appeal approach archive assist attempt audit award bag balance ban bandage
     bank bar batch benchmark bid bill bind biopsy block boil bolt bond book boot brake branch brew bridge brief
     brush bug build bump bundle burn cache call calm campaign cap cast catalog catalogue cause certificate
@@ -106,8 +108,8 @@ STOP = re.compile(
     re.I,
 )
 GO_ON = re.compile(
-    r".*\b(?:go(?:es)? (?:straight|right|directly) (?:through|on|ahead)|go(?:es)? (?:on|ahead)|carr(?:y|ies) on|proceeds?|continues?"
-    r"|move(?:s)? on|do(?:es)? nothing|skips? (?:this|it|that|the next|ahead))\b.*",
+    r"nothing\W*|.*\b(?:go(?:es)? (?:straight|right|directly) (?:through|on|ahead)|go(?:es)? (?:on|ahead)|carr(?:y|ies) on|proceeds?|continues?"
+    r"|move(?:s)? on|do(?:es)? nothing|leaves? (?:it|them) alone|(?:is|are) left alone|skips? (?:this|it|that|the next|ahead))\b.*",
     re.I,
 )
 PARALLEL = re.compile(
@@ -126,7 +128,7 @@ IN_ANY_CASE = re.compile(
     re.I,
 )
 OTHERWISE = re.compile(
-    r"(?:or )?(?:otherwise|else(?! if)|if not|in (?:all |the |every |any )?(?:other|remaining)(?: other)? cases?|in (?:every|any|all) other cases?"
+    r"(?:or )?(?:otherwise|else(?! if)|if not(?!\s+\w+(?:ed|able|ible)\b|\s+(?:ok|okay|valid|found|enough|paid|sent)\b)|in (?:all |the |every |any )?(?:other|remaining)(?: other)? cases?|in (?:every|any|all) other cases?"
     r"|in the (?:remaining|other) cases?|(?:for )?(?:anything|everything|everyone|all|any) (?:else|lower|higher|less|more|other|others)"
     r"|the (?:rest|others)|default)\b(?P<colon>\s*[,:]?)",
     re.I,

@@ -5,6 +5,17 @@ from difflib import get_close_matches
 
 from workflow_service.ai.english.verbs import VERBS, base_of
 from workflow_service.ai.english.word_lists import words
+from workflow_service.ai.translator.grammar import (
+    ADVERBS,
+    AUXILIARIES,
+    DETERMINERS,
+    MODALS,
+    NOUNS_TOO,
+    NUMBERS,
+    PEOPLE,
+    PREPOSITIONS,
+    PRONOUNS,
+)
 
 MAX_CHARACTERS = 20_000
 _MARKS = str.maketrans({"“": '"', "”": '"', "„": '"', "’": "'", "‘": "'", "–": "-", "—": "-", "−": "-", "\u00a0": " ",
@@ -13,8 +24,22 @@ _MARKS = str.maketrans({"“": '"', "”": '"', "„": '"', "’": "'", "‘": "
 _KEYWORDS = words(
     """
     the then when until unless otherwise else after before finally parallel simultaneously same time repeat approval
-    approved rejected against wait each every with from into their notify receive
+    approved rejected against wait each every with from into their notify receive and for not all are but have this that
+    does did done due over very much many other only same just here where while since both such own out off per via more
+    less most least them they wrong right customer contact department document failed error errors manager employee application
     """
+)
+_KNOWN = (
+    _KEYWORDS
+    | NOUNS_TOO
+    | PEOPLE
+    | DETERMINERS
+    | PREPOSITIONS
+    | PRONOUNS
+    | ADVERBS
+    | AUXILIARIES
+    | MODALS
+    | frozenset(NUMBERS)
 )
 # What an "if" asks for most: a slip here turns yes into no.
 _QUALITIES = words(
@@ -27,13 +52,14 @@ _SHORT_FORMS = (
     (re.compile(r"\bwon't\b", re.I), "will not"),
     (re.compile(r"\bcan't\b|\bcannot\b", re.I), "can not"),
     (re.compile(r"n't\b", re.I), " not"),
-    (re.compile(r"\b(it|that|what|there|he|she)'s\b", re.I), r"\1 is"),
+    (re.compile(r"\b(it|that|what|there|here|he|she)'s\b", re.I), r"\1 is"),
     (re.compile(r"'re\b", re.I), " are"),
     (re.compile(r"'ll\b", re.I), " will"),
     (re.compile(r"'d\b", re.I), " would"),
     (re.compile(r"'ve\b", re.I), " have"),
 )
 _INLINE_NUMBER = re.compile(r"(?:(?<=\s)|^)\(?(\d{1,2})[.)](?=\s)")
+_INLINE_TAG = re.compile(r"(?:(?<=\s)|^)([A-Z]{1,6}-?\d{1,4}(?:\.\d{1,3})*)[:.)](?=\s)")
 _ARROW = re.compile(r"\s*(?:->|=>|→|⇒|>>)\s*")
 _FILLERS = re.compile(
     r"\b(?:um+|uh+|er+m?|basically|you know|i mean|i guess|kind of|sort of|like,|actually|obviously|of course|please)\b,?\s*"
@@ -56,6 +82,10 @@ def normalise(text: str) -> str:
     )
     for pattern, full in _SHORT_FORMS:
         plain = pattern.sub(full, plain)
+    plain = re.sub(r"(?<=[\w)]) +[+&] +(?=\w)", " and ", plain)
+    plain = re.sub(r"\bretry x ?(\d+)\b", r"retry \1 times", plain, flags=re.I)
+    plain = re.sub(r"\bw/ ?", "with ", plain)
+    plain = re.sub(r"\b(and|,) than (?=[a-z])", r"\1 then ", plain, flags=re.I)
     plain = _FILLERS.sub(
         lambda match: "we " if match.group().split()[-1] in ("to", "probably") else "", plain
     )
@@ -66,6 +96,14 @@ def _lines_of_inline_lists(text: str) -> str:
     """Put the items of a list that is written in one line on lines of their own: "1) a 2) b", "a -> b -> c"."""
     lines: list[str] = []
     for line in text.split("\n"):
+        tags = _INLINE_TAG.findall(line)
+        if len(tags) > 1 and len({re.sub(r"[\d.]+", "", tag) for tag in tags}) == 1:
+            line_parts = _INLINE_TAG.split(line)
+            lines += [line_parts[0].strip()] if line_parts[0].strip() else []
+            lines += [
+                f"{tag}: {item.strip()}" for tag, item in zip(line_parts[1::2], line_parts[2::2], strict=True)
+            ]
+            continue
         numbers = [int(found) for found in _INLINE_NUMBER.findall(line)]
         if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
             head, *rest = _INLINE_NUMBER.split(line)
@@ -73,7 +111,7 @@ def _lines_of_inline_lists(text: str) -> str:
             lines += [
                 f"{number}. {item.strip(' ,;')}" for number, item in zip(rest[::2], rest[1::2], strict=True)
             ]
-        elif len(_ARROW.findall(line)) > 1:
+        elif len(_ARROW.findall(line)) > 1 and not re.search(r"[;.](?=\s)|,", line):
             lines += [f"- {item}" for item in (part.strip(" -") for part in _ARROW.split(line)) if item]
         else:
             lines.append(line)
@@ -83,18 +121,38 @@ def _lines_of_inline_lists(text: str) -> str:
 def _mended(word: str) -> str:
     """Return a word without two swapped letters or a letter doubled wrongly, where that gives a word that matters."""
     lowered = word.lower()
-    if lowered in _KEYWORDS or base_of(lowered) or not word.islower():
+    near = (
+        get_close_matches(lowered, _LONG_KEYWORDS, n=1, cutoff=0.9)
+        if len(lowered) > 6 and lowered not in _KNOWN
+        else []
+    )
+    if near and near[0][0] == lowered[0] and not lowered.startswith(near[0][:-1]) and lowered not in VERBS:
+        return near[0] if word.islower() else near[0].capitalize()
+    if lowered in _KNOWN or base_of(lowered) or not word[1:].islower():
         return word
+    mended = _mended_lower(lowered)
+    return mended if word.islower() else mended.capitalize()
+
+
+def _mended_lower(lowered: str) -> str:
+    if len(lowered) > 3:
+        whole = [
+            word
+            for word in get_close_matches(lowered, _KEYWORDS, n=1, cutoff=0.88)
+            if len(word) > len(lowered) > 3
+        ]
+        if whole and whole[0][0] == lowered[0] and not whole[0].startswith(lowered):
+            return whole[0]
     swapped = (
         lowered[:index] + lowered[index + 1] + lowered[index] + lowered[index + 2 :]
         for index in range(len(lowered) - 1)
         if lowered[index] != lowered[index + 1]
     )
     for candidate in swapped:
-        if candidate in _KEYWORDS or (len(candidate) > 4 and candidate in VERBS):
+        if candidate in _KEYWORDS or (len(candidate) > 3 and candidate in VERBS):
             return candidate
     if len(lowered) <= 4:
-        return word
+        return lowered
     known = _UNDOUBLED.get(_undoubled(lowered))
     near = (
         get_close_matches(lowered, _QUALITIES, n=1, cutoff=0.92)
@@ -107,11 +165,24 @@ def _mended(word: str) -> str:
         and not near[0].startswith(lowered)
         and not lowered.startswith(near[0])
     )
-    return known or (near[0] if slip else word)
+    near_keyword = (
+        []
+        if known or slip or len(lowered) < 6
+        else get_close_matches(lowered, _LONG_KEYWORDS, n=1, cutoff=0.83)
+    )
+    misspelt = (
+        near_keyword and near_keyword[0][0] == lowered[0] and not lowered.startswith(near_keyword[0][:-1])
+    )
+    return known or (near[0] if slip else near_keyword[0] if misspelt else lowered)
 
 
 def _undoubled(word: str) -> str:
     return re.sub(r"(.)\1", r"\1", word)
 
 
-_UNDOUBLED = {_undoubled(word): word for word in sorted(_KEYWORDS) if len(word) > 4}
+_LONG_KEYWORDS = sorted(word for word in _KEYWORDS if len(word) > 5)
+_UNDOUBLED = {
+    _undoubled(word): word
+    for word in sorted(VERBS | _KEYWORDS)
+    if len(word) > 5 or (word in _KEYWORDS and len(word) > 4)
+}

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 _MARKER = re.compile(
     r"""(?P<indent>[ ]*)(?:
-        (?:step\s+)?(?P<number>\d{1,3}(?:\.\d{1,3})*)\s*[.):]?(?=\s)(?<![\d]\s) |
+        (?:step\s+)?(?P<number>\d{1,3}(?:\.\d{1,3})*[a-z]?)\s*[.):]?(?=\s)(?<![\d]\s) |
         step\s+(?P<step>\d{1,3})\s*[:.)-] |
-        (?P<tag>[A-Z]{2,8}-\d{1,4}(?:\.\d{1,3})*)\s*[:.)]? |
+        (?P<tag>[A-Z]{2,8}-\d{1,4}(?:\.\d{1,3})*)\s*[:.)]? | (?P<short>[A-Z]{1,4}\d{1,4}(?:\.\d{1,3})*)\s*[:.)] |
         \(?(?P<letter>[a-z]|[ivx]{1,4})[.)] |
         (?P<bullet>[-*+])
     )[ ]+(?P<text>\S.*)""",
@@ -87,8 +87,11 @@ def _marked(line: str) -> Item | None:
         and "." not in number
     ):
         return None
-    label = number or match["step"] or match["tag"] or match["letter"] or ""
+    label = number or match["step"] or match["tag"] or match["short"] or match["letter"] or ""
     text = re.sub(r"^\[[ xX]?\]\s*", "", match["text"].strip())
+    inner = re.match(r"([A-Z]{1,8}-?\d{1,4}(?:\.\d{1,3})*)\s*[:.)]\s+", text)
+    if inner and not label:
+        label, text = inner[1], text[inner.end() :]
     return Item(text, label.lower(), True, len(match["indent"]))
 
 

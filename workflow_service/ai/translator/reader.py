@@ -1,14 +1,15 @@
 """From the outline to the tree: which deeds follow each other, and which choice each "if" belongs to."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from workflow_service.ai.english.verbs import base_of
 from workflow_service.ai.english.word_lists import words
 from workflow_service.ai.translator.clauses import Clause, Told, deadline_of, read_body
 from workflow_service.ai.translator.conditions import Condition, read_condition, stem_of
-from workflow_service.ai.translator.deeds import Deed, Memory, is_arrival, read_deed, tokens_of
-from workflow_service.ai.translator.grammar import GO_ON, PARALLEL, STOP, number_of
+from workflow_service.ai.translator.deeds import Deed, Memory, is_arrival, read_deed, tokens_of, verb_of_thing
+from workflow_service.ai.translator.grammar import GO_ON, PARALLEL, PEOPLE, STOP, number_of
 from workflow_service.ai.translator.outline import Item
 from workflow_service.ai.translator.sentences import Unit, units_of
 from workflow_service.ai.translator.tree import (
@@ -28,6 +29,7 @@ from workflow_service.ai.translator.tree import (
 _CHECKING = words(
     "check verify validate review test measure evaluate inspect assess examine compare ask monitor watch score"
 )
+_ASKING = words("ask review decide submit send request assess evaluate examine check inspect consult")
 _CLASSIFYING = words(
     "classify categorise categorize triage score rate check decide ask determine identify assess grade rank evaluate sort label"
 )
@@ -62,6 +64,26 @@ _ITS_FAILURE = re.compile(
     re.I,
 )
 _ENDING = words("reject decline deny refuse abort cancel discard quarantine escalate close")
+_AGAIN = re.compile(
+    r"(?P<verb>\w+)(?: (?P<what>(?:it|them|the \w+(?: \w+)?)))?(?: once)? again|(?P<verb2>repeat|redo) the (?P<what2>\w+)",
+    re.I,
+)
+_TRY_AGAIN = re.compile(
+    r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?:try (?:it )?(?:again|once more)|retry|check (?:it |them )?again|repeat(?: the (?:check|step|test))?)$",
+    re.I,
+)
+_BACK_AT_END = re.compile(
+    r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?P<back>(?:go(?:es)? back to|return to step|continue (?:with|at) step|start (?:over|again)|repeat (?:from )?step)\b.*)$",
+    re.I,
+)
+_TROUBLES = words(
+    "missing infected damaged malicious suspicious fraud fraudulent defective expired broken faulty overdue duplicate"
+)
+_TEMPORAL = frozenset({"when", "once", "after", "as soon as", "on"})
+# What is done about trouble and does not mend it: the end of that way.
+_TELLING = words(
+    "notify inform tell alert email mail message send report page warn apologise apologize reply return refund"
+)
 _REPEATING = words("repeat do continue try keep redo iterate loop")
 _TITLE = re.compile(r"[^.:;]{2,80}")
 
@@ -81,6 +103,8 @@ class Reader:
         self._last_condition: Condition | None = None
         self._begun = False
         self._retried = False
+        self._known_labels: frozenset[str] = frozenset()
+        self._ahead: list[Goto] = []
 
     def read(self, items: list[Item]) -> None:
         """Read the items of an outline into the tree."""
@@ -88,7 +112,10 @@ class Reader:
             self.title = items[0].text.strip(" :")
             self._memory.keep([token.lower() for token in tokens_of(self.title) if token.isalpha()][-1:])
             items = [*items[0].children, *items[1:]]
+        self._known_labels = frozenset(_labels_of(items))
         self._items(items, self.root)
+        for goto in self._ahead:
+            goto.target = self._labels.get(goto.label)
 
     def _items(self, items: list[Item], seq: Seq) -> None:
         run: list[Node] = []
@@ -114,11 +141,15 @@ class Reader:
 
     def _item(self, item: Item, seq: Seq) -> bool:
         """Read one item; return whether all of it is told to run in parallel with its neighbours."""
+        extension = re.fullmatch(r"(\d+(?:\.\d+)*)[a-z]", item.label)
+        if extension and extension[1] in self._labels and self._extension(item, self._labels[extension[1]]):
+            return False
         units = units_of(item.text)
         before = set(map(id, acts_in(self.root)))
         parallel = False
         inner, split = seq, False
         case_body: Seq | None = None
+        items = ""
         for index, unit in enumerate(units):
             last = index == len(units) - 1
             governed = unit.kind == "do" and unit.joined and case_body is not None
@@ -126,7 +157,12 @@ class Reader:
                 # "if it is late: warn the sender; log it; done" - all of it is the case's.
                 inner = self._unit(unit, case_body, has_children=False)
                 continue
+            known = set(map(id, acts_in(self.root)))
             inner = self._unit(unit, seq, has_children=last and bool(item.children))
+            if unit.kind == "each":
+                items = unit.condition
+            elif items and (unit.joined or (unit.same_sentence and unit.kind in ("if", "else"))):
+                self._for_each(items, [act for act in acts_in(self.root) if id(act) not in known])
             case_body = inner if (unit.kind == "if" and unit.colon) else None
             parallel = unit.kind == "do" and unit.parallel
             split = unit.parallel
@@ -144,6 +180,23 @@ class Reader:
         if item.label and new:
             self._labels.setdefault(item.label, new[0])
         return parallel and len(units) == 1
+
+    def _extension(self, item: Item, act: Act) -> bool:
+        """Read "2a. The balance is too low: …": another way on from step 2, as use cases are written."""
+        said, colon, body = item.text.partition(":")
+        home = find_seq(self.root, act)
+        if not colon or home is None:
+            return False
+        condition = read_condition(re.sub(r"^(?:if|when)\s+", "", said, flags=re.I), None, act.deed)
+        choice = self._choice_after(act, home)
+        choice.inserted = True
+        case = Case(condition, Seq())
+        choice.cases.append(case)
+        self._remember(choice, case, condition)
+        self._body(body, case.body, Unit("if", body))
+        self._items(item.children, case.body)
+        case.ends = True
+        return True
 
     def _parallel_children(self, children: list[Item], seq: Seq) -> None:
         parts = []
@@ -229,10 +282,27 @@ class Reader:
                 self._stop(seq, unit)
                 continue
             said = str(part)
-            if GO_ON.fullmatch(said):
-                continue
             if self._way_back(said, seq):
                 continue
+            if GO_ON.fullmatch(said):
+                continue
+            retried = _TRY_AGAIN.search(said)
+            if (
+                retried
+                and unit.kind in ("if", "else")
+                and said[: retried.start()].strip()
+                and self._touched is not None
+            ):
+                decider = self._decider(self._touched)
+                self._body(said[: retried.start()], seq, unit)
+                if decider is not None:
+                    seq.nodes.append(Goto(decider))
+                continue
+            back = _BACK_AT_END.search(said)
+            if back and said[: back.start()].strip():
+                self._body(said[: back.start()], seq, unit)
+                if self._way_back(back["back"], seq):
+                    continue
             told = read_body(said, self._memory)
             if told.retries is not None:
                 self._retry(told, seq)
@@ -240,7 +310,7 @@ class Reader:
                 self._begun = True
                 told.clauses = told.clauses[1:]
             for clause in told.clauses:
-                self._add(clause, seq)
+                self._add(clause, seq, in_case=unit.kind in ("if", "else"))
             if told.until is not None:
                 self._repeat(told, seq, said)
             self._begun = self._begun or bool(told.clauses)
@@ -262,8 +332,22 @@ class Reader:
         if seq.nodes or unit.kind != "do":
             seq.nodes.append(Stop())
 
-    def _add(self, clause: Clause, seq: Seq) -> None:
+    def _done_before(self, clause: Clause) -> Act | None:
+        """Return the act that "send it again" does again."""
+        if not re.search(r"\bagain$", clause.text.strip(), re.I) or clause.deed.verb.split()[0] in _REPEATING:
+            return None
+        same = [act for act in acts_in(self.root) if act.deed.verb == clause.deed.verb]
+        alike = [
+            act for act in same if not clause.deed.object or set(clause.deed.object) & set(act.deed.object)
+        ]
+        return alike[-1] if alike else None
+
+    def _add(self, clause: Clause, seq: Seq, *, in_case: bool = False) -> None:
         act = _act_of(clause, first=not acts_in(self.root))
+        again = self._done_before(clause) if in_case else None
+        if again is not None:
+            seq.nodes.append(Goto(again))
+            return
         if clause.condition:
             self._add_conditional(act, clause, seq)
         else:
@@ -274,6 +358,11 @@ class Reader:
         condition = self._condition(clause.condition, seq)
         if clause.word == "unless":
             condition = condition.opposite()
+        new = self._asked_person(condition, act, seq)
+        if new is not None and not condition.negative:
+            # "Deploy it when the owner approves": the owner is asked first.
+            seq.nodes += [new, act]
+            return
         asked = self._approval_for(condition, seq)
         home = find_seq(self.root, asked) if asked is not None else None
         if home is not None and home[0] is not seq:
@@ -334,6 +423,24 @@ class Reader:
         if match and match["label"].lower() in self._labels:
             seq.nodes.append(Goto(self._labels[match["label"].lower()]))
             return True
+        if match and match["label"].lower() in self._known_labels:
+            ahead = Goto(None, match["label"].lower())
+            self._ahead.append(ahead)
+            seq.nodes.append(ahead)
+            return True
+        match = _AGAIN.fullmatch(plain)
+        if match:
+            word = match["verb"] or match["verb2"]
+            verb = base_of(word) or word.lower()
+            named = [
+                verb_of_thing(token.lower()) for token in tokens_of(match["what"] or match["what2"] or "")
+            ]
+            same = [act for act in acts_in(self.root) if act.deed.verb.split()[0] == verb]
+            if verb in ("repeat", "redo"):
+                same = [act for act in acts_in(self.root) if act.deed.verb.split()[0] in named]
+            if same and (verb not in ("try", "retry")):
+                seq.nodes.append(Goto(same[-1]))
+                return True
         match = _BACK_TO.fullmatch(plain)
         if match:
             acts = acts_in(self.root)
@@ -397,6 +504,11 @@ class Reader:
 
     def _if(self, unit: Unit, seq: Seq, *, has_children: bool) -> Seq:
         failed = _ANY_FAILURE.match(unit.condition.strip(" ,"))
+        if failed and "them" in unit.condition.split() and self._decides(seq, classifying=False):
+            # "run the tests and, should any of them fail, …": of the tests, not of all steps.
+            last = acts_in(self.root)[-1].deed
+            failed = None if last.object and last.object[-1].endswith("s") else failed
+            unit = replace(unit, condition="it fails") if failed is None else unit
         if failed and unit.word != "unless":
             where = unit.condition.strip(" ,")[failed.end() :]
             if not where or re.match(r"\s*(?:while|when|during|in|of|at|with)\b", where, re.I):
@@ -404,6 +516,11 @@ class Reader:
         if self._is_event(unit, seq):
             self._do(replace(unit, kind="do", condition=""), seq)
             return seq
+        if unit.word == "event":
+            if acts_in(self.root):
+                self._do(replace(unit, kind="do", condition=""), seq)
+                return seq
+            unit = replace(unit, word="on")
         if unit.word == "state" and not self._decides(seq):
             self._do(replace(unit, kind="do", body=f"{unit.condition} {unit.body}", condition=""), seq)
             return seq
@@ -423,8 +540,23 @@ class Reader:
         condition = self._condition(unit.condition, seq)
         if unit.negated:
             condition = condition.opposite()
-        choice = self._choice_for(condition, seq, unit)
-        case = Case(condition, Seq())
+        new = self._asked_person(condition, None, seq)
+        if new is not None:
+            target = self._last_case[1].body if unit.nested and self._last_case else seq
+            target.nodes.append(new)
+            if unit.word in ("when", "once", "as soon as", "after") and not condition.negative:
+                self._do(replace(unit, kind="do", condition=""), target)
+                return target
+        open_choice = self._open_choice(seq)
+        if (
+            open_choice is not None
+            and open_choice is not seq.nodes[-1]
+            and condition.completes(open_choice.cases[0].condition)
+        ):
+            choice = self._gathered(open_choice, seq) or open_choice
+        else:
+            choice = self._choice_for(condition, seq, unit)
+        case = Case(condition, Seq(), temporal=unit.word in _TEMPORAL)
         choice.cases.append(case)
         self._remember(choice, case, condition)
         self._remember_topic(condition)
@@ -469,6 +601,22 @@ class Reader:
         if unit.word not in ("when", "once", "as soon as", "whenever") or not acts_in(self.root):
             return False
         said = unit.condition.lower()
+        deed = read_deed(unit.condition, Memory())
+        if (
+            deed is not None
+            and not deed.approval
+            and any(
+                act.deed.verb == deed.verb and set(act.deed.object) & set(deed.object)
+                for act in acts_in(self.root)[-3:]
+            )
+        ):
+            # "Sign the contract. When the contract is signed, …": just done.
+            return True
+        if re.search(
+            r"\b(?:is|are) (?:\w+ )?(?:done|completed?|finished|ready|over|in place|prepared|available|back|through)\b",
+            said,
+        ):
+            return "not" not in said.split()
         if read_condition(said).kind in ("approval", "number") or re.search(r"\b(?:no|not|never)\b", said):
             return False
         return bool(
@@ -525,6 +673,30 @@ class Reader:
             and not condition.about_failure
         ):
             self._memory.keep([named[0].lower()])
+
+    def _asked_person(self, condition: Condition, act: Act | None, seq: Seq) -> Act | None:
+        """Return a new act that asks a person where a condition is about an answer nobody was asked for yet."""
+        if condition.kind != "approval" or any(one.deed.approval for one in acts_in(self.root)):
+            return None
+        person = [
+            token.lower()
+            for token in tokens_of(condition.text)
+            if token.lower() in PEOPLE or token.lower().rstrip("s") in PEOPLE
+        ]
+        acts = acts_in(self.root)
+        last = acts[-1].deed if acts else None
+        if not person or last is None or last.who or last.verb.split()[0] in _ASKING:
+            return None
+        about = act.deed.object if act is not None and act.deed.object else last.object
+        said = re.sub(r"^(?:the|a|an)\s+", "", condition.text.strip(), flags=re.I)
+        who = (
+            " ".join(said.lower().split()[: said.lower().split().index(person[0]) + 1])
+            if person[0] in said.lower().split()
+            else person[0]
+        )
+        return Act(
+            Deed("approve", tuple(about), who=who, approval=True, text=f"approval by {who}"), condition.text
+        )
 
     def _condition(self, text: str, seq: Seq) -> Condition:
         acts = acts_in(self.root)
@@ -599,7 +771,10 @@ class Reader:
 
     @staticmethod
     def _best(acts: list[Act], wanted: frozenset[str] | set[str]) -> Act | None:
-        scored = [(len(wanted & _words_of(act.deed)), index, act) for index, act in enumerate(acts)]
+        scored = [
+            (len(wanted & _words_of(act.deed)) + (act.deed.verb.split()[0] in wanted), index, act)
+            for index, act in enumerate(acts)
+        ]
         best = max(scored, key=lambda row: row[:2], default=None)
         return best[2] if best is not None and best[0] else None
 
@@ -643,6 +818,8 @@ class Reader:
     def _else_body(self, unit: Unit, seq: Seq) -> Seq:
         last = seq.nodes[-1] if seq.nodes else None
         choice = self._touched if unit.same_sentence and self._touched is not None else None
+        if choice is None and not isinstance(last, Choice):
+            choice = self._gathered(self._open_choice(seq), seq)
         if choice is None:
             choice = last if isinstance(last, Choice) else self._touched
         if choice is None or (
@@ -657,6 +834,26 @@ class Reader:
         if choice.otherwise is None or choice.otherwise.nodes:
             choice.otherwise = Seq()
         return choice.otherwise
+
+    @staticmethod
+    def _open_choice(seq: Seq) -> Choice | None:
+        """Return the last choice of a sequence that has one case and no other way yet."""
+        choices = [node for node in seq.nodes if isinstance(node, Choice)]
+        last = choices[-1] if choices else None
+        return (
+            last
+            if last is not None and len(last.cases) == 1 and last.otherwise is None and not last.inserted
+            else None
+        )
+
+    @staticmethod
+    def _gathered(choice: Choice | None, seq: Seq) -> Choice | None:
+        """Put what was told since a choice into its case: "if it is valid, assign it. Inspect it. Otherwise reject it."""
+        if choice is not None and choice in seq.nodes:
+            index = seq.nodes.index(choice)
+            choice.cases[-1].body.nodes += seq.nodes[index + 1 :]
+            del seq.nodes[index + 1 :]
+        return choice
 
     def _implied_choice(self, seq: Seq) -> Choice | None:
         """Return a choice on the last check, whose good outcome nobody told: "checks whether …; if not, …"."""
@@ -676,8 +873,12 @@ class Reader:
         tails = tails_of(case.body)
         if choice.inserted or (case.condition.kind == "approval" and case.condition.negative):
             return True
-        gone_wrong = case.condition.negative or case.condition.about_failure
-        return gone_wrong and bool(tails) and all(act.deed.verb.split()[0] in _ENDING for act in tails)
+        bad = bool(set(case.condition.name.split("_")) & _TROUBLES)
+        gone_wrong = case.condition.about_failure or case.condition.negative != bad
+        acts = acts_in(case.body)
+        ending = bool(tails) and all(act.deed.verb.split()[0] in _ENDING for act in tails)
+        telling = bool(acts) and all(act.deed.verb.split()[0] in _TELLING | _ENDING for act in acts)
+        return gone_wrong and (ending or telling)
 
     def _rejoin(self, seq: Seq) -> None:
         for node in seq.nodes[-1:]:
@@ -734,6 +935,13 @@ class Reader:
     def _for_each(items: str, acts: list[Act]) -> None:
         for act in acts:
             act.for_each = act.for_each or items
+
+
+def _labels_of(items: list[Item]) -> Iterator[str]:
+    for item in items:
+        if item.label:
+            yield item.label
+        yield from _labels_of(item.children)
 
 
 def _act_of(clause: Clause, *, first: bool) -> Act:

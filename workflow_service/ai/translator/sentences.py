@@ -7,11 +7,11 @@ from typing import Literal
 from workflow_service.ai.english.verbs import base_of, is_base, is_participle
 from workflow_service.ai.translator.grammar import (
     AUXILIARIES,
-    DETERMINERS,
-    MODALS,
     CONNECTIVES,
+    DETERMINERS,
     IN_ANY_CASE,
     MEANWHILE,
+    MODALS,
     NOUNS_TOO,
     OTHERWISE,
     PARALLEL,
@@ -23,15 +23,15 @@ from workflow_service.ai.translator.grammar import (
 UnitKind = Literal["do", "if", "else", "each", "ask", "while", "options"]
 
 _ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|approx|no|nr|dr|mr|mrs|ms|inc|ltd|max|min)\.", re.I)
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(0-9])|(?<=[.!?])\s*$|;\s*|\n+")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(0-9<>])|(?<=[.!?])\s*$|;\s*|\n+")
 _LEAD_IN = re.compile(
-    r"(?:please )?(?:i|we)(?: would| will)? (?:want|need|like|wish)(?: to (?:have|build|create|set up))? (?:an? |the )?[\w -]*?"
+    r"(?:(?:ok|okay|so|well|right|now|alright)\b,?\s+)*(?:(?:please )?(?:i|we)(?: would| will)? (?:want|need|like|wish)(?: to (?:have|build|create|set up))? (?:an? |the )?[\w -]*?"
     r"(?:workflow|pipeline|process|automation|flow|procedure)\s*(?:that|which|to|where|for|in which|:)\s*"
     r"|(?:please )?(?:create|build|design|make|set up|define|generate|write|implement|draft)(?: me| us)? (?:an? |the |our )?[\w /-]*?"
     r"(?:workflow|pipeline|process|automation|flow|procedure)\b(?: \w+){0,3}?\s*(?:that|which|to|where|for|in which|:)\s*"
     r"|as an? [\w -]+?,? (?:i|we) (?:want|need|would like|wish)\b[^:.]*[:.]\s*"
     r"|(?:please )?(?:follow|use|observe) (?:this|these|the (?:new|following|below|next)) (?:process|steps?|procedure|workflow)s?\b[^.:]*[.:]\s*"
-    r"|(?:here is|this is|these are|below is|the following)\b[^.:]*[.:]\s*",
+    r"|(?:here is|this is|these are|below is|the following)\b[^.:]*[.:]\s*)",
     re.I,
 )
 _EACH = re.compile(
@@ -61,6 +61,25 @@ _SUCH = re.compile(
     r"\s+(?P<body>(?:is|are|go|goes|get|gets|must|should|shall|will|need|needs|has|have)\b.+)",
     re.I | re.S,
 )
+# "Blurry? Ask for a new one." is an "if"; "Did it help?" before a yes and a no is a question.
+_ASKED = re.compile(
+    r"(?P<lead>^|[.;!] +)(?!(?:is|are|was|were|do|does|did|has|have|can|will|should|what|who|how|why|where|when|if)\b)"
+    r"(?P<what>[A-Za-z][^.?!;]{1,60})\?\s+(?!(?:yes|no|if)\b)(?=\w)",
+    re.I,
+)
+_ARROW_CASE = re.compile(r"(?P<condition>[^,;:]{2,40}?)\s*(?:->|=>)\s*(?P<body>.+)", re.S)
+_IN_WHICH_CASE = re.compile(
+    r"(?P<deed>.+?),?\s+unless\s+(?P<condition>[^,]+),\s+in (?:which|that) case\s+(?P<body>.+)", re.I | re.S
+)
+_A_QUALITY = re.compile(
+    r"\w+(?:ed|ous|ive|al|able|ible|ful|less|ic|ant|ent)|good|bad|new|old|late|safe|unsafe|correct|incorrect|complete|broken|big|small|high|low|heavy|light",
+    re.I,
+)
+_KIND_OF = re.compile(
+    r"(?P<state>(?!the\b|an?\b|all\b|each\b|every\b|any\b|this\b|these\b|our\b|their\b|its\b|both\b)[A-Za-z-]{3,20})\s+(?P<noun>[a-z]+)\s+"
+    r"(?P<rest>(?:is|are|go|goes|get|gets|must|should|shall|will)\b.+)",
+    re.I | re.S,
+)
 _DEPENDING = re.compile(
     r"(?:depending on|based on|according to|by) (?:the |its |their )?(?P<about>[\w ]{2,40}?)(?:,|:|$)\s*(?P<body>.*)",
     re.I | re.S,
@@ -71,6 +90,14 @@ _INDIRECT = re.compile(
     r"\b(?:check|checks|see|sees|look|looks|verify|verifies|determine|determines|decide|decides|ask|asks|test|tests|know|find out|finds out|tell|confirm|confirms|wonder)\s*$",
     re.I,
 )
+_ON_EVENT = re.compile(
+    r"(?:on|upon) (?P<what>(?:an? |the |any |every |each )?[\w' -]{3,50}?)[,:]\s*(?P<body>.*)", re.I | re.S
+)
+_SUCH_OR_REST = re.compile(
+    r"(?P<head>(?!if\b|when\b|for\b)[\w' -]{2,30}?)\s+(?:that|which|who|whose|with)\s+(?P<condition>[^,;]{3,60}?)\s+"
+    r"(?P<body>(?:is|are|must be|will be|shall be|go|goes|get|gets)\b.+)",
+    re.I | re.S,
+)
 _QUESTION = re.compile(
     r"(?:is|are|was|were|do|does|did|has|have|can|will|should)\s+(?P<what>[^?]+)\?+", re.I | re.S
 )
@@ -78,6 +105,7 @@ _LABEL = re.compile(
     r"(?P<condition>(?:not |if not )?(?:approved|rejected|accepted|declined|denied|refused|agreed|yes|no|pass(?:ed)?|fail(?:ed|ure)?|success(?:ful)?"
     r"|valid|invalid|ok|high|medium|low|normal|urgent|critical)"
     r"|[\w -]{2,30}? (?:above|below|over|under|between|of at least|at least|at most|from) \$?\d[^:]{0,30}?"
+    r"|[<>]=?\s*\$?\d[\d.,]*\s?%?|\d[\d.,]*\s?-\s?\d[\d.,]*"
     r"|an? [\w -]{2,40}? of [^:]{1,40}|between [^:]{1,40}|(?:more|less|fewer|lower|higher|greater) than [^:]{1,40}"
     r"|(?:above|below|over|under|at least|at most|up to) [^:]{1,40}|\d[^:]{0,30}(?:or|and) (?:more|less|above|below|higher|lower)[^:]{0,20})"
     r"\s*(?::|->|=>|-)\s+(?P<body>.+)",
@@ -95,7 +123,7 @@ _ON = re.compile(
     re.I | re.S,
 )
 _MIDDLE = re.compile(
-    r"(?:,\s*|\s+)(?:and |but |or |then )?(?P<word>if|when|unless|in case|elif|else if)\s+(?P<rest>.+)",
+    r"(?:,\s*|\s+)(?:and |but |or |then )?(?P<word>if|when|unless|in case|provided(?: that)?|elif|else if|should(?= (?:any|it|this|that|the|one|some|something|a|an)\b))\s*,?\s+(?P<rest>.+)",
     re.I | re.S,
 )
 _MIDDLE_ELSE = re.compile(
@@ -107,6 +135,7 @@ _DONE = re.compile(
     r"(?:all|both|everything|these|those|they|that|this|it|the \w+|each|every\w*|any|one)?(?: of (?:that|this|these|them|those|the \w+))?"
     r"(?: (?:three|two|four|five|steps?|tasks?|parts?|checks?|of them))*\s*(?:(?:is|are|has been|have been|was|were|has|have)\s+)?"
     r"(?:all )?(?:done|complete|completed|finished|back|ready|over|in|through|available|settled)?"
+    r"|(?:they|it|these|those) (?:is|are|has|have)(?: been)? (?!(?:approved|accepted|rejected|signed|confirmed|agreed|declined)\b)\w+ed"
     r"|(?:all|every|each|both|everything|everyone)(?: the| of the)?(?: \w+){0,2} (?:is|are|has been|have been|was|were|has|have) (?:\w+ed|done|sent|paid|through|in|back)",
     re.I,
 )
@@ -142,6 +171,7 @@ def units_of(text: str) -> list[Unit]:
     units: list[Unit] = []
     lead_in = _LEAD_IN.match(text.strip())
     plain = (text.strip()[lead_in.end() :] if lead_in else text) or ":"
+    plain = _ASKED.sub(lambda match: f"{match['lead'] or ''}If {match['what'].strip()}, ", plain)
     plain = re.sub(r"\(([^()]*)\)", lambda match: match.group().replace(";", ","), plain)
     for part in re.split(r"(?<=;)", plain):
         for index, sentence in enumerate(split_sentences(part)):
@@ -149,6 +179,37 @@ def units_of(text: str) -> list[Unit]:
             if found and index == 0:
                 found[0].joined = bool(units)
             units += found
+    return _contrasted(units)
+
+
+def _contrasted(units: list[Unit]) -> list[Unit]:
+    """Read "contaminated blood is destroyed; otherwise …" and "good parts are packed. Bad parts are sent back" as cases."""
+    for index, unit in enumerate(units):
+        after = units[index + 1] if index + 1 < len(units) else None
+        if unit.kind == "if" and unit.word == "state" and after is not None and after.kind == "do":
+            noun, other = unit.body.split()[0].lower(), _KIND_OF.fullmatch(after.body)
+            if other is not None and other["noun"].lower() == noun:
+                after.kind, after.body = "else", f"{other['noun']} {other['rest']}"
+            continue
+        match = _KIND_OF.fullmatch(unit.body) if unit.kind == "do" else None
+        if match is None or not _A_QUALITY.fullmatch(match["state"]):
+            continue
+        following = units[index + 1] if index + 1 < len(units) else None
+        other = (
+            _KIND_OF.fullmatch(following.body) if following is not None and following.kind == "do" else None
+        )
+        paired = (
+            other is not None
+            and other["noun"].lower() == match["noun"].lower()
+            and other["state"].lower() != match["state"].lower()
+        )
+        if following is None or not (paired or following.kind == "else"):
+            continue
+        unit.kind, unit.condition, unit.word = "if", match["state"], "state"
+        unit.body = f"{match['noun']} {match['rest']}"
+        if paired and other is not None:
+            following.kind = "else"
+            following.body = f"{other['noun']} {other['rest']}"
     return units
 
 
@@ -157,6 +218,11 @@ def split_sentences(text: str) -> list[str]:
     kept = _ABBREVIATIONS.sub(lambda match: match.group()[:-1], text)
     kept = re.sub(
         r"\(([^()]*)\)", lambda match: " (" + match[1].replace(";", ",").replace(". ", ", ") + ") ", kept
+    )
+    kept = re.sub(
+        r"(?im)^\s*(?:pre-?conditions?|post-?conditions?|actors?|trigger|goal|scope|purpose|assumptions?)\s*:[^\n]*$",
+        "",
+        kept,
     )
     parts = [part.strip(" .!") for part in _SENTENCE.split(kept) if part and part.strip(" .!?;,")]
     return [part for part in parts if not part.endswith("?") or _QUESTION.fullmatch(part)]
@@ -238,6 +304,23 @@ def _apart(sentence: str) -> list[str]:
 
 
 def _read(text: str) -> list[Unit]:
+    match = _ARROW_CASE.fullmatch(text)
+    if match:
+        first, *more = re.split(r",\s+(?=[^,]{2,40}?(?:->|=>))", match["body"])
+        body, inner = _part_middle(first)
+        rest = [*inner, *(unit for piece in more for unit in _read(piece))]
+        if OTHERWISE.fullmatch(match["condition"].strip()):
+            return [Unit("else", body), *rest]
+        condition = re.sub(r"^(?:if|when)\s+", "", match["condition"], flags=re.I).strip(" ?")
+        return [Unit("if", body, condition, "arrow"), *rest]
+    match = _IN_WHICH_CASE.fullmatch(text)
+    if match:
+        body, then, rest = match["body"].partition(", then ")
+        return [
+            Unit("if", body, match["condition"], "if"),
+            Unit("else", match["deed"], same_sentence=True),
+            *(_read(rest) if then else []),
+        ]
     match = _DEPENDING.match(text)
     if match:
         body = match["body"].strip(" :")
@@ -250,6 +333,11 @@ def _read(text: str) -> list[Unit]:
         condition, body = split_condition(match["rest"])
         if body.strip(" :"):
             return [Unit("while", body, condition)]
+    match = _SUCH_OR_REST.fullmatch(text)
+    if match:
+        body, rest = _part_middle(match["body"])
+        if rest:
+            return [Unit("if", f"{match['head']} {body}", match["condition"], "such"), *rest]
     match = _AFTER_TIME.match(text)
     if match:
         return [Unit("do", f"wait {match['span']}"), *_read(match["body"])]
@@ -306,6 +394,9 @@ def _read(text: str) -> list[Unit]:
     match = _IF.match(text)
     if match:
         return _conditional(match["word"].lower(), match["rest"])
+    match = _ON_EVENT.match(text)
+    if match:
+        return [Unit("if", match["body"] or ":", match["what"], "event")]
     match = _LABEL.match(text)
     if match:
         body, rest = _part_middle(match["body"])

@@ -33,11 +33,15 @@ class Seq:
 
 @dataclass(slots=True, eq=False)
 class Case:
-    """One way of a choice. ``ends``: what follows the choice is not for it, as far as can be told."""
+    """One way of a choice. ``ends``: what follows the choice is not for it, as far as can be told.
+
+    ``temporal``: told as what comes next ("once it is approved, …") rather than as one of several ways.
+    """
 
     condition: Condition
     body: Seq
     ends: bool = False
+    temporal: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -62,9 +66,10 @@ class Parallel:
 
 @dataclass(slots=True, eq=False)
 class Goto:
-    """Back to an act."""
+    """To an act told elsewhere, back or ahead; None where its ``label`` was never told."""
 
-    target: Act
+    target: Act | None
+    label: str = ""
 
 
 @dataclass(slots=True, eq=False)

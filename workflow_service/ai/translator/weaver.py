@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from workflow_service.ai.generation.flow import Flow, Step, StepKind, Way, closed
+from workflow_service.ai.generation.item_loops import with_item_loops
 from workflow_service.ai.translator.conditions import Condition
 from workflow_service.ai.translator.deeds import Deed, name_of
 from workflow_service.ai.translator.tree import Act, Choice, Goto, Node, Parallel, Seq, Stop
@@ -34,9 +35,10 @@ class _Loom:
     def seq(self, seq: Seq, exits: list[Exit]) -> list[Exit]:
         nodes = seq.nodes
         for index, node in enumerate(nodes):
+            if index and not exits and not (isinstance(node, Act) and id(node) in self.names):
+                # Nothing leads here, unless a way ahead does.
+                continue
             exits = self.node(node, exits, follows=index + 1 < len(nodes))
-            if not exits:
-                break
         return exits
 
     def node(self, node: Node, exits: list[Exit], *, follows: bool) -> list[Exit]:
@@ -50,6 +52,8 @@ class _Loom:
             case Choice():
                 return self.choice(node, exits, follows=follows)
             case Goto(target=target):
+                if target is None:
+                    return exits
                 self.connect(exits, self.act(target))
                 return []
             case Stop():
@@ -75,6 +79,8 @@ class _Loom:
     def choice(self, choice: Choice, exits: list[Exit], *, follows: bool) -> list[Exit]:
         if len(exits) != 1 or not exits[0].is_plain or exits[0].sources == (START,):
             exits = self.decision(choice, exits)
+        if _only_sequel(choice):
+            return self.seq(choice.cases[0].body, exits)
         sources = exits[0].sources
         left: list[Exit] = []
         for case in choice.cases:
@@ -123,7 +129,7 @@ def weave(root: Seq, on_failure: list[tuple[Seq, Act | None]]) -> Flow:
     loom.connect([one for one in left if one.sources != (START,)], END)
     for seq, failing in on_failure:
         _add_handler(loom, seq, risky if failing is None else [loom.act(failing)])
-    return closed(_united(Flow(tuple(loom.steps), tuple(loom.ways))))
+    return with_item_loops(closed(_united(Flow(tuple(loom.steps), tuple(loom.ways)))))
 
 
 def _add_handler(loom: _Loom, seq: Seq, risky: list[str]) -> None:
@@ -135,6 +141,14 @@ def _add_handler(loom: _Loom, seq: Seq, risky: list[str]) -> None:
         return
     head = loom.steps[known].id
     loom.ways[ways:ways] = [Way((name,), head, on_error=True) for name in risky]
+
+
+def _only_sequel(choice: Choice) -> bool:
+    """Say whether a choice is none: "after approval, book it", with no word of what else there could be."""
+    if len(choice.cases) != 1 or choice.otherwise is not None:
+        return False
+    case = choice.cases[0]
+    return case.temporal and case.condition.kind == "approval" and not case.condition.negative
 
 
 def _other(choice: Choice) -> Exit | None:
