@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 from io import BytesIO
 from pathlib import Path
@@ -216,10 +216,16 @@ class UseCase:
         """Return the JSON schema of the output."""
         return self.output.json_schema(mode="serialization")
 
-    def fields_marked(self, mark: str) -> list[str]:
+    def fields_marked(self, mark: str) -> tuple[str, ...]:
         """Return the fields of the input that bear a mark: ``LITERAL`` or ``FROM_SECRET``."""
-        fields = self.input_schema().get("properties", {})
-        return [name for name, schema in fields.items() if schema.get(mark)]
+        return _fields_marked(self, mark)
+
+
+@cache
+def _fields_marked(use_case: UseCase, mark: str) -> tuple[str, ...]:
+    # Making a schema takes milliseconds, and every configuration of the use case asks this.
+    fields = use_case.input_schema().get("properties", {})
+    return tuple(name for name, schema in fields.items() if schema.get(mark))
 
 
 class UseCaseRegistry:

@@ -267,7 +267,6 @@ SPECTACULAR_SETTINGS = {
         "AgentRuntime": "workflow_service.agents.models.Agent.Runtime",
         "ErrorType": "workflow_service.engine.states.ErrorType",
         "HumanStepType": "workflow_service.engine.states.HumanStepType",
-        "AgentStatus": "workflow_service.agents.selection.AgentStatus",
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
