@@ -68,7 +68,7 @@ def test_what_a_template_says_that_it_shows_is_in_it(one: LibraryTemplate) -> No
 
 
 @each
-def test_a_template_is_valid_without_a_warning(one: LibraryTemplate) -> None:
+def test_a_template_is_valid_and_nothing_is_to_be_said_of_it(one: LibraryTemplate) -> None:
     assert [finding.message for finding in validate_definition(one.definition)] == []
 
 
