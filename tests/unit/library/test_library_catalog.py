@@ -1,5 +1,6 @@
 """Every template of the library is whole: read without fault, valid without warning, explained way by way."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,12 @@ from workflow_service.engine.dsl import parse_dsl, render_dsl, states_of
 from workflow_service.engine.states import ToolType
 
 ALL = list(library().values())
-FEATURES = {
+FEATURES: dict[str, Callable[[Definition], bool]] = {
     "approval": lambda definition: any(block.asks_people for block in definition.blocks),
-    "map": lambda definition: any(block.for_each for block in definition.blocks),
-    "loop": lambda definition: any(block.max_rounds for block in definition.blocks),
+    "map": lambda definition: any(block.for_each is not None for block in definition.blocks),
+    "loop": lambda definition: any(block.max_rounds is not None for block in definition.blocks),
     "compensation": lambda definition: any(
-        block.recovery and block.recovery.compensate for block in definition.blocks
+        block.recovery is not None and block.recovery.compensate is not None for block in definition.blocks
     ),
     "script": lambda definition: any(block.tool_type is ToolType.SCRIPT for block in definition.blocks),
 }
@@ -78,7 +79,7 @@ def test_a_template_reads_the_same_from_its_own_dsl(one: LibraryTemplate) -> Non
         render_dsl(one.definition),
         states_of(one.definition),
         input_schema=one.definition.input_schema,
-        global_settings=one.body.get("globalSettings"),
+        global_settings=one.definition.global_settings,
     )
     assert again == one.definition
 
