@@ -13,9 +13,12 @@ from templates_app.library.catalog import (
     library_categories,
     search_library,
 )
+from templates_app.services.known_work import known_outputs
 from templates_app.services.validation import validate_definition
 from workflow_service.engine.definition import Definition
+from workflow_service.engine.dry_run import DryRunStatus, coverage, dry_run_branches
 from workflow_service.engine.dsl import parse_dsl, render_dsl, states_of
+from workflow_service.engine.plan import compile_plan
 from workflow_service.engine.states import ToolType
 
 ALL = list(library().values())
@@ -90,6 +93,19 @@ def test_every_branch_is_explained_and_nothing_else(one: LibraryTemplate) -> Non
     assert set(explained) == ways_out(one.definition)
     assert len(explained) == len(set(explained))
     assert len(one.about.explanation) > 100
+
+
+@each
+def test_a_dry_run_of_the_examples_goes_down_every_branch(one: LibraryTemplate) -> None:
+    plan = compile_plan(one.definition)
+    writes = known_outputs(one.definition)
+    runs = [
+        run
+        for example in one.about.examples
+        for run in dry_run_branches(plan, input=example.input, writes=writes)
+    ]
+    assert {run.status for run in runs} == {DryRunStatus.COMPLETED}
+    assert coverage(plan, runs).is_complete
 
 
 @each
