@@ -12,6 +12,7 @@ from templates_app.errors import TemplateNotFound, VersionNotFound
 from templates_app.models import Template, TemplateShare, TemplateVersion
 from templates_app.search import search_templates
 from templates_app.sharing import shared_with
+from templates_app.version_labels import SEMVER
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.states import TemplateStatus
 
@@ -148,8 +149,11 @@ def get_version(template: Template, name: str | None = None) -> TemplateVersion:
     if name is None:
         return current_version(template)
     rows = list_versions(template)
-    found = rows.filter(ordinal=int(name)) if _ORDINAL.fullmatch(name) else rows.filter(label=name)
-    version = found.first()
+    version = None
+    if _ORDINAL.fullmatch(name):
+        version = rows.filter(ordinal=int(name)).first()
+    elif SEMVER.fullmatch(name):
+        version = rows.filter(label=name).first()
     if version is None:
         raise VersionNotFound(f"the template '{template.public_id}' has no version '{name[:32]}'")
     return version

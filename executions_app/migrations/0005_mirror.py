@@ -4,32 +4,37 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('executions_app', '0004_prepared_and_undone'),
+        ("executions_app", "0004_prepared_and_undone"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='MirrorCursor',
+            name="MirrorCursor",
             fields=[
-                ('execution_id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('seq', models.PositiveBigIntegerField(default=0)),
-                ('open', models.BooleanField(default=True)),
+                ("execution_id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("seq", models.PositiveBigIntegerField(default=0)),
+                ("open", models.BooleanField(default=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('open', True)), fields=['execution_id'], name='mirror_open_cursor')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("open", True)), fields=["execution_id"], name="mirror_open_cursor"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='MirrorState',
+            name="MirrorState",
             fields=[
-                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('known_up_to', models.BigIntegerField(default=0)),
-                ('looked_back_at', models.DateTimeField(null=True)),
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("known_up_to", models.BigIntegerField(default=0)),
+                ("looked_back_at", models.DateTimeField(null=True)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='mirror_state_once')],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="mirror_state_once")
+                ],
             },
         ),
     ]

@@ -148,13 +148,18 @@ class RunContext:
         name = self._files.describe(source).name if is_artifact_id(source) else source
         return name.rpartition("/")[2]
 
-    def save_file(self, name: str, data: bytes | str | BinaryIO, *, content_type: str = "") -> ArtifactRef:
+    def save_file(
+        self, name: str, data: bytes | str | Path | BinaryIO, *, content_type: str = ""
+    ) -> ArtifactRef:
         """Keep a file as an artifact of the run and return the reference to put into the output.
 
-        A block that is tried again and saves the same name gets the same artifact, with what it saved first.
+        ``data`` is what it holds (a ``str`` as UTF-8), an open file, or the ``Path`` of one on this host. A block that is tried again and saves the same content under the same name gets the same artifact.
         Raises ``ToolError``, and ``ValueError`` for a name that is none.
         """
         check_name(name)
+        if isinstance(data, Path):
+            with data.open("rb") as file:
+                return self._files.save(name, file, content_type_of(name, content_type))
         if isinstance(data, str):
             data = data.encode()
         source = BytesIO(data) if isinstance(data, bytes) else data

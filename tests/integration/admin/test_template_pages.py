@@ -84,6 +84,13 @@ def test_the_list_is_searched_and_narrowed(people: People, template: Template) -
     assert found("?of=shared") == {"Stock"}
 
 
+@pytest.mark.parametrize(
+    "path", ["?tag=%00", "?q=%00", "?of=%00", "?category=%00", "%00/change/", "9/diff/?to=%00"]
+)
+def test_what_is_no_text_breaks_no_page(people: People, path: str) -> None:
+    assert signed_in(people.developer).get(LIST + path).status_code in (200, 302, 404)
+
+
 def test_a_page_shows_runs_versions_and_shares_at_a_fixed_cost(people: People, changed: Template) -> None:
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:

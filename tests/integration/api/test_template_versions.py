@@ -64,7 +64,7 @@ def test_every_version_has_an_address_and_never_changes(developer: Caller) -> No
     assert (shown["version"], shown["ordinal"], shown["changeNote"]) == ("1.0.0", 1, "The first")
     assert shown["blocks"][0]["configuration"] == {"output": {"n": 1}}
     assert developer.get(f"{path}/versions/1.0.0", **{"If-None-Match": first["ETag"]}).status_code == 304
-    for missing in ("9", "9.9.9", "0", "x"):
+    for missing in ("9", "9.9.9", "0", "x", "%00", "1" * 99):
         problem_of(developer.get(f"{path}/versions/{missing}"), 404, "TEMPLATE_VERSION_NOT_FOUND")
 
 

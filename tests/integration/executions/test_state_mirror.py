@@ -150,9 +150,7 @@ def test_a_service_that_is_away_is_told_everything_when_it_is_back(server: State
     assert Channel.objects.get(name=CHANNEL).failures == 0
 
 
-@pytest.mark.parametrize(
-    "manner", ["500", "503", "429 7", "hang", "half", "drip", "nonsense", "401"]
-)
+@pytest.mark.parametrize("manner", ["500", "503", "429 7", "hang", "half", "drip", "nonsense", "401"])
 def test_a_service_that_misbehaves_is_told_again(server: StateService, manner: str) -> None:
     execution = run_until_quiet(make_run())
     server.manners.append(manner)
