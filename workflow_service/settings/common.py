@@ -263,6 +263,8 @@ SPECTACULAR_SETTINGS = {
         "BlockStatus": "workflow_service.engine.states.BlockStatus",
         "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
         "AgentStatus": "workflow_service.agents.selection.AgentStatus",
+        "DesignMethod": ["rules", "llm"],
+        "WantedDesignMethod": ["auto", "rules", "llm"],
         "SaidAgentStatus": "workflow_service.agents.api.serializers.SAID",
         "AgentRuntime": "workflow_service.agents.models.Agent.Runtime",
         "ErrorType": "workflow_service.engine.states.ErrorType",

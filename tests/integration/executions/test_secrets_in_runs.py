@@ -165,8 +165,6 @@ def test_every_tool_gets_them_and_nothing_keeps_them(
     assert [request.headers["x-item"] for request in seen if "x-item" in request.headers] == ["1", "2"]
     rows = BlockExecution.objects.filter(execution=execution)
     given: dict[str, Any] = dict(rows.values_list("block_id", "input"))
-        row.block_id: row.input for row in BlockExecution.objects.filter(execution=execution)
-    }
     assert given["headers"]["headers"]["Authorization"] == bearer, "the stored input keeps the reference"
     outputs = json.dumps(list(BlockOutput.objects.filter(execution_id=execution.pk).values("value")))
     assert "***" in outputs

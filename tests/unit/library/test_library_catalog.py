@@ -15,6 +15,7 @@ from templates_app.library.catalog import (
 from templates_app.services.validation import validate_definition
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.dsl import parse_dsl, render_dsl, states_of
+from workflow_service.engine.findings import Severity
 from workflow_service.engine.states import ToolType
 
 ALL = list(library().values())
@@ -68,8 +69,10 @@ def test_what_a_template_says_that_it_shows_is_in_it(one: LibraryTemplate) -> No
 
 
 @each
-def test_a_template_is_valid_and_nothing_is_to_be_said_of_it(one: LibraryTemplate) -> None:
-    assert [finding.message for finding in validate_definition(one.definition)] == []
+def test_a_template_is_valid_without_a_warning(one: LibraryTemplate) -> None:
+    # What could be faster is advice.
+    found = [each for each in validate_definition(one.definition) if each.severity is not Severity.INFO]
+    assert [finding.message for finding in found] == []
 
 
 @each
