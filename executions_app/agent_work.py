@@ -103,8 +103,9 @@ def work_for(claim: "Claim", block: Block, given: JsonObject, fill: Callable[[Te
     Raises ``ToolError``, AGENT_UNAVAILABLE where nobody can do it now.
     """
     agent_id = claim.agent_id
+    # What stands in for the work has a tool of its own, or is done by an agent like the block's.
     own = not claim.undoes and not claim.stand_in
-    if not agent_id and own and wanted_by(block) is not None:
+    if not agent_id and wanted_by(block) is not None and (own or block.tool_type is None):
         agent_id = _chosen_late(claim, block)
     if not agent_id:
         if block.tool_type is None:

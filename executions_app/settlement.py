@@ -280,6 +280,10 @@ class Settler:
         self._put_context(row.block_id, merged, row)
         return None
 
+    def begin_context(self, values: Mapping[str, JsonValue]) -> None:
+        """Put values into the context of a run that is yet to begin; they are no block's."""
+        self._put_context("", values)
+
     def put_context(self, row: Any, values: Mapping[str, JsonValue]) -> None:
         """Put values into the run's context, as a block's row does with its output."""
         self._put_context(row.block_id, values, row)

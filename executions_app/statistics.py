@@ -1,8 +1,9 @@
 """Reads: how the runs of templates went, in one query however many templates there are."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import (
     Aggregate,
@@ -89,10 +90,13 @@ def template_statistics(
             last_run_at=Max("started_at"),
         )
     )
-    found = {row.pop("template"): _statistics(row) for row in counted}
+    found = {row["template"]: _statistics(row) for row in counted}
     return {pk: found.get(pk, TemplateStatistics()) for pk in template_ids}
 
 
-def _statistics(row: dict[str, object]) -> TemplateStatistics:
-    whole = {name: round(value) if isinstance(value, float) else value for name, value in row.items()}
-    return TemplateStatistics(**whole)  # type: ignore[arg-type]
+def _statistics(row: Mapping[str, Any]) -> TemplateStatistics:
+    values: dict[str, Any] = {name: value for name, value in row.items() if name != "template"}
+    for name, value in values.items():
+        if isinstance(value, float):
+            values[name] = round(value)
+    return TemplateStatistics(**values)

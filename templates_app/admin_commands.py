@@ -190,7 +190,7 @@ def offered_commands(user: User, template: Template) -> dict[str, Command]:
 
 
 def _seen(form: QueryDict) -> list[str]:
-    return [form["etag"]] if "etag" in form else []
+    return [_text(form, "etag", 100)] if "etag" in form else []
 
 
 def _text(form: QueryDict, name: str, max_length: int) -> str:

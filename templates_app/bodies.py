@@ -161,7 +161,8 @@ def read_header(body: object) -> dict[str, Any]:
         raise TemplateBodyInvalid(
             f"the fields are not valid: {problems[0].pointer}: {problems[0].message}", problems
         )
-    fields = {key: data[key] for key in ("name", "description", "nl_description", "category") if key in data}
+    columns = ("name", "description", "nl_description", "category")
+    fields: dict[str, Any] = {key: data[key] for key in columns if key in data}
     fields |= {key: metadata[key] for key in ("category", "complexity") if key in metadata}
     if "estimated_duration" in metadata:
         fields["estimated_duration_s"] = metadata["estimated_duration"]

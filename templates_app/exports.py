@@ -49,8 +49,11 @@ def export_template(template: Template, version: TemplateVersion, kind: ExportFo
 
 def _as_dsl(definition: Definition) -> JsonObject:
     document = dump_definition(definition)
-    rest = {name: document[name] for name in ("inputSchema", "globalSettings") if name in document}
-    return {"dsl": render_dsl(definition), "states": states_of(definition), **rest}
+    spelt: JsonObject = {"dsl": render_dsl(definition), "states": {**states_of(definition)}}
+    for name in ("inputSchema", "globalSettings"):
+        if name in document:
+            spelt[name] = document[name]
+    return spelt
 
 
 def _header(template: Template, version: TemplateVersion) -> JsonObject:

@@ -77,8 +77,8 @@ class LibraryPages(PageAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         one, user = _found(slug), request.user
-        open_to_user = self.workspaces(request, Action.TEMPLATE_CREATE)
-        workspace = open_to_user.filter(public_id=request.POST.get("workspace", "")[:64]).first()
+        open_to_user = {row.public_id: row for row in self.workspaces(request, Action.TEMPLATE_CREATE)}
+        workspace = open_to_user.get(request.POST.get("workspace", ""))
         if workspace is None or not isinstance(user, User):
             raise PermissionDenied
         try:

@@ -6,7 +6,6 @@ so finds parts of words by an index, without an extension.
 """
 
 import re
-from typing import ClassVar
 
 from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVectorField
 from django.db.models import Q, QuerySet
@@ -24,7 +23,7 @@ _EXACT = re.compile(r'"|(?<!\S)-\S')
 class _PartsQuery(SearchQuery):
     """The query for texts that hold every word as a part of one of theirs."""
 
-    SEARCH_TYPES: ClassVar = {"plain": "template_parts"}
+    SEARCH_TYPES = {"plain": "template_parts"}
 
 
 def search_templates(rows: QuerySet[Template], text: str) -> QuerySet[Template]:

@@ -12,6 +12,7 @@ from templates_app.errors import TemplateNotFound, VersionNotFound
 from templates_app.models import Template, TemplateShare, TemplateVersion
 from templates_app.search import search_templates
 from templates_app.sharing import shared_with
+from templates_app.version_labels import SEMVER
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.states import TemplateStatus
 
@@ -36,14 +37,15 @@ def get_template(workspace: Workspace, template_id: str) -> Template:
 class TemplateFilter:
     """What a list is narrowed to; None and empty narrow nothing, except that archived ones are asked for by status.
 
-    ``owner`` is a public id or a username, ``tags`` all of them, ``search`` as in search engines. Of a range the first
-    moment is in, the last is not. ``shared_with``: what that user was given rights on.
+    ``owner`` is a public id or a username, ``owner_id`` a primary key; ``tags``: all of them; ``search`` as in search
+    engines. Of a range the first moment is in, the last is not. ``shared_with``: what that user was given rights on.
     """
 
     category: str | None = None
     tags: Collection[str] = ()
     status: str | None = None
     owner: str | None = None
+    owner_id: int | None = None
     complexity: str | None = None
     search: str | None = None
     created_from: datetime | None = None
@@ -76,6 +78,24 @@ def list_templates(
     return rows.order_by(*([_column(ordering)] if ordering else []), "-id")
 
 
+@dataclass(frozen=True, slots=True)
+class TemplatePage:
+    """Some of a list's templates, and how many there are in all."""
+
+    templates: list[Template]
+    total: int
+
+
+def page_of(rows: QuerySet[Template], *, limit: int, offset: int = 0) -> TemplatePage:
+    """Return a page of ``rows`` as document A cuts it."""
+    return TemplatePage(list(rows[offset : offset + limit]), rows.count())
+
+
+def numbered_page_of(rows: QuerySet[Template], *, page: int, page_size: int) -> TemplatePage:
+    """Return a page of ``rows`` as document B numbers it, from 1."""
+    return page_of(rows, limit=page_size, offset=(page - 1) * page_size)
+
+
 def list_categories(workspace: Workspace) -> list[tuple[str, int]]:
     """Return the categories of the templates in use, each with their number, by name."""
     rows = _in_use(workspace).exclude(category="").values("category").annotate(count=Count("pk"))
@@ -98,6 +118,7 @@ def _conditions(narrowed: TemplateFilter) -> dict[str, Any]:
         "category": narrowed.category,
         "status": narrowed.status,
         "complexity": narrowed.complexity,
+        "owner_id": narrowed.owner_id,
         "tags__contains": list(narrowed.tags) or None,
         "created_at__gte": narrowed.created_from,
         "created_at__lt": narrowed.created_to,
@@ -128,8 +149,11 @@ def get_version(template: Template, name: str | None = None) -> TemplateVersion:
     if name is None:
         return current_version(template)
     rows = list_versions(template)
-    found = rows.filter(ordinal=int(name)) if _ORDINAL.fullmatch(name) else rows.filter(label=name)
-    version = found.first()
+    version = None
+    if _ORDINAL.fullmatch(name):
+        version = rows.filter(ordinal=int(name)).first()
+    elif SEMVER.fullmatch(name):
+        version = rows.filter(label=name).first()
     if version is None:
         raise VersionNotFound(f"the template '{template.public_id}' has no version '{name[:32]}'")
     return version

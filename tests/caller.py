@@ -5,9 +5,14 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.test import Client
+from django.urls import get_resolver
 
 from workflow_service.accounts.models import User
 from workflow_service.accounts.tokens import issue_tokens
+
+# Loaded here, and not by a test's first request: its transaction may idle for a few seconds only, and a busy machine
+# takes that long to import every view.
+_ = get_resolver().url_patterns
 
 
 class Caller:

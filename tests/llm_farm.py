@@ -1,6 +1,6 @@
 """Runs that spend one budget in processes of their own, some of which kill themselves in the middle of a call.
 
-    python -m tests.llm_farm WORKSPACE CHILDREN RUNS DEATHS
+    python -m tests.llm_farm WORKSPACE CHILDREN RUNS DEATHS MAX_TOKENS
 
 Each of CHILDREN processes has RUNS threads, and each thread is one run that asks until the budget is spent. The first
 DEATHS processes end themselves with SIGKILL: in turn after a reservation and before a settlement. Another process
@@ -22,24 +22,27 @@ from tests.llm_server import warm_up  # noqa: E402
 from workflow_service.ai import client  # noqa: E402
 from workflow_service.ai.client import LlmRequest, UsageContext, ask  # noqa: E402
 from workflow_service.ai.errors import BudgetExceeded, LlmUnavailable  # noqa: E402
+from workflow_service.ai.models import LlmUsage  # noqa: E402
 from workflow_service.ai.prompt_registry import Prompt  # noqa: E402
 
-MAX_TOKENS = 3_000
-PROMPT = Prompt("farm", 1, system="", user="Work.", max_tokens=MAX_TOKENS)
-CALLS_BEFORE_DEATH = 1
+PROMPT = Prompt("farm", 1, system="", user="Work.", max_tokens=int(sys.argv[5]))
 
 
-def die_at(place: str) -> None:
-    """Have this process end itself at its so manieth call, before ``place``: with other calls in the air."""
-    real = getattr(client, place)
-    calls = iter(range(CALLS_BEFORE_DEATH))
+def die(number: int, begun: int) -> None:
+    """Have this process end itself in its first call: before the provider is called, or before the bill is booked."""
+    real = client.mark_called
 
-    def deadly(*args: object, **kwargs: object) -> object:
-        if next(calls, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **kwargs)
+    def end(*args: object, **kwargs: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    setattr(client, place, deadly)
+    def begin(usage: LlmUsage) -> bool:
+        os.write(begun, bytes([number]))
+        if number % 2:
+            end()
+        return real(usage)
+
+    client.mark_called = begin
+    client.settle = client.assume_spent = client.release = end  # type: ignore[assignment]
 
 
 def run(workspace: int, execution_id: str, ends: list[str]) -> None:
@@ -60,9 +63,8 @@ def run(workspace: int, execution_id: str, ends: list[str]) -> None:
         connection.close()
 
 
-def child(number: int, workspace: int, runs: int, dies: bool) -> None:
-    if dies:
-        die_at("mark_called" if number % 2 else "settle")
+def child(number: int, workspace: int, runs: int) -> None:
+    """Have the process's runs ask; it ends with 0 if each of them was refused in the end."""
     ends: list[str] = []
     threads = [
         threading.Thread(target=run, args=(workspace, f"exec_{number}_{n}", ends)) for n in range(runs)
@@ -74,32 +76,46 @@ def child(number: int, workspace: int, runs: int, dies: bool) -> None:
     os._exit(0 if len(ends) == runs else 1)
 
 
-def fork(number: int, workspace: int, runs: int, dies: bool) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child(number, workspace, runs, dies)
-        finally:
-            os._exit(1)
-    return pid
-
-
 def main(workspace: int, children: int, runs: int, deaths: int) -> int:
-    # Imported once, and not by each child.
     warm_up()
     connection.close()
-    at_work = {fork(number, workspace, runs, number < deaths): number for number in range(children)}
+    # The others wait until each of those that will die has something reserved: on a busy machine they may come late.
+    begun, beginning = os.pipe()
+    gate, opening = os.pipe()
+    opened = False
+
+    def fork(number: int, dies: bool) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                if not opened:
+                    os.close(opening)
+                if dies:
+                    die(number, beginning)
+                else:
+                    os.read(gate, 1)
+                child(number, workspace, runs)
+            finally:
+                os._exit(1)
+        return pid
+
+    at_work = {fork(number, number < deaths): number for number in range(children)}
+    reserved: set[int] = set()
+    while len(reserved) < deaths:
+        reserved.update(os.read(begun, 1))
+    os.close(opening)
+    opened = True
     killed = 0
     while at_work:
         pid, status = os.wait()
         number = at_work.pop(pid)
         if os.WIFSIGNALED(status):
             killed += 1
-            at_work[fork(number, workspace, runs, False)] = number
+            at_work[fork(number, False)] = number
         elif status:
             return 1
     return 0 if killed == deaths else 2
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main(*map(int, sys.argv[1:5])))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 
 from workflow_service.accounts.admin_policies import PolicyAdmin
@@ -41,7 +41,9 @@ class PageAdmin(PolicyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """Show the list under its own name."""
+        """Show the list under its own name; raises ``Http404`` for a query that Postgres cannot take."""
+        if any("\x00" in value for value in request.GET.values()):
+            raise Http404
         title = str(self.opts.verbose_name_plural).capitalize()
         return super().changelist_view(request, {"title": title, **(extra_context or {})})  # type: ignore[return-value]
 
@@ -49,7 +51,7 @@ class PageAdmin(PolicyAdmin):
         """Return the row of that key or public id if the user may see it."""
         if object_id.isascii() and object_id.isdigit():
             return super().get_object(request, object_id, from_field)
-        return self.get_queryset(request).filter(public_id=object_id[:40]).first()
+        return self.get_queryset(request).filter(public_id=object_id[:40].replace("\x00", "")).first()
 
     def change_view(
         self,

@@ -10,6 +10,7 @@ from executions_app.models.blocks import BlockExecution, BlockOutput, ContextVal
 from executions_app.models.executions import Execution, ExecutionInput, StartRequest, new_execution_id
 from executions_app.models.history import ExecutionEvent, ExecutionLog, WritingTransaction
 from executions_app.models.limits import AgentSlot, ConcurrencyLimit
+from executions_app.models.mirror import MirrorCursor, MirrorState
 from executions_app.models.recovery import RecoveryAction, RecoveryPoint, RecoveryStatistic
 from executions_app.models.scopes import Scope
 from executions_app.models.workers import SweeperState, WorkerLease
@@ -25,6 +26,8 @@ __all__ = [
     "ExecutionEvent",
     "ExecutionInput",
     "ExecutionLog",
+    "MirrorCursor",
+    "MirrorState",
     "RecoveryAction",
     "RecoveryPoint",
     "RecoveryStatistic",

@@ -18,6 +18,7 @@ from executions_app.new_runs import NewRun, insert_run
 from executions_app.run_state import RunState
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, pipelined_transaction
+from executions_app.workspace_context import workspace_context
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
 from templates_app.services.subworkflows import subworkflow_findings
@@ -72,11 +73,12 @@ def start_execution(
     given = NewRun(
         template, version, actor, input, options, _priority(options), _timeout_ms(options, compiled), door
     )
+    context = workspace_context(workspace)
     committed: Callable[[], Aftermath] | None = None
     with pipelined_transaction() as tx:
         execution, run = insert_run(tx, given)
         if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
-            settler = begin_run(tx, execution, run, compiled)
+            settler = begin_run(tx, execution, run, compiled, context=context)
             say_what_is_not_sent(settler, options)
             committed = conclude_and_commit(settler)
     if committed is None:
@@ -94,10 +96,11 @@ def begin_run(
     run: RunState,
     compiled: CompiledVersion,
     data: Mapping[str, JsonValue] | None = None,
+    context: Mapping[str, JsonValue] | None = None,
 ) -> Settler:
     """Begin a run that the transaction has inserted; ``data`` is further data of its first event.
 
-    The caller concludes it.
+    ``context`` is what its context begins with. The caller concludes it.
     """
     settler = Settler(tx, run, compiled)
     settler.journal.event(
@@ -108,6 +111,7 @@ def begin_run(
             **(data or {}),
         },
     )
+    settler.begin_context(context or {})
     log_lines.execution_started(settler.journal, run, execution.template.public_id)
     if run.status is ExecutionStatus.PAUSED:
         settler.journal.event("execution_paused", data={"reason": "the run that it is a part of is paused"})

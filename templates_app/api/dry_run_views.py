@@ -104,7 +104,7 @@ class DryRunShape(CamelSerializer):
     problems = Issue(many=True)
     error = JsonObjectField(allow_null=True)
     assumed = JsonObjectField(help_text="What nobody had given: `input`, and `outputs` by block.")
-    context = JsonObjectField(help_text="The run's context at its end.")
+    context = JsonObjectField(help_text="The run's context at its end.")  # type: ignore[assignment]
     undone = serializers.ListField(child=serializers.CharField())
 
 
@@ -165,13 +165,14 @@ class DryRunBodyView(APIView):
 
 def _try(definition: Definition, workspace: Workspace, body: dict[str, Any]) -> dict[str, Any]:
     plan = compile_plan(definition)
-    given = {
-        "input": body.get("input"),
-        "outputs": body.get("outputs"),
-        "answers": body.get("answers"),
-        "writes": known_outputs(definition, list_agents(workspace.pk)),
-    }
-    runs = dry_run_branches(plan, **given) if body.get("all_branches") else (dry_run(plan, **given),)
+    walk = dry_run_branches if body.get("all_branches") else _dry_run_once
+    runs = walk(
+        plan,
+        input=body.get("input"),
+        outputs=body.get("outputs"),
+        answers=body.get("answers"),
+        writes=known_outputs(definition, list_agents(workspace.pk)),
+    )
     found = coverage(plan, runs)
     return {
         "runs": [_run_document(plan, run) for run in runs],
@@ -181,6 +182,10 @@ def _try(definition: Definition, workspace: Workspace, body: dict[str, Any]) -> 
             "untaken_edges": [edge_name(plan, edge) for edge in found.untaken_edges],
         },
     }
+
+
+def _dry_run_once(plan: Plan, **given: Any) -> tuple[DryRun, ...]:
+    return (dry_run(plan, **given),)
 
 
 def _run_document(plan: Plan, run: DryRun) -> dict[str, Any]:

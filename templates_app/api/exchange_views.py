@@ -124,7 +124,7 @@ class ImportView(APIView):
         require(user, workspace, Action.TEMPLATE_CREATE)
         name = {"name": query["name"]} if "name" in query else {}
         imported = import_workflow(
-            workspace=workspace, actor=user, body={**request.data, **name}, always_new=query["new"]
+            workspace=workspace, actor=user, body={**dict(request.data), **name}, always_new=query["new"]
         )
         answer = saved_response(imported.template, imported.findings, status=201 if imported.created else 200)
         answer.data["created"] = imported.created

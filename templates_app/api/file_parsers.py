@@ -66,6 +66,7 @@ class UploadParser(MultiPartParser):
             raise WorkflowFileInvalid(
                 f"the form is not valid: {wrong}; send '{FILE}', and '{STATES}' beside a .wf"
             )
-        file, states = form.files[FILE], form.files.get(STATES)
-        beside = (str(states.name), states.read()) if states else None
-        return parse_workflow(str(file.name), file.read(), states=beside)
+        file: Any = form.files[FILE]
+        beside: Any = form.files.get(STATES)
+        states = (str(beside.name), beside.read()) if beside else None
+        return parse_workflow(str(file.name), file.read(), states=states)

@@ -14,7 +14,7 @@ from templates_app.services.designing import Method
 from templates_app.services.generation import MAX_GOAL_LENGTH, Generated, generate_template
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
-from workflow_service.accounts.throttles import CreationThrottle
+from workflow_service.accounts.throttles import CreationThrottle, LlmThrottle
 from workflow_service.ai.generation.preferences import ErrorHandling, Wishes
 from workflow_service.api_serializers import CamelSerializer, QuerySerializer, read_body, read_query
 from workflow_service.engine.definition import MAX_BLOCKS, MAX_RUN_TIMEOUT_MS
@@ -80,7 +80,7 @@ class GeneratedTemplate(CamelSerializer):
 class GenerateView(APIView):
     """A template from a goal."""
 
-    throttle_classes = (CreationThrottle,)
+    throttle_classes = (CreationThrottle, LlmThrottle)
 
     @extend_schema(
         summary="Generate a template",

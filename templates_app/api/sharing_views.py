@@ -65,7 +65,7 @@ class ShareView(APIView):
     @extend_schema(
         summary="Share a template",
         tags=TAGS,
-        parameters=[QuerySerializer],
+        parameters=[QuerySerializer, IF_MATCH],
         request=PermissionsBody,
         responses=ShareShape,
     )
@@ -78,17 +78,27 @@ class ShareView(APIView):
             actor=current_user(request),
             grantee=grantee,
             rights=[ShareRight(name) for name in body["permissions"]],
+            if_match=if_match(request),
         )
         return Response(ShareShape({"grantee": grantee, "permissions": sorted(rights)}).data)
 
     @extend_schema(
-        summary="Stop sharing a template", tags=TAGS, parameters=[QuerySerializer], responses={204: None}
+        summary="Stop sharing a template",
+        tags=TAGS,
+        parameters=[QuerySerializer, IF_MATCH],
+        responses={204: None},
     )
     def delete(self, request: Request, template_id: str, grantee: str) -> Response:
         """Take back what a user or a group was let do."""
         read_query(QuerySerializer, request)
         template = readable_template(request, template_id)
-        share_template(template=template, actor=current_user(request), grantee=grantee, rights=())
+        share_template(
+            template=template,
+            actor=current_user(request),
+            grantee=grantee,
+            rights=(),
+            if_match=if_match(request),
+        )
         return Response(status=204)
 
 

@@ -1,6 +1,6 @@
 """A template's statuses over HTTP. Archiving is DELETE, in ``views.py``."""
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +13,7 @@ from workflow_service.accounts.api.requests import current_user
 from workflow_service.api_serializers import CamelSerializer, QuerySerializer, read_body, read_query
 
 TAGS = ["templates"]
-PARAMETERS = [QuerySerializer, IF_MATCH]
+PARAMETERS: list[OpenApiParameter | type[QuerySerializer]] = [QuerySerializer, IF_MATCH]
 
 
 class DeprecateBody(CamelSerializer):

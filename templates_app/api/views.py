@@ -42,6 +42,7 @@ from templates_app.selectors import (
     list_categories,
     list_tags,
     list_templates,
+    page_of,
 )
 from templates_app.services.body_validation import validate_body
 from templates_app.services.statuses import archive_template
@@ -77,9 +78,14 @@ class TemplatesView(APIView):
         require(user, workspace, Action.TEMPLATE_READ)
         rows = list_templates(workspace, narrowed_by(query, user), ordering=query.get("ordering"))
         limit, offset = query["limit"], query["offset"]
-        found = [template_entry(template) for template in rows[offset : offset + limit]]
-        page = {"templates": found, "total": rows.count(), "limit": limit, "offset": offset}
-        return Response(TemplateList(page).data)
+        page = page_of(rows, limit=limit, offset=offset)
+        shape = {
+            "templates": [template_entry(template) for template in page.templates],
+            "total": page.total,
+            "limit": limit,
+            "offset": offset,
+        }
+        return Response(TemplateList(shape).data)
 
     @extend_schema(
         summary="Create a template",
@@ -156,7 +162,7 @@ class TemplateView(APIView):
         template = change_header(
             template=readable_template(request, template_id),
             actor=current_user(request),
-            body=request.data,
+            body=dict(request.data),
             if_match=if_match(request),
         )
         return template_response(template)

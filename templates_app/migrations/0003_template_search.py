@@ -15,24 +15,22 @@ RETURN setweight(to_tsvector('english', name), 'A')
     || setweight(to_tsvector('english', nl_description), 'D');
 
 -- Every ending of every word: the beginning of an ending is any part of a word, and an index finds beginnings.
+-- Of each 32 characters are kept, so that the longest template stays below the 1 MB that a tsvector may have.
 CREATE FUNCTION template_endings(name text, category text, tags text[], description text)
 RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
-    SELECT coalesce(array_to_tsvector(array_agg(DISTINCT substr(words.word, start))), ''::tsvector)
-    FROM (
-        SELECT left(part, 64) AS word
-        FROM regexp_split_to_table(
-            lower(name || ' ' || category || ' ' || array_to_string(tags, ' ') || ' ' || description),
-            '[^[:alnum:]]+'
-        ) AS part
-    ) AS words, generate_series(1, length(words.word)) AS start
+    SELECT coalesce(array_to_tsvector(array_agg(DISTINCT substr(word, start, 32))), ''::tsvector)
+    FROM regexp_split_to_table(
+        lower(name || ' ' || category || ' ' || array_to_string(tags, ' ') || ' ' || description),
+        '[^[:alnum:]]+'
+    ) AS word, generate_series(1, length(word)) AS start
 );
 
 -- What finds all the words of a text, each as any part of a word. A word is letters and digits: nothing to quote.
 CREATE FUNCTION template_parts(wanted text)
 RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
-    SELECT coalesce(string_agg('''' || left(part, 64) || ''':*', ' & '), '')::tsquery
+    SELECT coalesce(string_agg('''' || left(part, 32) || ''':*', ' & '), '')::tsquery
     FROM regexp_split_to_table(lower(wanted), '[^[:alnum:]]+') AS part
     WHERE part <> ''
 );

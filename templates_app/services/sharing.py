@@ -22,18 +22,23 @@ USER, GROUP = "user", "group"
 
 
 def share_template(
-    *, template: Template, actor: User, grantee: str, rights: Collection[ShareRight]
+    *,
+    template: Template,
+    actor: User,
+    grantee: str,
+    rights: Collection[ShareRight],
+    if_match: Sequence[str] = (),
 ) -> frozenset[ShareRight]:
     """Give ``grantee`` (``user:NAME`` or ``group:NAME``) these rights on the template and no others; return them.
 
     No rights: it is not shared with them any more, be they still members or not. Raises ``Forbidden``,
-    ``GranteeNotFound``.
+    ``GranteeNotFound``, ``StaleTemplate``.
     """
     require_on(template, actor, Action.TEMPLATE_SHARE)
     holder = _find_grantee(template.workspace, grantee) if rights else None
     wanted = frozenset(rights)
     with transaction.atomic():
-        lock_template(template, archived_too=True)
+        lock_template(template, if_match, archived_too=True)
         standing = TemplateShare.objects.filter(_is_for(grantee), template=template)
         standing.exclude(right__in=[right.value for right in wanted]).delete()
         kept = set(standing.values_list("right", flat=True))
@@ -95,6 +100,6 @@ def _is_for(grantee: str) -> Q:
 
 def _split(grantee: str) -> tuple[str, str]:
     kind, colon, name = grantee.partition(":")
-    if not colon or kind not in (USER, GROUP):
+    if not colon or kind not in (USER, GROUP) or "\x00" in name:
         raise GranteeNotFound(f"'{grantee[:64]}' is neither user:NAME nor group:NAME")
     return kind, name

@@ -314,6 +314,6 @@ def _digest(document: JsonObject) -> str:
 
 
 def _as_stored(number: str) -> int | float:
-    """Return a number as Postgres gives it back: without an exponent, so that 1e20 is a whole number."""
+    """Return a number as Postgres gives it back: without an exponent (1e20 is a whole number) or a sign of zero."""
     value = Decimal(number)
-    return int(value) if "e" in number and value == value.to_integral_value() else float(number)
+    return int(value) if "e" in number and value == value.to_integral_value() else float(number) + 0.0

@@ -89,7 +89,7 @@ def _configurations(
                 yield _finding(one, json_pointer("blocks", index, "configuration"), block.block_id)
         for name in ("fallback", "compensate"):
             work: StandIn | None = getattr(block.recovery, name, None)
-            tool_type = work and (work.tool_type or block.tool_type)
+            tool_type = (work.tool_type or block.tool_type) if work is not None else None
             if work is not None and tool_type:
                 place = json_pointer("blocks", index, "recovery", name, "configuration")
                 if tool_type in NO_STAND_IN:

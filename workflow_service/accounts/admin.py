@@ -19,7 +19,7 @@ from workflow_service.accounts.api_keys import revoke_api_key
 from workflow_service.accounts.models import ApiKey, Membership, User, Workspace
 from workflow_service.accounts.policies import Action
 
-# Rights come from roles in workspaces: of Django's groups only their names mean anything.
+# Rights come from roles in workspaces: of Django's groups only their names and members mean anything.
 admin.site.unregister(Group)
 
 
@@ -49,7 +49,9 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         """Say what a group is good for here."""
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         if field is not None:
-            field.help_text = "Approvals may be assigned to a group by its name. Groups give no rights."
+            field.help_text = (
+                "Approvals may be assigned to a group by its name, and templates shared with it."
+            )
         return field
 
 

@@ -39,7 +39,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]
     """What people say of an agent; how it is they do not say."""
 
     tool_types = forms.MultipleChoiceField(
-        choices=[(tool.value, tool.value.replace("_", " ").lower()) for tool in BUILT_IN],
+        choices=[(tool.value, tool.value.replace("_", " ")) for tool in BUILT_IN],
         widget=forms.CheckboxSelectMultiple,
         help_text="What it works with. The first that was chosen is used where a block names none.",
     )
@@ -65,7 +65,7 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]
             "rate_burst": "Calls that may come at once.",
         }
         labels = {
-            "heartbeat_ttl_s": "Heartbeat every (s)",
+            "heartbeat_ttl_s": "Heartbeat within (s)",
             "rate_per_min": "Calls a minute",
             "rate_burst": "Calls at once",
         }
@@ -115,7 +115,7 @@ class AgentAdmin(PolicyAdmin):
     change_action = delete_action = Action.AGENT_MANAGE
     form = AgentForm
     change_form_template = "admin/agent.html"
-    list_display = ("agent", "health", "load", "success", "took", "tools", "where", "of")
+    list_display = ("agent", "health", "load", "success", "took", "tools", "of")
     list_display_links = ("agent",)
     list_filter = (("status", WordsFilter), "enabled", ("runtime", WordsFilter))
     list_select_related = ("workspace",)
@@ -135,6 +135,12 @@ class AgentAdmin(PolicyAdmin):
         visible = Q(workspace__in=self.workspaces(request, self.view_action)) | Q(workspace__isnull=True)
         rows: QuerySet[Any] = self.model._default_manager.filter(visible)
         return rows.order_by("public_id", "workspace")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list under its own name."""
+        return super().changelist_view(request, {"title": "Agents", **(extra_context or {})})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Read what is counted of the agents on a page at once, and not row by row."""
@@ -267,13 +273,11 @@ class AgentAdmin(PolicyAdmin):
             return "—"
         return f"{average_ms:.0f} ms" if average_ms < 1_000 else f"{average_ms / 1_000:.1f} s"
 
-    @admin.display(description="Tools")
-    def tools(self, agent: Agent) -> str:
-        return ", ".join(name.replace("_", " ").lower() for name in agent.tool_types)
-
-    @admin.display(description="Works", ordering="runtime")
-    def where(self, agent: Agent) -> str:
-        return str(agent.get_runtime_display())
+    @admin.display(description="Works with", ordering="runtime")
+    def tools(self, agent: Agent) -> SafeString:
+        names = ", ".join(name.replace("_", " ") for name in agent.tool_types)
+        where = agent.get_runtime_display().lower()
+        return format_html('{}<br><span class="wf-quiet wf-nowrap">{}</span>', names, where)
 
     @admin.display(description="Workspace", ordering="workspace")
     def of(self, agent: Agent) -> str:

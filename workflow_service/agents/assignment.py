@@ -16,6 +16,8 @@ from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.interpolation import Template, compile_template
 from workflow_service.engine.states import ToolType
 
+# People, the service itself and other runs do these, whoever is named.
+WITHOUT_AGENT = frozenset({ToolType.HUMAN, ToolType.WAIT, ToolType.SUBWORKFLOW})
 REFERENCE = re.compile(r"\$\{[^}]*\}?")
 SECRET = re.compile(r"\$\{\s*secrets\.\w+\s*\}", re.ASCII)
 
@@ -38,7 +40,7 @@ def wanted_by(block: Block) -> Wanted | None:
 
     ``agentType`` is the type of a tool, as in document A section 4.1, or else the name of a capability.
     """
-    if block.agent_id or not block.agent_type:
+    if block.agent_id or not block.agent_type or block.tool_type in WITHOUT_AGENT:
         return None
     named = block.agent_type.strip().upper()
     if named in ToolType.__members__:

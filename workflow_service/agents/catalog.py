@@ -6,7 +6,7 @@ found is looked for again. A workspace's own agent stands before one of the same
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from django.db import connection
@@ -163,7 +163,7 @@ def _with_breakers(workspace_id: int, agents: dict[str, AgentInfo]) -> dict[str,
 
 def _rows(workspace_id: int) -> Iterable[Agent]:
     mine = Q(workspace_id=workspace_id) | Q(workspace__isnull=True)
-    rows: Sequence[Agent] = Agent.objects.filter(mine).order_by("public_id")
+    rows = Agent.objects.filter(mine).order_by("public_id")
     return sorted(rows, key=lambda row: row.workspace_id is not None)
 
 

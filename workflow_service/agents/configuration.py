@@ -6,6 +6,7 @@ its input.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -25,10 +26,10 @@ from workflow_service.agents.api_auth import Auth, plain_credentials
 from workflow_service.agents.api_bodies import BodyType, fit_problem
 from workflow_service.agents.api_paging import Paging
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
-from workflow_service.agents.llm_configuration import LlmConfiguration
 from workflow_service.agents.limits import tool_limits
+from workflow_service.agents.llm_configuration import LlmConfiguration
 from workflow_service.agents.mcp_tools import mcp_arguments, mcp_problems
-from workflow_service.agents.use_cases import REGISTRY, UseCase, UseCaseRegistry
+from workflow_service.agents.use_cases import FROM_SECRET, LITERAL, REGISTRY, UseCase, UseCaseRegistry
 from workflow_service.agents.waits import SubworkflowConfiguration, WaitConfiguration
 from workflow_service.artifacts.references import FileName, FileSource
 from workflow_service.engine.errors import Problem
@@ -37,6 +38,7 @@ from workflow_service.engine.states import ErrorType, ToolType
 
 REFERENCE = "${"
 NEAR = 0.8
+_SECRET = re.compile(r"\$\{\s*secrets\b")
 _SHOWN_OF_REQUEST = ("method", "endpoint", "query", "body", "input")
 _SAID_OF_KEYS = frozenset({"missing", "extra_forbidden"})
 _SAID_BY_VALIDATORS = frozenset({"value_error", "assertion_error"})
@@ -311,7 +313,7 @@ def _use_case_problems(
     given = tool_input(ToolType.USE_CASE, configuration)
     place: tuple[str, ...] = ("input",) if "input" in configuration else ()
     if isinstance(given, dict):
-        yield from _written_into(use_case, given, place)
+        yield from _misplaced_values(use_case, given, place)
     if isinstance(given, str) and REFERENCE in given:
         return
     try:
@@ -327,16 +329,25 @@ def _use_case_problems(
                 )
 
 
-def _written_into(
+def _misplaced_values(
     use_case: UseCase, given: Mapping[str, JsonValue], place: tuple[str, ...]
 ) -> Iterator[Problem]:
-    for name in use_case.literal_fields():
+    for name in use_case.fields_marked(LITERAL):
         if _holds_reference(given.get(name)):
             yield Problem(
                 ErrorType.CONFIGURATION_ERROR,
                 f"'{name}' of '{use_case.name}' may hold no ${{...}}: a value could change what it means",
                 pointer=json_pointer(*place, name),
                 suggestion="bind the value: name it in 'params'",
+            )
+    for name in use_case.fields_marked(FROM_SECRET):
+        value = given.get(name)
+        if value is not None and not (isinstance(value, str) and _SECRET.search(value)):
+            yield Problem(
+                ErrorType.CONFIGURATION_ERROR,
+                f"'{name}' of '{use_case.name}' comes from a secret, and is not written into a workflow",
+                pointer=json_pointer(*place, name),
+                suggestion="keep it as a secret of the workspace and write ${secrets.NAME}",
             )
 
 

@@ -212,8 +212,11 @@ def _check(tool: McpTool, arguments: JsonValue) -> None:
 
 
 def _output(configuration: McpConfiguration, result: CallToolResult) -> JsonValue:
-    content = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in result.content]
-    text = "\n".join(str(block["text"]) for block in content if block.get("type") == "text")
+    content: list[JsonValue] = [
+        block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in result.content
+    ]
+    texts = [block for block in content if isinstance(block, dict) and block.get("type") == "text"]
+    text = "\n".join(str(block["text"]) for block in texts)
     if result.is_error:
         details: dict[str, JsonValue] = {"server": configuration.server, "tool": configuration.tool}
         raise ToolError(
@@ -269,7 +272,7 @@ def _described(error: BaseException, statuses: list[int]) -> tuple[ErrorType, st
         case httpx2.TimeoutException() | TimeoutError():
             return ErrorType.TIMEOUT_ERROR, "did not answer in time"
         case httpx2.TransportError() | OSError():
-            return ErrorType.NETWORK_ERROR, f"cannot be reached: {error or type(error).__name__}"
+            return ErrorType.NETWORK_ERROR, f"cannot be reached: {str(error) or type(error).__name__}"
         case _:
             return ErrorType.SYSTEM_ERROR, f"could not be asked: {type(error).__name__}: {error}"
 

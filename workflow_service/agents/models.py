@@ -1,5 +1,7 @@
 """Agents: who they are, how they are, and what is known of their work."""
 
+import re
+
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -30,7 +32,9 @@ class Agent(models.Model):
     public_id = models.CharField(
         "agent id",
         max_length=100,
-        validators=[RegexValidator(AGENT_ID, "Letters, digits, '_', '-' and '.' are allowed.", flags=256)],
+        validators=[
+            RegexValidator(AGENT_ID, "Letters, digits, '_', '-' and '.' are allowed.", flags=re.ASCII)
+        ],
     )
     name = models.CharField(max_length=255)
     description = models.TextField(blank=True, max_length=2_000)

@@ -151,20 +151,20 @@ class RemoteAgent:
 
     def health(self, timeout_s: float, limits: ToolLimits) -> SaidHealth:
         """Return how the agent says it is; raises ``ToolError`` where it does not say."""
-        answer = self._send(_asking(timeout_s), "/health", None, limits)
+        answer = self._ask("/health", timeout_s, limits)
         # Any good answer says that it is there.
         return self._read(SaidHealth, answer) if isinstance(answer, dict) else SaidHealth()
 
     def capabilities(self, timeout_s: float, limits: ToolLimits) -> list[JsonObject]:
         """Return what the agent says it can do; raises ``ToolError``."""
-        answer = self._send(_asking(timeout_s), "/capabilities", None, limits)
+        answer = self._ask("/capabilities", timeout_s, limits)
         listed = answer.get("capabilities") if isinstance(answer, dict) else answer
         found = self._read(SaidAgent, {"agentId": self.agent_id, "capabilities": listed})
         return found.stored_capabilities()
 
     def list_agents(self, timeout_s: float, limits: ToolLimits) -> list[SaidAgent]:
         """Return the agents that the Agent Service at this address has; raises ``ToolError``."""
-        answer = self._send(_asking(timeout_s), "/agents", None, limits)
+        answer = self._ask("/agents", timeout_s, limits)
         listed = answer.get("agents") if isinstance(answer, dict) else answer
         if not isinstance(listed, list) or len(listed) > MAX_AGENTS:
             raise self._nonsense(f"no list of at most {MAX_AGENTS} agents")
@@ -183,6 +183,10 @@ class RemoteAgent:
             "timeoutMs": round(allowed_s * 1_000),
             "callbackUrl": invocation.callback_url,
         }
+
+    def _ask(self, path: str, timeout_s: float, limits: ToolLimits) -> JsonValue:
+        answer = self._send(_asking(timeout_s), path, None, limits)
+        return None if isinstance(answer, Accepted) else answer
 
     def _send(
         self, invocation: Invocation, path: str, body: JsonObject | None, limits: ToolLimits

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 from io import BytesIO
 from pathlib import Path
@@ -63,6 +63,8 @@ BUILT_IN_MODULES = tuple(
 )
 # Marks a field (``json_schema_extra={LITERAL: True}``) that is the author's own text: values are not written into it.
 LITERAL = "literal"
+# Marks a field whose value comes from a secret, and is never written into a workflow.
+FROM_SECRET = "fromSecret"  # noqa: S105 - the name of a mark
 USE_CASE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 _LITTLE_WORDS = frozenset(
@@ -146,13 +148,19 @@ class RunContext:
         name = self._files.describe(source).name if is_artifact_id(source) else source
         return name.rpartition("/")[2]
 
-    def save_file(self, name: str, data: bytes | str | BinaryIO, *, content_type: str = "") -> ArtifactRef:
+    def save_file(
+        self, name: str, data: bytes | str | Path | BinaryIO, *, content_type: str = ""
+    ) -> ArtifactRef:
         """Keep a file as an artifact of the run and return the reference to put into the output.
 
-        A block that is tried again and saves the same name gets the same artifact, with what it saved first.
-        Raises ``ToolError``, and ``ValueError`` for a name that is none.
+        ``data`` is what it holds (a ``str`` as UTF-8), an open file, or the ``Path`` of one on this host. A block that
+        is tried again and saves the same content under the same name gets the same artifact. Raises ``ToolError``,
+        and ``ValueError`` for a name that is none.
         """
         check_name(name)
+        if isinstance(data, Path):
+            with data.open("rb") as file:
+                return self._files.save(name, file, content_type_of(name, content_type))
         if isinstance(data, str):
             data = data.encode()
         source = BytesIO(data) if isinstance(data, bytes) else data
@@ -209,10 +217,16 @@ class UseCase:
         """Return the JSON schema of the output."""
         return self.output.json_schema(mode="serialization")
 
-    def literal_fields(self) -> list[str]:
-        """Return the fields of the input that hold no ``${...}``: a value there could mean more than itself."""
-        fields = self.input_schema().get("properties", {})
-        return [name for name, schema in fields.items() if schema.get(LITERAL)]
+    def fields_marked(self, mark: str) -> tuple[str, ...]:
+        """Return the fields of the input that bear a mark: ``LITERAL`` or ``FROM_SECRET``."""
+        return _fields_marked(self, mark)
+
+
+@cache
+def _fields_marked(use_case: UseCase, mark: str) -> tuple[str, ...]:
+    # Making a schema takes milliseconds, and every configuration of the use case asks this.
+    fields = use_case.input_schema().get("properties", {})
+    return tuple(name for name, schema in fields.items() if schema.get(mark))
 
 
 class UseCaseRegistry:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, Max
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -111,10 +111,6 @@ class BudgetAdmin(TitledAdmin):
     list_select_related = ("workspace",)
     search_fields = ("subject",)
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        found: QuerySet[Any] = super().get_queryset(request).prefetch_related("accounts")
-        return found
-
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> tuple[str, ...]:
         return () if obj is None else ("workspace", "scope", "subject", "period")
 
@@ -144,7 +140,7 @@ class BudgetAdmin(TitledAdmin):
     def _sum(budget: Budget, field: str) -> str:
         """Return what the present period's account has, or of several the dearest one's."""
         start = period_start(budget.period, timezone.now().date())
-        sums = sorted(getattr(one, field) for one in budget.accounts.all() if one.period_start == start)
-        if not sums:
+        found = budget.accounts.filter(period_start=start).aggregate(most=Max(field), number=Count("id"))
+        if not found["number"]:
             return "—"
-        return f"{sums[-1]:,.4f}" + (f" (highest of {len(sums)})" if len(sums) > 1 else "")
+        return f"{found['most']:,.4f}" + (f" (highest of {found['number']})" if found["number"] > 1 else "")

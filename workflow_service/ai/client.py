@@ -48,6 +48,9 @@ MAX_BACKOFF_S = 8.0
 CALLS_TIME = 4
 SHOWN_PROBLEMS = 10
 ECHOED_CHARACTERS = 20_000
+SHOWN_CHARACTERS = 2_000
+REFUSALS = frozenset({"refusal", "content_filter"})
+REFUSED = "ANSWER_REFUSED"
 
 Check = Callable[[JsonValue], Sequence[str]]
 
@@ -134,9 +137,8 @@ class _Conversation:
         key = self._cache_key() if self.request.cache else None
         if key is not None and (kept := self._kept(key)) is not None:
             return kept
-        problems: list[Problem] = []
-        reply = None
-        for repairs in range(self.request.max_repairs + 1):
+        repairs = 0
+        while True:
             candidate, reply = self._call()
             value, problems = self._judge(reply)
             if not problems:
@@ -144,15 +146,11 @@ class _Conversation:
                 if key is not None:
                     keep_answer(key, _kept_form(answer))
                 return answer
+            # Who refuses does so again, and is paid for it.
+            if repairs >= self.request.max_repairs or problems[0].code == REFUSED:
+                raise _invalid(reply, problems, repairs)
             self.messages += _asking_to_mend(reply.text, problems)
-        said = "; ".join(
-            f"{one.pointer}: {one.message}" if one.pointer else one.message for one in problems[:3]
-        )
-        raise LlmAnswerInvalid(
-            f"the model's answer is not valid after {self.request.max_repairs} repairs: {said}",
-            problems,
-            reply.text[:2_000] if reply else "",
-        )
+            repairs += 1
 
     def _answer(self, candidate: Candidate, reply: Reply, value: JsonValue, repairs: int) -> LlmAnswer:
         return LlmAnswer(
@@ -169,28 +167,20 @@ class _Conversation:
 
     def _judge(self, reply: Reply) -> tuple[JsonValue, list[Problem]]:
         """Return the answer's value, and what is wrong with it."""
-        if reply.finish_reason in ("refusal", "content_filter"):
-            return None, [Problem("ANSWER_REFUSED", "the model refused to answer")]
-        value: JsonValue = reply.text
+        if reply.finish_reason in REFUSALS:
+            return None, [Problem(REFUSED, "the model refused to answer")]
+        if reply.finish_reason == "length":
+            return None, [Problem("ANSWER_CUT", "it was cut off at the largest length; answer more briefly")]
         if not reply.text.strip():
-            return None, [Problem("ANSWER_EMPTY", "the answer is empty")]
-        if self.schema is not None:
-            try:
-                value = extract_json(reply.text)
-            except NoJson as error:
-                cut = reply.finish_reason == "length"
-                short = (
-                    "; it was cut off at the largest length allowed, so answer more briefly" if cut else ""
-                )
-                return None, [Problem("ANSWER_NO_JSON", f"{error}{short}")]
-            problems = schema_problems(value, self.schema)
-            if problems:
-                return None, problems
-        elif reply.finish_reason == "length":
-            return None, [
-                Problem("ANSWER_CUT", "the answer was cut off at the largest length; answer more briefly")
-            ]
-        return value, self._checked(value)
+            return None, [Problem("ANSWER_EMPTY", "it is empty")]
+        if self.schema is None:
+            return reply.text, self._checked(reply.text)
+        try:
+            value = extract_json(reply.text)
+        except NoJson as error:
+            return None, [Problem("ANSWER_NO_JSON", str(error))]
+        problems = schema_problems(value, self.schema)
+        return value, problems or self._checked(value)
 
     def _checked(self, value: JsonValue) -> list[Problem]:
         said = self.request.check(value) if self.request.check else ()
@@ -198,16 +188,14 @@ class _Conversation:
 
     def _call(self) -> tuple[Candidate, Reply]:
         """Return the first reply that a provider gives within the budgets; raises ``LlmUnavailable``."""
-        failure: CallFailed | None = None
+        failed = CallFailed("nobody was asked", "REFUSED", worked=False, again=False)
         for candidate in CIRCUITS.in_order(self.found):
             try:
                 return self._call_within_budget(candidate)
             except CallFailed as error:
-                failure = error
-        assert failure is not None, "there is at least one candidate"  # noqa: S101
-        raise LlmUnavailable(
-            f"no language model answered: {failure.message}", failure.kind, failure.retry_after_s
-        ) from failure
+                failed = error
+        message = f"no language model answered: {failed.message}"
+        raise LlmUnavailable(message, failed.kind, failed.retry_after_s) from failed
 
     def _call_within_budget(self, candidate: Candidate) -> tuple[Candidate, Reply]:
         try:
@@ -262,7 +250,7 @@ class _Conversation:
             timeout_s = min(self.call_timeout_s, self._left_s())
             called = mark_called(usage)
             if not called:
-                raise CallFailed("the reservation ran out", "TIMEOUT", worked=False, again=True)
+                raise CallFailed("the reservation ran out", "TIMEOUT", worked=False, again=False)
             reply = send(candidate, question, timeout_s=timeout_s)
         except CallFailed as error:
             if error.worked:
@@ -341,6 +329,12 @@ class _Conversation:
             cached=True,
             repairs=0,
         )
+
+
+def _invalid(reply: Reply, problems: Sequence[Problem], repairs: int) -> LlmAnswerInvalid:
+    said = "; ".join(f"{one.pointer}: {one.message}" if one.pointer else one.message for one in problems[:3])
+    message = f"the model's answer is not valid after {repairs} repair(s): {said}"
+    return LlmAnswerInvalid(message, problems, reply.text[:SHOWN_CHARACTERS])
 
 
 def _check_schema(schema: JsonValue) -> None:

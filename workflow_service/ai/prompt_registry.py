@@ -30,7 +30,7 @@ DATA_RULE = (
 _FILE = re.compile(r"(?P<name>[a-z][a-z0-9_]*)\.v(?P<version>[1-9][0-9]*)\.md")
 _LAYOUT = re.compile(r"---\n(?P<meta>.*?)\n---\n+# System\n(?P<system>.*?)\n# User\n(?P<user>.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\{\{ *([a-z][a-z0-9_]*) *\}\}")
-_TAG = re.compile(r"<(?=/?\s*data\b)", re.IGNORECASE)
+_TAG = re.compile(r"<(?=\s*/?\s*data\b)", re.IGNORECASE)
 
 
 class _FrontMatter(BaseModel):

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from workflow_service.ai.errors import UnavailableKind
 from workflow_service.ai.providers import Candidate
@@ -27,6 +27,8 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 # Endpoints without a key want a header all the same.
 NO_KEY = "none"
 MESSAGE_CHARACTERS = 300
+# What says that it used more does not know what it says.
+MAX_TOKENS = 100_000_000
 _GATEWAY_GAVE_UP = frozenset({408, 504, 524})
 # A field that an endpoint may not know, the word by which its refusal names it, and what is sent in its place.
 _FORMAT, _TOKENS, _TEMPERATURE = "response_format", "max_tokens", "temperature"
@@ -73,8 +75,8 @@ class CallFailed(Exception):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int = Field(ge=0, le=MAX_TOKENS)
+    completion_tokens: int = Field(0, ge=0, le=MAX_TOKENS)
 
 
 class _Message(BaseModel):
@@ -89,7 +91,7 @@ class _Choice(BaseModel):
 
 class _Completion(BaseModel):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: JsonValue = None
 
 
 def send(candidate: Candidate, question: Question, *, timeout_s: float) -> Reply:
@@ -144,14 +146,16 @@ def _read(content: bytes) -> Reply:
         choice = completion.choices[0]
     except (ValueError, ValidationError, IndexError, RecursionError):
         raise CallFailed("the answer is no chat completion", "NETWORK", worked=True, again=True) from None
-    usage = completion.usage
-    told = usage is not None and usage.prompt_tokens >= 0 and usage.completion_tokens >= 0
+    try:
+        usage = _Usage.model_validate(completion.usage)
+    except ValidationError:
+        usage = None
     refused = choice.message.content is None and choice.message.refusal is not None
     return Reply(
         text=choice.message.content or "",
         finish_reason="refusal" if refused else choice.finish_reason or "",
-        prompt_tokens=usage.prompt_tokens if usage and told else None,
-        completion_tokens=usage.completion_tokens if usage and told else None,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
     )
 
 

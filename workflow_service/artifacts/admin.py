@@ -6,6 +6,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -36,6 +38,12 @@ class ArtifactAdmin(PolicyAdmin):
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).filter(pk__in=readable(timezone.now()))
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Show the list under its own name."""
+        return super().changelist_view(request, {"title": "Artifacts", **(extra_context or {})})  # type: ignore[return-value]
+
     @admin.display(description="File", ordering="name")
     def file(self, artifact: Artifact) -> SafeString:
         return format_html(
@@ -57,15 +65,19 @@ class ArtifactAdmin(PolicyAdmin):
     def origin(self, artifact: Artifact) -> SafeString:
         if artifact.execution_id:
             return format_html(
-                '{}<span class="wf-id wf-snippet">{}</span>', artifact.block_id, artifact.execution_id
+                '{}<a class="wf-id wf-snippet" href="{}">{}</a>',
+                artifact.block_id,
+                # By name: the app that has the page lies above this one.
+                reverse("admin:executions_app_execution_change", args=[artifact.execution_id]),
+                artifact.execution_id,
             )
         uploader = artifact.created_by.get_username() if artifact.created_by else "the service"
         return format_html("uploaded by {}", uploader)
 
-    @admin.display(description="Since", ordering="created_at")
+    @admin.display(description="Made", ordering="created_at")
     def kept(self, artifact: Artifact) -> str:
         return moment(artifact.created_at)
 
-    @admin.display(description="Until", ordering="expires_at")
+    @admin.display(description="Kept until", ordering="expires_at")
     def until(self, artifact: Artifact) -> str:
-        return moment(artifact.expires_at) if artifact.expires_at else "it is deleted"
+        return moment(artifact.expires_at) if artifact.expires_at else "—"

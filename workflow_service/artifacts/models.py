@@ -42,7 +42,7 @@ class Artifact(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=("work_key", "name", "sha256"),
-                condition=~models.Q(work_key=""),
+                condition=~models.Q(work_key="") & models.Q(deleted_at__isnull=True),
                 name="artifact_once_per_work",
             ),
             models.CheckConstraint(condition=models.Q(size__gte=0), name="artifact_size_known"),

@@ -8,11 +8,9 @@ allow for a missing name (``exists``, ``default``) are never wrong. Every check 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.expressions import Expression
 from workflow_service.engine.findings import Finding, Severity, nearest_name_hint
 from workflow_service.engine.graph import Graph, Node, NodeKind
-from workflow_service.engine.interpolation import compile_template
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.loops import strongly_connected
 from workflow_service.engine.paths import Path, Root, reads_of, template_reads
@@ -78,7 +76,8 @@ def reads_of_node(graph: Graph, node: Node) -> Iterator[PlacedRead]:
     if node.guard is not None:
         yield from _expression_reads(node, f"{at}/conditions/expression", node.guard)
     item = ITEM_NAMES if block.for_each is not None else frozenset()
-    yield from _template_reads(node, f"{at}/configuration", block.configuration, item)
+    if node.template is not None:
+        yield from _template_reads(node, f"{at}/configuration", block.configuration, item)
     if node.for_each is not None:
         yield from _template_reads(node, f"{at}/forEach", node.for_each.value)
     for name, expression in node.output_mapping:
@@ -142,10 +141,7 @@ def _expression_reads(
 def _template_reads(
     node: Node, pointer: str, value: object, own: frozenset[str] = frozenset()
 ) -> Iterator[PlacedRead]:
-    try:
-        compile_template(value)  # type: ignore[arg-type]
-    except ExpressionError:
-        return  # a finding already
+    # What does not compile is a finding already, and reads nothing.
     for place, read in template_reads(value):  # type: ignore[arg-type]
         yield PlacedRead(node.index, pointer + place, read.path, read.may_be_missing, own=own)
 

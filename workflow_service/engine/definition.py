@@ -250,7 +250,7 @@ class Block(DefinitionModel):
     def has_tool(self) -> bool:
         """Whether something works on this block besides a person: its own tool, or that of an agent."""
         if self.tool_type is None:
-            return bool(self.agent_id or self.agent_type)
+            return bool(self.agent_id or (self.agent_type or ToolType.HUMAN).upper() != ToolType.HUMAN)
         return self.tool_type is not ToolType.HUMAN
 
     @property

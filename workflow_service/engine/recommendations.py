@@ -26,6 +26,7 @@ from workflow_service.engine.plan import Plan
 from workflow_service.engine.states import ToolType
 
 MAX_GROUPS = 20
+MAX_GROUP = 20
 MAX_WORK = 2_000_000
 WAITS = frozenset({ToolType.WAIT, ToolType.HUMAN})
 REMOTE_TOOLS = frozenset({ToolType.API, ToolType.MCP, ToolType.LLM})
@@ -109,7 +110,7 @@ class _Independence:
             if edge.index in continued or not self._is_idle(edge):
                 continue
             group = [edge.source, edge.target]
-            while (following := self._only_edge_on(group[-1])) is not None:
+            while len(group) < MAX_GROUP and (following := self._only_edge_on(group[-1])) is not None:
                 if not all(self._are_independent(each, following.target) for each in group):
                     break
                 if not self._is_plain(following):
@@ -157,10 +158,9 @@ class _Independence:
         if any(self._writes.may_write(earlier, name) for name in names):
             return False
         # Names that both may write would hold now one value and now the other.
-        return not any(
-            self._writes.may_write(earlier, name) and self._writes.may_write(later, name)
-            for name in self._plan.names_used
-        )
+        used = self._plan.names_used
+        mine, theirs = self._writes.context[earlier], self._writes.context[later]
+        return not (used if mine is None else mine & used) & (used if theirs is None else theirs)
 
     def _read_by(self, node: int) -> tuple[frozenset[str], frozenset[str]]:
         """Return the names and the outputs that a node reads."""

@@ -14,8 +14,8 @@ from workflow_service.engine.graph import Node
 from workflow_service.engine.interpolation import Template
 from workflow_service.engine.states import ToolType
 
-# What these do is done by the service itself, with values that it stores.
-WITHOUT_SECRETS = frozenset({ToolType.WAIT, ToolType.SUBWORKFLOW, ToolType.HUMAN, ToolType.MAP})
+# What these do is done by the service itself, with values that it stores; a model's answers are cached.
+WITHOUT_SECRETS = frozenset({ToolType.WAIT, ToolType.SUBWORKFLOW, ToolType.HUMAN, ToolType.MAP, ToolType.LLM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def misplaced_secrets(node: Node) -> Iterator[Problem]:
     for pointer, template, tool_type in _configurations(node):
         if tool_type in WITHOUT_SECRETS:
             for place, names in template.secret_places:
-                yield _misplaced(node, names, pointer + place, f"what a {tool_type} block is given is stored")
+                yield _misplaced(node, names, pointer + place, f"what the tool {tool_type} is given is kept")
     if node.for_each is not None and node.for_each.references.secrets:
         names = node.for_each.references.secrets
         yield _misplaced(node, names, f"{node.pointer}/forEach", "the items of a map are stored")

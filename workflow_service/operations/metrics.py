@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workflow_service.agents.selection import AgentStatus
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ApprovalStatus, ExecutionStatus
 from workflow_service.operations.ai_metrics import ai_metrics
 from workflow_service.settings.config import get_config
@@ -38,6 +39,7 @@ BLOCKS = " UNION ALL ".join(
     for status in UNFINISHED
 )
 APPROVALS = "SELECT status, count(*) FROM approvals_app_approval GROUP BY status"
+AGENTS = "SELECT CASE WHEN enabled THEN status ELSE 'DISABLED' END, count(*) FROM agents_agent GROUP BY 1"
 WORKERS = "SELECT count(*) FROM executions_app_workerlease WHERE expires_at > clock_timestamp()"
 SWEEPER_AGE = (
     "SELECT extract(epoch FROM clock_timestamp() - max(last_tick_at)) FROM executions_app_sweeperstate"
@@ -93,6 +95,8 @@ def _database_metrics() -> Iterator[Metric]:
     )
     approvals = [status.value for status in ApprovalStatus]
     yield _by_status("workflow_approvals", "Approvals, by status.", approvals, APPROVALS)
+    healths = [status.value for status in AgentStatus]
+    yield _by_status("workflow_agents", "Agents, by health.", healths, AGENTS)
     ((workers,),) = _rows(WORKERS)
     yield _gauge("workflow_workers_live", "Worker processes with a live lease.", workers)
     ((age,),) = _rows(SWEEPER_AGE)

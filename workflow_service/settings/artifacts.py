@@ -37,14 +37,15 @@ def _s3(url: str) -> dict[str, Any]:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         raise ImproperlyConfigured(SHAPE) from None
+    hostname = parts.hostname or ""
     bucket = parts.path.strip("/")
-    wrong = parts.scheme != "s3" or not parts.hostname or not bucket or "/" in bucket
+    wrong = parts.scheme != "s3" or not hostname or not bucket or "/" in bucket
     if wrong or not parts.username or not parts.password or query.keys() - {"region", "tls"}:
         raise ImproperlyConfigured(SHAPE)
     tls = query.get("tls", ["true"])[0]
     if tls not in ("true", "false"):
         raise ImproperlyConfigured(SHAPE)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{hostname}]" if ":" in hostname else hostname
     return {
         "access_key": unquote(parts.username),
         "secret_key": unquote(parts.password),

@@ -167,6 +167,9 @@ class Config(BaseSettings):
     state_service_url: str | None = Field(
         None, description="State Management Service that mirrors every state change."
     )
+    state_service_token: SecretStr | None = Field(
+        None, description="Bearer token for the State Management Service."
+    )
     state_service_timeout_ms: int = Field(10_000, ge=1, description="How long a call to it may take.")
 
     workflow_max_map_items: int = Field(

@@ -32,6 +32,8 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "description" in self.fields:
+            self.fields["description"].widget.attrs["class"] = "vLargeTextField"
         if self.instance.pk is not None:
             self.fields["value"].required = False
             self.fields["value"].label = "New value"
@@ -85,9 +87,7 @@ class SecretAdmin(PolicyAdmin):
     @admin.display(description="Used by")
     def used_by(self, secret: Secret) -> str:
         users = users_of(secret.workspace, [secret.name])[secret.name]
-        return (
-            ", ".join(f"{user.name} ({user.template_id})" for user in users) or "no template that is current"
-        )
+        return ", ".join(f"{user.name} ({user.template_id})" for user in users) or "no template names it"
 
     def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
         assert isinstance(request.user, User)  # noqa: S101 - the admin asked for its permission

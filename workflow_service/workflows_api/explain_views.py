@@ -15,6 +15,7 @@ from templates_app.services.designing import Method
 from templates_app.services.explaining import Explanation, explain_definition
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
+from workflow_service.accounts.throttles import LlmThrottle
 from workflow_service.api_serializers import (
     CamelSerializer,
     JsonField,
@@ -65,6 +66,8 @@ class ExplanationShape(serializers.Serializer[Any]):
 class ExplainBodyView(APIView):
     """A workflow that is not saved, in plain words."""
 
+    throttle_classes = (LlmThrottle,)
+
     @extend_schema(
         summary="Explain a definition",
         tags=["workflows"],
@@ -87,6 +90,8 @@ class ExplainBodyView(APIView):
 
 class ExplainView(APIView):
     """A saved workflow, in plain words."""
+
+    throttle_classes = (LlmThrottle,)
 
     @extend_schema(
         summary="Explain a workflow",

@@ -12,6 +12,7 @@ from templates_app.services.designing import Design, Method, design_workflow
 from templates_app.services.generation import MAX_GOAL_LENGTH
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
+from workflow_service.accounts.throttles import LlmThrottle
 from workflow_service.ai.english.story import tell
 from workflow_service.ai.generation.preferences import Wishes
 from workflow_service.api_serializers import (
@@ -50,6 +51,8 @@ class Translation(serializers.Serializer[Any]):
 
 class TranslateView(APIView):
     """A workflow in the DSL, from words."""
+
+    throttle_classes = (LlmThrottle,)
 
     @extend_schema(
         summary="Translate a description",

@@ -60,6 +60,7 @@ def test_who_may_not_create_templates_has_no_button(people: People) -> None:
     assert "Installing wants the right" in read(client, f"{LIBRARY}backup/")
     assert install(client, "backup", workspace=people.workspace.public_id) == 403
     assert install(signed_in(people.stranger), "backup", workspace=people.workspace.public_id) == 403
+    assert install(signed_in(people.developer), "backup", workspace="\0") == 403
     assert client.get(f"{LIBRARY}backup/install/").status_code == 405
     assert not Template.objects.exists()
 

@@ -171,16 +171,16 @@ def test_parts_with_files(server: MisbehavingServer, tmp_path: Path) -> None:
     kind = request.headers["content-type"]
     assert kind.startswith("multipart/form-data; boundary=")
     message = message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + request.body)
-    parts = {
-        str(part.get_param("name", header="content-disposition")): part
-        for part in message.get_payload()  # type: ignore[union-attr]
-    }
-    assert {name: part.get_payload(decode=True) for name, part in parts.items()} == {  # type: ignore[union-attr]
+    parts: dict[str, Any] = {}
+    for part in message.walk():
+        if not part.is_multipart():
+            parts[str(part.get_param("name", header="content-disposition"))] = part
+    assert {name: part.get_payload(decode=True) for name, part in parts.items()} == {
         "note": b"two files",
         "table": b"a,b\n1,2\n",
         "photo": b"\x89PNG",
     }
-    assert (parts["table"].get_filename(), parts["table"].get_content_type()) == ("data.csv", "text/csv")  # type: ignore[union-attr]
+    assert (parts["table"].get_filename(), parts["table"].get_content_type()) == ("data.csv", "text/csv")
     gone = failure(server.url("/json"), bodyType="multipart", body={"x": {"file": "../../etc/passwd"}})
     assert gone.error_type == ErrorType.RESOURCE_NOT_FOUND
     wrong = failure(server.url("/json"), bodyType="multipart", body={"x": {"file": "a", "text": "b"}})
@@ -207,7 +207,7 @@ def test_what_validation_says(configuration: dict[str, Any], pointer: str, said:
 
 
 def test_what_may_come_of_references_passes_validation() -> None:
-    configuration = {
+    configuration: dict[str, Any] = {
         "endpoint": "https://a.example/",
         "auth": OAUTH | {"tokenUrl": "https://${context.host}/t", "clientSecret": "${secrets.A}"},
         "bodyType": "form",

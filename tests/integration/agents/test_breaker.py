@@ -18,12 +18,14 @@ from workflow_service.agents.breaker import (
     BreakerState,
     CircuitBreaker,
     Outcome,
+    breaker_key,
     read_states,
 )
 from workflow_service.agents.rates import take_turn
 
 S = BreakerState
-RULES = BreakerRules(failures=3, open_ms=150, successes=2)
+RULES = BreakerRules(failures=3, successes=2)
+TURN_BACK = "return redis.call('HINCRBY', KEYS[1], 'opened_at', -ARGV[1])"
 numbers = count(1)
 
 
@@ -44,12 +46,15 @@ def opened(breaker: CircuitBreaker) -> None:
     assert breaker.state() is S.OPEN
 
 
+def let_pass(key: str, ms: int = 60_001) -> None:
+    """Let a breaker have opened so much earlier."""
+    shared_state.run_script(TURN_BACK, [f"breaker:{{{key}}}"], [ms])
+
+
 def half_opened(breaker: CircuitBreaker) -> None:
     opened(breaker)
-    deadline = time.monotonic() + 5
-    while breaker.state() is not S.HALF_OPEN:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    let_pass(breaker.key)
+    assert breaker.state() is S.HALF_OPEN
 
 
 def test_only_failures_in_a_row_open_it(breaker: CircuitBreaker) -> None:
@@ -65,7 +70,9 @@ def test_open_it_lets_nobody_through_and_says_for_how_long(breaker: CircuitBreak
     opened(breaker)
     admission = breaker.admit(5)
     assert not admission.allowed
-    assert 0 < admission.retry_after_s <= 0.15
+    assert 30 < admission.retry_after_s <= 60
+    let_pass(breaker.key, 30_000)
+    assert not breaker.admit(5).allowed
 
 
 def test_so_many_trials_that_succeed_close_it(breaker: CircuitBreaker) -> None:
@@ -139,23 +146,27 @@ def test_without_redis_every_call_is_let_through(
 
 def test_turns_are_given_out_in_order_and_kept() -> None:
     key = f"test:{os.getpid()}:{next(numbers)}"
-    waits = [take_turn(key, caller=str(n), per_min=600, burst=2) for n in range(5)]
+    waits = [take_turn(key, caller=str(n), per_min=6, burst=2) for n in range(5)]
     assert waits[:2] == [0.0, 0.0]
-    assert [round(wait, 1) for wait in waits[2:]] == [0.1, 0.2, 0.3]
-    again = take_turn(key, caller="4", per_min=600, burst=2)
-    assert 0 < again <= waits[4], "its turn is kept, and it does not get a later one"
-    time.sleep(0.35)
-    assert take_turn(key, caller="4", per_min=600, burst=2) == 0.0
-    assert take_turn(key, caller="2", per_min=600, burst=2) == 0.0
+    assert waits[2:] == pytest.approx([10, 20, 30], abs=5)
+    again = take_turn(key, caller="4", per_min=6, burst=2)
+    assert 20 < again <= waits[4], "its turn is kept, and it does not get a later one"
+
+
+def test_a_turn_comes() -> None:
+    key = f"test:{os.getpid()}:{next(numbers)}"
+    take_turn(key, caller="1", per_min=300)
+    deadline = time.monotonic() + 20
+    while take_turn(key, caller="2", per_min=300) > 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class Caller:
     """A worker's process that calls one agent."""
 
-    def __init__(self, stack: ExitStack, server: MisbehavingServer, agent_id: str, open_ms: int) -> None:
-        environment = {
-            **os.environ, "EGRESS_ALLOW": "127.0.0.1", "AGENT_BREAKER_OPEN_MS": str(open_ms)
-        }  # fmt: skip
+    def __init__(self, stack: ExitStack, server: MisbehavingServer, agent_id: str) -> None:
+        environment = {**os.environ, "EGRESS_ALLOW": "127.0.0.1"}
         self._process = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, "-m", "tests.agent_caller", server.url("/agent"), agent_id],
@@ -170,7 +181,8 @@ class Caller:
         assert self._process.stdout is not None
         self._process.stdin.write(f"{manner}\n")
         self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
+        answer: str = self._process.stdout.readline()
+        return answer.strip()
 
 
 @pytest.fixture
@@ -180,27 +192,30 @@ def server() -> Iterator[MisbehavingServer]:
 
 
 def test_two_worker_processes_share_it(server: MisbehavingServer) -> None:
-    open_ms = 800
+    agent_id = f"far{os.getpid()}"
+    breaker = CircuitBreaker(breaker_key(1, agent_id))
     with ExitStack() as stack:
-        one, two = (Caller(stack, server, f"far{os.getpid()}", open_ms) for _ in range(2))
+        one, two = (Caller(stack, server, agent_id) for _ in range(2))
         # Five failures in a row open it, whoever meets them.
         assert [one.call("broken") for _ in range(4)] == ["NETWORK_ERROR"] * 4
         assert two.call("good") == "COMPLETED"
         assert [one.call("broken") for _ in range(3)] == ["NETWORK_ERROR"] * 3
+        assert breaker.state() is S.CLOSED
         assert [two.call("broken") for _ in range(2)] == ["NETWORK_ERROR"] * 2
-        opened_at = time.monotonic()
+        assert breaker.state() is S.OPEN
         # The other sees it open, and the agent is not called.
         asked = len(server.requests)
         assert one.call("good") == two.call("good") == "AGENT_UNAVAILABLE open"
         assert len(server.requests) == asked
         # Half open: a trial that fails opens it again for both.
-        time.sleep(max(0.0, opened_at + open_ms / 1_000 + 0.05 - time.monotonic()))
+        let_pass(breaker.key)
         assert one.call("broken") == "NETWORK_ERROR"
-        opened_at = time.monotonic()
         assert two.call("good") == "AGENT_UNAVAILABLE open"
         # Three trials that succeed close it, whoever makes them.
-        time.sleep(max(0.0, opened_at + open_ms / 1_000 + 0.05 - time.monotonic()))
+        let_pass(breaker.key)
         assert [two.call("good"), one.call("good")] == ["COMPLETED"] * 2
+        assert breaker.state() is S.HALF_OPEN
         assert two.call("good") == "COMPLETED"
+        assert breaker.state() is S.CLOSED
         assert [one.call("broken") for _ in range(4)] == ["NETWORK_ERROR"] * 4, "closed, it counts anew"
         assert two.call("good") == "COMPLETED"

@@ -172,7 +172,7 @@ def test_emails_that_would_lie_are_refused(call: Library, values: dict[str, Any]
 
 
 def test_where_mail_goes_is_said_by_one_url() -> None:
-    backend, told = mail_settings(Config(email_url="smtp://u%40x:p%2F@mail.example.org?tls=ssl"))  # type: ignore[arg-type]
+    backend, told = mail_settings(Config(email_url="smtp://u%40x:p%2F@mail.example.org?tls=ssl"))
     assert backend.endswith("smtp.EmailBackend")
     assert told == {"host": "mail.example.org", "port": 465, "user": "u@x", "password": "p/", "tls": "ssl"}
     assert mail_settings(Config(email_url=None))[0].endswith("filebased.EmailBackend")
@@ -261,6 +261,19 @@ def test_sql_takes_no_reference_in_its_text() -> None:
     (problem,) = configuration_errors(ToolType.USE_CASE, given)
     assert problem.pointer == "/query"
     assert "params" in problem.suggestion
+
+
+@pytest.mark.parametrize(
+    ("use_case", "field"), [("sql.query", "dsn"), ("webhook.send", "secret")], ids=["dsn", "secret"]
+)
+def test_credentials_come_from_secrets(use_case: str, field: str) -> None:
+    given: dict[str, Any] = {"useCase": use_case, "query": "SELECT 1", "url": "https://a.b"}
+    given.pop("url" if use_case == "sql.query" else "query")
+    for value in ("postgresql://u:password@a.b/c", "${workflow.input.secret_of_mine}"):
+        (problem,) = configuration_errors(ToolType.USE_CASE, {**given, field: value})
+        assert problem.pointer == f"/{field}"
+        assert "${secrets.NAME}" in problem.suggestion
+    assert configuration_errors(ToolType.USE_CASE, {**given, field: "${secrets.MINE}"}) == []
 
 
 def test_sqlite_files_are_read_only(call: Library) -> None:

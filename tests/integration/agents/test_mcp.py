@@ -195,8 +195,8 @@ def test_nothing_is_left_of_a_call_that_is_given_up(
         seen.extend(processes_with(marker))
         return way == "cancel" and len(seen) > 1
 
-    with running.time_limit(2.0 if way == "alarm" else 60.0):
-        error = failure("hanging", "any", {}, stopped=at_work, timeout_s=2.0 if way == "timeout" else 60.0)
+    with running.time_limit(1.2 if way == "alarm" else 60.0):
+        error = failure("hanging", "any", {}, stopped=at_work, timeout_s=1.2 if way == "timeout" else 60.0)
     assert error.error_type == (ErrorType.SYSTEM_ERROR if way == "cancel" else ErrorType.TIMEOUT_ERROR)
     assert seen, "it was at work"
     assert time.monotonic() - began < 15

@@ -104,6 +104,23 @@ def test_json_is_found_in_the_text_around_it(server: LlmServer, context: UsageCo
         assert decide(context).repairs == 0
 
 
+def test_a_refusal_is_not_argued_with(server: LlmServer, context: UsageContext) -> None:
+    server.otherwise = say("I cannot help with that.", finish_reason="content_filter")
+    with asking(server), pytest.raises(LlmAnswerInvalid, match="refused"):
+        decide(context)
+    assert server.calls == 1
+
+
+@pytest.mark.parametrize("tokens", [(-1, 5), (1, 10**30)])
+def test_a_bill_that_cannot_be_counts_as_none(
+    server: LlmServer, context: UsageContext, tokens: tuple[int, int]
+) -> None:
+    server.then(say_json(GOOD, tokens=tokens))
+    with asking(server):
+        assert decide(context).value == GOOD
+    assert rows() == [("ASSUMED", "NO_USAGE")]
+
+
 def test_what_the_caller_finds_wrong_is_told_to_the_model(server: LlmServer, context: UsageContext) -> None:
     server.then(say_json(GOOD | {"confidence": 10}), say_json(GOOD))
 

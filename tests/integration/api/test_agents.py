@@ -96,17 +96,17 @@ def test_the_list_is_filtered_and_paged(house: House, developer: Caller, other_h
 
 
 def test_discovery_gives_those_that_can_the_best_first(house: House, developer: Caller) -> None:
-    for agent_id, fields in {
-        "full": {},
-        "good": {},
-        "ill": {"status": "DEGRADED"},
-        "down": {"status": "UNHEALTHY"},
+    for agent_id, status in {
+        "full": "HEALTHY",
+        "good": "HEALTHY",
+        "ill": "DEGRADED",
+        "down": "UNHEALTHY",
     }.items():
         make_agent(
             house.workspace,
             agent_id,
             capabilities=[{"name": "verse", "description": "writes a sonnet"}],
-            **fields,
+            status=status,
         )
     AgentStatistic.objects.create(workspace=house.workspace, agent_id="full", running=2, capacity=2)
     forget_agents()

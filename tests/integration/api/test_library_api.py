@@ -1,12 +1,15 @@
 """The library over HTTP: browsing, reading, and installing once, twice and in another's workspace."""
 
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
+from threading import Barrier
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from executions_app.models import Execution
-from templates_app.library.catalog import library
+from templates_app.library.catalog import get_library_template, library
 from templates_app.models import Template
 from templates_app.services.library import install_template
 from tests.caller import Caller, problem_of
@@ -121,6 +124,23 @@ def test_the_same_request_sent_twice_installs_once(developer: Caller, house: Hou
             "library/backup/install", {"whenInstalled": "copy"}, **{"Idempotency-Key": "install-1"}
         )
         assert answer.status_code == 201
+    assert Template.objects.filter(workspace=house.workspace).count() == 1
+
+
+def test_two_who_install_at_once_make_one(house: House) -> None:
+    found = get_library_template("backup")
+    begin = Barrier(2)
+
+    def install() -> bool:
+        begin.wait(10)
+        try:
+            return install_template(workspace=house.workspace, actor=house.developer, found=found).created
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        created = [future.result(30) for future in [pool.submit(install) for _ in range(2)]]
+    assert sorted(created) == [False, True]
     assert Template.objects.filter(workspace=house.workspace).count() == 1
 
 

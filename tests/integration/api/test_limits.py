@@ -20,6 +20,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "rate_limit_logins_per_15_min": 3,
         "rate_limit_executions_per_h": 2,
         "rate_limit_creations_per_h": 1,
+        "rate_limit_llm_calls_per_day": 2,
         "rate_limit_elevated_roles": (Role.ADMIN.value,),
         "rate_limit_elevated_factor": 2,
     }
@@ -61,6 +62,13 @@ def test_creations_are_limited_and_reads_are_not(limits: None, house: House) -> 
     assert developer.post("templates", body).status_code == 201
     problem_of(developer.post("templates", body), 429, "RATE_LIMITED")
     assert [developer.get("templates").status_code for _ in range(5)] == [200] * 5
+
+
+def test_requests_that_ask_a_language_model_are_limited_per_day(limits: None, house: House) -> None:
+    developer = house.caller(Role.DEVELOPER)
+    answers = [developer.post("workflows/translate", {}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [422, 422, 429]
+    assert int(answers[-1]["Retry-After"]) <= 86_400
 
 
 def test_tries_to_sign_in_are_limited_per_address(limits: None, house: House) -> None:

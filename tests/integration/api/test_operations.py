@@ -136,6 +136,7 @@ def test_metrics_count_what_is_in_the_database() -> None:
     assert found["workflow_blocks{status=waiting}"] == 1
     assert found["workflow_blocks{status=queued}"] == 1
     assert found["workflow_approvals{status=pending}"] == 1
+    assert found["workflow_agents{status=unhealthy}"] == 0
     assert found["workflow_execution_duration_seconds_count"] == 1
     assert found["workflow_execution_duration_seconds_bucket{le=+Inf}"] == 1
     assert found["workflow_workers_live"] == 1

@@ -92,7 +92,7 @@ def upload(name: str, content: str | bytes) -> SimpleUploadedFile:
 def test_files_are_uploaded_in_a_form(developer: Caller) -> None:
     states = {"states": DSL["states"], "tags": ["graph"]}
     form = {
-        "file": upload("choice.wf", DSL["dsl"]),
+        "file": upload("choice.wf", str(DSL["dsl"])),
         "states": upload("choice.states.json", json.dumps(states)),
     }
     made = developer.upload("templates/import", form).json()

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from templates_app.models import Template
 from templates_app.search import search_templates
+from templates_app.selectors import TemplateFilter, list_templates, numbered_page_of, page_of
 from tests.caller import Caller, problem_of
 from tests.factories import noop
 from tests.house import House, make_house
@@ -82,6 +83,18 @@ def test_what_is_searched_for_follows_the_template(developer: Caller) -> None:
     assert names(developer, q=template_id) == ["New phrase"]
 
 
+def test_the_longest_template_is_found_by_what_stands_at_its_end(developer: Caller) -> None:
+    letters = "".join(chr(0x20000 + number) for number in range(1_900))
+    create(
+        developer,
+        letters[:255],
+        tags=[letters[n : n + 100] for n in range(50)],
+        description=letters + "數據庫",
+    )
+    assert names(developer, q="據庫") == names(developer, q=letters[900:1_000]) == [letters[:255]]
+    assert names(developer, q="庫據") == []
+
+
 def test_searching_goes_by_the_indexes(library: Caller) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
@@ -132,6 +145,14 @@ def test_lists_are_sorted_as_asked(library: Caller) -> None:
 def test_a_query_that_cannot_be_is_refused(developer: Caller, query: dict[str, str], pointer: str) -> None:
     errors = problem_of(developer.get("templates", query), 400, "INVALID_QUERY")["errors"]
     assert [error["pointer"] for error in errors] == [pointer]
+
+
+def test_pages_are_cut_and_numbered(library: Caller, house: House) -> None:
+    rows = list_templates(house.workspace, TemplateFilter(owner_id=house.developer.pk), ordering="name")
+    cut = [page_of(rows, limit=3, offset=offset) for offset in (0, 3, 6)]
+    numbered = [numbered_page_of(rows, page=page, page_size=3) for page in (1, 2, 3)]
+    assert cut == numbered
+    assert [(len(page.templates), page.total) for page in cut] == [(3, 4), (1, 4), (0, 4)]
 
 
 def test_categories_and_tags_are_counted(library: Caller, other_house: House) -> None:

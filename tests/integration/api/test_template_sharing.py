@@ -60,14 +60,13 @@ OPENED: dict[str, set[str]] = {
 }
 
 
-@pytest.mark.parametrize("right", OPENED)
-def test_a_right_opens_its_doors_and_no_others(
-    developer: Caller, path: str, viewer: User, right: str
-) -> None:
-    other = f"templates/{developer.post('templates', BODY).json()['templateId']}"
-    assert share(developer, path, f"user:{viewer.username}", right).status_code == 200
-    assert doors(Caller(viewer), path) == {"read"} | OPENED[right]
-    assert doors(Caller(viewer), other) == {"read"}, "it is for this template alone"
+def test_a_right_opens_its_doors_and_no_others(developer: Caller, path: str, viewer: User) -> None:
+    assert doors(Caller(viewer), path) == {"read"}, "nothing is shared yet"
+    for right, opened in OPENED.items():
+        shared = f"templates/{developer.post('templates', BODY).json()['templateId']}"
+        assert share(developer, shared, f"user:{viewer.username}", right).status_code == 200
+        assert doors(Caller(viewer), shared) == {"read"} | opened, right
+    assert doors(Caller(viewer), path) == {"read"}, "each is for its template alone"
 
 
 def test_a_group_shares_with_whoever_is_in_it(developer: Caller, path: str, house: House) -> None:
@@ -108,6 +107,16 @@ def test_who_was_let_start_a_run_controls_it(developer: Caller, path: str, viewe
     problem_of(Caller(viewer).post(f"executions/{theirs['executionId']}/cancel"), 403, "FORBIDDEN")
 
 
+def test_a_share_does_not_widen_an_api_key(developer: Caller, path: str, house: House) -> None:
+    operator = house.members[Role.OPERATOR]
+    share(developer, path, f"user:{operator.username}", "admin")
+    key = Caller(operator).post("api-keys", {"name": "k", "scopes": ["template:read", "template:update"]})
+    narrow = Caller(**{"X-Api-Key": key.json()["apiKey"]})
+    assert narrow.patch(path, {"tags": ["by key"]}).status_code == 200
+    for refused in (narrow.delete(path), narrow.post("executions", {"templateId": path[10:]})):
+        problem_of(refused, 403, "FORBIDDEN")
+
+
 def test_a_share_ends_with_the_membership(developer: Caller, path: str, viewer: User, house: House) -> None:
     share(developer, path, f"user:{viewer.username}", "admin")
     Membership.objects.filter(user=viewer).delete()
@@ -124,8 +133,12 @@ def test_templates_are_shared_with_members_only(developer: Caller, path: str, ot
         "group:nothing",
         "nobody",
         "role:workflow_admin",
+        "user:%00",
+        "user:",
     ):
         problem_of(share(developer, path, grantee, "read"), 404, "GRANTEE_NOT_FOUND")
+    stale = developer.put(f"{path}/shares/user:x", {"permissions": []}, **{"If-Match": '"0-0"'})
+    problem_of(stale, 412, "STALE_TEMPLATE")
     bad = developer.put(f"{path}/shares/user:x", {"permissions": ["workflow:fly"]})
     assert problem_of(bad, 422, "INVALID_REQUEST")["errors"][0]["pointer"].startswith("/permissions")
     for caller in (other_house.caller(Role.ADMIN),):

@@ -26,6 +26,7 @@ def house(db: None) -> House:
 def ran(template: Template, status: str, took_ms: int | None = None, day: int = 0) -> None:
     """Write a run down: how long one took cannot be told a service."""
     started = START + timedelta(days=day)
+    assert template.current_version is not None
     Execution.objects.create(
         workspace=template.workspace,
         template=template,

@@ -64,7 +64,7 @@ def test_every_version_has_an_address_and_never_changes(developer: Caller) -> No
     assert (shown["version"], shown["ordinal"], shown["changeNote"]) == ("1.0.0", 1, "The first")
     assert shown["blocks"][0]["configuration"] == {"output": {"n": 1}}
     assert developer.get(f"{path}/versions/1.0.0", **{"If-None-Match": first["ETag"]}).status_code == 304
-    for missing in ("9", "9.9.9", "0", "x"):
+    for missing in ("9", "9.9.9", "0", "x", "%00", "1" * 99):
         problem_of(developer.get(f"{path}/versions/{missing}"), 404, "TEMPLATE_VERSION_NOT_FOUND")
 
 
@@ -161,6 +161,13 @@ def test_a_clone_is_ones_own_and_says_where_it_came_from(developer: Caller, hous
     assert note == f"Cloned from {path.removeprefix('templates/')} 1.0.0"
     assert developer.post(f"{path}/clone").json()["name"] == "Copy of T"
     problem_of(house.caller(Role.VIEWER).post(f"{path}/clone"), 403, "FORBIDDEN")
+
+
+def test_a_clone_that_is_asked_for_twice_is_made_once(developer: Caller) -> None:
+    path = made(developer)
+    first, again = (developer.post(f"{path}/clone", {}, **{"Idempotency-Key": "one"}) for _ in range(2))
+    assert first.json() == again.json()
+    assert Template.objects.count() == 2
 
 
 def test_the_clone_of_a_draft_is_a_draft(developer: Caller) -> None:

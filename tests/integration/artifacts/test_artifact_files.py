@@ -10,13 +10,19 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
+from pydantic import JsonValue
 
+from executions_app.models import BlockOutput
 from tests.caller import problem_of
-from tests.driver import run_until_quiet
+from tests.driver import run_until_quiet, wake_all
 from tests.factories import make_template, make_workspace, start
+from tests.failing_work import dying_at
 from tests.people import People, make_people
 from workflow_service.accounts.models import User
 from workflow_service.accounts.tokens import issue_tokens
+from workflow_service.agents.errors import ToolError
+from workflow_service.agents.use_cases import RunContext
+from workflow_service.agents.use_cases import use_case as use_case_of_tests
 from workflow_service.artifacts import storage
 from workflow_service.artifacts.errors import ArtifactNotFound, ArtifactPinned, StorageUnavailable
 from workflow_service.artifacts.models import Artifact
@@ -25,6 +31,7 @@ from workflow_service.artifacts.selectors import get_artifact, open_artifact
 from workflow_service.artifacts.services import artifacts as services
 from workflow_service.artifacts.services.artifacts import delete_artifact, pin_artifact, unpin_artifacts
 from workflow_service.artifacts.services.sweeping import sweep_artifacts
+from workflow_service.engine.states import ErrorType
 from workflow_service.settings.config import get_config
 
 pytestmark = pytest.mark.django_db
@@ -71,7 +78,7 @@ def test_an_upload_is_kept_described_and_given_back(people: People) -> None:
     assert known.items() <= told.items()
     assert told["expiresAt"] is not None
     assert sender.client.get(answer["Location"]).json() == told
-    given = sender.client.get(told["contentUrl"])
+    given: Any = sender.client.get(told["contentUrl"])
     assert b"".join(given.streaming_content) == b"a,b\n1,2\n"
     assert given["Content-Disposition"] == "attachment; filename*=UTF-8''a.csv"
     assert given["X-Content-Type-Options"] == "nosniff"
@@ -86,7 +93,7 @@ def test_a_form_brings_its_file(people: People) -> None:
     assert answer.status_code == 201, answer.content
     assert (answer.json()["name"], answer.json()["size"]) == ("page.html", 18)
     problem_of(sender.form(other="x"), 422, "INVALID_REQUEST")
-    two = {"file": SimpleUploadedFile("a", b"1"), "more": SimpleUploadedFile("b", b"2")}
+    two: dict[str, Any] = {"file": SimpleUploadedFile("a", b"1"), "more": SimpleUploadedFile("b", b"2")}
     problem_of(sender.form(**two), 422, "INVALID_REQUEST")
 
 
@@ -118,7 +125,7 @@ def test_an_empty_file_is_a_file(people: People) -> None:
 def test_roles_and_workspaces_are_kept_apart(people: People) -> None:
     mine = Uploader(people.developer).raw(b"mine").json()
     problem_of(Uploader(people.alice).raw(b"x"), 403, "FORBIDDEN")
-    given = Uploader(people.alice).client.get(mine["contentUrl"])
+    given: Any = Uploader(people.alice).client.get(mine["contentUrl"])
     assert b"".join(given.streaming_content) == b"mine"
     foreign = Uploader(people.stranger).client
     for path in (f"/api/v1/artifacts/{mine['artifactId']}", mine["contentUrl"]):
@@ -225,8 +232,10 @@ def test_a_deletion_whose_storage_is_away_is_finished_later(monkeypatch: pytest.
         delete_artifact(artifact)
     with pytest.raises(ArtifactNotFound):
         get_artifact(workspace.pk, artifact.public_id, NOW())
+    again = files_of(workspace.pk).save("a", BytesIO(b"x"), "")
+    assert again.artifact_id != artifact.public_id
     assert sweep_artifacts(NOW() + timedelta(minutes=2)) == 1
-    assert not Artifact.objects.exists()
+    assert Artifact.objects.get().public_id == again.artifact_id
 
 
 def test_a_row_whose_content_is_lost_says_so(people: People) -> None:
@@ -267,6 +276,55 @@ def test_blocks_pass_files_by_reference() -> None:
     page = reader.get(f"/admin/executions_app/execution/{run.pk}/change/").content.decode()
     assert f"/api/v1/artifacts/{made.public_id}/content" in page
     assert "totals.csv" in reader.get("/admin/artifacts/artifact/").content.decode()
+
+
+@use_case_of_tests("tests.saves_unsteadily")
+def saves_unsteadily(params: dict[str, Any], run: RunContext) -> dict[str, JsonValue]:
+    """Save the same file and another one each time; fail after it the first time."""
+    tries.append(run.idempotency_key)
+    same = run.save_file("same.txt", "same")
+    own = run.save_file("own.txt", f"try {len(tries)}")
+    if len(tries) == 1:
+        raise ToolError(ErrorType.NETWORK_ERROR, "the first time it fails")
+    return {"same": same.artifact_id, "own": own.artifact_id}
+
+
+tries: list[str] = []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_block_that_is_tried_again_does_not_double_its_files() -> None:
+    people = make_people()
+    tries.clear()
+    policy = {"maxRetries": 1, "baseDelay": 0, "jitter": False}
+    block = {**use_case("save", "tests.saves_unsteadily"), "retryPolicy": policy}
+    run = run_until_quiet(start(make_template([block], workspace=people.workspace)))
+    wake_all(run)
+    assert run_until_quiet(run).status == "COMPLETED", run.error
+    assert len(tries) == 2
+    listed = Uploader(people.alice).client.get(f"/api/v1/executions/{run.public_id}/artifacts").json()
+    output = BlockOutput.objects.get(execution_id=run.pk).value
+    # The last of each name; of the same content there is one only.
+    assert [one["artifactId"] for one in listed["artifacts"]] == [output["same"], output["own"]]
+    assert Artifact.objects.filter(name="same.txt").count() == 1
+    assert read(Artifact.objects.get(public_id=output["own"])) == b"try 2"
+
+
+def stored() -> set[str]:
+    return {key for day in storage.list_days() for key in storage.list_keys(day)}
+
+
+def test_a_worker_that_dies_before_the_row_leaves_only_what_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = make_workspace()
+    before = stored()
+    with dying_at(monkeypatch, Artifact.objects, "create"):
+        files_of(workspace.pk).save("a.txt", BytesIO(b"x"), "")
+    (orphan,) = stored() - before
+    assert sweep_artifacts(NOW() + timedelta(days=3)) >= 1
+    with pytest.raises(StorageUnavailable):
+        storage.open_object(orphan)
+    # Whoever takes the work over makes the file anew.
+    assert files_of(workspace.pk).save("a.txt", BytesIO(b"x"), "").size == 1
 
 
 def use_case(block_id: str, use: str, /, *after: str, **values: Any) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import date
 from io import BytesIO
+from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]
 import pytest
-from botocore.config import Config
+from botocore.config import Config  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import StorageHandler
 from moto.server import ThreadedMotoServer
@@ -42,7 +43,8 @@ def server() -> Iterator[str]:
 
 def store_at(url: str) -> StorageHandler:
     config = get_config().model_copy(update={"artifact_store_url": SecretStr(url)})
-    return StorageHandler({storage.ALIAS: artifact_storage(config)})
+    backends: dict[str, Any] = {storage.ALIAS: artifact_storage(config)}
+    return StorageHandler(backends)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from executions_app import running
 from executions_app.models import (
     BlockExecution,
     BlockOutput,
@@ -16,7 +15,7 @@ from executions_app.models import (
 from executions_app.services.limits import save_limit
 from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet, wake_all
-from tests.factories import error_of, event_types, make_agent, make_template, make_workspace, noop, start
+from tests.factories import error_of, make_agent, make_template, make_workspace, noop, start
 from tests.failing_work import new_key, unsteady_block
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.breaker import BreakerState, CircuitBreaker, breaker_key
@@ -64,7 +63,7 @@ def test_an_agent_brings_its_tool_and_its_defaults() -> None:
 
 def test_a_type_is_enough_where_a_tool_does_it_or_an_agent_can() -> None:
     workspace = make_workspace()
-    verse = {"capabilities": [{"name": "verse"}], "configuration": {"output": "a rose"}}
+    verse: dict[str, Any] = {"capabilities": [{"name": "verse"}], "configuration": {"output": "a rose"}}
     make_agent(workspace, "poet", tool_types=["NOOP"], **verse)
     execution = run(
         workspace,
@@ -163,7 +162,7 @@ def test_one_with_the_same_capability_takes_over_where_the_block_lists_nobody() 
     assert (execution.status, agent_of(execution)) == ("COMPLETED", "twin")
 
 
-def test_an_open_breaker_sends_the_work_elsewhere_without_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_breaker_sends_the_work_elsewhere_without_a_call() -> None:
     workspace = make_workspace()
     for agent_id in ("own", "twin"):
         make_agent(workspace, agent_id, capabilities=[{"name": "add"}])
@@ -179,21 +178,23 @@ def test_an_open_breaker_sends_the_work_elsewhere_without_a_call(monkeypatch: py
     assert "agent 'own' failed too often" in error.error_message
 
 
-def test_a_block_over_the_rate_waits_and_spends_no_try(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_over_the_rate_waits_and_spends_no_try() -> None:
     workspace = make_workspace()
-    make_agent(workspace, "slow", tool_types=["NOOP"], rate_per_min=120, rate_burst=1)
-    monkeypatch.setattr(running, "SHORT_WAIT_S", 0.0)
+    agent = make_agent(workspace, "slow", tool_types=["NOOP"], rate_per_min=2, rate_burst=1)
     blocks = [named(f"n{number}", agentId="slow", configuration={"output": number}) for number in range(2)]
     execution = run_until_quiet(start(make_template(blocks, workspace=workspace)))
     (row,) = BlockExecution.objects.filter(execution=execution, status="RETRYING")
-    assert row.due_at is not None
+    (event,) = ExecutionEvent.objects.filter(execution_id=execution.pk, type="block_retrying")
+    assert (event.data["waitsFor"], event.data["agentId"]) == ("rate", "slow")
+    assert 15_000 < event.data["delayMs"] <= 30_000
     assert (row.retries, row.recoveries) == (0, 0)
-    assert "block_retrying" in event_types(execution)
     assert_rebuilt(execution)
-    # A message that comes early finds the turn still to come.
+    # A message that comes early finds the turn still to come, and no later one.
     wake_all(execution)
     execution = run_until_quiet(execution)
-    assert BlockExecution.objects.filter(execution=execution, status="RETRYING").count() == 1
-    monkeypatch.setattr(running, "SHORT_WAIT_S", 1.0)
+    again = ExecutionEvent.objects.filter(execution_id=execution.pk, type="block_retrying").latest("seq")
+    assert again.data["delayMs"] < event.data["delayMs"]
+    Agent.objects.filter(pk=agent.pk).update(rate_per_min=None)
+    forget_agents()
     wake_all(execution)
     assert assert_consistent(run_until_quiet(execution)).status == "COMPLETED"

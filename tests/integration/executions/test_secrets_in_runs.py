@@ -163,7 +163,8 @@ def test_every_tool_gets_them_and_nothing_keeps_them(
     assert quote(TOKEN, safe="") in seen[1].target.replace("+", "%20")
     assert json.loads(seen[2].body) == {"pass": PASSWORD, "all": [TOKEN]}
     assert [request.headers["x-item"] for request in seen if "x-item" in request.headers] == ["1", "2"]
-    given = {row.block_id: row.input for row in BlockExecution.objects.filter(execution=execution)}
+    rows = BlockExecution.objects.filter(execution=execution)
+    given: dict[str, Any] = dict(rows.values_list("block_id", "input"))
     assert given["headers"]["headers"]["Authorization"] == bearer, "the stored input keeps the reference"
     outputs = json.dumps(list(BlockOutput.objects.filter(execution_id=execution.pk).values("value")))
     assert "***" in outputs

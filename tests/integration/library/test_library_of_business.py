@@ -41,9 +41,8 @@ class TestOrderProcessing:
         assert "W-9 is cancelled" in run.output("write_cancellation")["text"]
         assert self.reservation(run) is None
 
-    @pytest.mark.parametrize("items", [[("sofa", 1)], [("unicorn", 1), ("desk", 4)]])
-    def test_nothing_on_hand(self, items: list[tuple[str, int]]) -> None:
-        run = self.order(*items).completed()
+    def test_nothing_on_hand(self) -> None:
+        run = self.order(("sofa", 1), ("unicorn", 1), ("desk", 4)).completed()
         assert "nothing of order W-9 is on hand" in run.output("write_sold_out")["text"]
         assert "charge_card" not in run.visited
 
@@ -103,9 +102,6 @@ class TestEmployeeOnboarding:
         assert "Laptop 16 inch, 1890.00" in text
         assert "Monitor" not in text
         assert "place_order" not in run.visited
-
-    def test_a_budget_that_is_large_enough_asks_nobody(self) -> None:
-        run_library("employee-onboarding", "A developer at home", budget=3_000).completed()
 
 
 class TestInvoiceApproval:
@@ -212,7 +208,9 @@ class TestTicketTriage:
             in run.output("write_escalation")["text"]
         )
         text = run.output("write_summary")["text"].splitlines()
-        assert text == ["2 urgent.", "accounting: 2", "operations: 3", "product: 2", "support: 1"]
+        assert text[0] == "2 urgent."
+        assert [line[:11] for line in text[1:3]] == ["T-1 (Acme):", "T-5 (Echo):"]
+        assert text[3:] == ["accounting: 2", "operations: 3", "product: 2", "support: 1"]
 
     def test_urgent_tickets_that_nobody_takes_are_told(self) -> None:
         run = run_library("ticket-triage").answer(approved=False).completed()

@@ -75,11 +75,6 @@ class TestDataQuality:
         assert lines == ["The data stays in quarantine:", "R2: /email", "R4: /amount"]
         assert "write_rows" not in run.visited
 
-    def test_a_low_bar_takes_the_data_as_they_are(self) -> None:
-        run = run_library("data-quality", minScore=30).completed()
-        assert run.rounds("validate_rows") == 1
-        assert "repair_rows" not in run.visited
-
 
 class TestWeeklyReport:
     def test_a_good_week_needs_no_comment(self) -> None:
@@ -103,12 +98,6 @@ class TestWeeklyReport:
         chairs, lamps = (1800 + 1200) - (2500 + 1700), (1250 + 870) - (1300 + 900)
         assert f"- chairs: {chairs:.2f}\n- lamps: {lamps:.2f}" in text
         assert "The fair was cancelled." in run.text_of(run.output("render_page")["artifact"])
-
-    def test_what_counts_as_a_drop_can_be_said(self) -> None:
-        assert (
-            "comment_drop"
-            not in run_library("weekly-report", "A bad week", dropPercent=20).completed().visited
-        )
 
 
 class TestModelTraining:

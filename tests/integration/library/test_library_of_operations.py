@@ -135,9 +135,6 @@ class TestBackup:
         assert run.output("write_hold")["text"].count("library/backup/doc_") == 3
         assert self.copies(run) == []
 
-    def test_as_many_changes_as_expected_ask_nobody(self) -> None:
-        run_library("backup", "Something changed", maxUnexpected=3).completed()
-
     def test_without_files_there_is_nothing_to_do(self) -> None:
         run = run_library("backup", pattern="nothing/*").completed()
         assert run.output("write_nothing")["text"] == "No file is like nothing/*: nothing was backed up."

@@ -14,7 +14,7 @@ from workflow_service.agents.assignment import (
     tool_of,
     wanted_by,
 )
-from workflow_service.agents.selection import AgentInfo, AgentStatus, Capability
+from workflow_service.agents.selection import AgentInfo, AgentStatus, Capability, JsonObject
 from workflow_service.engine.definition import Block
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.states import ToolType
@@ -39,6 +39,8 @@ def agent(agent_id: str, *can: str, tools: tuple[ToolType, ...] = (T.API,), **fi
         ({"agentId": "crm"}, None),
         ({"agentId": "crm", "agentType": "lead.find"}, None),
         ({"agentType": "SCRIPT", "toolType": "SCRIPT"}, None),
+        ({"agentType": "manager", "toolType": "HUMAN"}, None),
+        ({"agentType": "clock", "toolType": "WAIT"}, None),
         ({"agentType": "Script"}, Wanted(T.SCRIPT, None)),
         ({"agentType": "lead.find"}, Wanted(None, "lead.find")),
         ({"agentType": " lead.find ", "toolType": "API"}, Wanted(T.API, "lead.find")),
@@ -63,9 +65,9 @@ def test_with_which_tool(fields: dict[str, Any], tool: ToolType) -> None:
 
 
 def test_the_block_s_configuration_stands_before_the_agent_s_defaults() -> None:
-    defaults = {"baseUrl": "https://a.example", "headers": {"a": 1, "b": {"c": 2}}, "query": [1]}
+    defaults: JsonObject = {"baseUrl": "https://a.example", "headers": {"a": 1, "b": {"c": 2}}, "query": [1]}
     known = agent("a", configuration=defaults)
-    own = {"headers": {"b": {"d": 3}, "a": None}, "query": [2]}
+    own: JsonObject = {"headers": {"b": {"d": 3}, "a": None}, "query": [2]}
     assert configuration_of(block(agentId="a"), known, T.API, own) == {
         "baseUrl": "https://a.example",
         "headers": {"a": None, "b": {"c": 2, "d": 3}},
@@ -118,3 +120,18 @@ def test_defaults_may_name_secrets_and_nothing_else() -> None:
     for text in ("${context.x}", "${workflow.input.x}", "${secrets.A + 'x'}", "${", "${execution.id}"):
         with pytest.raises(ExpressionError):
             defaults_template({"a": text})
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_tool"),
+    [
+        ({}, False),
+        ({"toolType": "HUMAN", "agentId": "a"}, False),
+        ({"agentType": "human"}, False),
+        ({"agentType": "SCRIPT"}, True),
+        ({"agentId": "a"}, True),
+        ({"toolType": "NOOP"}, True),
+    ],
+)
+def test_whether_a_block_has_work_for_others_than_people(fields: dict[str, Any], has_tool: bool) -> None:
+    assert block(**fields).has_tool is has_tool

@@ -43,7 +43,7 @@ def test_a_bad_configuration_is_a_configuration_error() -> None:
         assert failure(tool_type, configuration).error_type == ErrorType.CONFIGURATION_ERROR
 
 
-@pytest.mark.parametrize("tool_type", [ToolType.MCP, ToolType.MAP, ToolType.SUBWORKFLOW, ToolType.WAIT])
+@pytest.mark.parametrize("tool_type", [ToolType.MAP, ToolType.SUBWORKFLOW, ToolType.WAIT])
 def test_tools_of_later_are_said_to_be_missing(tool_type: ToolType) -> None:
     error = failure(tool_type, {})
     assert error.error_type == ErrorType.CONFIGURATION_ERROR

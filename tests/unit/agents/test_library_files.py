@@ -122,11 +122,12 @@ def tar_with(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
         (tar_with("a", tarfile.LNKTYPE, "/etc/passwd"), "a link or a device"),
         (tar_with("a", tarfile.CHRTYPE), "a link or a device"),
         (zip_with("a", "b").replace(b"b", b"a"), "twice"),
-        (zip_with("bomb", size=3_000_000), "more bytes than 'maxBytes'"),
+        (zip_with("bomb", size=3_000_000), "than 'maxBytes' allows"),
         (gzip.compress(b"x" * 3_000_000), "cannot be read"),
         (b"not an archive", "cannot be read"),
         (zip_with("a")[:-30], "cannot be read"),
     ],
+    ids=range(12),
 )
 def test_hostile_archives_are_refused(call: Library, content: bytes, message: str) -> None:
     call.put("x.bin", content)

@@ -38,7 +38,7 @@ def test_filter_parts_records(call: Library) -> None:
     "where", ["amount >", "__import__('os')", "item.__class__ == 1", "1 + 1", "open('x')"]
 )
 def test_a_condition_that_is_none_is_found_before_the_run(where: str) -> None:
-    given = {"useCase": "data.filter", "records": [], "where": where}
+    given: dict[str, Any] = {"useCase": "data.filter", "records": [], "where": where}
     if where == "item.__class__ == 1":
         assert configuration_errors(ToolType.USE_CASE, given) == []  # A field of that name might be there.
         return

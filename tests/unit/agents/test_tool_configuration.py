@@ -135,7 +135,7 @@ def test_good_configurations_have_no_errors(
         (ToolType.LLM, {"input": "x"}, "", "give either 'prompt' (the text) or 'promptName'"),
         (ToolType.LLM, {"prompt": "x", "maxTokens": 0}, "/maxTokens", "greater than or equal to 1"),
         (ToolType.LLM, {"promptName": "x", "system": "y"}, "", "a named prompt has its own"),
-        (ToolType.MCP, {}, "", "not available on this server"),
+        (ToolType.MAP, {}, "", "not available on this server"),
     ],
 )
 def test_errors_name_place_and_mend(

@@ -17,7 +17,7 @@ def test_no_expression_crashes_hangs_or_touches_an_attribute() -> None:
 def test_no_text_of_the_dsl_crashes_or_hangs() -> None:
     report = fuzz_dsl(400, SEED)
     assert report.faults == []
-    assert min(report.outcomes[name] for name in ("valid", "has errors", "refused")) > 10
+    assert min(report.outcomes[name] for name in ("valid", "has errors", "refused")) > 3
 
 
 @pytest.mark.parametrize(

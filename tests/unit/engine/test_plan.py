@@ -182,9 +182,9 @@ class TestUnsupported:
         assert [
             (place.pointer, place.names) for place in secret_places(plan.nodes[plan.node_by_id["a"]])
         ] == [
-            ("/blocks/0/configuration/headers/Authorization", {"TOKEN"}),
-            ("/blocks/0/recovery/fallback/configuration/headers/Authorization", {"TOKEN"}),
-            ("/blocks/0/recovery/compensate/configuration/headers/Authorization", {"TOKEN"}),
+            ("/blocks/0/configuration/headers/Authorization", frozenset({"TOKEN"})),
+            ("/blocks/0/recovery/fallback/configuration/headers/Authorization", frozenset({"TOKEN"})),
+            ("/blocks/0/recovery/compensate/configuration/headers/Authorization", frozenset({"TOKEN"})),
         ]
 
     @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -59,7 +60,7 @@ def test_any_value_is_found_in_any_form(value: str, form: str, before: str, behi
 
 
 def test_json_is_cleaned_in_keys_texts_and_numbers() -> None:
-    value = {"a": ["x-4711-y", 4711, 47112.5, True, None, {"4711": "z"}], "n": 17}
+    value: dict[str, Any] = {"a": ["x-4711-y", 4711, 47112.5, True, None, {"4711": "z"}], "n": 17}
     assert redact(value, {"PIN": "4711"}) == {"a": ["x-***-y", MASK, MASK, True, None, {MASK: "z"}], "n": 17}
 
 

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import SEEK_END
 from typing import IO, Annotated, BinaryIO, Literal
 
 from pydantic import Field
@@ -57,7 +57,8 @@ def create_archive(params: CreateInput, run: RunContext) -> CreateOutput:
     return CreateOutput(artifact=artifact, count=len(files), bytes=total)
 
 
-def _opened(files: list[ArchiveFile], run: RunContext) -> Iterator[tuple[str, BinaryIO]]:
+def _opened(files: list[ArchiveFile], run: RunContext) -> Iterator[tuple[str, BinaryIO, int]]:
+    """Yield each file with its name in the archive and its size, and close it when the next is wanted."""
     seen: set[str] = set()
     room = MAX_BYTES
     for one in files:
@@ -66,37 +67,39 @@ def _opened(files: list[ArchiveFile], run: RunContext) -> Iterator[tuple[str, Bi
             if name in seen:
                 raise ValueError(f"two files would be '{name}' in the archive; give one another 'name'")
             seen.add(name)
-            content = source.read(room + 1)
-            room -= len(content)
+            size = source.seek(0, SEEK_END)
+            source.seek(0)
+            room -= size
             if room < 0:
                 raise ValueError(f"the files are larger than {MAX_BYTES} bytes together")
-            yield name, BytesIO(content)
+            yield name, source, size
 
 
-def _pack_zip(files: Iterator[tuple[str, BinaryIO]], target: IO[bytes]) -> int:
+def _pack_zip(files: Iterator[tuple[str, BinaryIO, int]], target: IO[bytes]) -> int:
     total = 0
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, source in files:
-            content = source.read()
-            total += len(content)
+        for name, source, size in files:
             entry = zipfile.ZipInfo(name, EARLIEST)
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.file_size = size
+            with archive.open(entry, "w") as packed:
+                total += _copy(source, packed, size)
     return total
 
 
-def _pack_tar(files: Iterator[tuple[str, BinaryIO]], target: IO[bytes]) -> int:
+def _pack_tar(files: Iterator[tuple[str, BinaryIO, int]], target: IO[bytes]) -> int:
     total = 0
     with (
-        gzip.GzipFile("", "wb", 6, target, mtime=0) as packed,  # type: ignore[arg-type]
+        gzip.GzipFile("", "wb", 6, target, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
-        for name, source in files:
-            content = source.read()
-            total += len(content)
+        for name, source, size in files:
             entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, BytesIO(content))
+            entry.size = size
+            # Exactly as many bytes as its head says, though the file may have changed meanwhile.
+            archive.addfile(entry, source)
+            total += size
     return total
 
 
@@ -186,6 +189,6 @@ def _copy(source: IO[bytes], target: IO[bytes], room: int) -> int:
     while chunk := source.read(CHUNK_BYTES):
         size += len(chunk)
         if size > room:
-            raise ValueError("the archive unpacks to more bytes than 'maxBytes' allows")
+            raise ValueError("there are more bytes than there should be, or than 'maxBytes' allows")
         target.write(chunk)
     return size

@@ -17,7 +17,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.library.shapes import Output, Params, Record
-from workflow_service.agents.use_cases import LITERAL, RunContext, use_case
+from workflow_service.agents.use_cases import FROM_SECRET, LITERAL, RunContext, use_case
 from workflow_service.artifacts.references import FileSource
 from workflow_service.engine.states import ErrorType
 
@@ -43,7 +43,9 @@ class SqlInput(Params):
     """
 
     connection: str | None = Field(None, min_length=1, max_length=100)
-    dsn: str | None = Field(None, min_length=1, max_length=2_000)
+    dsn: str | None = Field(
+        None, min_length=1, max_length=2_000, repr=False, json_schema_extra={FROM_SECRET: True}
+    )
     sqlite: FileSource | None = None
     query: str = Field(min_length=1, max_length=100_000, json_schema_extra={LITERAL: True})
     params: dict[str, SCALAR | list[SCALAR]] | list[SCALAR | list[SCALAR]] | None = None
@@ -103,11 +105,11 @@ def _on_postgres(params: SqlInput, run: RunContext, timeout_s: float) -> SqlOutp
             # A cursor of the server's: no more rows are sent than are wanted, and it takes queries only.
             with connection.cursor("query") as cursor:
                 _refuse_commands(params.query)
-                cursor.execute(params.query, values)  # type: ignore[call-overload]
+                cursor.execute(params.query, values)
                 return _output(cursor, params.max_rows, run.max_output_bytes, affected=0)
         with connection.cursor() as writer:
             # Prepared, because then it is one statement, whatever the text says.
-            writer.execute(params.query, values, prepare=True)  # type: ignore[call-overload]
+            writer.execute(params.query, values, prepare=True)
             return _output(writer, params.max_rows, run.max_output_bytes, affected=max(0, writer.rowcount))
 
 

@@ -77,8 +77,8 @@ def _figure(aggregate: Aggregate, group: list[tuple[int, Record]]) -> JsonValue:
         return len(group)
     expression = compile_expression(aggregate.of)
     values = [(index, value_of(expression, record, index)) for index, record in group]
-    present = [(index, value) for index, value in values if value is not None]
-    plain = [value for _, value in present]
+    present: list[tuple[int, JsonValue]] = [(index, value) for index, value in values if value is not None]
+    plain: list[JsonValue] = [value for _, value in present]
     match aggregate.function:
         case "count":
             return len(plain)

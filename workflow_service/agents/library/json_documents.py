@@ -1,6 +1,7 @@
 """JSON: read, written, and picked from."""
 
 import json
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, JsonValue
@@ -126,7 +127,7 @@ def query_json(params: JsonQueryInput) -> JsonQueryOutput:
 _NOTHING: JsonValue = {"nothing": "found"}
 
 
-def _looker(path: str) -> object:
+def _looker(path: str) -> Callable[[JsonValue], JsonValue]:
     def find(value: JsonValue) -> JsonValue:
         try:
             return look_up(value, path)

@@ -1,5 +1,6 @@
 """Lists of records: filtered, computed, sorted, split. Conditions and values are expressions of our own language."""
 
+from collections.abc import Callable
 from functools import cmp_to_key
 from typing import Annotated, Literal
 
@@ -287,7 +288,7 @@ def _converted(record: Record, name: str, kind: Kind) -> JsonValue:
         raise ValueError(f"'{name}': {error}") from None
 
 
-def _comparison(path: str) -> object:
+def _comparison(path: str) -> Callable[[tuple[int, Record], tuple[int, Record]], int]:
     def compare(left: tuple[int, Record], right: tuple[int, Record]) -> int:
         one, other = _field(left[1], path), _field(right[1], path)
         alike = (is_number(one) and is_number(other)) or type(one) is type(other)

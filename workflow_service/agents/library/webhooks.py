@@ -15,7 +15,7 @@ from workflow_service.agents.egress_rules import check_url
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.library.downloads import guarded_client, raise_unexpected
 from workflow_service.agents.library.shapes import Output, Params
-from workflow_service.agents.use_cases import RunContext, use_case
+from workflow_service.agents.use_cases import FROM_SECRET, RunContext, use_case
 from workflow_service.engine.states import ErrorType
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -34,7 +34,9 @@ class WebhookInput(Params):
     url: str = Field(min_length=1, max_length=8_000)
     type: str = Field("workflow.event", min_length=1, max_length=200)
     payload: JsonValue = {}
-    secret: str | None = Field(None, min_length=16, max_length=500)
+    secret: str | None = Field(
+        None, min_length=16, max_length=500, repr=False, json_schema_extra={FROM_SECRET: True}
+    )
     headers: dict[str, str] = Field({}, max_length=50)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from rest_framework.parsers import BaseParser, MultiPartParser
@@ -50,7 +50,7 @@ def read_upload(request: Request, max_bytes: int) -> Upload:
         raise ArtifactTooLarge(max_bytes)
     if form:
         return _file_of_form(request)
-    stream = request.data if hasattr(request.data, "read") else BytesIO()
+    stream: Any = request.data if hasattr(request.data, "read") else BytesIO()
     return Upload(stream, "", request.content_type or "")
 
 
@@ -60,5 +60,5 @@ def _file_of_form(request: Request) -> Upload:
     if len(files) != 1 or FIELD not in request.FILES or others:
         message = f"the form must have one file, in the field '{FIELD}', and nothing else; options go into the query"
         raise RequestInvalid(message, [Problem("FORM_INVALID", message)])
-    file: UploadedFile = files[0]
-    return Upload(file, file.name or "", file.content_type or "")
+    file: UploadedFile[Any] = files[0]
+    return Upload(cast(IO[bytes], file), file.name or "", file.content_type or "")

@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="artifact",
             constraint=models.UniqueConstraint(
-                condition=models.Q(("work_key", ""), _negated=True),
+                condition=models.Q(models.Q(("work_key", ""), _negated=True), ("deleted_at__isnull", True)),
                 fields=("work_key", "name", "sha256"),
                 name="artifact_once_per_work",
             ),

@@ -45,11 +45,12 @@ def _sweep_orphans(now: datetime) -> int:
     gone = 0
     for day in days:
         keys = list_keys(day)
-        orphans = set(keys) - known_keys(keys)
-        for key in sorted(orphans):
-            delete_object(key)
-            logger.info("Removed %s, which no artifact refers to", key)
-        gone += len(orphans)
+        for start in range(0, len(keys), BATCH):
+            batch = keys[start : start + BATCH]
+            for key in sorted(set(batch) - known_keys(batch)):
+                delete_object(key)
+                logger.info("Removed %s, which no artifact refers to", key)
+                gone += 1
     return gone
 
 

@@ -157,3 +157,4 @@ def report_result(console: Console, result: DemoResult) -> None:
         expected = f"{result.expected.rows:,} rows, ${result.expected.revenue:,.2f}"
         raise CommandError(f"The tables hold {found} instead of {expected}.", returncode=WRONG_ROWS)
     console.print(f"COMPLETED. The tables hold {found}: exactly what they should.", style="bold green")
+    console.print("More that runs as it is, beside `make up`: manage.py install_library --list", markup=False)

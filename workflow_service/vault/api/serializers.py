@@ -35,9 +35,9 @@ class SecretShape(CamelSerializer):
     version = serializers.IntegerField(help_text="How often a value was given.")
     key_id = serializers.CharField(help_text="Id of the key that it is encrypted with.")
     created_at = serializers.DateTimeField()
-    created_by = serializers.CharField(source="created_by.username", allow_null=True, default=None)
+    created_by = serializers.CharField(allow_null=True)
     updated_at = serializers.DateTimeField(help_text="When the value was given.")
-    updated_by = serializers.CharField(source="updated_by.username", allow_null=True, default=None)
+    updated_by = serializers.CharField(allow_null=True)
     used_by = SecretUser(many=True, help_text="Templates whose current version names it.")
 
 

@@ -37,7 +37,7 @@ class SecretsView(APIView):
         require(current_user(request), workspace, Action.SECRET_READ)
         rows = list_secrets(workspace)
         limit, offset = query["limit"], query["offset"]
-        page = _with_users(workspace, rows[offset : offset + limit])
+        page = _with_users(workspace, list(rows[offset : offset + limit]))
         return Response(
             SecretList({"secrets": page, "total": rows.count(), "limit": limit, "offset": offset}).data
         )
@@ -107,8 +107,20 @@ def _shape(workspace: Workspace, secret: Secret) -> dict[str, object]:
     return dict(SecretShape(shown).data)
 
 
-def _with_users(workspace: Workspace, secrets: Sequence[Secret]) -> list[Secret]:
+def _with_users(workspace: Workspace, secrets: Sequence[Secret]) -> list[dict[str, object]]:
+    """Return secrets as they are shown, with who names them."""
     users = users_of(workspace, [secret.name for secret in secrets])
-    for secret in secrets:
-        secret.used_by = users[secret.name]
-    return list(secrets)
+    return [
+        {
+            "name": secret.name,
+            "description": secret.description,
+            "version": secret.version,
+            "key_id": secret.key_id,
+            "created_at": secret.created_at,
+            "created_by": secret.created_by.get_username() if secret.created_by else None,
+            "updated_at": secret.updated_at,
+            "updated_by": secret.updated_by.get_username() if secret.updated_by else None,
+            "used_by": users[secret.name],
+        }
+        for secret in secrets
+    ]

@@ -1,0 +1,1 @@
+"""Messages that must leave: kept as rows until the other side has them, and sent at least once, in order."""

@@ -1,0 +1,59 @@
+"""Admin pages of the outbox: what waits, what was given up, and sending that again.
+
+Messages are of all workspaces together, so only superusers see them.
+"""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from workflow_service.outbox.models import Channel, Message
+
+
+class SuperuserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Superusers look; nobody adds or changes a row by hand."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_active and bool(getattr(request.user, "is_superuser", False))
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Message)
+class MessageAdmin(SuperuserAdmin):
+    """Messages that were given up can be sent again, or thrown away."""
+
+    list_display = ("message_id", "channel", "subject", "status", "attempts", "due_at", "last_error")
+    list_filter = ("channel", "status")
+    search_fields = ("subject", "message_id")
+    ordering = ("id",)
+    actions = ("send_again",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    @admin.action(description="Send again what was given up", permissions=["view"])
+    def send_again(self, request: HttpRequest, queryset: "QuerySet[Message]") -> None:
+        now = timezone.now()
+        done = queryset.filter(status=Message.Status.DEAD).update(
+            status=Message.Status.PENDING, attempts=0, due_at=now, created_at=now
+        )
+        messages.success(request, f"{done} message(s) will be sent again.")
+
+
+@admin.register(Channel)
+class ChannelAdmin(SuperuserAdmin):
+    list_display = ("name", "failures", "paused_until", "last_success_at", "last_error")

@@ -1,0 +1,173 @@
+"""Sends what is due on one channel: leases, order per subject, backoff, and messages given up.
+
+Every change of a message asks for the lease it was given, so that whoever was too slow changes nothing. Nothing is sent
+inside a transaction.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from uuid import UUID, uuid4
+
+from django.db import connection
+from pydantic import JsonValue
+
+from workflow_service.outbox.models import Message
+
+logger = logging.getLogger(__name__)
+
+LEASE_MARGIN_S = 5.0
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 300.0
+MOST_REFUSALS = 3
+MOST_FAILURES = 50
+GIVEN_UP_AFTER = timedelta(days=3)
+
+# The oldest of each subject alone; one that another process has locked is passed by, and keeps those behind it.
+TAKE = """
+    UPDATE outbox_message SET lease = %s, attempts = attempts + 1,
+        leased_until = clock_timestamp() + make_interval(secs => %s)
+    WHERE id = (
+        SELECT m.id FROM outbox_message m
+        WHERE m.channel = %s AND m.status = 'PENDING' AND m.due_at <= clock_timestamp()
+            AND (m.leased_until IS NULL OR m.leased_until <= clock_timestamp())
+            AND NOT EXISTS (SELECT FROM outbox_message p WHERE p.channel = m.channel AND p.subject = m.subject
+                AND p.status = 'PENDING' AND p.id < m.id)
+        ORDER BY m.due_at, m.id LIMIT 1 FOR UPDATE OF m SKIP LOCKED)
+    RETURNING id, subject, message_id, body::text, attempts, clock_timestamp() - created_at AS age
+"""
+DELIVERED = "DELETE FROM outbox_message WHERE id = %s AND lease = %s"
+LATER = """
+    UPDATE outbox_message SET lease = NULL, leased_until = NULL, last_error = %s,
+        due_at = clock_timestamp() + make_interval(secs => %s),
+        status = CASE WHEN %s THEN 'DEAD' ELSE status END
+    WHERE id = %s AND lease = %s
+"""
+NOT_TRIED = """
+    UPDATE outbox_message SET lease = NULL, leased_until = NULL, attempts = attempts - 1, last_error = %s
+    WHERE id = %s AND lease = %s
+"""
+IS_OPEN = (
+    "SELECT paused_until IS NULL OR paused_until <= clock_timestamp() FROM outbox_channel WHERE name = %s"
+)
+ANSWERED = """
+    INSERT INTO outbox_channel (name, failures, last_error, last_success_at) VALUES (%s, 0, '', clock_timestamp())
+    ON CONFLICT (name) DO UPDATE SET failures = 0, paused_until = NULL, last_error = '',
+        last_success_at = clock_timestamp()
+"""
+SILENT = """
+    INSERT INTO outbox_channel AS c (name, failures, last_error, paused_until)
+    VALUES (%s, 1, %s, clock_timestamp() + make_interval(secs => greatest(%s, %s)))
+    ON CONFLICT (name) DO UPDATE SET failures = c.failures + 1, last_error = EXCLUDED.last_error,
+        paused_until = clock_timestamp()
+            + make_interval(secs => greatest(%s, least(%s, %s * power(2, least(c.failures, 20)))))
+    RETURNING failures
+"""
+
+
+class Outcome(StrEnum):
+    """What came of sending a message.
+
+    DELIVERED; REFUSED for its own sake, and would be again; FAILED, perhaps for its own sake; or UNREACHABLE: nobody
+    answered who could have an opinion on it.
+    """
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The outcome of one try, why, and how many seconds the receiver wants to be left alone."""
+
+    outcome: Outcome
+    reason: str = ""
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message as it is handed to who sends it."""
+
+    subject: str
+    message_id: UUID
+    body: str
+
+
+Send = Callable[[Envelope], Sent]
+
+
+def enqueue(channel: str, subject: str, body: JsonValue) -> UUID:
+    """Keep a message for ``channel``, in the transaction that is open; returns its id."""
+    return Message.objects.create(channel=channel, subject=subject, body=body).message_id
+
+
+def deliver(channel: str, send: Send, *, timeout_s: float, most: int = 100) -> int:
+    """Send at most ``most`` messages that are due, one after another; returns how many arrived.
+
+    ``timeout_s`` is how long ``send`` may take. Ends early where the receiver does not answer.
+    """
+    arrived = 0
+    for _ in range(most):
+        if not is_open(channel):
+            break
+        sent = _deliver_one(channel, send, timeout_s)
+        if sent is None or sent.outcome is Outcome.UNREACHABLE:
+            break
+        arrived += sent.outcome is Outcome.DELIVERED
+    return arrived
+
+
+def is_open(channel: str) -> bool:
+    """Tell whether the receiver is not being left alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(IS_OPEN, [channel])
+        row = cursor.fetchone()
+    return row is None or bool(row[0])
+
+
+def backoff_s(failures: int) -> float:
+    """Return how many seconds to wait after so many failures in a row."""
+    return float(min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(max(failures - 1, 0), 20)))
+
+
+def _deliver_one(channel: str, send: Send, timeout_s: float) -> Sent | None:
+    lease = uuid4()
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE, [lease, timeout_s + LEASE_MARGIN_S, channel])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    row_id, subject, message_id, body, attempts, age = row
+    sent = send(Envelope(subject, message_id, body))
+    with connection.cursor() as cursor:
+        match sent.outcome:
+            case Outcome.DELIVERED:
+                cursor.execute(DELIVERED, [row_id, lease])
+                cursor.execute(ANSWERED, [channel])
+            case Outcome.UNREACHABLE:
+                cursor.execute(NOT_TRIED, [sent.reason[:500], row_id, lease])
+                _leave_alone(cursor, channel, sent)
+            case _:
+                most = MOST_REFUSALS if sent.outcome is Outcome.REFUSED else MOST_FAILURES
+                given_up = attempts >= most or age >= GIVEN_UP_AFTER
+                wait_s = max(sent.wait_s, backoff_s(attempts))
+                cursor.execute(LATER, [sent.reason[:500], wait_s, given_up, row_id, lease])
+                if given_up:
+                    logger.error("A message about %s is given up on %s: %s", subject, channel, sent.reason)
+    return sent
+
+
+def _leave_alone(cursor: object, channel: str, sent: Sent) -> None:
+    wait_s = min(sent.wait_s, 3_600.0)
+    execute = cursor.execute  # type: ignore[attr-defined]
+    execute(
+        SILENT,
+        [channel, sent.reason[:500], wait_s, FIRST_BACKOFF_S, wait_s, LONGEST_BACKOFF_S, FIRST_BACKOFF_S],
+    )
+    (failures,) = cursor.fetchone()  # type: ignore[attr-defined]
+    level = logging.WARNING if failures in (1, 5) or failures % 20 == 0 else logging.DEBUG
+    logger.log(level, "%s does not answer (%s times in a row): %s", channel, failures, sent.reason)
