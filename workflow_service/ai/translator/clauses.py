@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from workflow_service.ai.english.verbs import is_participle
 from workflow_service.ai.translator.deeds import Deed, Memory, read_deed, starts_deed, style_of
 from workflow_service.ai.translator.grammar import NOUNS_TOO, NUMBERS, UNIT_MS, number_of
 from workflow_service.ai.translator.sentences import postposed
@@ -208,7 +209,9 @@ def _parts(body: str) -> list[str]:
         ):
             parts.append(before)
             begin = match.end()
-            style = style_of(_PART.split(after, maxsplit=1)[0])
+            following = style_of(_PART.split(after, maxsplit=1)[0])
+            # "… are collected, labelled and frozen": the "are" counts for all.
+            style = style if style == "passive" and is_participle(after.split()[0]) else following
     parts.append(body[begin:].strip(" ,"))
     return [part for part in parts if part]
 

@@ -597,9 +597,9 @@ class Reader:
         case.ends = self._ends(choice, case)
         limit = deadline_of(unit.condition)
         if limit is not None and acts_in(self.root):
-            home = self._decider(choice)
-            if home is not None and home.deadline_ms is None:
-                home.deadline_ms = limit
+            decider = self._decider(choice)
+            if decider is not None and decider.deadline_ms is None:
+                decider.deadline_ms = limit
         return case.body
 
     def _decides(self, seq: Seq, *, classifying: bool = False) -> bool:

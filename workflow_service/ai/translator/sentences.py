@@ -355,11 +355,11 @@ def _read(text: str) -> list[Unit]:
         return [Unit("if", body, condition, "arrow"), *rest]
     match = _IN_WHICH_CASE.fullmatch(text)
     if match:
-        body, then, rest = match["body"].partition(", then ")
+        body, then, after = match["body"].partition(", then ")
         return [
             Unit("if", body, match["condition"], "if"),
             Unit("else", match["deed"], same_sentence=True),
-            *(_read(rest) if then else []),
+            *(_read(after) if then else []),
         ]
     match = _DEPENDING.match(text)
     if match:
@@ -452,12 +452,12 @@ def _read(text: str) -> list[Unit]:
     if each and text[: each.start()].strip(" ,") and _EACH.match(text[each.start("each") :]):
         inner = _read(text[each.start("each") :])
         if inner[0].kind == "each" and inner[0].body != ":":
-            first, then, rest = inner[0].body.partition(", then ")
+            first, then, after = inner[0].body.partition(", then ")
             inner[0].body = first
             return [
                 *_read(text[: each.start()].strip(" ,")),
                 inner[0],
-                *(_read(rest) if then else []),
+                *(_read(after) if then else []),
                 *inner[1:],
             ]
     body, rest = _part_middle(text)
