@@ -29,7 +29,7 @@ class TranslateBody(CamelSerializer):
     nl_description = serializers.CharField(
         max_length=MAX_GOAL_LENGTH, help_text="What the workflow does, in plain English."
     )
-    context = JsonObjectField(
+    context = JsonObjectField(  # type: ignore[assignment]
         required=False,
         help_text='What the description does not say, such as `{"domain": "file_processing"}`.',
     )

@@ -37,7 +37,8 @@ CASES = {
     ),
     "otherwise": (
         "Scan the badge. If it is valid, open the door, otherwise call the guard.",
-        "start->scan_badge scan_badge->open_door:is_valid==True scan_badge->call_guard:is_valid==False open_door->end "
+        "start->scan_badge scan_badge->open_door:is_valid==True scan_badge->call_guard:is_valid==False "
+        "open_door->end "
         "call_guard->end",
     ),
     "unless, and what follows both": (
@@ -46,13 +47,15 @@ CASES = {
         "rent_car->send_itinerary send_itinerary->end",
     ),
     "numbers, and the rest": (
-        "Run the credit check; score < 600 => decline the loan; score > 700 => grant the loan; otherwise review the loan.",
+        "Run the credit check; score < 600 => decline the loan; score > 700 => grant the loan; "
+        "otherwise review the loan.",
         "start->run_credit_check run_credit_check->decline_loan:score<600 run_credit_check->grant_loan:score>700 "
         "run_credit_check->review_loan:else decline_loan->end grant_loan->end review_loan->end",
     ),
     "kinds": (
         "Triage the patient. Red: call the surgeon. Green: print a number. File the report.",
-        "start->triage_patient triage_patient->call_surgeon:category=='red' triage_patient->print_number:category=='green' "
+        "start->triage_patient triage_patient->call_surgeon:category=='red' "
+        "triage_patient->print_number:category=='green' "
         "call_surgeon->file_report print_number->file_report file_report->end",
     ),
     "in parallel, and a join with a condition": (
@@ -65,18 +68,21 @@ CASES = {
         "start->check_vendor start->review_contract check_vendor+review_contract->sign_contract sign_contract->end",
     ),
     "repeat until": (
-        "1. Train the network\n2. Measure the loss\n3. Repeat steps 1 and 2 until the loss is below 0.1\n4. Save the network",
+        "1. Train the network\n2. Measure the loss\n3. Repeat steps 1 and 2 until the loss is below "
+        "0.1\n4. Save the network",
         "start->train_network train_network->measure_loss measure_loss->train_network:loss>=0.1 "
         "measure_loss->save_network:else save_network->end",
     ),
     "back to a step, and on to one": (
-        "1. Connect the device. Is the light green? If yes, continue with step 3.\n2. Replace the fuse and go back to step 1.\n"
+        "1. Connect the device. Is the light green? If yes, continue with step 3.\n2. Replace the fuse "
+        "and go back to step 1.\n"
         "3. Install the software.",
         "start->connect_device connect_device->install_software:light_green==True "
         "connect_device->replace_fuse:light_green==False replace_fuse->connect_device install_software->end",
     ),
     "an approval and its refusal": (
-        "Draft the release. Get it approved by legal. If rejected, rework the release and stop. Publish the release.",
+        "Draft the release. Get it approved by legal. If rejected, rework the release and stop. Publish "
+        "the release.",
         "start->draft_release draft_release->approve_release approve_release->rework_release:approved==False "
         "approve_release->publish_release:approved==True rework_release->end publish_release->end",
     ),
@@ -87,7 +93,8 @@ CASES = {
     ),
     "a use case with an extension": (
         "1. Check the balance.\n2. Transfer the money.\n1a. The balance is too low: show an error and stop.",
-        "start->check_balance check_balance->show_error:balance_low==True check_balance->transfer_money:balance_low==False "
+        "start->check_balance check_balance->show_error:balance_low==True "
+        "check_balance->transfer_money:balance_low==False "
         "show_error->end transfer_money->end",
     ),
     "slips of the fingers": (
@@ -95,9 +102,12 @@ CASES = {
         None,
     ),
     "a decision for each item is a loop": (
-        "For each ballot: check the signature; if the signature is wrong, set the ballot aside; else count the vote. Print the tally.",
-        "start->take_next_ballot take_next_ballot->check_signature:more_ballot==True take_next_ballot->print_tally:more_ballot==False "
-        "check_signature->set_ballot_aside:signature_wrong==True check_signature->count_vote:signature_wrong==False "
+        "For each ballot: check the signature; if the signature is wrong, set the ballot aside; else "
+        "count the vote. Print the tally.",
+        "start->take_next_ballot take_next_ballot->check_signature:more_ballot==True "
+        "take_next_ballot->print_tally:more_ballot==False "
+        "check_signature->set_ballot_aside:signature_wrong==True "
+        "check_signature->count_vote:signature_wrong==False "
         "set_ballot_aside->take_next_ballot count_vote->take_next_ballot print_tally->end",
     ),
 }  # fmt: skip
