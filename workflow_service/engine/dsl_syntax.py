@@ -106,6 +106,7 @@ def syntax_error(message: str, suggestion: str, line: int, column: int) -> DslSy
     return DslSyntaxError(f"line {line}, column {column}: {message}{hint}", [problem])
 
 
+LAST_WORD = 200
 _INVISIBLE = re.compile("[\u00a0\u00ad\u200b-\u200f\u2028-\u202f\u2060\ufeff]")
 _DASHES = "-=>\u2010\u2011\u2012\u2013\u2014\u2192\u21d2"
 _COMMENT = re.compile(r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|#[^\n]*""")
@@ -201,7 +202,8 @@ class _Explanation:
         return ":" in self.before.rsplit(";", 1)[-1]
 
     def _last_word(self) -> str:
-        match = re.search(r"(\w+|\[[^\[\]]*\]|.)\Z", self.before, re.DOTALL)
+        # From the end of a long text: the pattern is tried at every place in it.
+        match = re.search(r"(\w+|\[[^\[\]]*\]|.)\Z", self.before[-LAST_WORD:], re.DOTALL)
         return f"'{match.group()[:40]}'" if match else "the beginning"
 
     def _expected(self) -> str:

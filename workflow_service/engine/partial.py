@@ -21,6 +21,7 @@ from workflow_service.engine.syntax_hints import blank_texts
 
 ROUNDS = 4
 MOST_STATEMENTS = 20
+READ_AGAIN = 200_000
 GRAPH_FIELDS = frozenset({"dependencies", "conditions", "onError", "on_error", "join"})
 GRAPH_PARTS = frozenset({"gates", "endDependencies", "end_dependencies"})
 # What is said of the whole graph, and would be wrong of a part of it.
@@ -140,7 +141,8 @@ def read_dsl(
 def _readable(text: str, problems: list[Problem]) -> list[Transition]:
     """Return the transitions that can be read; a statement that cannot is blanked out and noted."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    for _ in range(MOST_STATEMENTS):
+    # Each fault has the text read once more, so of a long one fewer are told at once.
+    for _ in range(max(2, min(MOST_STATEMENTS, READ_AGAIN // (len(text) + 1)))):
         try:
             return read_transitions(text)
         except DslSyntaxError as error:

@@ -13,15 +13,17 @@ from workflow_service.engine.graph import END_NODE, Node, NodeKind
 from workflow_service.engine.levels import topological_order
 from workflow_service.engine.plan import Plan
 
-MAX_CHOICES = 40
+MAX_CHOICES = 20
+MAX_WAYS = 8
 MAX_WRITERS = 40
 MAX_PAIRS = 2_000
 MAX_FINDINGS = 50
 FAILURE = -2
 DEFAULT = -1
 
-# By node that chooses: which of its outcomes lead here.
+# One kind of way to a node: by node that chooses, which of its outcomes it needs. There may be several.
 Choices = Mapping[int, frozenset[int]]
+Ways = tuple[Choices, ...]
 
 
 class Overlaps:
@@ -30,17 +32,14 @@ class Overlaps:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._order = topological_order(plan.nodes, plan.edges)
-        self._choices = _choices_of(plan, self._order)
+        self._ways = _ways_of(plan, self._order)
         self._reached: dict[int, frozenset[int]] = {}
 
     def may_overlap(self, one: int, other: int) -> bool:
         """Tell whether nothing keeps the two apart."""
         if one == other or other in self._beyond(one) or one in self._beyond(other):
             return False
-        mine, theirs = self._choices[one], self._choices[other]
-        return not any(
-            chooser in theirs and not outcomes & theirs[chooser] for chooser, outcomes in mine.items()
-        )
+        return any(_are_compatible(mine, theirs) for mine in self._ways[one] for theirs in self._ways[other])
 
     def _beyond(self, node: int) -> frozenset[int]:
         found = self._reached.get(node)
@@ -93,40 +92,92 @@ def _both_write(one: Node, other: Node, name: str) -> Finding:
     )
 
 
-def _choices_of(plan: Plan, order: Sequence[int]) -> list[dict[int, frozenset[int]]]:
-    """Return, by node, the choices without which it is never reached."""
-    found: list[dict[int, frozenset[int]]] = [{} for _ in plan.nodes]
+def _ways_of(plan: Plan, order: Sequence[int]) -> list[Ways]:
+    """Return, by node, the kinds of ways to it; of ways that nothing is needed for there is one, without choices."""
+    found: list[Ways] = [({},) for _ in plan.nodes]
     labels = {edge: outcomes for node in plan.nodes for edge, outcomes in _outcomes(node).items()}
+    whole = [_all_outcomes(node) for node in plan.nodes]
     for index in order:
         node = plan.nodes[index]
         if node.starts or not node.in_edges:
             continue
-        arriving = []
-        for edge in node.in_edges:
-            source = plan.edges[edge].source
-            choices = dict(found[source])
-            if edge in labels:
-                choices[source] = labels[edge]
-            arriving.append(choices)
-        together = _all_of(arriving) if node.kind is NodeKind.GATE else _any_of(arriving)
-        # The nearest choices tell most; a node far behind many keeps those.
-        found[index] = dict(sorted(together.items(), reverse=True)[:MAX_CHOICES])
+        arriving = [_along(plan.edges[edge].source, labels.get(edge), found) for edge in node.in_edges]
+        if node.kind is NodeKind.GATE:
+            ways = arriving[0]
+            for others in arriving[1:]:
+                met = [_both(one, other) for one in ways for other in others if _are_compatible(one, other)]
+                ways = _simplified(met, whole)
+        else:
+            ways = _simplified([way for each in arriving for way in each], whole)
+        found[index] = ways or ({},)
     return found
 
 
-def _any_of(ways: Sequence[Choices]) -> dict[int, frozenset[int]]:
-    """Return what holds whichever of ``ways`` is taken."""
-    common = set.intersection(*(set(choices) for choices in ways))
-    return {chooser: frozenset().union(*(choices[chooser] for choices in ways)) for chooser in common}
+def _along(source: int, outcomes: frozenset[int] | None, found: Sequence[Ways]) -> Ways:
+    """Return the ways over an edge that is taken on ``outcomes`` of its source; None: whenever that has run."""
+    if outcomes is None:
+        return found[source]
+    return tuple({**way, source: outcomes} for way in found[source])
 
 
-def _all_of(ways: Sequence[Choices]) -> dict[int, frozenset[int]]:
-    """Return what holds where all of ``ways`` are taken."""
-    found: dict[int, frozenset[int]] = {}
-    for choices in ways:
-        for chooser, outcomes in choices.items():
-            found[chooser] = found.get(chooser, outcomes) & outcomes
-    return found
+def _are_compatible(one: Choices, other: Choices) -> bool:
+    return all(chooser not in other or outcomes & other[chooser] for chooser, outcomes in one.items())
+
+
+def _both(one: Choices, other: Choices) -> Choices:
+    """Return what is needed where both ways are taken."""
+    return {**one, **{key: outcomes & one.get(key, outcomes) for key, outcomes in other.items()}}
+
+
+def _simplified(ways: Sequence[Choices], whole: Sequence[frozenset[int]]) -> Ways:
+    """Return as few ways as say the same: those that differ in one choice alone are one, needing either.
+
+    Where there are still too many the rest are taken together, which needs less than each of them did.
+    """
+    kept: list[Choices] = []
+    for way in ways:
+        joined = way
+        for other in list(kept):
+            merged = _merged(joined, other, whole)
+            if merged is not None:
+                kept.remove(other)
+                joined = merged
+        kept.append(joined)
+    if len(kept) > MAX_WAYS:
+        common = set.intersection(*(set(way) for way in kept[MAX_WAYS - 1 :]))
+        together = {key: frozenset().union(*(way[key] for way in kept[MAX_WAYS - 1 :])) for key in common}
+        kept[MAX_WAYS - 1 :] = [together]
+    # The nearest choices tell most; a way behind many keeps those.
+    return tuple(
+        way if len(way) <= MAX_CHOICES else dict(sorted(way.items(), reverse=True)[:MAX_CHOICES])
+        for way in kept
+    )
+
+
+def _merged(one: Choices, other: Choices, whole: Sequence[frozenset[int]]) -> Choices | None:
+    """Return one way for two that differ in a single choice, or of which one needs no more than the other."""
+    if all(key in other and other[key] <= outcomes for key, outcomes in one.items()):
+        return one
+    if all(key in one and one[key] <= outcomes for key, outcomes in other.items()):
+        return other
+    if one.keys() != other.keys():
+        return None
+    differing = [key for key in one if one[key] != other[key]]
+    if len(differing) != 1:
+        return None
+    (key,) = differing
+    either = one[key] | other[key]
+    if either >= whole[key]:
+        return {chooser: outcomes for chooser, outcomes in one.items() if chooser != key}
+    return {**one, key: either}
+
+
+def _all_outcomes(node: Node) -> frozenset[int]:
+    """Return every outcome that ``node`` can have."""
+    found = set(range(len(node.routing.branches)))
+    if node.routing.default is not None or not found:
+        found.add(DEFAULT)
+    return frozenset(found | {FAILURE}) if node.error_edges else frozenset(found)
 
 
 def _outcomes(node: Node) -> dict[int, frozenset[int]]:

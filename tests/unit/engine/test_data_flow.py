@@ -143,6 +143,9 @@ def test_a_slip_of_the_pen_is_mended() -> None:
         ("start->s; s->a:go; s->b:else; a->c; b->c; c->end;", keys(a="x", b="x"), []),
         ("start->s; s->p:go; s->q:else; p->a; q->b; a->c; b->c; c->end;", keys(a="x", b="x"), []),
         ("start->s; s->a; s!->b; a->c; b->c; c->end;", keys(a="x", b="x"), []),
+        # One leads around a choice that the other depends on.
+        ("start->s; s->p:go; s->a:else; p->a:ok; p->b:else; a->c; b->c; c->end;", keys(a="x", b="x"), []),
+        ("start->s; s->p:go; s->a:else; p->a; p->b; a->c; b->c; c->end;", keys(a="x", b="x"), [("a", "b")]),
         # Ways that come together again exclude nothing.
         ("start->s; s->p:go; s->q:else; p->m; q->m; m->[a,b]; a->c; b->c; c->end;", keys(a="x", b="x"), [("a", "b")]),
         ("start->[s,b]; s->a:go; s->end:else; a->c; b->c; c->end;", keys(a="x", b="x"), [("b", "a")]),
