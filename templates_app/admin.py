@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db.models import CharField, Count, F, Func, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import render
@@ -18,6 +19,7 @@ from django.utils.safestring import SafeString
 
 from templates_app.admin_commands import Command, command_named, offered_commands
 from templates_app.admin_diff import shown_parts, statuses_of
+from templates_app.admin_imports import ImportForm
 from templates_app.api.sharing_views import share_documents
 from templates_app.exports import ExportFormat, export_template
 from templates_app.graph import graph_of
@@ -87,6 +89,7 @@ class OwnerFilter(admin.SimpleListFilter):
 @admin.register(Template)
 class TemplateAdmin(LibraryPages):
     view_action = Action.TEMPLATE_READ
+    add_action = Action.TEMPLATE_CREATE
     page_template = "admin/template.html"
     list_display = ("title", "state", "filed", "run_count", "changed")
     list_display_links = ("title",)
@@ -110,7 +113,7 @@ class TemplateAdmin(LibraryPages):
     def state(self, template: Template) -> SafeString:
         return badge(template.status)
 
-    @admin.display(description="Category and tags", ordering="category")
+    @admin.display(description="Category", ordering="category")
     def filed(self, template: Template) -> SafeString:
         tags = ", ".join(template.tags)
         return format_html('{}<span class="wf-snippet">{}</span>', template.category or "—", tags)
@@ -169,6 +172,25 @@ class TemplateAdmin(LibraryPages):
             **(_names_of(row) if {"share", "transfer"} & offered.keys() else {}),
             **(_spellings(shown) if shown else {}),
         }
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Take a workflow file: a new template, or the next version of one's own of that name."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        workspaces = self.workspaces(request, Action.TEMPLATE_CREATE)
+        form = ImportForm(request.POST or None, request.FILES or None, workspaces=workspaces)
+        imported = form.import_as(_user(request)) if request.method == "POST" and form.is_valid() else None
+        if imported is None:
+            frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+            context = {"title": "Import a template", "form": form}
+            return render(request, "admin/template_import.html", frame | context)
+        words = "Imported." if imported.created else "Imported into your template of that name."
+        messages.success(request, words)
+        return HttpResponseRedirect(
+            reverse("admin:templates_app_template_change", args=[imported.template.pk])
+        )
 
     def command_view(self, request: HttpRequest, template_id: int) -> HttpResponse:
         """Give a template a command; POST only. What is grave or needs words is asked for once more."""

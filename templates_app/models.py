@@ -106,6 +106,13 @@ class TemplateVersion(models.Model):
     def __str__(self) -> str:
         return f"{self.template} {self.label}"
 
+    @property
+    def pinned_files(self) -> list[tuple[str, str, str]]:
+        """The files it runs with: kind, name and SHA-256, in order."""
+        return [
+            (kind, name, names[name]) for kind, names in sorted(self.pinned.items()) for name in sorted(names)
+        ]
+
 
 class TemplateShare(models.Model):
     """One right on one template that a user, or whoever is in a group, has beyond what roles give."""

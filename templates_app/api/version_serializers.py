@@ -48,6 +48,9 @@ class VersionShape(CamelSerializer):
     created_at = serializers.DateTimeField()
     created_by = serializers.CharField()
     definition_sha256 = serializers.CharField()
+    pinned = JsonObjectField(
+        help_text="SHA-256 of the files it runs with, by kind (`scripts`, `schemas`) and name."
+    )
     blocks = JsonField(schema=list_of("Block"))
     gates = JsonField(schema=list_of("Gate"))
     end_dependencies = serializers.ListField(child=serializers.CharField())
@@ -150,6 +153,7 @@ def version_document(version: TemplateVersion) -> dict[str, Any]:
         "created_at": version.created_at,
         "created_by": version.created_by.public_id,
         "definition_sha256": version.definition_sha256,
+        "pinned": version.pinned,
     } | definition_document(version)
 
 

@@ -157,7 +157,7 @@ class _Designer:
 
     def build(self, flow: Flow, *, repair: bool) -> _Built:
         """Return the checked definition of ``flow``; with ``repair`` work that does not fit is given to people."""
-        wished = apply_wishes(flow, self.wishes)
+        wished = apply_wishes(flow, self.wishes, mend=repair)
         refused: set[str] = set()
         while True:
             built = self._assembled(wished, refused)

@@ -44,7 +44,9 @@ def generate_template(
         given={},
         definition=design.definition,
     )
-    template = create_template(workspace=workspace, actor=actor, body=draft, findings=design.findings)
+    template = create_template(
+        workspace=workspace, actor=actor, body=draft, findings=design.findings, nl_description=goal
+    )
     return Generated(template, design)
 
 

@@ -142,6 +142,36 @@ class TestSection51Templates:
         assert (issue["type"], issue["blockId"]) == ("MISSING_DEPENDENCY", "block_load")
 
 
+class TestSection51Generation:
+    """A template from a goal."""
+
+    def test_a_template_is_generated_as_documented(self, developer: Caller) -> None:
+        body = {
+            "goal": "Create a data processing pipeline that extracts data from CSV files, validates the data, transforms it,"
+            " and loads it into a database",
+            "constraints": {
+                "maxBlocks": 20,
+                "timeout": 3_600_000,
+                "preferredAgents": ["data-processor", "validator"],
+            },
+            "preferences": {"parallelExecution": True, "humanApproval": False, "errorHandling": "aggressive"},
+        }
+        answer = developer.post("templates/generate", body)
+        assert answer.status_code == 201, answer.content.decode()
+        made = answer.json()
+        template = made["template"]
+        assert made["templateId"] == template["templateId"]
+        assert set(template) >= {"templateId", "name", "description", "version", "createdAt", "blocks", "globalSettings"}
+        assert (template["name"], template["version"]) == ("Data processing pipeline", "1.0.0")
+        for block in template["blocks"]:
+            assert set(block) >= {"blockId", "name", "agentId", "toolType", "dependencies", "configuration"}
+        dependencies = {block["blockId"]: block["dependencies"] for block in template["blocks"]}
+        assert dependencies["extract_data"] == []
+        assert dependencies["validate_data"] == ["extract_data"]
+        assert template["globalSettings"]["timeout"] == 3_600_000
+        assert template["globalSettings"]["maxParallelBlocks"] == 5
+
+
 class TestSection52Executions:
     """Execution management."""
 

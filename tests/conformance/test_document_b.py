@@ -122,6 +122,72 @@ class TestSection71Executions:
         assert shown["status"] == "cancelled"
 
 
+class TestSection71Translation:
+    """Words to a workflow, and back."""
+
+    def test_a_description_is_translated_as_documented(self, developer: Caller) -> None:
+        body = {
+            "nl_description": "When a user uploads a file, validate it, scan for viruses, and store in S3",
+            "context": {"domain": "file_processing", "style": "simple"},
+        }
+        answer = developer.post("workflows/translate", body)
+        assert answer.status_code == 200, answer.content.decode()
+        made = answer.json()
+        assert set(made) >= {"dsl", "nl_explanation", "suggested_improvements"}
+        assert made["dsl"] == (
+            "start->validate_file;validate_file->scan_viruses;scan_viruses->store_in_s3;store_in_s3->end;"
+        )
+        assert made["nl_explanation"].startswith("This workflow ")
+        assert all(isinstance(one, str) for one in made["suggested_improvements"])
+        assert "Say what happens when 'validate_file' finds something wrong" in " ".join(made["suggested_improvements"])
+        assert made["method"] == "rules"
+
+    def test_the_example_of_section_511_gives_its_dsl(self, developer: Caller) -> None:
+        text = """
+        Create a workflow that:
+        1. Receives a user request
+        2. Validates the input format
+        3. If valid, process the data and send notification
+        4. If invalid, log error and send rejection email
+        """
+        dsl = developer.post("workflows/translate", {"nl_description": text}).json()["dsl"]
+        assert [line for line in dsl.split(";") if line] == [
+            "start->receive_user_request",
+            "receive_user_request->validate_input_format",
+            "validate_input_format->process_data:is_valid==True",
+            "validate_input_format->log_error:is_valid==False",
+            "process_data->send_notification",
+            "send_notification->end",
+            "log_error->send_rejection_email",
+            "send_rejection_email->end",
+        ]
+
+    def test_what_is_translated_becomes_a_workflow_that_may_run(self, developer: Caller) -> None:
+        text = "Check the claim. If the amount is over 100, ask the manager for approval. Pay the claim."
+        made = developer.post("workflows/translate", {"nl_description": text}).json()
+        body = {"name": "Claims", "dsl": made["dsl"], "states": made["states"], "inputSchema": made["input_schema"]}
+        answer = developer.post("templates", body)
+        assert (answer.status_code, answer.json()["status"]) == (201, "active"), answer.content.decode()
+
+    def test_a_workflow_is_explained_by_number_by_id_and_from_its_text(self, developer: Caller, house: House) -> None:
+        template = make_template(ONBOARDING, workspace=house.workspace, endDependencies=["create_account", "reject"])
+        said = [
+            developer.post(f"workflows/{template.pk}/explain"),
+            developer.post(f"workflows/{template.public_id}/explain"),
+            developer.post(
+                "workflows/explain",
+                {"dsl": "start->validate_contact;validate_contact->create_account:is_valid==True;"
+                        "validate_contact->reject:else;create_account->end;reject->end;"},
+            ),
+        ]  # fmt: skip
+        assert [answer.status_code for answer in said] == [200, 200, 200]
+        assert len({answer.json()["explanation"] for answer in said}) == 1
+        assert "if it is valid, it creates the account" in said[0].json()["explanation"]
+        stranger = make_house().caller()
+        assert stranger.post(f"workflows/{template.pk}/explain").status_code == 404
+        assert developer.post("workflows/999999999/explain").status_code == 404
+
+
 class TestSection122Logging:
     """Structured logging: the names of a run's events, and their fields."""
 

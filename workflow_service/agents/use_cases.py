@@ -153,8 +153,9 @@ class RunContext:
     ) -> ArtifactRef:
         """Keep a file as an artifact of the run and return the reference to put into the output.
 
-        ``data`` is what it holds (a ``str`` as UTF-8), an open file, or the ``Path`` of one on this host. A block that is tried again and saves the same content under the same name gets the same artifact.
-        Raises ``ToolError``, and ``ValueError`` for a name that is none.
+        ``data`` is what it holds (a ``str`` as UTF-8), an open file, or the ``Path`` of one on this host. A block that
+        is tried again and saves the same content under the same name gets the same artifact. Raises ``ToolError``,
+        and ``ValueError`` for a name that is none.
         """
         check_name(name)
         if isinstance(data, Path):

@@ -80,7 +80,7 @@ def check_cache() -> Check:
 def check_services() -> tuple[Check, ...]:
     """Ask the services beside us that are configured; those that are not are healthy without being asked."""
     config = get_config()
-    services = {
+    services: dict[str, list[str | None]] = {
         "llm_service": [provider.url for provider in configured_providers(config)],
         "agent_service": [config.agent_service_url],
         "state_service": [config.state_service_url],

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -138,6 +139,44 @@ def test_a_version_is_downloaded(people: People, changed: Template) -> None:
     assert b"a->b" in file.content.replace(b" ", b"")
     assert client.get(path, {"format": "exe"}).status_code == 404
     assert signed_in(people.stranger).get(path, {"format": "json"}).status_code == 404
+
+
+def test_a_file_is_uploaded_as_a_template_and_as_its_next_version(people: People) -> None:
+    client = signed_in(people.developer)
+    page = read(client, f"{LIST}add/")
+    assert 'enctype="multipart/form-data"' in page
+
+    def upload(text: str, name: str = "flow.yaml", **fields: Any) -> Any:
+        form = {"workspace": people.workspace.pk, "file": SimpleUploadedFile(name, text.encode()), **fields}
+        return client.post(f"{LIST}add/", form, follow=True)
+
+    made = upload("blocks:\n- {blockId: a, toolType: NOOP}\n", name="flow.yaml")
+    assert messages_of(made) == ["Imported."]
+    template = Template.objects.get(name="flow")
+    assert made.redirect_chain[-1][0] == page_of(template)
+    again = upload("name: flow\nblocks:\n- {blockId: b, toolType: NOOP}\n")
+    assert messages_of(again) == ["Imported into your template of that name."]
+    assert template.versions.count() == 2
+    for text, words in (
+        ("blocks: [", "flow.yaml:1"),
+        ("blocks: []", "blocks"),
+        ("x: 1", "there is no field"),
+    ):
+        refused = upload(text, **{"name": "flow.yaml"})
+        assert words in in_words(refused.content.decode()), text
+    assert upload("a", name="flow.exe").status_code == 200
+    assert Template.objects.count() == 1
+
+
+def test_files_are_taken_from_those_who_may_create_where_they_may(people: People) -> None:
+    assert signed_in(people.alice).get(f"{LIST}add/").status_code == 403
+    file = SimpleUploadedFile("flow.yaml", b"blocks:\n- {blockId: a, toolType: NOOP}\n")
+    foreign = {"workspace": people.workspace.pk, "file": file}
+    refused = signed_in(people.stranger).post(f"{LIST}add/", foreign)
+    assert "Select a valid choice" in refused.content.decode()
+    assert not Template.objects.exists()
+    assert "Import a file" in in_words(read(signed_in(people.developer), LIST))
+    assert "Import a file" not in in_words(read(signed_in(people.alice), LIST))
 
 
 def test_the_owner_takes_a_template_through_its_statuses(people: People, template: Template) -> None:

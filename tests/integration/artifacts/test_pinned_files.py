@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from executions_app.models import BlockOutput, Execution
 from executions_app.services.executions import start_execution
@@ -103,8 +104,10 @@ def test_a_schema_is_pinned_too(house: House, schemas: Path) -> None:
 
 
 def test_files_that_come_with_a_template_are_pinned_and_given_back(house: House) -> None:
-    files = {"scripts": {"work.py": "print('{\"says\": 3}')"}}
-    given = body(SCRIPT, CHECK, files=files)
+    # A name that a page could take for something else.
+    odd = {"blockId": "odd", "toolType": "SCRIPT", "configuration": {"script": "items"}}
+    files = {"scripts": {"work.py": "print(3)", "items": "print(1)"}}
+    given = body(SCRIPT, CHECK, odd, files=files)
     answer = house.caller().post("templates", given)
     assert answer.status_code == 201, answer.content
     (finding,) = [one for one in answer.json()["findings"] if one["type"] == "FILE_MISSING"]
@@ -117,11 +120,20 @@ def test_files_that_come_with_a_template_are_pinned_and_given_back(house: House)
     assert contents == {**files, "schemas": {"n.json": None}}
     # Imported elsewhere, it is the same; what is null is looked for there.
     other = make_house()
-    copy = other.caller().post("templates", body(SCRIPT, CHECK, files=contents))
+    copy = other.caller().post("templates", body(SCRIPT, CHECK, odd, files=contents))
     assert copy.status_code == 201, copy.content
     assert TemplateVersion.objects.get(template__workspace=other.workspace).pinned == version.pinned
     # Sent again without them, it keeps what it has.
-    assert add_version(template=template, actor=house.developer, body=body(SCRIPT, CHECK)) == version
+    assert add_version(template=template, actor=house.developer, body=body(SCRIPT, CHECK, odd)) == version
+    shown = house.caller().get(f"templates/{template.public_id}/versions/{version.label}").json()
+    assert shown["pinned"] == version.pinned
+    admin = house.members[Role.ADMIN]
+    admin.is_staff = True
+    admin.save()
+    browser = Client()
+    browser.force_login(admin)
+    page = browser.get(f"/admin/templates_app/template/{template.pk}/change/").content.decode()
+    assert version.pinned["scripts"]["work.py"] in page
     exported = house.caller().get(f"templates/{template.public_id}/export", {"format": "yaml"}).content
     told: Any = read_yaml(exported.decode()).value
     assert told["files"] == contents

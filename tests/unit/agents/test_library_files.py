@@ -127,6 +127,7 @@ def tar_with(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
         (b"not an archive", "cannot be read"),
         (zip_with("a")[:-30], "cannot be read"),
     ],
+    ids=range(12),
 )
 def test_hostile_archives_are_refused(call: Library, content: bytes, message: str) -> None:
     call.put("x.bin", content)

@@ -11,6 +11,7 @@ from workflow_service.engine.documents import load_definition
 
 Document = dict[str, Any]
 MAX_BLOCK_TIMEOUT_MS = 7 * 86_400_000
+MAX_RETRY_DELAY_MS = 86_400_000
 
 
 def assemble(flow: Flow, works: Mapping[str, Work], settings: JsonObject | None = None) -> Definition:
@@ -43,7 +44,8 @@ def _block(flow: Flow, step: Step, work: Work) -> Document:
     if step.retries is not None:
         policy: Document = {"maxRetries": step.retries}
         if step.retry_delay_ms is not None:
-            policy |= {"baseDelay": step.retry_delay_ms, "maxDelay": max(30_000, step.retry_delay_ms)}
+            delay = min(step.retry_delay_ms, MAX_RETRY_DELAY_MS)
+            policy |= {"baseDelay": delay, "maxDelay": max(30_000, delay)}
         block["retryPolicy"] = policy
     if step.timeout_ms is not None and block.get("toolType") == "HUMAN":
         block["humanInLoop"] = {**block["humanInLoop"], "dueIn": max(step.timeout_ms, 1_000)}

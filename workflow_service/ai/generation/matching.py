@@ -31,7 +31,7 @@ _MEANINGS = tuple(
 )
 _ENDINGS = re.compile(r"(?:ations?|ions?|ments?|ings?|ors?|ers?|als?|ies|es|s|e|y)$")
 _SPLIT = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_EMPTY = words("a an and the of to for with by in on at from into data agent service tool v")
+_EMPTY = words("a an and the of to for with by in on at from into agent service tool v")
 MIN_STEM = 4
 
 
@@ -76,7 +76,7 @@ def stems(text: str) -> frozenset[str]:
 
 
 def _of_agent(wanted: frozenset[str], agent: AgentInfo, preferred: bool) -> Iterator[Match]:
-    met = [one for one in agent.capabilities if _meets(wanted, one.name)]
+    met = [one for one in agent.capabilities if _meets(wanted, one.name, 2 if agent.built_in else 1)]
     for capability in met:
         yield Match(agent, capability)
     if preferred and not met and not agent.built_in:
@@ -85,10 +85,10 @@ def _of_agent(wanted: frozenset[str], agent: AgentInfo, preferred: bool) -> Iter
             yield Match(agent, agent.capabilities[0] if len(agent.capabilities) == 1 else None)
 
 
-def _meets(wanted: frozenset[str], name: str) -> bool:
+def _meets(wanted: frozenset[str], name: str, least: int) -> bool:
+    """Say whether every word of a name is met; of what is built in, one word alone would be met by too much."""
     said = _stems_of(name)
-    # One word alone, such as "processing", is met by too much.
-    return bool(said) and all(any(_same(one, other) for other in wanted) for one in said)
+    return len(said) >= least and all(any(_same(one, other) for other in wanted) for one in said)
 
 
 def _specific(capability: Capability | None) -> int:

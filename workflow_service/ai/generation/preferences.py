@@ -10,6 +10,7 @@ from enum import StrEnum
 from workflow_service.ai.english.verbs import base_of
 from workflow_service.ai.english.word_lists import words
 from workflow_service.ai.generation.flow import Flow, Step, StepKind, Way
+from workflow_service.ai.generation.soundness import make_sound
 from workflow_service.engine.definition import END, START, JsonObject
 from workflow_service.engine.errors import Problem, WorkflowError
 
@@ -57,8 +58,11 @@ class TooManyBlocks(WorkflowError):
     code = "TOO_MANY_BLOCKS"
 
 
-def apply_wishes(flow: Flow, wishes: Wishes) -> Flow:
-    """Return the flow as ``wishes`` want it; raises ``TooManyBlocks``."""
+def apply_wishes(flow: Flow, wishes: Wishes, *, mend: bool = True) -> Flow:
+    """Return the flow as ``wishes`` want it; raises ``TooManyBlocks``.
+
+    ``mend``: what cannot be run is made simpler; without, it is left to be found, and said to who made it.
+    """
     if wishes.parallel is False:
         flow = in_sequence(flow)
     elif wishes.parallel:
@@ -71,9 +75,11 @@ def apply_wishes(flow: Flow, wishes: Wishes) -> Flow:
         )
     if wishes.error_handling is ErrorHandling.AGGRESSIVE:
         flow = with_failure_step(flow)
-    if wishes.max_blocks is not None:
-        flow = merged_to(flow, wishes.max_blocks)
-    return flow
+    flow = make_sound(flow) if mend else flow
+    if wishes.max_blocks is None:
+        return flow
+    merged = merged_to(flow, wishes.max_blocks)
+    return make_sound(merged) if mend else merged
 
 
 def settings_of(wishes: Wishes) -> JsonObject:

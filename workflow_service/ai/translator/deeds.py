@@ -27,6 +27,8 @@ from workflow_service.ai.translator.grammar import (
 
 _TOKEN = re.compile(r"[A-Za-z][\w'/&.-]*[\w]|[A-Za-z]|\$?\d[\d.,]*%?|[,:;()]")
 _NAMED_WORDS = 3
+# A clause is known by its beginning; hostile ones have no end.
+LOOKED_AT = 240
 _NO_OBJECT = PREPOSITIONS | AUXILIARIES | words("and or , ; : then ( )")
 _QUALIFIERS = words(
     "new existing own relevant corresponding respective given following same necessary needed required actual"
@@ -121,7 +123,7 @@ def tokens_of(text: str) -> list[str]:
 
 def read_deed(text: str, memory: Memory) -> Deed | None:
     """Return the deed that a clause tells, or None where it tells none that is known."""
-    tokens = [token for token in tokens_of(text) if token not in ",:;()"]
+    tokens = [token for token in tokens_of(text[: 2 * LOOKED_AT]) if token not in ",:;()"]
     if _is_past(tokens) or _is_permission(tokens):
         return None
     tokens = _without_leading(tokens)
@@ -163,7 +165,7 @@ def starts_deed(text: str, style: str, *, bare: bool = False, listed: bool = Fal
 
     ``bare``: the one before has no object, as in "build and test". ``listed``: a comma stands between them.
     """
-    tokens = _without_leading([token for token in tokens_of(text)], keep_pronoun=True)
+    tokens = _without_leading(tokens_of(text[:LOOKED_AT]), keep_pronoun=True)
     if not tokens:
         return False
     first = tokens[0].lower()
@@ -212,7 +214,7 @@ def starts_deed(text: str, style: str, *, bare: bool = False, listed: bool = Fal
 
 def style_of(text: str) -> str:
     """Return how a clause is told: passive, gerund, third ("validates"), or base ("validate")."""
-    tokens = _without_leading([token for token in tokens_of(text) if token not in ",:;()"])
+    tokens = _without_leading([token for token in tokens_of(text[:LOOKED_AT]) if token not in ",:;()"])
     if _passive_at(tokens) is not None and not (tokens and is_base(tokens[0].lower())):
         return "passive"
     if tokens and is_gerund(tokens[0]):

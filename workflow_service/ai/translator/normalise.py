@@ -76,6 +76,8 @@ def normalise(text: str) -> str:
     plain = re.sub(r"(?im)^([ \-*]*(?:and |but )?(?:when|if)\b[^,\n]*)\n\s*then\b", r"\1, then", plain)
     plain = re.sub(r"(?im)^\s*given\b[^\n,]*$", "", plain)
     plain = re.sub(r",\s*(?:right|ok|okay|yes|no|correct)\?", ".", plain, flags=re.I)
+    # Indents say what belongs to what; other blanks say nothing, and cost time.
+    plain = re.sub(r"(?m)^ {40,}", " " * 40, re.sub(r"(?<=\S) {2,}|[ ]+$", " ", plain, flags=re.M))
     plain = _lines_of_inline_lists(re.sub(r"```\w*", "", plain))
     plain = re.sub(
         r"\*\*(.+?)\*\*|__(.+?)__|`([^`\n]+)`", lambda match: next(filter(None, match.groups())), plain

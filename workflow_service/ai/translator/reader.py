@@ -85,7 +85,12 @@ _TELLING = words(
     "notify inform tell alert email mail message send report page warn apologise apologize reply return refund"
 )
 _REPEATING = words("repeat do continue try keep redo iterate loop")
+MAX_STEPS = 500
 _TITLE = re.compile(r"[^.:;]{2,80}")
+
+
+class TooManySteps(Exception):
+    """The text tells more steps than are read."""
 
 
 class Reader:
@@ -102,6 +107,7 @@ class Reader:
         self._last_case: tuple[Choice, Case] | None = None
         self._last_condition: Condition | None = None
         self._begun = False
+        self._count = 0
         self._retried = False
         self._known_labels: frozenset[str] = frozenset()
         self._ahead: list[Goto] = []
@@ -343,6 +349,9 @@ class Reader:
         return alike[-1] if alike else None
 
     def _add(self, clause: Clause, seq: Seq, *, in_case: bool = False) -> None:
+        self._count += 1
+        if self._count > MAX_STEPS:
+            raise TooManySteps(f"the text tells more than {MAX_STEPS} steps")
         act = _act_of(clause, first=not acts_in(self.root))
         again = self._done_before(clause) if in_case else None
         if again is not None:

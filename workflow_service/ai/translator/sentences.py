@@ -1,6 +1,7 @@
 """A paragraph as units: what is to be done, and under which condition, in the order it is told."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +23,7 @@ from workflow_service.ai.translator.grammar import (
 
 UnitKind = Literal["do", "if", "else", "each", "ask", "while", "options"]
 
+MAX_SENTENCE = 1_000
 _ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|approx|no|nr|dr|mr|mrs|ms|inc|ltd|max|min)\.", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(0-9<>])|(?<=[.!?])\s*$|;\s*|\n+")
 _LEAD_IN = re.compile(
@@ -225,7 +227,20 @@ def split_sentences(text: str) -> list[str]:
         kept,
     )
     parts = [part.strip(" .!") for part in _SENTENCE.split(kept) if part and part.strip(" .!?;,")]
+    parts = [piece for part in parts for piece in _bounded(part)]
     return [part for part in parts if not part.endswith("?") or _QUESTION.fullmatch(part)]
+
+
+def _bounded(sentence: str) -> Iterator[str]:
+    """Yield a sentence in pieces that are no longer than people write them."""
+    while len(sentence) > MAX_SENTENCE:
+        cut = (
+            max(sentence.rfind(", ", 0, MAX_SENTENCE), sentence.rfind(" ", 0, MAX_SENTENCE)) + 1
+            or MAX_SENTENCE
+        )
+        yield sentence[:cut].strip()
+        sentence = sentence[cut:].strip()
+    yield sentence
 
 
 def postposed(clause: str) -> tuple[str, str, str]:
