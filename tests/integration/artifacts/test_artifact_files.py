@@ -310,14 +310,16 @@ def test_a_block_that_is_tried_again_does_not_double_its_files() -> None:
     assert read(Artifact.objects.get(public_id=output["own"])) == b"try 2"
 
 
+def stored() -> set[str]:
+    return {key for day in storage.list_days() for key in storage.list_keys(day)}
+
+
 def test_a_worker_that_dies_before_the_row_leaves_only_what_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = make_workspace()
+    before = stored()
     with dying_at(monkeypatch, Artifact.objects, "create"):
         files_of(workspace.pk).save("a.txt", BytesIO(b"x"), "")
-    (day,) = storage.list_days()
-    (orphan,) = [
-        key for key in storage.list_keys(day) if not Artifact.objects.filter(storage_key=key).exists()
-    ][-1:]
+    (orphan,) = stored() - before
     assert sweep_artifacts(NOW() + timedelta(days=3)) >= 1
     with pytest.raises(StorageUnavailable):
         storage.open_object(orphan)

@@ -1,5 +1,6 @@
 """Every template of the library is whole: read without fault, valid without warning, explained way by way."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,22 @@ from templates_app.library.catalog import (
     library_categories,
     search_library,
 )
+from templates_app.services.known_work import known_outputs
 from templates_app.services.validation import validate_definition
 from workflow_service.engine.definition import Definition
+from workflow_service.engine.dry_run import DryRunStatus, coverage, dry_run_branches
 from workflow_service.engine.dsl import parse_dsl, render_dsl, states_of
 from workflow_service.engine.findings import Severity
+from workflow_service.engine.plan import compile_plan
 from workflow_service.engine.states import ToolType
 
 ALL = list(library().values())
-FEATURES = {
+FEATURES: dict[str, Callable[[Definition], bool]] = {
     "approval": lambda definition: any(block.asks_people for block in definition.blocks),
-    "map": lambda definition: any(block.for_each for block in definition.blocks),
-    "loop": lambda definition: any(block.max_rounds for block in definition.blocks),
+    "map": lambda definition: any(block.for_each is not None for block in definition.blocks),
+    "loop": lambda definition: any(block.max_rounds is not None for block in definition.blocks),
     "compensation": lambda definition: any(
-        block.recovery and block.recovery.compensate for block in definition.blocks
+        block.recovery is not None and block.recovery.compensate is not None for block in definition.blocks
     ),
     "script": lambda definition: any(block.tool_type is ToolType.SCRIPT for block in definition.blocks),
 }
@@ -81,7 +85,7 @@ def test_a_template_reads_the_same_from_its_own_dsl(one: LibraryTemplate) -> Non
         render_dsl(one.definition),
         states_of(one.definition),
         input_schema=one.definition.input_schema,
-        global_settings=one.body.get("globalSettings"),
+        global_settings=one.definition.global_settings,
     )
     assert again == one.definition
 
@@ -92,6 +96,19 @@ def test_every_branch_is_explained_and_nothing_else(one: LibraryTemplate) -> Non
     assert set(explained) == ways_out(one.definition)
     assert len(explained) == len(set(explained))
     assert len(one.about.explanation) > 100
+
+
+@each
+def test_a_dry_run_of_the_examples_goes_down_every_branch(one: LibraryTemplate) -> None:
+    plan = compile_plan(one.definition)
+    writes = known_outputs(one.definition)
+    runs = [
+        run
+        for example in one.about.examples
+        for run in dry_run_branches(plan, input=example.input, writes=writes)
+    ]
+    assert {run.status for run in runs} == {DryRunStatus.COMPLETED}
+    assert coverage(plan, runs).is_complete
 
 
 @each

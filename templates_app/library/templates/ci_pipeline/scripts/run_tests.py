@@ -22,7 +22,7 @@ def main() -> None:
                 test()
                 passed += 1
             except Exception as error:
-                failures.append(f"{name}: {error or type(error).__name__}")
+                failures.append(f"{name}: {str(error) or type(error).__name__}")
     json.dump({"file": path.name, "passed": passed, "failures": failures, "green": not failures}, sys.stdout)
 
 
