@@ -161,7 +161,15 @@ class TestSection51Generation:
         made = answer.json()
         template = made["template"]
         assert made["templateId"] == template["templateId"]
-        assert set(template) >= {"templateId", "name", "description", "version", "createdAt", "blocks", "globalSettings"}
+        assert set(template) >= {
+            "templateId",
+            "name",
+            "description",
+            "version",
+            "createdAt",
+            "blocks",
+            "globalSettings",
+        }
         assert (template["name"], template["version"]) == ("Data processing pipeline", "1.0.0")
         for block in template["blocks"]:
             assert set(block) >= {"blockId", "name", "agentId", "toolType", "dependencies", "configuration"}
