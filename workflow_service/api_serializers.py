@@ -194,9 +194,10 @@ def _problems(errors: object, pointer: str, field: object) -> Iterator[Problem]:
                 yield from _problems(inner, pointer, field)
     else:
         code = str(getattr(errors, "code", "invalid")).upper()
-        chosen = code == "INVALID_CHOICE" and isinstance(field, serializers.ChoiceField)
-        choices = ", ".join(map(str, field.choices)) if chosen else ""
-        yield Problem(code, str(errors), pointer, f"known are {choices}" if choices else "")
+        mend = ""
+        if code == "INVALID_CHOICE" and isinstance(field, serializers.ChoiceField):
+            mend = f"known are {', '.join(map(str, field.choices))}"
+        yield Problem(code, str(errors), pointer, mend)
 
 
 def _field_inside(field: object, key: str) -> object:
