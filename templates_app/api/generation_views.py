@@ -73,9 +73,7 @@ class StageShape(CamelSerializer):
 class GeneratedTemplate(CamelSerializer):
     template_id = serializers.CharField()
     template = TemplateShape()
-    method = serializers.ChoiceField(
-        choices=[Method.RULES.value, Method.LLM.value], help_text="Who read the goal."
-    )
+    method = serializers.ChoiceField(choices=[one.value for one in Method], help_text="Who read the goal.")
     steps = StageShape(many=True, help_text="What was done, in order.")
     notes = serializers.ListField(child=serializers.CharField())
     improvements = serializers.ListField(child=serializers.CharField())

@@ -59,9 +59,7 @@ class ExplainBody(CamelSerializer):
 
 class ExplanationShape(serializers.Serializer[Any]):
     explanation = serializers.CharField()
-    method = serializers.ChoiceField(
-        choices=[Method.RULES.value, Method.LLM.value], help_text="Who explained it."
-    )
+    method = serializers.ChoiceField(choices=[one.value for one in Method], help_text="Who explained it.")
     notes = serializers.ListField(child=serializers.CharField())
 
 
