@@ -37,7 +37,8 @@ def generate_template(
     """Make a template that reaches ``goal`` and save it: active, as it has work for every block and no error.
 
     ``confirm`` is called in the transaction that saves it. To be called outside of any other: a language model that is
-    asked is paid for, whatever becomes of the template. Raises ``Forbidden`` and what ``design_workflow`` raises; nothing is saved then.
+    asked is paid for, whatever becomes of the template. Raises ``Forbidden`` and what ``design_workflow`` raises;
+    nothing is saved then.
     """
     require(actor, workspace, Action.TEMPLATE_CREATE)
     design = design_workflow(goal, workspace=workspace, user=actor, wishes=wishes, method=method)

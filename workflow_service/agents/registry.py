@@ -151,7 +151,10 @@ def misfits(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             url = httpx.URL(fields["endpoint"])
             check_url(url)
             if url.query or url.fragment or fields["endpoint"].endswith(("?", "#")):
-                yield "endpoint", "leave out the query and the fragment: /execute and /health are put behind it"
+                yield (
+                    "endpoint",
+                    "leave out the query and the fragment: /execute and /health are put behind it",
+                )
         except (httpx.InvalidURL, EgressRefused) as error:
             yield "endpoint", str(error)
 

@@ -80,7 +80,9 @@ def test_a_trial_lasts_no_longer_than_an_answer_may_take(
     server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lasts: list[float] = []
-    monkeypatch.setattr(CircuitBreaker, "admit", lambda self, call_s: lasts.append(call_s) or Admission(False))
+    monkeypatch.setattr(
+        CircuitBreaker, "admit", lambda self, call_s: lasts.append(call_s) or Admission(False)
+    )
     info = AgentInfo("far", "Far", remote=True, url=server.url("/agent/good"))
     with pytest.raises(ToolError):
         AgentCall(1, info, "1").run(invocation(timeout_s=86_400.0), LIMITS)
