@@ -67,6 +67,8 @@ class ExplainBodyView(APIView):
     """A workflow that is not saved, in plain words."""
 
     throttle_classes = (LlmThrottle,)
+    # What a language model may cost is reserved and booked in transactions of its own.
+    commits_itself = True
 
     @extend_schema(
         summary="Explain a definition",
@@ -92,6 +94,8 @@ class ExplainView(APIView):
     """A saved workflow, in plain words."""
 
     throttle_classes = (LlmThrottle,)
+    # What a language model may cost is reserved and booked in transactions of its own.
+    commits_itself = True
 
     @extend_schema(
         summary="Explain a workflow",

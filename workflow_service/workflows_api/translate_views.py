@@ -53,6 +53,8 @@ class TranslateView(APIView):
     """A workflow in the DSL, from words."""
 
     throttle_classes = (LlmThrottle,)
+    # What a language model may cost is reserved and booked in transactions of its own.
+    commits_itself = True
 
     @extend_schema(
         summary="Translate a description",
