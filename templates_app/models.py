@@ -19,7 +19,7 @@ def new_template_id() -> str:
     return new_id("tpl")
 
 
-MAX_NL_DESCRIPTION = 10_000
+MAX_NL_DESCRIPTION = 20_000
 
 
 class Template(models.Model):

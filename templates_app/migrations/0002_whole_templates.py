@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="template",
             name="nl_description",
-            field=models.TextField(blank=True, max_length=10000),
+            field=models.TextField(blank=True, max_length=20000),
         ),
         migrations.AddField(
             model_name="template",

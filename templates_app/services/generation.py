@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from templates_app.bodies import TemplateDraft
-from templates_app.models import Template
+from templates_app.models import MAX_NL_DESCRIPTION, Template
 from templates_app.services.designing import Design, Method, design_workflow
 from templates_app.services.templates import create_template
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
 from workflow_service.ai.generation.preferences import Wishes
 
-MAX_GOAL_LENGTH = 20_000
+# A template keeps its goal whole, and may be written back with it.
+MAX_GOAL_LENGTH = MAX_NL_DESCRIPTION
 _SMALL, _MIDDLING = 10, 50
 
 

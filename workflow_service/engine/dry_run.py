@@ -18,7 +18,7 @@ from workflow_service.engine.findings import Finding
 from workflow_service.engine.graph import NodeKind
 from workflow_service.engine.plan import END_NODE, Plan
 from workflow_service.engine.rehearsal.choice import Leading, Natural, Ways
-from workflow_service.engine.rehearsal.script import DryRunInvalid
+from workflow_service.engine.rehearsal.script import DryRunInvalid, refuse_unknown_names
 from workflow_service.engine.rehearsal.simulation import Simulation, Step
 from workflow_service.engine.rehearsal.values import Keys
 
@@ -108,12 +108,12 @@ def dry_run(
     of people ("approve", "reject", true, false, or an object: the form they fill in), by question those of the
     language model (true or false); lists are successive answers. ``writes`` are the keys that a block's output can
     have, where known. ``choose`` says where to go where values are free. Without ``input`` that is assumed too.
-    Raises ``DryRunInvalid`` where an answer or an error makes no sense.
+    Raises ``DryRunInvalid`` where an answer or an error makes no sense, or is for what the plan does not have.
     """
     bounds = _Bounds(max_steps, TRIALS + len(plan.nodes) * TRIALS_OF_NODE)
-    return _walk(
-        plan, _Given(input, outputs or {}, answers or {}, writes or {}), choose or Natural(plan), bounds
-    )
+    given = _Given(input, outputs or {}, answers or {}, writes or {})
+    refuse_unknown_names(plan, given.outputs, given.answers)
+    return _walk(plan, given, choose or Natural(plan), bounds)
 
 
 def dry_run_branches(
@@ -131,6 +131,7 @@ def dry_run_branches(
     Only runs that reached something new are returned. ``max_steps`` bounds them together.
     """
     given = _Given(input, outputs or {}, answers or {}, writes or {})
+    refuse_unknown_names(plan, given.outputs, given.answers)
     bounds = _Bounds(max_steps, TRIALS_OF_ALL + 4 * len(plan.nodes) * TRIALS_OF_NODE)
     runs = [_walk(plan, given, Natural(plan), bounds)]
     taken, reached = set(runs[0].taken), set(runs[0].path)

@@ -2,8 +2,8 @@
 
 Two blocks can run side by side although one waits for the other, where the order of them makes no difference:
 
-- the later one reads nothing that the earlier one may write, neither by name nor as ``blocks.<id>.output``, and there
-  is no name that anything reads and both may write;
+- neither reads anything that the other may write, by name or as ``blocks.<id>.output`` (what the earlier one reads the
+  later one could have changed by then), and there is no name that anything reads and both may write;
 - the wait is a plain one: no branch, guard or error edge of the earlier block decides whether the later one runs, and
   both stand in the same loop, or in none;
 - neither asks people, waits, declares an undo, or changes anything outside (``Effect.SOME``). Where what a block does
@@ -138,7 +138,7 @@ class _Independence:
             and not source.error_edges
             and source.guard is None
             and not source.routing.branches
-            and target.join == "all"
+            and source.join == target.join == "all"
             and not target.starts
             and not {source.index, target.index} & self._entries
         )
@@ -152,15 +152,18 @@ class _Independence:
         return self._effects.get(node.id, Effect.UNKNOWN) is not Effect.SOME
 
     def _are_independent(self, earlier: int, later: int) -> bool:
-        names, outputs = self._read_by(later)
-        if self._plan.nodes[earlier].id in outputs:
-            return False
-        if any(self._writes.may_write(earlier, name) for name in names):
+        if self._reads_from(later, earlier) or self._reads_from(earlier, later):
             return False
         # Names that both may write would hold now one value and now the other.
         used = self._plan.names_used
         mine, theirs = self._writes.context[earlier], self._writes.context[later]
         return not (used if mine is None else mine & used) & (used if theirs is None else theirs)
+
+    def _reads_from(self, reader: int, writer: int) -> bool:
+        names, outputs = self._read_by(reader)
+        return self._plan.nodes[writer].id in outputs or any(
+            self._writes.may_write(writer, name) for name in names
+        )
 
     def _read_by(self, node: int) -> tuple[frozenset[str], frozenset[str]]:
         """Return the names and the outputs that a node reads."""

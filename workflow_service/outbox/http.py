@@ -66,6 +66,7 @@ def _status_of(
 
 def _retry_after_s(value: str | None) -> float:
     try:
-        return min(max(float(value or 0), 0.0), MAX_RETRY_AFTER_S)
+        # In this order what is no number of seconds ("nan") counts for none.
+        return min(max(0.0, float(value or 0)), MAX_RETRY_AFTER_S)
     except ValueError:
         return 0.0

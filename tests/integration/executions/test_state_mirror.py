@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
+import httpx
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -25,8 +27,8 @@ from executions_app.state_mirror import (
 from tests.driver import run_until_quiet
 from tests.factories import make_template, make_workspace, noop, start
 from tests.state_server import StateService, state_service
-from workflow_service.outbox.delivery import Envelope, Sent, deliver
-from workflow_service.outbox.http import judge
+from workflow_service.outbox.delivery import Envelope, Outcome, Sent, deliver
+from workflow_service.outbox.http import judge, post
 from workflow_service.outbox.models import Channel, Message
 from workflow_service.settings.config import get_config
 
@@ -247,6 +249,17 @@ def test_what_an_expired_lease_brings_changes_nothing(server: StateService) -> N
 
     deliver(CHANNEL, slow, timeout_s=1, most=1)
     assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize(("header", "wait_s"), [("nan", 0), ("-3", 0), ("soon", 0), ("7", 7), ("inf", 3_600)])
+def test_a_wait_that_is_no_number_of_seconds_holds_nothing_up(header: str, wait_s: float) -> None:
+    def busy(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(503, headers={"retry-after": header}, content=iter([b"busy"]))
+
+    client = httpx.Client(transport=httpx.MockTransport(busy))
+    envelope = Envelope("exec_1", uuid4(), "{}")
+    sent = post("http://state.test/changes", envelope, headers={}, timeout_s=1, client=client)
+    assert (sent.outcome, sent.wait_s) == (Outcome.UNREACHABLE, wait_s)
 
 
 def test_a_restarted_run_is_mirrored_on(server: StateService) -> None:

@@ -179,6 +179,19 @@ def test_bad_goals_are_refused_and_nothing_is_saved(
     assert not Template.objects.exists()
 
 
+def test_a_template_from_a_long_goal_is_written_back_and_imported_as_it_was_read(developer: Caller) -> None:
+    goal = f"{GOAL}. " + "Thanks a lot to everybody here. " * 400
+    made = developer.post("templates/generate", {"goal": goal})
+    assert made.status_code == 201, made.content
+    template = made.json()["template"]
+    path = f"templates/{template['templateId']}"
+    assert developer.put(path, template).status_code == 200
+    file = developer.get(f"{path}/export").json()
+    imported = developer.post("templates/import?new=true", file)
+    assert imported.status_code == 201, imported.content
+    assert imported.json()["nlDescription"] == template["nlDescription"]
+
+
 def test_who_may_not_make_templates_may_not_generate_them(house: House) -> None:
     problem_of(house.caller(Role.VIEWER).post("templates/generate", {"goal": GOAL}), 403, "FORBIDDEN")
 

@@ -138,3 +138,22 @@ def test_a_condition_has_words(condition: str, words: str) -> None:
 def test_forms_of_verbs_lead_back_to_their_base(base: str, third: str, ing: str, participle: str) -> None:
     assert (third_person(base), gerund(base), past_participle(base)) == (third, ing, participle)
     assert {base_of(form) for form in (third, ing, participle)} == {base}
+
+
+def test_what_is_too_much_to_tell_is_not_left_out_in_silence() -> None:
+    blocks: list[dict[str, Any]] = []
+    for number in range(150):
+        before = [f"join_{number - 1}"] if number else []
+        blocks += [
+            {"blockId": f"check_{number}", "toolType": "NOOP", "dependencies": before},
+            {"blockId": f"draw_{number}", "toolType": "NOOP", "dependencies": before},
+            {
+                "blockId": f"join_{number}",
+                "toolType": "NOOP",
+                "dependencies": [f"check_{number}", f"draw_{number}"],
+            },
+        ]
+    text = tell(load_definition({"blocks": blocks}))
+    assert text.startswith("This workflow has 450 steps.")
+    assert text.endswith(" more are left out here.")
+    assert " left out " not in tell(load_definition({"blocks": blocks[:390]}))

@@ -1,6 +1,7 @@
 """Whatever is written, the translator gives a workflow that is valid and ends, or says that it understood nothing."""
 
 import random
+import time
 
 import pytest
 
@@ -145,3 +146,11 @@ def test_every_output_is_valid_ends_and_has_its_dsl(seed: int) -> None:
             assert not run.problems, text
             assert run.status is not DryRunStatus.STUCK, text
     assert understood > 4
+
+
+@pytest.mark.parametrize("gap", ["\n", "\n ", "\r\n"])
+def test_a_gap_of_thousands_of_lines_costs_no_more_than_one_line(gap: str) -> None:
+    began = time.thread_time()
+    flow = translate("Check the order." + gap * (18_000 // len(gap)) + "\nSend the invoice.")
+    assert [step.id for step in flow.steps] == ["check_order", "send_invoice"]
+    assert time.thread_time() - began < 0.5

@@ -215,6 +215,9 @@ def test_a_row_of_independent_blocks_is_one_advice() -> None:
         ({"b": {"configuration": {"input": "${blocks.a.output.q}"}}}, keys(a="x", b=""), {}),
         ({"b": {"conditions": {"expression": "x > 1"}}}, keys(a="x", b=""), {}),
         ({"b": {"configuration": {"input": "${x}"}}}, keys(a="*", b=""), {}),
+        # The first reads what the second may write over.
+        ({"a": {"configuration": {"input": "${x}"}}}, keys(a="", b="x"), {}),
+        ({"a": {"configuration": {"input": "${x}"}}}, keys(a="", b="*"), {}),
         # Both may write a name that is read.
         ({"c": {"configuration": {"input": "${x}"}}}, keys(a="x", b="x", c=""), {}),
         ({"c": {"configuration": {"input": "${x}"}}}, keys(a="*", b="*", c=""), {}),
@@ -226,6 +229,7 @@ def test_a_row_of_independent_blocks_is_one_advice() -> None:
         ({"a": {"recovery": {"compensate": {"configuration": {}}}}}, keys(a="", b=""), {}),
         # Whether the second runs hangs on the first.
         ({"a": {"conditions": {"expression": "workflow.input.go"}}}, keys(a="", b=""), {}),
+        ({"a": {"join": "any"}}, keys(a="", b=""), {}),
         ({"b": {"join": "any"}}, keys(a="", b=""), {}),
     ],
 )

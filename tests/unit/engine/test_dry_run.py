@@ -211,6 +211,9 @@ def test_a_map_runs_over_the_given_list() -> None:
         ({"a": {"$error": "OOPS"}}, {}, "/outputs/a"),
         ({}, {"h": "perhaps"}, "/answers/h"),
         ({}, {"is it urgent": "yes"}, "/answers/is it urgent"),
+        ({"A": {}}, {}, "/outputs/A"),
+        ({"is it urgent": {}}, {}, "/outputs/is it urgent"),
+        ({}, {"is it urgnet": True}, "/answers/is it urgnet"),
     ],
 )
 def test_refuses_what_makes_no_sense(outputs: Any, answers: Any, pointer: str) -> None:
@@ -220,6 +223,8 @@ def test_refuses_what_makes_no_sense(outputs: Any, answers: Any, pointer: str) -
     with pytest.raises(DryRunInvalid) as refused:
         dry_run(plan, outputs=outputs, answers=answers)
     assert refused.value.problems[0].pointer == pointer
+    with pytest.raises(DryRunInvalid):
+        dry_run_branches(plan, outputs=outputs, answers=answers)
 
 
 # -- names that are missing

@@ -35,7 +35,10 @@ class _Story:
             while self._waiting:
                 self._tell_ways(self._waiting.popleft())
             rest = [name for name in self._ways.names if name not in self._told]
-            if not rest or len(self._told) > MAX_BLOCKS_TOLD:
+            if rest and len(self._told) > MAX_BLOCKS_TOLD:
+                self._sentences.append(f"{len(rest)} more are left out here.")
+                break
+            if not rest:
                 break
             self._tell_apart(next((name for name in rest if self._led_to(name)), rest[0]))
         self._tell_settings()

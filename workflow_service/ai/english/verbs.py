@@ -5,7 +5,7 @@ the list: most English nouns would pass for verbs otherwise.
 """
 
 import re
-from functools import cache
+from functools import lru_cache
 
 from workflow_service.ai.english.word_lists import words
 
@@ -157,7 +157,7 @@ _NO_VERBS = words(
 )
 
 
-@cache
+@lru_cache(maxsize=8_192)
 def base_of(word: str) -> str | None:
     """Return the base of a verb's form ("sends", "sent", "sending"), or None where the word is no known verb."""
     candidates = _candidates(word.lower())

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cache
+from functools import lru_cache
 
 from workflow_service.ai.english.verbs import VERBS, base_of, is_base, is_gerund, is_participle
 from workflow_service.ai.english.word_lists import words
@@ -502,6 +502,7 @@ def _deed_as_thing(tokens: list[str]) -> Deed | None:
     return None
 
 
+@lru_cache(maxsize=4_096)
 def verb_of_thing(word: str) -> str | None:
     if word in NOUNS_TOO:
         return word
@@ -640,7 +641,7 @@ def _guessed_base(word: str) -> str:
     return stem + "e" if stem[-1] in "cgsuvz" or stem.endswith(("at", "iz", "ir", "ur", "in")) else stem
 
 
-@cache
+@lru_cache(maxsize=4_096)
 def _mended_verb(word: str) -> str | None:
     """Return the verb that a word is but for one slip: "downlaod", "valdate"."""
     lowered = word.lower()

@@ -84,6 +84,8 @@ _WORD = re.compile(r"[A-Za-z]{3,}")
 def normalise(text: str) -> str:
     """Return the text in one spelling; line breaks and indents stay."""
     plain = text[:MAX_CHARACTERS].translate(_MARKS).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
+    # Blank lines beyond the first say nothing, and cost time.
+    plain = re.sub(r"\n\s*\n", "\n\n", plain)
     # "When … / Then …" on lines of their own are one sentence.
     plain = re.sub(r"(?im)^([ \-*]*(?:and |but )?(?:when|if)\b[^,\n]*)\n\s*then\b", r"\1, then", plain)
     plain = re.sub(r"(?im)^\s*given\b[^\n,]*$", "", plain)

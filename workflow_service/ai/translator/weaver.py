@@ -189,17 +189,18 @@ def _united(flow: Flow) -> Flow:
 
 
 def _twins(flow: Flow) -> Iterator[tuple[str, str]]:
+    ways_from: dict[str, list[Way]] = {}
+    for way in flow.ways:
+        for source in way.sources:
+            ways_from.setdefault(source, []).append(way)
     for index, one in enumerate(flow.steps):
         for other in flow.steps[index + 1 :]:
             if not _is_twin(one.id, other.id) or one.kind is not other.kind:
                 continue
-            mine = {replace(way, sources=()) for way in flow.ways if one.id in way.sources}
-            theirs = {replace(way, sources=()) for way in flow.ways if other.id in way.sources}
-            joined = any(len(way.sources) > 1 for way in flow.ways if {one.id, other.id} & set(way.sources))
-            through = any(
-                way.target in (one.id, other.id) and set(way.sources) & {one.id, other.id}
-                for way in flow.ways
-            )
+            both = (ways_from.get(one.id, []), ways_from.get(other.id, []))
+            mine, theirs = ({replace(way, sources=()) for way in ways} for ways in both)
+            joined = any(len(way.sources) > 1 for ways in both for way in ways)
+            through = any(way.target in (one.id, other.id) for ways in both for way in ways)
             if mine == theirs and not joined and not through:
                 yield (one.id, other.id) if len(one.id) >= len(other.id) - 2 else (other.id, one.id)
 

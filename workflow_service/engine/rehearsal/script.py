@@ -9,8 +9,9 @@ from pydantic import JsonValue
 from workflow_service.engine.decide import Verdict
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import Problem, WorkflowError
-from workflow_service.engine.findings import Finding
+from workflow_service.engine.findings import Finding, nearest_name_hint
 from workflow_service.engine.json_values import json_pointer
+from workflow_service.engine.plan import Plan
 from workflow_service.engine.recovery import Failure, classify
 from workflow_service.engine.states import ErrorClass, ErrorType
 
@@ -53,6 +54,21 @@ class Reply:
 
     approved: bool
     response: JsonObject
+
+
+def refuse_unknown_names(plan: Plan, outputs: Given, answers: Given) -> None:
+    """Raise ``DryRunInvalid`` where something is given for what the plan does not have: it would never be used."""
+    blocks = {node.id for node in plan.nodes if node.block is not None}
+    asked = {branch.question for node in plan.nodes for branch in node.routing.branches if branch.question}
+    for kind, given, known, meant in (
+        ("outputs", outputs, blocks, "block"),
+        ("answers", answers, blocks | asked, "block or question"),
+    ):
+        for name in given:
+            if name not in known:
+                raise _invalid(
+                    name, f"there is no such {meant}", kind, nearest_name_hint(name, sorted(known))
+                )
 
 
 class Script:
@@ -146,6 +162,6 @@ def failure_in(value: JsonValue, block_id: str) -> Failure | None:
     return Failure(error_type, message, retryable is True)
 
 
-def _invalid(name: str, message: str, kind: str = "answers") -> DryRunInvalid:
-    problem = Problem("DRY_RUN_INVALID", message, pointer=json_pointer(kind, name))
+def _invalid(name: str, message: str, kind: str = "answers", suggestion: str = "") -> DryRunInvalid:
+    problem = Problem("DRY_RUN_INVALID", message, json_pointer(kind, name), suggestion)
     return DryRunInvalid(f"{kind} of '{name}': {message}", [problem])
