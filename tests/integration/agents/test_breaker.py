@@ -149,7 +149,7 @@ def test_without_redis_every_call_is_let_through(
         breaker.report(admission, Outcome.FAILURE)
         assert take_turn("nobody", caller="a", per_min=1) == 0.0
     assert breaker.state() is S.CLOSED
-    assert time.monotonic() - started < 2, "it is asked once, and then left alone for a while"
+    assert time.monotonic() - started < 15, "it is asked once, and then left alone for a while"
     assert len([record for record in caplog.records if "Redis does not answer" in record.message]) == 1
 
 
