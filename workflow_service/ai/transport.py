@@ -29,7 +29,7 @@ NO_KEY = "none"
 MESSAGE_CHARACTERS = 300
 # What says that it used more does not know what it says.
 MAX_TOKENS = 100_000_000
-_GATEWAY_GAVE_UP = frozenset({408, 504, 524})
+_GATEWAY_GAVE_UP = frozenset({408, 502, 504, 524})
 # A field that an endpoint may not know, the word by which its refusal names it, and what is sent in its place.
 _FORMAT, _TOKENS, _TEMPERATURE = "response_format", "max_tokens", "temperature"
 

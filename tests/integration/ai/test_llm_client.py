@@ -153,12 +153,13 @@ def test_a_refusal_does_not_tell_the_operators_key(server: LlmServer, context: U
     [
         (fail(429, retry_after="0.05"), "RELEASED"),
         (fail(500), "RELEASED"),
+        (fail(502), "ASSUMED"),
         (fail(504), "ASSUMED"),
         (half_body(), "ASSUMED"),
         (Scripted(raw=b"<html>"), "ASSUMED"),
         (slow(5), "ASSUMED"),
     ],
-    ids=["429", "500", "504", "half", "html", "slow"],
+    ids=["429", "500", "502", "504", "half", "html", "slow"],
 )
 def test_a_call_that_failed_is_made_again(
     server: LlmServer, context: UsageContext, failure: Scripted, state: str
