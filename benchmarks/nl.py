@@ -3,8 +3,8 @@
     python -m benchmarks.nl [--verbose] [--output build/nl.json]
 
 `tests/nl/README.md` says how drawings are matched. What is missed is shown for the corpus alone: the held-out
-descriptions are there to judge the translator, and whoever writes it does not look at them. Needs no server. Exit status
-1 if an output is invalid or does not run dry; a missed target is in the table and no error.
+descriptions are there to judge the translator, and whoever writes it does not look at them. Needs no server. Exit
+status 1 if an output is invalid or does not run dry; a missed target is in the table and no error.
 """
 
 import argparse

@@ -19,7 +19,7 @@ django.setup()
 from django.db import connection  # noqa: E402 - Django must be set up first
 
 from tests.llm_server import warm_up  # noqa: E402
-from workflow_service.ai import client  # noqa: E402
+from workflow_service.ai import budgets, client  # noqa: E402
 from workflow_service.ai.client import LlmRequest, UsageContext, ask  # noqa: E402
 from workflow_service.ai.errors import BudgetExceeded, LlmUnavailable  # noqa: E402
 from workflow_service.ai.models import LlmUsage  # noqa: E402
@@ -30,7 +30,7 @@ PROMPT = Prompt("farm", 1, system="", user="Work.", max_tokens=int(sys.argv[5]))
 
 def die(number: int, begun: int) -> None:
     """Have this process end itself in its first call: before the provider is called, or before the bill is booked."""
-    real = client.mark_called
+    real = budgets.mark_called
 
     def end(*args: object, **kwargs: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -41,8 +41,13 @@ def die(number: int, begun: int) -> None:
             end()
         return real(usage)
 
-    client.mark_called = begin
-    client.settle = client.assume_spent = client.release = end  # type: ignore[assignment]
+    for name, replacement in (
+        ("mark_called", begin),
+        ("settle", end),
+        ("assume_spent", end),
+        ("release", end),
+    ):
+        setattr(client, name, replacement)
 
 
 def run(workspace: int, execution_id: str, ends: list[str]) -> None:

@@ -148,7 +148,7 @@ def check_object(
     named = _declared_names(serializer, data, "", problems)
     bound = serializer_class(data=named)
     if not bound.is_valid():
-        problems += _problems(bound.errors, "")
+        problems += _problems(bound.errors, "", bound)
         return {}, problems
     return dict(bound.validated_data), problems
 
@@ -178,18 +178,33 @@ def _declared_names(
     return named
 
 
-def _problems(errors: object, pointer: str) -> Iterator[Problem]:
-    """Walk the errors of a serializer into problems with JSON pointers."""
+def _problems(errors: object, pointer: str, field: object) -> Iterator[Problem]:
+    """Walk the errors of a serializer into problems with JSON pointers; what may be chosen is suggested."""
     if isinstance(errors, Mapping):
         for key, inner in errors.items():
-            own = key == "non_field_errors"
-            yield from _problems(inner, pointer if own else pointer + json_pointer(str(key)))
+            if key == "non_field_errors":
+                yield from _problems(inner, pointer, field)
+            else:
+                yield from _problems(inner, pointer + json_pointer(str(key)), _field_inside(field, str(key)))
     elif isinstance(errors, list):
         for index, inner in enumerate(errors):
-            nested = isinstance(inner, Mapping | list)
-            yield from _problems(inner, pointer + json_pointer(index) if nested else pointer)
+            if isinstance(inner, Mapping | list):
+                yield from _problems(inner, pointer + json_pointer(index), _field_inside(field, str(index)))
+            else:
+                yield from _problems(inner, pointer, field)
     else:
-        yield Problem(str(getattr(errors, "code", "invalid")).upper(), str(errors), pointer)
+        code = str(getattr(errors, "code", "invalid")).upper()
+        mend = ""
+        if code == "INVALID_CHOICE" and isinstance(field, serializers.ChoiceField):
+            mend = f"known are {', '.join(map(str, field.choices))}"
+        yield Problem(code, str(errors), pointer, mend)
+
+
+def _field_inside(field: object, key: str) -> object:
+    """Return the field of a serializer with that name, or that of the entries of a list or an object."""
+    if isinstance(field, serializers.Serializer):
+        return field.fields.get(key)
+    return getattr(field, "child", None)
 
 
 def _summary(what: str, problems: list[Problem]) -> str:

@@ -1,5 +1,7 @@
 """Dry runs over HTTP: where a template would lead, without doing any of its work."""
 
+import difflib
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -18,6 +20,7 @@ from workflow_service.accounts.models import Workspace
 from workflow_service.accounts.policies import Action, require
 from workflow_service.agents.catalog import list_agents
 from workflow_service.api_serializers import (
+    MAX_PROBLEMS,
     CamelSerializer,
     JsonField,
     JsonObjectField,
@@ -27,7 +30,17 @@ from workflow_service.api_serializers import (
 )
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.documents import load_definition
-from workflow_service.engine.dry_run import DryRun, Step, coverage, dry_run, dry_run_branches, edge_name
+from workflow_service.engine.dry_run import (
+    DryRun,
+    DryRunInvalid,
+    Step,
+    coverage,
+    dry_run,
+    dry_run_branches,
+    edge_name,
+)
+from workflow_service.engine.errors import Problem
+from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import Plan, compile_plan
 
 TAGS = ["templates"]
@@ -164,6 +177,7 @@ class DryRunBodyView(APIView):
 
 
 def _try(definition: Definition, workspace: Workspace, body: dict[str, Any]) -> dict[str, Any]:
+    _check_blocks(definition, body.get("outputs") or {})
     plan = compile_plan(definition)
     walk = dry_run_branches if body.get("all_branches") else _dry_run_once
     runs = walk(
@@ -182,6 +196,20 @@ def _try(definition: Definition, workspace: Workspace, body: dict[str, Any]) -> 
             "untaken_edges": [edge_name(plan, edge) for edge in found.untaken_edges],
         },
     }
+
+
+def _check_blocks(definition: Definition, outputs: Mapping[str, object]) -> None:
+    """Raise ``DryRunInvalid`` if outputs are given for blocks that are not there: they would be passed over."""
+    known = [block.block_id for block in definition.blocks]
+    problems = []
+    for name in outputs:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            mend = f"did you mean '{near[0]}'?" if near else "give outputs by the ids of the blocks"
+            message = f"there is no block '{name[:100]}'"
+            problems.append(Problem("UNKNOWN_BLOCK", message, json_pointer("outputs", name), mend))
+    if problems:
+        raise DryRunInvalid(f"outputs: {problems[0].message}", problems[:MAX_PROBLEMS])
 
 
 def _dry_run_once(plan: Plan, **given: Any) -> tuple[DryRun, ...]:

@@ -1,9 +1,11 @@
 """Templates from plain words over HTTP: document A section 5.1, ``POST /templates/generate``."""
 
+import json
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,6 +20,7 @@ from workflow_service.accounts.throttles import CreationThrottle, LlmThrottle
 from workflow_service.ai.generation.preferences import ErrorHandling, Wishes
 from workflow_service.api_serializers import CamelSerializer, QuerySerializer, read_body, read_query
 from workflow_service.engine.definition import MAX_BLOCKS, MAX_RUN_TIMEOUT_MS
+from workflow_service.idempotent_posts import idempotent_post
 
 
 class Constraints(CamelSerializer):
@@ -70,9 +73,7 @@ class StageShape(CamelSerializer):
 class GeneratedTemplate(CamelSerializer):
     template_id = serializers.CharField()
     template = TemplateShape()
-    method = serializers.ChoiceField(
-        choices=[Method.RULES.value, Method.LLM.value], help_text="Who read the goal."
-    )
+    method = serializers.ChoiceField(choices=[one.value for one in Method], help_text="Who read the goal.")
     steps = StageShape(many=True, help_text="What was done, in order.")
     notes = serializers.ListField(child=serializers.CharField())
     improvements = serializers.ListField(child=serializers.CharField())
@@ -83,6 +84,8 @@ class GenerateView(APIView):
     """A template from a goal."""
 
     throttle_classes = (CreationThrottle, LlmThrottle)
+    # What a language model may cost is reserved and booked in transactions of its own.
+    commits_itself = True
 
     @extend_schema(
         summary="Generate a template",
@@ -103,16 +106,22 @@ class GenerateView(APIView):
         workspace = workspace_of(request, body=body)
         user = current_user(request)
         require(user, workspace, Action.TEMPLATE_CREATE)
+        post = idempotent_post(request)
+
+        def confirm(made: Generated) -> None:
+            if post is not None:
+                answer = JSONRenderer().render(_answered(made))
+                post.record(201, json.loads(answer), _headers(made))
+
         made = generate_template(
             workspace=workspace,
             actor=user,
             goal=body["goal"],
             wishes=wishes_of(body.get("constraints", {}), body.get("preferences", {})),
             method=Method(body.get("method", Method.AUTO)),
+            confirm=confirm,
         )
-        template = made.template
-        headers = {"ETag": etag_of(template), "Location": f"/api/v1/templates/{template.public_id}"}
-        return Response(GeneratedTemplate(_document(made)).data, status=201, headers=headers)
+        return Response(_answered(made), status=201, headers=_headers(made))
 
 
 def wishes_of(constraints: dict[str, Any], preferences: dict[str, Any]) -> Wishes:
@@ -127,9 +136,13 @@ def wishes_of(constraints: dict[str, Any], preferences: dict[str, Any]) -> Wishe
     )
 
 
-def _document(made: Generated) -> dict[str, Any]:
+def _headers(made: Generated) -> dict[str, str]:
+    return {"ETag": etag_of(made.template), "Location": f"/api/v1/templates/{made.template.public_id}"}
+
+
+def _answered(made: Generated) -> dict[str, Any]:
     template, design = made.template, made.design
-    return {
+    shown = {
         "template_id": template.public_id,
         "template": template_document(template, current_version(template)),
         "method": design.method.value,
@@ -141,3 +154,4 @@ def _document(made: Generated) -> dict[str, Any]:
         "improvements": list(design.improvements),
         "findings": [issue_document(one) for one in design.findings],
     }
+    return dict(GeneratedTemplate(shown).data)

@@ -100,7 +100,7 @@ class _Designer:
     stages: list[Stage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     improvements: list[str] = field(default_factory=list)
-    offers: Offers = Offers()
+    offers: Offers = field(default_factory=Offers)
 
     def timed(self, name: str, work: Callable[[], Result], said: Callable[[Result], str]) -> Result:
         began = time.monotonic()

@@ -1,6 +1,9 @@
 """A template from a goal in plain words: document A sections 5.1 and 10.1."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from django.db import transaction
 
 from templates_app.bodies import TemplateDraft
 from templates_app.models import MAX_NL_DESCRIPTION, Template
@@ -24,11 +27,19 @@ class Generated:
 
 
 def generate_template(
-    *, workspace: Workspace, actor: User, goal: str, wishes: Wishes, method: Method = Method.AUTO
+    *,
+    workspace: Workspace,
+    actor: User,
+    goal: str,
+    wishes: Wishes,
+    method: Method = Method.AUTO,
+    confirm: Callable[[Generated], object] = lambda made: None,
 ) -> Generated:
     """Make a template that reaches ``goal`` and save it: active, as it has work for every block and no error.
 
-    Raises ``Forbidden`` and what ``design_workflow`` raises; nothing is saved then.
+    ``confirm`` is called in the transaction that saves it. To be called outside of any other: a language model that is
+    asked is paid for, whatever becomes of the template. Raises ``Forbidden`` and what ``design_workflow`` raises;
+    nothing is saved then.
     """
     require(actor, workspace, Action.TEMPLATE_CREATE)
     design = design_workflow(goal, workspace=workspace, user=actor, wishes=wishes, method=method)
@@ -45,10 +56,13 @@ def generate_template(
         given={},
         definition=design.definition,
     )
-    template = create_template(
-        workspace=workspace, actor=actor, body=draft, findings=design.findings, nl_description=goal
-    )
-    return Generated(template, design)
+    with transaction.atomic():
+        template = create_template(
+            workspace=workspace, actor=actor, body=draft, findings=design.findings, nl_description=goal
+        )
+        made = Generated(template, design)
+        confirm(made)
+    return made
 
 
 def _complexity(blocks: int) -> str:

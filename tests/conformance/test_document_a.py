@@ -180,8 +180,8 @@ class TestSection51Generation:
 
     def test_a_template_is_generated_as_documented(self, developer: Caller) -> None:
         body = {
-            "goal": "Create a data processing pipeline that extracts data from CSV files, validates the data, transforms it,"
-            " and loads it into a database",
+            "goal": "Create a data processing pipeline that extracts data from CSV files, validates the data,"
+            " transforms it, and loads it into a database",
             "constraints": {
                 "maxBlocks": 20,
                 "timeout": 3_600_000,
@@ -194,7 +194,15 @@ class TestSection51Generation:
         made = answer.json()
         template = made["template"]
         assert made["templateId"] == template["templateId"]
-        assert set(template) >= {"templateId", "name", "description", "version", "createdAt", "blocks", "globalSettings"}
+        assert set(template) >= {
+            "templateId",
+            "name",
+            "description",
+            "version",
+            "createdAt",
+            "blocks",
+            "globalSettings",
+        }
         assert (template["name"], template["version"]) == ("Data processing pipeline", "1.0.0")
         for block in template["blocks"]:
             assert set(block) >= {"blockId", "name", "agentId", "toolType", "dependencies", "configuration"}

@@ -139,7 +139,9 @@ class TestSection71Translation:
         )
         assert made["nl_explanation"].startswith("This workflow ")
         assert all(isinstance(one, str) for one in made["suggested_improvements"])
-        assert "Say what happens when 'validate_file' finds something wrong" in " ".join(made["suggested_improvements"])
+        assert "Say what happens when 'validate_file' finds something wrong" in " ".join(
+            made["suggested_improvements"]
+        )
         assert made["method"] == "rules"
 
     def test_the_example_of_section_511_gives_its_dsl(self, developer: Caller) -> None:
@@ -165,12 +167,21 @@ class TestSection71Translation:
     def test_what_is_translated_becomes_a_workflow_that_may_run(self, developer: Caller) -> None:
         text = "Check the claim. If the amount is over 100, ask the manager for approval. Pay the claim."
         made = developer.post("workflows/translate", {"nl_description": text}).json()
-        body = {"name": "Claims", "dsl": made["dsl"], "states": made["states"], "inputSchema": made["input_schema"]}
+        body = {
+            "name": "Claims",
+            "dsl": made["dsl"],
+            "states": made["states"],
+            "inputSchema": made["input_schema"],
+        }
         answer = developer.post("templates", body)
         assert (answer.status_code, answer.json()["status"]) == (201, "active"), answer.content.decode()
 
-    def test_a_workflow_is_explained_by_number_by_id_and_from_its_text(self, developer: Caller, house: House) -> None:
-        template = make_template(ONBOARDING, workspace=house.workspace, endDependencies=["create_account", "reject"])
+    def test_a_workflow_is_explained_by_number_by_id_and_from_its_text(
+        self, developer: Caller, house: House
+    ) -> None:
+        template = make_template(
+            ONBOARDING, workspace=house.workspace, endDependencies=["create_account", "reject"]
+        )
         said = [
             developer.post(f"workflows/{template.pk}/explain"),
             developer.post(f"workflows/{template.public_id}/explain"),

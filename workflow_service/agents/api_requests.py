@@ -115,7 +115,7 @@ class Exchange:
         configuration, invocation = self._configuration, self._invocation
         body = request_body(configuration)
         method = configuration.method or ("GET" if body is None else "POST")
-        headers = _headers(configuration.headers)
+        headers = request_headers(configuration.headers)
         headers.setdefault("user-agent", USER_AGENT)
         headers["accept-encoding"] = "gzip, deflate"
         if method not in SAFE_METHODS:
@@ -136,7 +136,7 @@ class Exchange:
             client=self._client,
             conceal=self._invocation.conceal,
         )
-        for name, value in _headers(credentials.headers).items():
+        for name, value in request_headers(credentials.headers).items():
             if name in headers:
                 message = f"the header '{name}' is given by 'headers' and by 'auth'; leave one out"
                 raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
@@ -216,7 +216,8 @@ def _asked_url(configuration: ApiConfiguration) -> httpx.URL:
     return url.copy_with(params=[*url.params.multi_items(), *_query_pairs(configuration.query)])
 
 
-def _headers(given: Mapping[str, FieldValue]) -> httpx.Headers:
+def request_headers(given: Mapping[str, FieldValue]) -> httpx.Headers:
+    """Return an author's headers as they are sent; raises ``ToolError`` for those that are the client's own."""
     headers = httpx.Headers()
     for name, value in given.items():
         if name.lower() in _OWN_HEADERS:

@@ -37,7 +37,8 @@ ADMIT = """
     local successes = tonumber(redis.call('HGET', KEYS[1], 'successes') or 0)
     if at_work >= wanted - successes then return {'open', 1000, 0} end
     redis.call('ZADD', KEYS[2], now + trial_ms, trial)
-    redis.call('PEXPIRE', KEYS[2], trial_ms)
+    -- A short trial must not take a longer one's record along.
+    if redis.call('PTTL', KEYS[2]) < trial_ms then redis.call('PEXPIRE', KEYS[2], trial_ms) end
     return {'half_open', 0, 0}
 """
 REPORT = """

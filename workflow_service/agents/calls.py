@@ -9,7 +9,7 @@ from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.rates import take_turn
-from workflow_service.agents.remote import RemoteAgent, agent_at_service
+from workflow_service.agents.remote import RemoteAgent, agent_at_service, answer_within_s
 from workflow_service.agents.runtimes import invoke
 from workflow_service.agents.selection import AgentInfo
 from workflow_service.engine.json_values import JsonUnfit, check_json
@@ -55,7 +55,7 @@ class AgentCall:
         if self.agent.built_in:
             return invoke(invocation, limits)
         breaker = CircuitBreaker(self.key)
-        admission = breaker.admit(invocation.timeout_s)
+        admission = breaker.admit(self._longest_s(invocation))
         if not admission.allowed:
             raise _unavailable(self.agent, admission)
         try:
@@ -65,6 +65,10 @@ class AgentCall:
             raise
         breaker.report(admission, Outcome.SUCCESS)
         return answer
+
+    def _longest_s(self, invocation: Invocation) -> float:
+        # A trial whose worker dies stands in the way of others for so long.
+        return answer_within_s(invocation) if self.agent.remote else invocation.timeout_s
 
     def _run(self, invocation: Invocation, limits: ToolLimits) -> JsonValue | Accepted:
         if not self.agent.remote:

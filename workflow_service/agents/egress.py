@@ -89,8 +89,14 @@ class GuardedTransport(httpx.BaseTransport):
     """An httpx transport whose every connection goes through an ``Egress``."""
 
     def __init__(self, egress: Egress) -> None:
+        # A connection for each request: one that is kept may be closed by the other side just when it is used again,
+        # and a request that fails so cannot always be sent a second time.
         self._pool = httpcore.ConnectionPool(
-            ssl_context=_ssl_context(), network_backend=_GuardedBackend(egress), http1=True, http2=False
+            ssl_context=_ssl_context(),
+            network_backend=_GuardedBackend(egress),
+            max_keepalive_connections=0,
+            http1=True,
+            http2=False,
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

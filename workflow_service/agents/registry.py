@@ -148,7 +148,13 @@ def misfits(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "configuration", error.message
     if fields.get("endpoint"):
         try:
-            check_url(httpx.URL(fields["endpoint"]))
+            url = httpx.URL(fields["endpoint"])
+            check_url(url)
+            if url.query or url.fragment or fields["endpoint"].endswith(("?", "#")):
+                yield (
+                    "endpoint",
+                    "leave out the query and the fragment: /execute and /health are put behind it",
+                )
         except (httpx.InvalidURL, EgressRefused) as error:
             yield "endpoint", str(error)
 

@@ -135,7 +135,7 @@ class RemoteAgent:
 
     def execute(self, invocation: Invocation, limits: ToolLimits) -> JsonValue | Accepted:
         """Have the agent do the work; ``Accepted`` where it will call back. Raises ``ToolError``."""
-        allowed_s = min(invocation.timeout_s, get_config().agent_service_timeout_ms / 1_000)
+        allowed_s = answer_within_s(invocation)
         answer = self._send(
             replace(invocation, timeout_s=allowed_s), "/execute", self._order(invocation, allowed_s), limits
         )
@@ -200,6 +200,9 @@ class RemoteAgent:
         }
         # A body that is None would be sent as one.
         request = ApiConfiguration.model_validate(asked if body is None else asked | {"body": body})
+        for value in self.headers.values():
+            # Whoever answers may repeat what was sent, and authors of workflows read errors.
+            invocation.conceal(value.rpartition(" ")[2])
         if self.trusted:
             limits = replace(limits, egress_allow=(*limits.egress_allow, _host_of(self.url)))
         try:
@@ -248,6 +251,11 @@ class RemoteAgent:
             details=error.details,
             retryable=error.retryable,
         )
+
+
+def answer_within_s(invocation: Invocation) -> float:
+    """Return the seconds within which an agent has to answer; work that takes longer it accepts, and calls back."""
+    return min(invocation.timeout_s, get_config().agent_service_timeout_ms / 1_000)
 
 
 def agent_service() -> RemoteAgent | None:

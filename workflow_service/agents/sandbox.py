@@ -237,12 +237,15 @@ def collect_results(plan: dict[str, Any]) -> None:
 
 
 def copy_folder(source: int, target: str, room: list[int], depth: int = 0) -> None:
-    """Copy the regular files below the open folder; ``room`` is bytes and files that are left."""
+    """Copy the regular files below the open folder; ``room`` is bytes, and files and folders, that are left."""
     if depth > MAX_RESULT_DEPTH:
         raise ValueError(f"it left folders in more than {MAX_RESULT_DEPTH} others")
     for name in sorted(os.listdir(source)):
         here = os.stat(name, dir_fd=source, follow_symlinks=False).st_mode
         path = os.path.join(target, name)
+        room[1] -= 1
+        if room[1] < 0:
+            raise ValueError("it left more files and folders than it may")
         if stat.S_ISDIR(here):
             os.mkdir(path, 0o700)
             inner = os.open(name, FOLDER, dir_fd=source)
@@ -251,9 +254,6 @@ def copy_folder(source: int, target: str, room: list[int], depth: int = 0) -> No
             finally:
                 os.close(inner)
         elif stat.S_ISREG(here):
-            room[1] -= 1
-            if room[1] < 0:
-                raise ValueError("it left more files than it may")
             copy_file(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=source), path, room)
         else:
             raise ValueError(f"it left {name!r}, which is no file")

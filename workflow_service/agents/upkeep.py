@@ -7,7 +7,7 @@ asked by a few threads beside.
 import json
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -50,10 +50,11 @@ Run = Callable[..., Any]
 
 def keep_agents(run: Run | None = None) -> None:
     """Check the agents whose turn it is, and ask the Agent Service for its agents; ``run`` begins what takes long."""
-    begin = run or _pool().submit
+    begin = run or _begin
+    room = CHECKS_PER_TICK - _under_way()
     interval_s = get_config().agent_health_interval_ms / 1_000
     with connection.cursor() as cursor:
-        cursor.execute(TAKE_DUE, [interval_s, CHECKS_PER_TICK])
+        cursor.execute(TAKE_DUE, [interval_s, room])
         due = [pk for (pk,) in cursor.fetchall()]
     for agent in Agent.objects.filter(pk__in=due) if due else ():
         if agent.runtime == Agent.Runtime.LOCAL or agent.heartbeat_ttl_s is not None:
@@ -147,6 +148,19 @@ def _beside(work: Callable[..., Any], *arguments: Any) -> None:
         logger.exception("the upkeep of agents failed; it is repeated when it is due again")
     finally:
         connection.close()
+
+
+_begun: list[Future[Any]] = []
+
+
+def _begin(work: Callable[..., Any], *arguments: Any) -> None:
+    _begun.append(_pool().submit(work, *arguments))
+
+
+def _under_way() -> int:
+    """Return how much was begun and has not ended: agents that hang must not have more and more wait behind them."""
+    _begun[:] = [one for one in _begun if not one.done()]
+    return min(len(_begun), CHECKS_PER_TICK)
 
 
 @cache

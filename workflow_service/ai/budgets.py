@@ -198,8 +198,9 @@ def release(usage: LlmUsage, outcome: str, latency_ms: int = 0) -> None:
 
 def assume_spent(usage: LlmUsage, outcome: str, latency_ms: int = 0) -> Decimal:
     """Book a reservation in full: the provider may have worked, and nobody knows what it bills."""
-    _end(usage, LlmUsage.State.ASSUMED, usage.reserved_usd, outcome, latency_ms=latency_ms)
-    return usage.reserved_usd
+    cost: Decimal = usage.reserved_usd
+    _end(usage, LlmUsage.State.ASSUMED, cost, outcome, latency_ms=latency_ms)
+    return cost
 
 
 def track_llm_call(

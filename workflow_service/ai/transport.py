@@ -105,11 +105,11 @@ def send(candidate: Candidate, question: Question, *, timeout_s: float) -> Reply
         except (sdk.BadRequestError, sdk.UnprocessableEntityError) as error:
             field = _field_not_known(error, unknown, question)
             if field is None:
-                raise _failed(error, sdk) from None
+                raise _failed(error, sdk, _key(candidate)) from None
             # The endpoint refused before it worked, so this costs nothing.
             unknown |= {field}
         except (sdk.OpenAIError, OSError) as error:
-            raise _failed(error, sdk) from None
+            raise _failed(error, sdk, _key(candidate)) from None
         else:
             _unknown_fields[candidate.key] = unknown
             return reply
@@ -186,9 +186,10 @@ def _field_not_known(error: Any, known: frozenset[str], question: Question) -> s
     return _FORMAT if _FORMAT not in known else None
 
 
-def _failed(error: Exception, sdk: Any) -> CallFailed:
+def _failed(error: Exception, sdk: Any, key: str) -> CallFailed:
     """Return what an error of the SDK means: whether the provider may have worked, and whether to ask again."""
-    message = str(error) or type(error).__name__
+    # A provider that refuses the operator's key may say it; authors of workflows read this.
+    message = (str(error) or type(error).__name__).replace(key, "***" if key != NO_KEY else key)
     if isinstance(error, sdk.APITimeoutError):
         connecting = "ConnectTimeout" in type(error.__cause__).__name__
         return CallFailed("no answer in time", "TIMEOUT", worked=not connecting, again=True)

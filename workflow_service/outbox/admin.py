@@ -36,7 +36,7 @@ class SuperuserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class MessageAdmin(SuperuserAdmin):
     """Messages that were given up can be sent again, or thrown away."""
 
-    list_display = ("message_id", "channel", "subject", "status", "attempts", "due_at", "last_error")
+    list_display = ("subject", "status", "attempts", "last_error", "due_at")
     list_filter = ("channel", "status")
     search_fields = ("subject", "message_id")
     ordering = ("id",)

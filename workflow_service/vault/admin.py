@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from workflow_service.accounts.admin_policies import PolicyAdmin
 from workflow_service.accounts.models import User
@@ -67,6 +67,12 @@ class SecretAdmin(PolicyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).defer("sealed")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list under its own name."""
+        return super().changelist_view(request, {"title": "Secrets", **(extra_context or {})})
 
     def get_fields(self, request: HttpRequest, obj: Secret | None = None) -> tuple[str, ...]:
         typed = ("workspace", "name", "description")

@@ -59,9 +59,7 @@ class ExplainBody(CamelSerializer):
 
 class ExplanationShape(serializers.Serializer[Any]):
     explanation = serializers.CharField()
-    method = serializers.ChoiceField(
-        choices=[Method.RULES.value, Method.LLM.value], help_text="Who explained it."
-    )
+    method = serializers.ChoiceField(choices=[one.value for one in Method], help_text="Who explained it.")
     notes = serializers.ListField(child=serializers.CharField())
 
 
@@ -69,6 +67,8 @@ class ExplainBodyView(APIView):
     """A workflow that is not saved, in plain words."""
 
     throttle_classes = (LlmThrottle,)
+    # What a language model may cost is reserved and booked in transactions of its own.
+    commits_itself = True
 
     @extend_schema(
         summary="Explain a definition",
@@ -94,6 +94,8 @@ class ExplainView(APIView):
     """A saved workflow, in plain words."""
 
     throttle_classes = (LlmThrottle,)
+    # What a language model may cost is reserved and booked in transactions of its own.
+    commits_itself = True
 
     @extend_schema(
         summary="Explain a workflow",

@@ -29,7 +29,7 @@ class TranslateBody(CamelSerializer):
     nl_description = serializers.CharField(
         max_length=MAX_GOAL_LENGTH, help_text="What the workflow does, in plain English."
     )
-    context = JsonObjectField(
+    context = JsonObjectField(  # type: ignore[assignment]
         required=False,
         help_text='What the description does not say, such as `{"domain": "file_processing"}`.',
     )
@@ -42,7 +42,7 @@ class Translation(serializers.Serializer[Any]):
     nl_explanation = serializers.CharField()
     suggested_improvements = serializers.ListField(child=serializers.CharField())
     method = serializers.ChoiceField(
-        choices=[Method.RULES.value, Method.LLM.value], help_text="Who read the description."
+        choices=[one.value for one in Method], help_text="Who read the description."
     )
     states = JsonObjectField(help_text="What each state does; goes with `dsl` when a workflow is made of it.")
     input_schema = JsonObjectField(allow_null=True)
@@ -53,6 +53,8 @@ class TranslateView(APIView):
     """A workflow in the DSL, from words."""
 
     throttle_classes = (LlmThrottle,)
+    # What a language model may cost is reserved and booked in transactions of its own.
+    commits_itself = True
 
     @extend_schema(
         summary="Translate a description",

@@ -110,6 +110,15 @@ def test_a_trial_whose_worker_died_is_forgotten(breaker: CircuitBreaker) -> None
     assert breaker.admit(5).allowed
 
 
+def test_a_short_trial_does_not_take_a_long_one_along(breaker: CircuitBreaker) -> None:
+    half_opened(breaker)
+    long = breaker.admit(60)
+    assert breaker.admit(0.01).allowed
+    time.sleep(0.05)
+    breaker.report(long, Outcome.FAILURE)
+    assert breaker.state() is S.OPEN, "the long one counts"
+
+
 def test_what_began_before_it_opened_says_nothing_any_more(breaker: CircuitBreaker) -> None:
     early = breaker.admit(5)
     half_opened(breaker)

@@ -1,6 +1,7 @@
 """How agents are: checked, heard of, and discovered."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -125,6 +126,28 @@ def test_each_agent_s_turn_comes_once_in_an_interval(server: MisbehavingServer) 
     Agent.objects.update(next_check_at=timezone.now() - timedelta(seconds=1), enabled=False)
     upkeep.keep_agents(lambda work, *arguments: begun.append(arguments))
     assert len(begun) == 1, "nobody asks after one that is disabled"
+
+
+def test_no_more_are_asked_than_answer(server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging: list[Future[None]] = []
+
+    class Pool:
+        def submit(self, *_: Any) -> Future[None]:
+            hanging.append(Future())
+            return hanging[-1]
+
+    monkeypatch.setattr(upkeep, "_pool", Pool)
+    monkeypatch.setattr(upkeep, "_begun", [])
+    monkeypatch.setattr(upkeep, "CHECKS_PER_TICK", 2)
+    workspace = make_workspace()
+    for number in range(3):
+        make_agent(workspace, f"far{number}", runtime="endpoint", endpoint=server.url("/agent/good"))
+    upkeep.keep_agents()
+    upkeep.keep_agents()
+    assert len(hanging) == 2
+    hanging[0].set_result(None)
+    upkeep.keep_agents()
+    assert len(hanging) == 3
 
 
 def test_a_task_is_begun_once_in_its_interval() -> None:

@@ -55,6 +55,14 @@ def test_what_a_header_says_goes_to_its_own_origin_only(call: Library, server: M
     assert server.requests[-1].headers["x-api"] == "secret"
 
 
+def test_a_download_goes_to_the_host_of_its_url(call: Library, server: MisbehavingServer) -> None:
+    before = len(server.requests)
+    url = server.url("/raw/x?body=1")
+    error = call.failure("http.download", url=url, headers={"Host": "internal.example"})
+    assert "is set by the client" in error.message
+    assert len(server.requests) == before
+
+
 def _fields(limits: Any) -> dict[str, Any]:
     return {name: getattr(limits, name) for name in limits.__dataclass_fields__}
 

@@ -10,11 +10,13 @@ from pydantic import SecretStr
 
 from tests.misbehaving_server import MisbehavingServer, misbehaving_server
 from workflow_service.agents import remote
+from workflow_service.agents.breaker import Admission, CircuitBreaker
+from workflow_service.agents.calls import AgentCall
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.remote import RemoteAgent
-from workflow_service.agents.selection import AgentStatus
+from workflow_service.agents.selection import AgentInfo, AgentStatus
 from workflow_service.engine.states import ErrorType, ToolType
 from workflow_service.settings.config import get_config
 
@@ -65,6 +67,26 @@ def test_it_is_told_all_about_the_work_and_its_output_is_taken(server: Misbehavi
     }
     assert seen.headers["authorization"] == "Bearer s"
     assert seen.headers["idempotency-key"] == "exec_1:0:one:0:1"
+
+
+def test_the_operators_token_is_kept_out_of_what_is_said(server: MisbehavingServer) -> None:
+    concealed: list[str] = []
+    far = RemoteAgent("far", server.url("/agent/good"), {"authorization": "Bearer s3cret"}, trusted=True)
+    far.execute(invocation(conceal=concealed.append), LIMITS)
+    assert concealed == ["s3cret"]
+
+
+def test_a_trial_lasts_no_longer_than_an_answer_may_take(
+    server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lasts: list[float] = []
+    monkeypatch.setattr(
+        CircuitBreaker, "admit", lambda self, call_s: lasts.append(call_s) or Admission(False)
+    )
+    info = AgentInfo("far", "Far", remote=True, url=server.url("/agent/good"))
+    with pytest.raises(ToolError):
+        AgentCall(1, info, "1").run(invocation(timeout_s=86_400.0), LIMITS)
+    assert lasts == [get_config().agent_service_timeout_ms / 1_000]
 
 
 @pytest.mark.parametrize("manner", ["later", "begun"])

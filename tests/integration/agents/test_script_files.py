@@ -66,7 +66,11 @@ def test_a_script_may_leave_files_and_say_nothing(run: ScriptRunner) -> None:
         ('open("out/a\\nb", "w"); print("{}")', "holds a character"),
         ('open("out/a", "w"); print("[]")', "output is an object"),
         ('open("out/a", "w"); print(\'{"artifacts": 1}\')', "output is an object"),
-        ('[open(f"out/{n}", "w") for n in range(9)]; print("{}")', "more files than it may"),
+        ('[open(f"out/{n}", "w") for n in range(9)]; print("{}")', "more files and folders than it may"),
+        (
+            'import os; [os.mkdir(f"out/{n}") for n in range(9)]; print("{}")',
+            "more files and folders than it may",
+        ),
     ],
 )
 def test_what_cannot_be_kept_is_told(run: ScriptRunner, code: str, message: str) -> None:

@@ -140,6 +140,14 @@ def test_repairs_are_bounded(server: LlmServer, context: UsageContext) -> None:
     assert {one.pointer for one in caught.value.problems} == {"", "/result"}
 
 
+def test_a_refusal_does_not_tell_the_operators_key(server: LlmServer, context: UsageContext) -> None:
+    server.then(fail(401, "Invalid API key: key-1"))
+    with asking(server), pytest.raises(LlmUnavailable) as caught:
+        decide(context)
+    assert "Invalid API key: ***" in caught.value.message
+    assert "key-1" not in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("failure", "state"),
     [

@@ -154,6 +154,8 @@ def test_heartbeats_and_checks(house: House, developer: Caller) -> None:
         ({"endpoint": "ftp://agents.example"}, "INVALID_AGENT", "/endpoint"),
         ({"endpoint": "https://user:pass@agents.example"}, "INVALID_AGENT", "/endpoint"),
         ({"endpoint": "https://0x7f.1"}, "INVALID_AGENT", "/endpoint"),
+        ({"endpoint": "https://agents.example/?key=1"}, "INVALID_AGENT", "/endpoint"),
+        ({"endpoint": "https://agents.example/#"}, "INVALID_AGENT", "/endpoint"),
         ({"capabilities": ["verse"]}, "INVALID_REQUEST", "/capabilities/0"),
         ({"capabilities": [{"inputSchema": []}]}, "INVALID_REQUEST", "/capabilities/0/name"),
         ({"configuration": 1}, "INVALID_REQUEST", "/configuration"),

@@ -65,6 +65,7 @@ def test_what_a_tool_never_gives_is_not_assumed(developer: Caller) -> None:
     ("body", "code"),
     [
         ({"template": TEMPLATE, "outputs": {"fetch": {"$error": "OOPS"}}}, "DRY_RUN_INVALID"),
+        ({"template": TEMPLATE, "outputs": {"fetsh": {"rows": 1}}}, "DRY_RUN_INVALID"),
         ({"template": TEMPLATE, "outputs": []}, "INVALID_REQUEST"),
         ({}, "INVALID_REQUEST"),
         ({"template": {"name": "T", "dsl": "start->a; a->b; b->a;"}}, "INVALID_DEFINITION"),

@@ -80,7 +80,7 @@ def test_an_upload_is_kept_described_and_given_back(people: People) -> None:
     assert sender.client.get(answer["Location"]).json() == told
     given: Any = sender.client.get(told["contentUrl"])
     assert b"".join(given.streaming_content) == b"a,b\n1,2\n"
-    assert given["Content-Disposition"] == "attachment; filename*=UTF-8''a.csv"
+    assert given["Content-Disposition"] == 'attachment; filename="a.csv"'
     assert given["X-Content-Type-Options"] == "nosniff"
     assert given["Content-Security-Policy"] == "default-src 'none'; sandbox"
     again = sender.client.get(told["contentUrl"], headers={"If-None-Match": given["ETag"]})

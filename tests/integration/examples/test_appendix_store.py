@@ -2,7 +2,6 @@
 
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,6 +10,8 @@ import pytest
 from examples.appendix_c.orders import Item, Items, reserve
 from examples.appendix_c.outbox import Message, send
 from examples.appendix_c.store import Connection, Result, once
+from workflow_service.agents.limits import tool_limits
+from workflow_service.agents.run_files import NoRunFiles
 from workflow_service.agents.use_cases import RunContext
 
 Analytics = psycopg.Connection
@@ -18,7 +19,10 @@ MESSAGE = Message(channel="email", recipient="ana", subject="s", body="b")
 
 
 def run_with(key: str, execution_id: str = "exec_1") -> RunContext:
-    return RunContext(execution_id, "block", "ws", key, lambda line: None, time.monotonic() + 60, Path("."))
+    deadline = time.monotonic() + 60
+    return RunContext(
+        execution_id, "block", "ws", key, lambda line: None, deadline, tool_limits(), NoRunFiles()
+    )
 
 
 def count_of(analytics: Analytics, query: str) -> Any:

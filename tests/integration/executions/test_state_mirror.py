@@ -158,7 +158,7 @@ def test_a_service_that_misbehaves_is_told_again(server: StateService, manner: s
     server.manners.append(manner)
     began = time.monotonic()
     tick()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     waiting = Message.objects.get()
     if manner == "429 7":
         paused_until = Channel.objects.get(name=CHANNEL).paused_until

@@ -111,9 +111,19 @@ def tar_with(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
     return target.getvalue()
 
 
+def tar_claiming(kind: bytes, size: int) -> bytes:
+    """Return a tar whose first header says that so many bytes of a name or of further headers follow."""
+    entry = tarfile.TarInfo("x")
+    entry.type, entry.size = kind, size
+    return gzip.compress(entry.tobuf(tarfile.GNU_FORMAT) + b"0" * 4_000_000)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (tar_claiming(tarfile.XHDTYPE, 3_000_000), "a header of 3000000 bytes"),
+        (tar_claiming(tarfile.GNUTYPE_LONGNAME, 3_000_000), "a header of 3000000 bytes"),
+        (tar_with("a", tarfile.GNUTYPE_SPARSE), "a sparse file"),
         (zip_with("../evil"), "relative and plain"),
         (zip_with("/etc/passwd"), "relative and plain"),
         (zip_with("a\\..\\b"), "holds a character"),
@@ -127,7 +137,7 @@ def tar_with(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
         (b"not an archive", "cannot be read"),
         (zip_with("a")[:-30], "cannot be read"),
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_hostile_archives_are_refused(call: Library, content: bytes, message: str) -> None:
     call.put("x.bin", content)

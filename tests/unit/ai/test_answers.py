@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from workflow_service.ai.answers import BadSchema, NoJson, check_schema, extract_json, schema_problems
 
@@ -35,7 +36,11 @@ def test_what_is_no_json_is_said(text: str) -> None:
 
 
 def test_problems_have_places_and_are_few() -> None:
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
+    schema: dict[str, JsonValue] = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "additionalProperties": False,
+    }
     (one,) = schema_problems({"n": "x"}, schema)
     assert (one.pointer, one.code) == ("/n", "ANSWER_INVALID")
     many = schema_problems(list(range(100)), {"items": {"type": "string"}})

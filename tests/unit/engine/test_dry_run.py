@@ -193,7 +193,7 @@ def test_a_map_runs_over_the_given_list() -> None:
             "toleratedFailurePercentage": 50,
         },
     )
-    files = [{"name": "a"}, {"name": "b"}]
+    files: list[Any] = [{"name": "a"}, {"name": "b"}]
     run = dry_run(plan, outputs={"list": {"files": files}, "each": [{}, {"$error": "SYSTEM_ERROR"}]})
     assert run.path == ("list", "each", "poor")
     assert run.steps[1].items == 2

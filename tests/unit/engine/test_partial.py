@@ -98,11 +98,8 @@ def test_findings_about_a_text_have_line_and_column() -> None:
     read = read_dsl(text, states)
     assert read.definition is not None
     places = DslPlaces(read.transitions, states)
-    found = {
-        (one.code, one.blocks[:1]): (placed.pointer, placed.line, placed.column)
-        for one in validate(read.definition)
-        if (placed := places.placed(one, read.definition))
-    }
+    placed = [places.placed(one, read.definition) for one in validate(read.definition)]
+    found = {(one.code, one.blocks[:1]): (one.pointer, one.line, one.column) for one in placed}
     assert found["NO_DEFAULT_BRANCH", ("a",)] == ("/dsl", 1, 8)
     assert found["BAD_REFERENCE", ("a",)][0] == "/states/a/configuration/output"
     assert found["NO_WORK", ("b",)] == ("/dsl", 2, 4)

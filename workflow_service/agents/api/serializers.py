@@ -81,7 +81,12 @@ class AgentUpdate(AgentFields):
 
 class AgentRegistration(AgentFields):
     agent_id = serializers.RegexField(
-        AGENT_ID.replace(r"\Z", "$"), max_length=100, help_text="What workflows call it."
+        AGENT_ID.replace(r"\Z", "$"),
+        max_length=100,
+        error_messages={
+            "invalid": "An id is letters, digits, '_', '-' and '.', and begins with none of the last two."
+        },
+        help_text="What workflows call it.",
     )
     tool_types = serializers.ListField(
         child=serializers.ChoiceField(choices=TOOLS),

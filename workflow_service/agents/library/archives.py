@@ -18,6 +18,8 @@ from workflow_service.artifacts.references import ArtifactRef, FileName, FileSou
 
 MAX_ENTRIES = 1_000
 MAX_BYTES = 512 * 1024 * 1024
+# Of one name, or of what a tar says of one entry: tarfile reads it whole, and searches it slowly.
+MAX_HEADER_BYTES = 16 * 1024
 IN_MEMORY_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -144,6 +146,29 @@ def extract_archive(params: ExtractInput, run: RunContext) -> ExtractOutput:
     return ExtractOutput(files=files, count=len(files), bytes=params.max_bytes - room)
 
 
+class _BoundedEntry(tarfile.TarInfo):
+    """An entry whose headers are read only where they are as short as headers are."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise ValueError(f"'{self.name}' in the archive is a sparse file; pack it as a plain one")
+        if self.type in _HEADERS_OF_TAR and self.size > MAX_HEADER_BYTES:
+            raise ValueError(f"the archive holds a header of {self.size} bytes")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
+
+
+_HEADERS_OF_TAR = frozenset(
+    {
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+    }
+)
+
+
 @contextmanager
 def _entries(source: BinaryIO, kind: str) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
     try:
@@ -153,7 +178,7 @@ def _entries(source: BinaryIO, kind: str) -> Iterator[Iterator[tuple[str, IO[byt
                 yield _zip_entries(archive)
         else:
             source.seek(0)
-            with tarfile.open(fileobj=source, mode="r|*") as packed:
+            with tarfile.open(fileobj=source, mode="r|*", tarinfo=_BoundedEntry) as packed:
                 yield _tar_entries(packed)
     except (
         zipfile.BadZipFile,

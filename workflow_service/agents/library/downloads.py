@@ -10,6 +10,7 @@ import httpx
 from pydantic import Field
 
 from workflow_service.agents.api_answers import Answer, output_of
+from workflow_service.agents.api_requests import request_headers
 from workflow_service.agents.configuration import ApiConfiguration
 from workflow_service.agents.egress import GuardedTransport
 from workflow_service.agents.egress_rules import EgressRefused, check_url
@@ -101,7 +102,7 @@ def guarded_client(run: RunContext) -> Iterator[httpx.Client]:
 
 @contextmanager
 def _answered(client: httpx.Client, params: DownloadInput) -> Iterator[httpx.Response]:
-    request = client.build_request("GET", params.url, headers=params.headers)
+    request = client.build_request("GET", params.url, headers=request_headers(params.headers))
     for _ in range(MAX_REDIRECTS + 1):
         check_url(request.url)
         response = client.send(request, stream=True)

@@ -144,9 +144,9 @@ def _value(node: ast.expr) -> str | None:
         case ast.Constant(value=None):
             return "nothing"
         case ast.Constant(value=value):
-            return str(value)
+            return repr(value)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=value)):
-            return f"-{value}"
+            return f"-{value!r}"
         case ast.List(elts=members) | ast.Tuple(elts=members):
             shown = [_value(member) for member in members]
             return ", ".join(one for one in shown if one is not None) if None not in shown else None

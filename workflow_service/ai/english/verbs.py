@@ -111,7 +111,8 @@ VERBS = words(
 )
 
 _IRREGULAR = {
-    "ground": "grind", "sown": "sow", "thrown": "throw", "threw": "throw", "grown": "grow", "grew": "grow", "worn": "wear",
+    "ground": "grind", "sown": "sow", "thrown": "throw", "threw": "throw", "grown": "grow", "grew": "grow",
+    "worn": "wear",
     "hung": "hang", "bound": "bind", "wound": "wind", "fed": "feed", "lit": "light", "spent": "spend", "lent": "lend",
     "swept": "sweep", "overridden": "override", "hidden": "hide", "driven": "drive", "risen": "rise", "broken": "break",
     "torn": "tear", "eaten": "eat", "flown": "fly", "blown": "blow", "sewn": "sew", "met": "meet", "dealt": "deal",
@@ -147,9 +148,13 @@ _PREFIX = re.compile(
     r"(?:re|un|de|dis|over|under|pre|post|out|mis|co|auto|cross|back|inter|trans|sub|up)-?(?=[a-z]{4})"
 )
 _VERB_ENDING = re.compile(r"[a-z]{3,}(?:[aeiou]?[^aeiou](?:ise|ize)|ify|yse|yze)")
-_NO_VERBS = words("promise enterprise expertise otherwise likewise precise concise noise size prize exercise franchise premise "
-                  "merchandise paradise raise praise bruise cruise disguise surprise wise rise treatise expertise seize "
-                  "unit repair reports refund present percent receipt recent result rest under intern")  # fmt: skip
+_NO_VERBS = words(
+    """
+    promise enterprise expertise otherwise likewise precise concise noise size prize exercise franchise
+    premise merchandise paradise raise praise bruise cruise disguise surprise wise rise treatise seize unit
+    repair reports refund present percent receipt recent result rest under intern
+    """
+)
 
 
 @lru_cache(maxsize=8_192)

@@ -1,9 +1,10 @@
 """Where each block of a definition leads, as the explanation wants it: by name, joins as places of their own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from workflow_service.engine.definition import END, START, Definition
+from workflow_service.engine.definition import END, START, Branch, Definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +83,18 @@ class Ways:
         for gate in definition.gates:
             for source in gate.sources:
                 plain.setdefault(source, []).append(gate.name)
-        for name, owner in (*self._blocks.items(), *self._gates.items()):
-            branches = owner.branches if name in self._gates else owner.conditions.branches  # type: ignore[union-attr]
-            for branch in branches:
-                self._add(Way(name, branch.next_blocks, "branch", branch.condition, branch.question))
-            targets = owner.next_blocks if name in self._gates else plain.pop(name, ())  # type: ignore[union-attr]
-            if targets:
-                self._add(Way(name, tuple(targets)))
-            if name in self._blocks and self._blocks[name].on_error:
-                self._add(Way(name, self._blocks[name].on_error, "error"))
+        for name, block in self._blocks.items():
+            self._add_all(name, block.conditions.branches, plain.get(name, ()))
+            if block.on_error:
+                self._add(Way(name, block.on_error, "error"))
+        for name, gate in self._gates.items():
+            self._add_all(name, gate.branches, gate.next_blocks)
+
+    def _add_all(self, name: str, branches: Sequence[Branch], targets: Sequence[str]) -> None:
+        for branch in branches:
+            self._add(Way(name, branch.next_blocks, "branch", branch.condition, branch.question))
+        if targets:
+            self._add(Way(name, tuple(targets)))
 
     def _add(self, way: Way) -> None:
         self._ways[way.source].append(way)

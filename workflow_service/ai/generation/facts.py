@@ -41,7 +41,7 @@ def facts_of(conditions: Iterable[str]) -> tuple[Fact, ...]:
 
 
 def facts_by_step(flow: Flow) -> Mapping[str, tuple[Fact, ...]]:
-    """Return, by step, what it has to tell: the names its own conditions read. An approval tells ``approved`` by itself."""
+    """Return, by step, what it has to tell: the names its own conditions read. An approval tells ``approved``."""
     found: dict[str, tuple[Fact, ...]] = {}
     for step in flow.steps:
         conditions = [way.condition for way in flow.ways_from(step.id) if way.condition]

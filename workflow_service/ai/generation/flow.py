@@ -21,8 +21,8 @@ class StepKind(StrEnum):
 class Step:
     """One thing to do. ``title`` is a short sentence, ``text`` the words it came from; durations are milliseconds.
 
-    ``who`` is the person or role that is asked; ``for_each`` names the list in the run's input whose items are worked on
-    one by one; ``retries`` None leaves it to the defaults.
+    ``who`` is the person or role that is asked; ``for_each`` names the list in the run's input whose items are
+    worked on one by one; ``retries`` None leaves it to the defaults.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """Several steps for each item, with a decision among them: a loop, as a map runs one block a time.
 
-Where the steps for an item lead one after the other each becomes a map. Where the way parts by what was found of an item, a
-step before them takes the next item, and every way out of them leads back to it until there is none.
+Where the steps for an item lead one after the other each becomes a map. Where the way parts by what was found of an
+item, a step before them takes the next item, and every way out of them leads back to it until there is none.
 """
 
 from dataclasses import replace

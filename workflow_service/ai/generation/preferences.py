@@ -6,6 +6,7 @@ Each is a change of the flow, or of the settings of the whole run; what was done
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import pairwise
 
 from workflow_service.ai.english.verbs import base_of
 from workflow_service.ai.english.word_lists import words
@@ -177,7 +178,7 @@ def _split(flow: Flow, run: list[str]) -> Flow:
     into = [way for way in flow.ways if run and way.target == run[0]]
     if len(run) < 2 or any(len(way.sources) > 1 for way in into):
         return flow
-    links = {((one,), other) for one, other in zip(run, run[1:], strict=False)}
+    links = {((one,), other) for one, other in pairwise(run)}
     onward = [way for way in flow.ways if way.sources == (run[-1],)]
     kept = [way for way in flow.ways if (way.sources, way.target) not in links and way not in onward]
     heads = [replace(way, target=name) for name in run[1:] for way in into]

@@ -1,7 +1,7 @@
 """Flows that the engine can run: what words can tell and a graph cannot hold is made simpler, and said so.
 
-Joins that wait for steps inside and outside of a loop, circles without a condition: each remedy gives up as little of what
-was told as it can, and the last one, a plain sequence, always runs.
+Joins that wait for steps inside and outside of a loop, circles without a condition: each remedy gives up as little
+of what was told as it can, and the last one, a plain sequence, always runs.
 """
 
 from collections.abc import Callable

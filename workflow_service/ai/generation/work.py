@@ -220,12 +220,15 @@ def _is_thought(step: Step) -> bool:
 
 
 def _by_model(step: Step, facts: Sequence[Fact]) -> Work:
+    properties: JsonObject = {fact.name: fact.schema() for fact in facts}
     schema: JsonObject = {
         "type": "object",
-        "properties": {fact.name: fact.schema() for fact in facts} | {"result": {"type": "string"}},
+        "properties": properties | {"result": {"type": "string"}},
         "required": [*(fact.name for fact in facts), "result"],
     }
-    material: JsonObject = {"input": "${workflow.input}"} | ({"item": "${item}"} if step.for_each else {})
+    material: JsonObject = {"input": "${workflow.input}"}
+    if step.for_each:
+        material["item"] = "${item}"
     configuration: JsonObject = {"prompt": step.text or step.title, "schema": schema, "input": material}
     return Work({"toolType": "LLM", "configuration": configuration}, "the language model")
 

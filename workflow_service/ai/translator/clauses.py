@@ -3,15 +3,19 @@
 import re
 from dataclasses import dataclass, field
 
+from workflow_service.ai.english.verbs import is_participle
 from workflow_service.ai.translator.deeds import Deed, Memory, read_deed, starts_deed, style_of
 from workflow_service.ai.translator.grammar import NOUNS_TOO, NUMBERS, UNIT_MS, number_of
 from workflow_service.ai.translator.sentences import postposed
 
 _COUNT = r"(?:\d{1,3}|once|twice|thrice|one|two|three|four|five|six|seven|eight|nine|ten)"
 _RETRY = re.compile(
-    rf"[,(]?\s*\b(?:and |then |with |which is |it is )?(?:retry(?:ing)?|retries|retried|re-?try(?:ing)?|tr(?:y|ying|ied) (?:it )?(?:again|once more)|repeat(?:ing)? it on failure)"
-    rf"(?: (?:it|them|this|this step|the \w+))?(?:,? (?:for )?(?:up to|at most|a maximum of|no more than))?(?: (?P<count>{_COUNT}))?(?: (?:more |further )?(?:times|attempts|retries|tries))?"
-    r"(?: (?:if|when|on|upon|in case of|after|should) [^,;)]*)?\)?|\b(?:with |up to |at most )(?P<with>\d{1,3}|two|three|four|five)(?: \w+)? (?:retries|attempts|tries)\b",
+    rf"[,(]?\s*\b(?:and |then |with |which is |it is )?(?:retry(?:ing)?|retries|retried|re-?try(?:ing)?|tr(?:y"
+    rf"|ying|ied) (?:it )?(?:again|once more)|repeat(?:ing)? it on failure)"
+    rf"(?: (?:it|them|this|this step|the \w+))?(?:,? (?:for )?(?:up to|at most|a maximum of"
+    rf"|no more than))?(?: (?P<count>{_COUNT}))?(?: (?:more |further )?(?:times|attempts|retries|tries))?"
+    r"(?: (?:if|when|on|upon|in case of|after|should) [^,;)]*)?\)?|\b(?:with |up to |at most )(?P<with>\d{1,3}"
+    r"|two|three|four|five)(?: \w+)? (?:retries|attempts|tries)\b",
     re.I,
 )
 _UNITS = "|".join(sorted(UNIT_MS, key=len, reverse=True))
@@ -23,23 +27,29 @@ _WAIT_AT_MOST = re.compile(
     rf"wait(?:s)? (?:for )?(?:up to|at most|no more than|a maximum of) {_SPAN} for (?P<what>.+)", re.I
 )
 _WITHIN = re.compile(
-    rf"\(?\b(?:within|in at most|no later than|(?:must be )?done within|in less than)(?: the next)? {_SPAN}\b(?: [a-z]+ (?:notice|time))?\)?",
+    rf"\(?\b(?:within|in at most|no later than|(?:must be )?done within"
+    rf"|in less than)(?: the next)? {_SPAN}\b(?: [a-z]+ (?:notice|time))?\)?",
     re.I,
 )
 _EACH_BEHIND = re.compile(
-    r"\s+(?:for|to|of|in|on) (?:each|every)(?: one)?(?: of (?:the|these|them|those))?\s+(?P<items>[\w -]+?)(?=$|[,.;(]| with| in | to | using | by | and )",
+    r"\s+(?:for|to|of|in|on) (?:each|every)(?: one)?(?: of (?:the|these|them|those))?\s+(?P<items>[\w -]+?)(?=$"
+    r"|[,.;(]| with| in | to | using | by | and )",
     re.I,
 )
 _UNTIL = re.compile(
-    r"\buntil\b\s+(?P<condition>.+?)(?:,?\s+(?:(?:but |and )?(?:at most|up to|no more than|for at most|a maximum of|max(?:imum)?)(?: of)?)\s+(?P<most>\d+|\w+)\s+(?:times|rounds|tries|attempts|iterations))?$",
+    r"\buntil\b\s+(?P<condition>.+?)(?:,?\s+(?:(?:but |and )?(?:at most|up to|no more than|for at most"
+    r"|a maximum of|max(?:imum)?)(?: of)?)\s+(?P<most>\d+|\w+)\s+(?:times|rounds|tries|attempts|iterations))?$",
     re.I,
 )
 _MOST = re.compile(
-    r",?\s*(?:but |and )?(?:at most|up to|no more than|a maximum of|max(?:imum)?(?: of)?) (?P<most>\d+|\w+) (?:times|rounds|iterations)",
+    r",?\s*(?:but |and )?(?:at most|up to|no more than|a maximum of|max(?:imum)?(?: of)?) (?P<most>\d+"
+    r"|\w+) (?:times|rounds|iterations)",
     re.I,
 )
 _PART = re.compile(
-    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|,?\s+(?:which|who)\s+(?:then\s+)?|\s+before\s+(?=\w+ing\b|(?:it|they|the \w+) (?:is|are)\b)|,?\s+where\s+(?=(?:they|it|the \w+) (?:is|are)\b)|\s+but\s+)",
+    r"(?:,\s*(?:(?:and|but|or)\s+)?(?:then\s+)?|\s+and then\s+|\s+then\s+|\s+and\s+(?:also\s+)?|,?\s+(?:which"
+    r"|who)\s+(?:then\s+)?|\s+before\s+(?=\w+ing\b|(?:it|they|the \w+) (?:is|are)\b)|,?\s+where\s+(?=(?:they|it"
+    r"|the \w+) (?:is|are)\b)|\s+but\s+)",
     re.I,
 )
 
@@ -199,7 +209,9 @@ def _parts(body: str) -> list[str]:
         ):
             parts.append(before)
             begin = match.end()
-            style = style_of(_PART.split(after, maxsplit=1)[0])
+            following = style_of(_PART.split(after, maxsplit=1)[0])
+            # "… are collected, labelled and frozen": the "are" counts for all.
+            style = style if style == "passive" and is_participle(after.split()[0]) else following
     parts.append(body[begin:].strip(" ,"))
     return [part for part in parts if part]
 

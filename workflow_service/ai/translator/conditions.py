@@ -1,4 +1,4 @@
-"""What an "if" asks, as an expression: ``is_valid==True``, ``amount>500``, ``severity=='critical'``, and its opposite."""
+"""What an "if" asks, as an expression: ``is_valid==True``, ``amount>500``; and its opposite."""
 
 import re
 from dataclasses import dataclass, replace
@@ -36,19 +36,23 @@ _CLASSIFYING = words(
     "classify categorise categorize assess determine identify find triage rate prioritise prioritize detect label"
 )
 _SPAN_WITHIN = re.compile(
-    r"\b(?:within|in|after|for) (?:the (?:next|first) )?(?:\d+|an?|one|two|three) (?:second|minute|hour|day|week|month)s?\b"
+    r"\b(?:within|in|after|for) (?:the (?:next|first) )?(?:\d+|an?|one|two|three) (?:second|minute|hour|day|week"
+    r"|month)s?\b"
 )
 _FINE = re.compile(
-    r"\b(?:go(?:es)? through|went through|pass(?:es|ed)?|succeed(?:s|ed)?|works?|worked|(?:is|are|was|were) (?:ok|okay|fine|good|successful|green))\b"
+    r"\b(?:go(?:es)? through|went through|pass(?:es|ed)?|succeed(?:s|ed)?|works?|worked|(?:is|are|was|were) (?:ok"
+    r"|okay|fine|good|successful|green))\b"
 )
 _FAILED = re.compile(
     r"\b(?:fail(?:s|ed)?|breaks?|crash(?:es)?|errors? out|(?:is|are) (?:red|broken)|goes wrong|times? out)\b"
 )
 _YES = re.compile(
-    r"\b(?:granted|approv\w*|accept(?:s|ed)?|agree[sd]?|consent\w*|say(?:s)? yes|sign(?:s|ed)?[ -]?off|permission|ok(?:ay)?s?)\b"
+    r"\b(?:granted|approv\w*|accept(?:s|ed)?|agree[sd]?|consent\w*|say(?:s)? yes|sign(?:s|ed)?[ -]?off|permission"
+    r"|ok(?:ay)?s?)\b"
 )
 _NO = re.compile(
-    r"\b(?:reject\w*|refus\w*|declin\w*|den(?:y|ies|ied)|say(?:s)? no|disapprov\w*|veto(?:es|ed)?|turn(?:s|ed)? (?:it )?down|objects?)\b"
+    r"\b(?:reject\w*|refus\w*|declin\w*|den(?:y|ies|ied)|say(?:s)? no|disapprov\w*|veto(?:es|ed)?|turn(?:s"
+    r"|ed)? (?:it )?down|objects?)\b"
 )
 _NUMBER = (
     r"(?P<currency>[$€£]\s?)?(?P<value>\d[\d,]*(?:\.\d+)?)(?P<percent>\s?%| percent| per cent)?(?P<k>k\b)?"
@@ -61,11 +65,13 @@ _BEFORE = (
     ),
     (
         ">",
-        r"(?:(?:is |are |was |were )?(?:more|greater|higher|larger|bigger|longer|older|later|better|heavier|warmer|hotter|faster|wider|richer|stronger) than|over|above|exceed(?:s|ing)?|beyond|past|>)",
+        r"(?:(?:is |are |was |were )?(?:more|greater|higher|larger|bigger|longer|older|later|better|heavier"
+        r"|warmer|hotter|faster|wider|richer|stronger) than|over|above|exceed(?:s|ing)?|beyond|past|>)",
     ),
     (
         "<",
-        r"(?:(?:is |are |was |were )?(?:less|lower|smaller|fewer|shorter|younger|worse|lighter|colder|cooler|slower|cheaper|weaker) than|under|below|<)",
+        r"(?:(?:is |are |was |were )?(?:less|lower|smaller|fewer|shorter|younger|worse|lighter|colder|cooler"
+        r"|slower|cheaper|weaker) than|under|below|<)",
     ),
     ("==", r"(?:equals?(?: to)?|exactly|=)"),
 )
@@ -78,10 +84,12 @@ _NEGATED = {">": "<=", "<=": ">", "<": ">=", ">=": "<", "==": "!=", "!=": "=="}
 _PARTS = words("check checks test tests either neither one two three step steps of")
 _TROUBLE = words("error errors failure failures fault faults")
 _SAME = re.compile(
-    r"(?:so|yes|(?:they|it|he|she|that|this|we|one) (?:do|does|is|are|has|have|did|can)|(?:this|that|it) is (?:the case|so|true)|not empty|any)\W*"
+    r"(?:so|yes|(?:they|it|he|she|that|this|we|one) (?:do|does|is|are|has|have|did|can)|(?:this|that"
+    r"|it) is (?:the case|so|true)|not empty|any)\W*"
 )
 _OPPOSITE = re.compile(
-    r"(?:not|no|(?:they|it|he|she|that|this|we|one) (?:do|does|is|are|has|have|did|can) not|(?:this|that|it) is not (?:the case|so|true))\W*"
+    r"(?:not|no|(?:they|it|he|she|that|this|we|one) (?:do|does|is|are|has|have|did|can) not|(?:this|that"
+    r"|it) is not (?:the case|so|true))\W*"
 )
 _TIMED_OUT = re.compile(
     r"\b(?:no (?:answer|reply|response)|(?:is|are) overdue|times? out|(?:does|do) not (?:answer|reply|respond))\b"
@@ -210,7 +218,8 @@ def _numeric(said: str, before: Condition | None, decider: Deed | None) -> Condi
         before is not None
         and before.kind == "number"
         and re.fullmatch(
-            r"(?:it is |they are )?(?:lighter|smaller|shorter|cheaper|younger|fewer|heavier|larger|longer|older|bigger)",
+            r"(?:it is |they are )?(?:lighter|smaller|shorter|cheaper|younger|fewer|heavier|larger|longer|older"
+            r"|bigger)",
             said,
         )
     ):
@@ -257,7 +266,7 @@ def _answered(said: str) -> Condition | None:
 
 
 def _boolean(said: str, before: Condition | None, decider: Deed | None) -> Condition:
-    raw = [word for word in re.findall(r"[a-z][\w'-]*", said)]
+    raw = re.findall(r"[a-z][\w'-]*", said)
     held = sum(word in _NOT - {"fails"} for word in raw) % 2 == 0
     if _TIMED_OUT.search(said) and "overdue" not in said:
         return Condition(said, name="timed_out")
@@ -273,7 +282,8 @@ def _boolean(said: str, before: Condition | None, decider: Deed | None) -> Condi
             said, name=_identifier([*named, verb]), value=str(good), about_failure=True, bare=not named
         )
     attribute = re.match(
-        rf"(?:the |its |their )?(?:[\w'-]+ )*?({'|'.join(sorted(_ATTRIBUTES))})s? (?:is|are|was|equals) (not )?(\w[\w-]*)$",
+        rf"(?:the |its |their )?(?:[\w'-]+ )*?({'|'.join(sorted(_ATTRIBUTES))})s? (?:is|are|was"
+        rf"|equals) (not )?(\w[\w-]*)$",
         said,
     )
     if attribute:

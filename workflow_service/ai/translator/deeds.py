@@ -27,6 +27,7 @@ from workflow_service.ai.translator.grammar import (
 
 _TOKEN = re.compile(r"[A-Za-z][\w'/&.-]*[\w]|[A-Za-z]|\$?\d[\d.,]*%?|[,:;()]")
 _NAMED_WORDS = 3
+MARKS = frozenset(",:;()")
 # A clause is known by its beginning; hostile ones have no end.
 LOOKED_AT = 240
 _NO_OBJECT = PREPOSITIONS | AUXILIARIES | words("and or , ; : then ( )")
@@ -42,14 +43,18 @@ _SEEKING = words(
     "wait ask get obtain request seek await require need send submit route collect solicit receive"
 )
 _THINGS_OF_VERBS = (
-    ("ification", ("ify",)), ("ications", ("y",)), ("ication", ("y", "icate")), ("ation", ("ate", "e", "")), ("ission", ("it",)),
-    ("ision", ("ide", "ise")), ("ction", ("ct", "ce")), ("ption", ("pt", "be")), ("ution", ("ute",)), ("ition", ("ite", "it")),
-    ("sion", ("d", "de", "se", "s")), ("tion", ("t", "te", "e")), ("ion", ("", "e")), ("ment", ("", "e")), ("val", ("ve",)),
+    ("ification", ("ify",)), ("ications", ("y",)),
+    ("ication", ("y", "icate")), ("ation", ("ate", "e", "")), ("ission", ("it",)),
+    ("ision", ("ide", "ise")), ("ction", ("ct", "ce")),
+    ("ption", ("pt", "be")), ("ution", ("ute",)), ("ition", ("ite", "it")),
+    ("sion", ("d", "de", "se", "s")), ("tion", ("t", "te", "e")),
+    ("ion", ("", "e")), ("ment", ("", "e")), ("val", ("ve",)),
     ("ssal", ("ss",)), ("al", ("e", "")), ("ance", ("", "e")), ("very", ("ver",)), ("ery", ("er",)), ("ure", ("e", "")),
 )  # fmt: skip
 _AFTER_VERBS = words("to for with in into on onto from at if when unless as")
 _QUALITY = re.compile(
-    r"\w{2,}(?:al|ous|ive|ful|less|ary|able|ible)|new|old|major|minor|high|low|big|small|open|valid|invalid|urgent|normal"
+    r"\w{2,}(?:al|ous|ive|ful|less|ary|able|ible)|new|old|major|minor|high|low|big|small|open|valid|invalid"
+    r"|urgent|normal"
 )
 _QUALITIES_IN_ED = words(
     "exceed proceed needed required advanced limited related interested concerned indeed hundred sacred naked"
@@ -58,7 +63,8 @@ _OBLIGED = words("has have had needs need ought is are got")
 # Where these begin, a thing is told more exactly, and its name is over.
 _MORE_EXACTLY = words(
     """
-    older newer larger smaller greater less more fewer higher lower longer shorter than that which who whose whom due based
+    older newer larger smaller greater less more fewer higher lower longer shorter than that which who whose
+    whom due based
     containing using including regarding matching according exceeding concerning named called such so if when
     """
 )
@@ -69,9 +75,9 @@ _ARRIVING = words(
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """``verb`` in its base form with its particle, ``object`` the words of what it is done to, ``who`` a person or role.
+    """``verb`` in its base form with its particle, ``object`` the words of what it is done to, ``who`` a role.
 
-    ``place`` are the words after a preposition ("to the ledger"), with it. ``passive`` and ``subject`` say how it was told.
+    ``place`` are the words after a preposition ("to the ledger"), with it. ``passive`` and ``subject`` say how.
     """
 
     verb: str
@@ -123,7 +129,7 @@ def tokens_of(text: str) -> list[str]:
 
 def read_deed(text: str, memory: Memory) -> Deed | None:
     """Return the deed that a clause tells, or None where it tells none that is known."""
-    tokens = [token for token in tokens_of(text[: 2 * LOOKED_AT]) if token not in ",:;()"]
+    tokens = [token for token in tokens_of(text[: 2 * LOOKED_AT]) if token not in MARKS]
     if _is_past(tokens) or _is_permission(tokens):
         return None
     tokens = _without_leading(tokens)
@@ -214,7 +220,7 @@ def starts_deed(text: str, style: str, *, bare: bool = False, listed: bool = Fal
 
 def style_of(text: str) -> str:
     """Return how a clause is told: passive, gerund, third ("validates"), or base ("validate")."""
-    tokens = _without_leading([token for token in tokens_of(text[:LOOKED_AT]) if token not in ",:;()"])
+    tokens = _without_leading([token for token in tokens_of(text[:LOOKED_AT]) if token not in MARKS])
     if _passive_at(tokens) is not None and not (tokens and is_base(tokens[0].lower())):
         return "passive"
     if tokens and is_gerund(tokens[0]):
@@ -310,11 +316,11 @@ def _verb_at(tokens: list[str]) -> int | None:
         plain = is_base(word) and (before.endswith("s") or before in PEOPLE or before in PRONOUNS)
         if not finite and not plain:
             continue
-        if base in NOUNS_TOO and not (
-            following in DETERMINERS | PRONOUNS | ADVERBS or following in ("to", "for", "up")
-        ):
-            if not (before in PEOPLE or before in PRONOUNS):
-                continue
+        sure = (
+            following in DETERMINERS | PRONOUNS | ADVERBS | {"to", "for", "up"} or before in PEOPLE | PRONOUNS
+        )
+        if base in NOUNS_TOO and not sure:
+            continue
         return index
     return None
 
@@ -587,7 +593,7 @@ def _is_past(tokens: list[str]) -> bool:
 
 
 def _noun_words(tokens: list[str]) -> list[str]:
-    """Return the words of the first thing named: no articles, nothing after "and", a preposition or a relative clause."""
+    """Return the words of the first thing named: no articles, nothing after "and" or a preposition."""
     found: list[str] = []
     for token in tokens:
         word = token.lower()

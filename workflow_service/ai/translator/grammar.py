@@ -21,11 +21,13 @@ SYSTEM_SUBJECTS = words(
 PEOPLE = words(
     """
     accountant admin administrator agent analyst approver architect assistant auditor author board boss buyer ceo cfo
-    chair clerk client coach colleague commander committee coordinator council counsel counterparty cto curator customer dean
+    chair clerk client coach colleague commander committee coordinator council counsel counterparty cto curator
+    customer dean
     department designer desk developer director dispatcher doctor driver editor employee engineer examiner executive
     expert facilities finance foreman guardian head hr inspector instructor journalist judge lawyer lead leader legal
     librarian maintainer management manager marketing member mentor moderator nurse officer operator operations owner
-    panel parent payroll person pharmacist physician planner principal procurement professor programmer publisher recruiter
+    panel parent payroll person pharmacist physician planner principal procurement professor programmer
+    publisher recruiter
     referee registrar reporter representative requester researcher reviewer sales scientist secretary security senior
     sender seller someone somebody specialist staff stakeholder stakeholders steward student supervisor supplier support
     surgeon teacher team technician tenant tester translator treasurer tutor underwriter user vendor veterinarian vet
@@ -42,7 +44,8 @@ PREPOSITIONS = words(
 )
 ADVERBS = words(
     """
-    accordingly afterwards again also always automatically anyway carefully directly eventually finally first firstly fully
+    accordingly afterwards again also always automatically anyway carefully directly eventually finally first
+    firstly fully
     here immediately initially instantly just lastly later manually next now once only periodically please promptly
     properly quickly second secondly similarly simply simultaneously soon still straight subsequently then there
     therefore third thirdly thus together too typically usually well yet however in-turn additionally furthermore
@@ -53,15 +56,16 @@ MODALS = words("shall should must will would can could may might needs need has 
 AUXILIARIES = words("is are was were be been being gets get got has have had")
 PARTICLES = words("up down out back off over away in")
 # Verbs that take a particle, which is then part of what they mean.
-PARTICLE_VERBS = {
-    "back": "up", "break": "down", "call": "back", "cast": "off", "kick": "off", "lift": "off", "warm": "up", "team": "up", "speed": "up", "slow": "down", "write": "down up off", "carry": "out", "check": "in out", "clean": "up", "close": "out down",
-    "fill": "in out", "find": "out", "follow": "up", "give": "back", "hand": "over in out", "lay": "off out", "let": "in",
-    "lock": "down out", "log": "in out off", "look": "up", "open": "up", "pack": "up", "pass": "on", "pay": "out back off",
-    "pick": "up out", "print": "out", "put": "back", "roll": "out back up", "rule": "out", "send": "out back off", "set": "up",
-    "ship": "out", "shut": "down off", "sign": "off up out in", "sort": "out", "spin": "up down", "start": "up", "switch":
-    "on off over", "sum": "up", "take": "down over off", "tear": "down", "turn": "down off on", "wind": "down", "wrap": "up",
-    "write": "up off", "scale": "up down out", "fall": "back", "come": "in back", "go": "out", "work": "out",
-}  # fmt: skip
+_WITH_PARTICLES = """
+    back up; break down; call back; carry out; cast off; check in out; clean up; close out down; come in back;
+    fall back; fill in out; find out; follow up; give back; go out; hand over in out; kick off; lay off out;
+    let in; lift off; lock down out; log in out off; look up; open up; pack up; pass on; pay out back off;
+    pick up out; print out; put back; roll out back up; rule out; scale up down out; send out back off; set
+    up; ship out; shut down off; sign off up out in; slow down; sort out; speed up; spin up down; start up;
+    sum up; switch on off over; take down over off; team up; tear down; turn down off on; warm up; wind down;
+    work out; wrap up; write up off down
+"""
+PARTICLE_VERBS = {entry.split()[0]: " ".join(entry.split()[1:]) for entry in _WITH_PARTICLES.split(";")}
 # Nouns as much as verbs: after "and" they are verbs only where an object with its article follows.
 NOUNS_TOO = words(
     """
@@ -102,48 +106,70 @@ NOUNS_TOO = words(
     """
 )
 STOP = re.compile(
-    r"(?:and |then )*(?:(?:we |it |just |the \w+ )*(?:stops?|are done|is done|done|ends?|finish(?:es)?|exits?|quits?|terminates?)"
-    r"(?: (?:there|here|now|immediately|everything|the (?:\w+ )?(?:workflow|process|run|flow|pipeline|procedure|job)|processing|it))*"
+    r"(?:and |then )*(?:(?:we |it |just |the \w+ )*(?:stops?|are done|is done|done|ends?|finish(?:es)?|exits?"
+    r"|quits?|terminates?)"
+    r"(?: (?:there|here|now|immediately|everything|the (?:\w+ )?(?:workflow|process|run|flow|pipeline|procedure"
+    r"|job)|processing|it))*"
     r"|that (?:is|was) (?:it|all|that)|nothing (?:else|more|further)? ?(?:is|needs|happens|has|to).*)\W*",
     re.I,
 )
 GO_ON = re.compile(
-    r"nothing\W*|.*\b(?:go(?:es)? (?:straight|right|directly) (?:through|on|ahead)|go(?:es)? (?:on|ahead)|carr(?:y|ies) on|proceeds?|continues?"
-    r"|move(?:s)? on|do(?:es)? nothing|leaves? (?:it|them) alone|(?:is|are) left alone|skips? (?:this|it|that|the next|ahead))\b.*",
+    r"nothing\W*|.*\b(?:go(?:es)? (?:straight|right|directly) (?:through|on|ahead)|go(?:es)? (?:on|ahead)"
+    r"|carr(?:y|ies) on|proceeds?|continues?"
+    r"|move(?:s)? on|do(?:es)? nothing|leaves? (?:it|them) alone|(?:is|are) left alone|skips? (?:this|it|that"
+    r"|the next|ahead))\b.*",
     re.I,
 )
 PARALLEL = re.compile(
-    r"\b(?:(?:all |both |these |everything )?(?:of (?:these|them) )?(?:are |is )?(?:then )?(?:done |run |executed |performed )?"
+    r"\b(?:(?:all |both |these |everything )?(?:of (?:these|them) )?(?:are |is )?(?:then )?(?:done |run "
+    r"|executed |performed )?"
     r"(?:in parallel|at the same time|at once|simultaneously|concurrently|side by side|in tandem|parallelly))\b",
     re.I,
 )
 MEANWHILE = re.compile(
-    r"(?:in the )?meanwhile\b,?|in the meantime\b,?|while (?:this|that|it) is (?:running|happening)\b,?|alongside\b,?",
+    r"(?:in the )?meanwhile\b,?|in the meantime\b,?|while (?:this|that|it) is (?:running|happening)\b,?"
+    r"|alongside\b,?",
     re.I,
 )
 # What begins a part that is done whatever was chosen before.
 IN_ANY_CASE = re.compile(
-    r"\b(?:in (?:all|any|every|either|both) (?:of these |the |these )?cases?|either way|in any event|regardless(?: of [\w ]+)?"
+    r"\b(?:in (?:all|any|every|either|both) (?:of these |the |these )?cases?|either way|in any event"
+    r"|regardless(?: of [\w ]+)?"
     r"|no matter (?:what|which|how)[\w ]*|whatever (?:happens|the (?:outcome|result|decision)(?: is)?))\b,?",
     re.I,
 )
 OTHERWISE = re.compile(
-    r"(?:or )?(?:otherwise|else(?! if)|if not(?!\s+\w+(?:ed|able|ible)\b|\s+(?:ok|okay|valid|found|enough|paid|sent)\b)|in (?:all |the |every |any )?(?:other|remaining)(?: other)? cases?|in (?:every|any|all) other cases?"
-    r"|in the (?:remaining|other) cases?|(?:for )?(?:anything|everything|everyone|all|any) (?:else|lower|higher|less|more|other|others)"
+    r"(?:or )?(?:otherwise|else(?! if)|if not(?!\s+\w+(?:ed|able|ible)\b|\s+(?:ok|okay|valid|found|enough|paid"
+    r"|sent)\b)|in (?:all |the |every |any )?(?:other|remaining)(?: other)? cases?|in (?:every|any"
+    r"|all) other cases?"
+    r"|in the (?:remaining|other) cases?|(?:for )?(?:anything|everything|everyone|all|any) (?:else|lower|higher"
+    r"|less|more|other|others)"
     r"|the (?:rest|others)|default)\b(?P<colon>\s*[,:]?)",
     re.I,
 )
 CONNECTIVES = re.compile(
-    r"(?:(?:and|but|so|ok|okay|well|now)\b,?\s+|(?:then|next|after that|after this|after which|afterwards|finally|lastly|last|first of all|"
-    r"first|firstly|second|secondly|third|thirdly|subsequently|additionally|also|furthermore|moreover|in addition|at the end|"
-    r"in the end|at last|to (?:start|begin|finish|end)(?: with)?|as (?:a|the) (?:first|next|last|final) step|later|from there|"
+    r"(?:(?:and|but|so|ok|okay|well|now)\b,?\s+|(?:then|next|after that|after this|after which|afterwards|finally"
+    r"|lastly|last|first of all|"
+    r"first|firstly|second|secondly|third|thirdly|subsequently|additionally|also|furthermore|moreover|in addition"
+    r"|at the end|"
+    r"in the end|at last|to (?:start|begin|finish|end)(?: with)?|as (?:a|the) (?:first|next|last|final) step"
+    r"|later|from there|"
     r"once (?:this|that) is done|when (?:this|that) is done|as soon as (?:this|that) is done)\b,?\s*)+",
     re.I,
 )
-NUMBERS = {"once": 1, "one": 1, "twice": 2, "two": 2, "thrice": 3, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
-           "eight": 8, "nine": 9, "ten": 10, "a": 1, "an": 1, "another": 1}  # fmt: skip
-UNIT_MS = {"second": 1_000, "minute": 60_000, "min": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 604_800_000,
-           "month": 2_592_000_000, "sec": 1_000, "business day": 86_400_000, "working day": 86_400_000}  # fmt: skip
+_COUNTED = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = {
+    **{"once": 1, "twice": 2, "thrice": 3, "a": 1, "an": 1, "another": 1},
+    **{word: number for number, word in enumerate(_COUNTED, 1)},
+}
+UNIT_MS = {
+    **dict.fromkeys(("second", "sec"), 1_000),
+    **dict.fromkeys(("minute", "min"), 60_000),
+    **dict.fromkeys(("day", "business day", "working day"), 86_400_000),
+    "hour": 3_600_000,
+    "week": 604_800_000,
+    "month": 2_592_000_000,
+}
 
 
 def number_of(text: str) -> float | None:

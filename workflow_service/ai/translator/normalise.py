@@ -18,15 +18,24 @@ from workflow_service.ai.translator.grammar import (
 )
 
 MAX_CHARACTERS = 20_000
-_MARKS = str.maketrans({"“": '"', "”": '"', "„": '"', "’": "'", "‘": "'", "–": "-", "—": "-", "−": "-", "\u00a0": " ",
-                        "…": ".", "•": "-", "▪": "-", "◦": "-", "‣": "-", "●": "-", "·": "-"})  # fmt: skip
+_MARKS = str.maketrans(
+    {
+        **dict.fromkeys("\u201c\u201d\u201e", '"'),
+        **dict.fromkeys("\u2018\u2019", "'"),
+        **dict.fromkeys("\u2013\u2014\u2212", "-"),
+        **dict.fromkeys("\u2022\u25aa\u25e6\u2023\u25cf\u00b7", "-"),
+        "\u00a0": " ",
+        "\u2026": ".",
+    }
+)
 # Words that decide what a sentence means; a slip in one of them costs more than in any other.
 _KEYWORDS = words(
     """
     the then when until unless otherwise else after before finally parallel simultaneously same time repeat approval
     approved rejected against wait each every with from into their notify receive and for not all are but have this that
     does did done due over very much many other only same just here where while since both such own out off per via more
-    less most least them they wrong right customer contact department document failed error errors manager employee application
+    less most least them they wrong right customer contact department document failed error errors manager
+    employee application
     """
 )
 _KNOWN = (
@@ -44,7 +53,8 @@ _KNOWN = (
 # What an "if" asks for most: a slip here turns yes into no.
 _QUALITIES = words(
     """
-    malicious suspicious available unavailable successful unsuccessful sufficient insufficient complete incomplete correct
+    malicious suspicious available unavailable successful unsuccessful sufficient insufficient complete
+    incomplete correct
     incorrect approved rejected declined critical urgent normal missing infected damaged overdue duplicate eligible
     """
 )
@@ -62,8 +72,10 @@ _INLINE_NUMBER = re.compile(r"(?:(?<=\s)|^)\(?(\d{1,2})[.)](?=\s)")
 _INLINE_TAG = re.compile(r"(?:(?<=\s)|^)([A-Z]{1,6}-?\d{1,4}(?:\.\d{1,3})*)[:.)](?=\s)")
 _ARROW = re.compile(r"\s*(?:->|=>|→|⇒|>>)\s*")
 _FILLERS = re.compile(
-    r"\b(?:um+|uh+|er+m?|basically|you know|i mean|i guess|kind of|sort of|like,|actually|obviously|of course|please)\b,?\s*"
-    r"|\b(?:you|we|i|they)(?: (?:then|just|first|also))? (?:want to|need to|have to|got to|would like to|should probably|are going to|will have to)\s+",
+    r"\b(?:um+|uh+|er+m?|basically|you know|i mean|i guess|kind of|sort of|like,|actually|obviously|of course"
+    r"|please)\b,?\s*"
+    r"|\b(?:you|we|i|they)(?: (?:then|just|first|also))? (?:want to|need to|have to|got to|would like to"
+    r"|should probably|are going to|will have to)\s+",
     re.I,
 )
 _WORD = re.compile(r"[A-Za-z]{3,}")

@@ -15,7 +15,8 @@ _MARKER = re.compile(
 )
 _GREETING = re.compile(r"(?:hi|hello|dear|hey|good (?:morning|day|afternoon))\b[^.:]{0,40}[,!]?$", re.I)
 _CLOSING = re.compile(
-    r"(?:thanks|thank you|many thanks|cheers|regards|best|best regards|kind regards|yours|sincerely|greetings)\b[^.:]{0,40}$",
+    r"(?:thanks|thank you|many thanks|cheers|regards|best|best regards|kind regards|yours|sincerely"
+    r"|greetings)\b[^.:]{0,40}$",
     re.I,
 )
 _BRACKETS = re.compile(r"(?:begin|end|end ?(?:if|for|while|repeat)|fi|done|esac|start|\{|\})\W*", re.I)

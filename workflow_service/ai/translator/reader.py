@@ -31,32 +31,44 @@ _CHECKING = words(
 )
 _ASKING = words("ask review decide submit send request assess evaluate examine check inspect consult")
 _CLASSIFYING = words(
-    "classify categorise categorize triage score rate check decide ask determine identify assess grade rank evaluate sort label"
+    "classify categorise categorize triage score rate check decide ask determine identify assess grade rank "
+    "evaluate sort label"
 )
 _BACK = re.compile(
-    r"(?:then )?(?:go(?:es)?|return|jump|loop|move|come|start|begin|back|send (?:it|them) back|going|continue|proceed|restart|resume)\s*(?:back |over |again )*"
-    r"(?:to|at|from|with)?\s*(?:the )?(?:step\s*)?(?:no\.?|number|#)?\s*(?P<label>(?:\d+(?:\.\d+)*|[a-z]-\d+|[a-z](?=\W*$)))\b.*",
+    r"(?:then )?(?:go(?:es)?|return|jump|loop|move|come|start|begin|back|send (?:it|them) back|going|continue"
+    r"|proceed|restart|resume)\s*(?:back |over |again )*"
+    r"(?:to|at|from|with)?\s*(?:the )?(?:step\s*)?(?:no\.?|number|#)?\s*(?P<label>(?:\d+(?:\.\d+)*|[a-z]-\d+"
+    r"|[a-z](?=\W*$)))\b.*",
     re.I,
 )
 _BACK_TO = re.compile(
-    r"(?:then )?(?:we )?(?:go(?:es)?|return|jump|loop|move|send (?:it|them))\s+(?:back|again)\s*(?:to|into|for)\s+(?P<what>.+)"
-    r"|(?:then )?return to (?P<where>.+)|start (?:over|again|from (?:the )?(?:beginning|start|scratch))|begin again|repeat (?:the (?:whole )?(?:process|workflow))",
+    r"(?:then )?(?:we )?(?:go(?:es)?|return|jump|loop|move|send (?:it|them))\s+(?:back|again)\s*(?:to|into"
+    r"|for)\s+(?P<what>.+)"
+    r"|(?:then )?return to (?P<where>.+)|start (?:over|again|from (?:the )?(?:beginning|start|scratch))"
+    r"|begin again|repeat (?:the (?:whole )?(?:process|workflow))",
     re.I,
 )
 _REPEAT = re.compile(
-    r"repeat(?:ing)?\s+(?:from\s+)?(?:steps?\s*)?(?P<labels>\d+(?:\.\d+)*(?:\s*(?:,|and|to|through|-)\s*\d+(?:\.\d+)*)*)",
+    r"repeat(?:ing)?\s+(?:from\s+)?(?:steps?\s*)?(?P<labels>\d+(?:\.\d+)*(?:\s*(?:,|and|to|through"
+    r"|-)\s*\d+(?:\.\d+)*)*)",
     re.I,
 )
 _REPEAT_THIS = re.compile(
-    r"(?:the (?:whole |entire )?(?:process|procedure|cycle|loop|steps?)|this|it|these(?: steps)?|that) (?:is|are) (?:then )?repeated\W*"
-    r"|(?:keep )?(?:repeat(?:ing)?|do|try(?:ing)?|redo|continue|iterate|loop)(?: (?:this|that|it|these(?: steps)?|the (?:above|last step|steps above|(?:whole )?(?:process|procedure|cycle))|again|all of this|over))*\W*",
+    r"(?:the (?:whole |entire )?(?:process|procedure|cycle|loop|steps?)|this|it|these(?: steps)?|that) (?:is"
+    r"|are) (?:then )?repeated\W*"
+    r"|(?:keep )?(?:repeat(?:ing)?|do|try(?:ing)?|redo|continue|iterate|loop)(?: (?:this|that|it|these(?: steps)?"
+    r"|the (?:above|last step|steps above|(?:whole )?(?:process|procedure|cycle))|again|all of this|over))*\W*",
     re.I,
 )
 _ANY_FAILURE = re.compile(
-    r"(?:(?:any|one|some|either|a|an)(?: ?(?:thing|one|body))?(?: of (?:the|these|those|them)(?: \w+)?)?(?: (?:steps?|tasks?|parts?|stages?|jobs?|actions?|blocks?|of these|of them|of the above))?"
-    r"(?: above| along the way)? (?:should )?(?:fails?|goes wrong|breaks?|errors?(?: out)?)(?: at any (?:point|time|stage))?"
-    r"|something (?:fails|goes wrong|breaks)|(?:there is )?(?:an?|any) (?:error|failure|exception|problem)(?: (?:occurs|happens|arises|anywhere|at any \w+|in any \w+))*"
-    r"|(?:any )?(?:failure|failures|errors?)(?: (?:in|of|at|during) any (?:step|stage|point|time))?|things? go(?:es)? wrong)",
+    r"(?:(?:any|one|some|either|a|an)(?: ?(?:thing|one|body))?(?: of (?:the|these|those"
+    r"|them)(?: \w+)?)?(?: (?:steps?|tasks?|parts?|stages?|jobs?|actions?|blocks?|of these|of them|of the above))?"
+    r"(?: above| along the way)? (?:should )?(?:fails?|goes wrong|breaks?|errors?(?: out)?)(?: at any (?:point"
+    r"|time|stage))?"
+    r"|something (?:fails|goes wrong|breaks)|(?:there is )?(?:an?|any) (?:error|failure|exception"
+    r"|problem)(?: (?:occurs|happens|arises|anywhere|at any \w+|in any \w+))*"
+    r"|(?:any )?(?:failure|failures|errors?)(?: (?:in|of|at|during) any (?:step|stage|point|time))?"
+    r"|things? go(?:es)? wrong)",
     re.I,
 )
 _ITS_FAILURE = re.compile(
@@ -65,15 +77,18 @@ _ITS_FAILURE = re.compile(
 )
 _ENDING = words("reject decline deny refuse abort cancel discard quarantine escalate close")
 _AGAIN = re.compile(
-    r"(?P<verb>\w+)(?: (?P<what>(?:it|them|the \w+(?: \w+)?)))?(?: once)? again|(?P<verb2>repeat|redo) the (?P<what2>\w+)",
+    r"(?P<verb>\w+)(?: (?P<what>(?:it|them|the \w+(?: \w+)?)))?(?: once)? again|(?P<verb2>repeat"
+    r"|redo) the (?P<what2>\w+)",
     re.I,
 )
 _TRY_AGAIN = re.compile(
-    r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?:try (?:it )?(?:again|once more)|retry|check (?:it |them )?again|repeat(?: the (?:check|step|test))?)$",
+    r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?:try (?:it )?(?:again|once more)|retry|check (?:it |them )?again"
+    r"|repeat(?: the (?:check|step|test))?)$",
     re.I,
 )
 _BACK_AT_END = re.compile(
-    r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?P<back>(?:go(?:es)? back to|return to step|continue (?:with|at) step|start (?:over|again)|repeat (?:from )?step)\b.*)$",
+    r"(?:,\s*(?:and\s+)?|\s+and\s+)(?:then\s+)?(?P<back>(?:go(?:es)? back to|return to step|continue (?:with"
+    r"|at) step|start (?:over|again)|repeat (?:from )?step)\b.*)$",
     re.I,
 )
 _TROUBLES = words(
@@ -389,7 +404,7 @@ class Reader:
         self._remember(choice, case, condition)
 
     def _is_trigger(self, told: Told, unit: Unit) -> bool:
-        """Say whether the first clause only tells what sets the workflow off: "a customer complains", "an invoice comes in"."""
+        """Say whether the first clause only tells what sets the workflow off: "an invoice comes in"."""
         if not told.clauses:
             return False
         first = told.clauses[0].deed
@@ -582,9 +597,9 @@ class Reader:
         case.ends = self._ends(choice, case)
         limit = deadline_of(unit.condition)
         if limit is not None and acts_in(self.root):
-            home = self._decider(choice)
-            if home is not None and home.deadline_ms is None:
-                home.deadline_ms = limit
+            decider = self._decider(choice)
+            if decider is not None and decider.deadline_ms is None:
+                decider.deadline_ms = limit
         return case.body
 
     def _decides(self, seq: Seq, *, classifying: bool = False) -> bool:
@@ -622,7 +637,8 @@ class Reader:
             # "Sign the contract. When the contract is signed, …": just done.
             return True
         if re.search(
-            r"\b(?:is|are) (?:\w+ )?(?:done|completed?|finished|ready|over|in place|prepared|available|back|through)\b",
+            r"\b(?:is|are) (?:\w+ )?(?:done|completed?|finished|ready|over|in place|prepared|available|back"
+            r"|through)\b",
             said,
         ):
             return "not" not in said.split()
@@ -630,7 +646,8 @@ class Reader:
             return False
         return bool(
             re.search(
-                r"\b(?:has|have) (?:been )?\w+ed\b|\b(?:arrives?|comes? (?:in|back)|is received|are received|returns?)\b",
+                r"\b(?:has|have) (?:been )?\w+ed\b|\b(?:arrives?|comes? (?:in|back)|is received|are received"
+                r"|returns?)\b",
                 said,
             )
         )
@@ -857,7 +874,7 @@ class Reader:
 
     @staticmethod
     def _gathered(choice: Choice | None, seq: Seq) -> Choice | None:
-        """Put what was told since a choice into its case: "if it is valid, assign it. Inspect it. Otherwise reject it."""
+        """Put what was told since a choice into its case: "if it is valid, assign it. Inspect it. Otherwise …"."""
         if choice is not None and choice in seq.nodes:
             index = seq.nodes.index(choice)
             choice.cases[-1].body.nodes += seq.nodes[index + 1 :]

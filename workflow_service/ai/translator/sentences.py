@@ -27,12 +27,16 @@ MAX_SENTENCE = 1_000
 _ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|approx|no|nr|dr|mr|mrs|ms|inc|ltd|max|min)\.", re.I)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(0-9<>])|(?<=[.!?])\s*$|;\s*|\n+")
 _LEAD_IN = re.compile(
-    r"(?:(?:ok|okay|so|well|right|now|alright)\b,?\s+)*(?:(?:please )?(?:i|we)(?: would| will)? (?:want|need|like|wish)(?: to (?:have|build|create|set up))? (?:an? |the )?[\w -]*?"
+    r"(?:(?:ok|okay|so|well|right|now|alright)\b,?\s+)*(?:(?:please )?(?:i|we)(?: would| will)? (?:want|need|like"
+    r"|wish)(?: to (?:have|build|create|set up))? (?:an? |the )?[\w -]*?"
     r"(?:workflow|pipeline|process|automation|flow|procedure)\s*(?:that|which|to|where|for|in which|:)\s*"
-    r"|(?:please )?(?:create|build|design|make|set up|define|generate|write|implement|draft)(?: me| us)? (?:an? |the |our )?[\w /-]*?"
-    r"(?:workflow|pipeline|process|automation|flow|procedure)\b(?: \w+){0,3}?\s*(?:that|which|to|where|for|in which|:)\s*"
+    r"|(?:please )?(?:create|build|design|make|set up|define|generate|write|implement|draft)(?: me| us)? (?:an? "
+    r"|the |our )?[\w /-]*?"
+    r"(?:workflow|pipeline|process|automation|flow|procedure)\b(?: \w+){0,3}?\s*(?:that|which|to|where|for"
+    r"|in which|:)\s*"
     r"|as an? [\w -]+?,? (?:i|we) (?:want|need|would like|wish)\b[^:.]*[:.]\s*"
-    r"|(?:please )?(?:follow|use|observe) (?:this|these|the (?:new|following|below|next)) (?:process|steps?|procedure|workflow)s?\b[^.:]*[.:]\s*"
+    r"|(?:please )?(?:follow|use|observe) (?:this|these|the (?:new|following|below|next)) (?:process|steps?"
+    r"|procedure|workflow)s?\b[^.:]*[.:]\s*"
     r"|(?:here is|this is|these are|below is|the following)\b[^.:]*[.:]\s*)",
     re.I,
 )
@@ -43,9 +47,12 @@ _EACH = re.compile(
 )
 _EACH_WITHIN = re.compile(r"(?:,\s*(?:and |then )*|\s(?:and|then) )(?P<each>for (?:each|every|all)\b)", re.I)
 _STATE = re.compile(
-    r"(?:all |any |the )?(?P<state>(?:not )?(?:approved|accepted|rejected|declined|denied|refused|valid|invalid|passing|failing|failed|successful|unsuccessful"
-    r"|complete|incomplete|eligible|ineligible|qualified|unqualified|damaged|defective|faulty|duplicate|suspicious|positive|negative|healthy"
-    r"|high[- ]risk|low[- ]risk|medium[- ]risk|urgent|non-?urgent|critical|simple|complex))\s+(?P<noun>(?:ones?|[a-z]+)(?: [a-z]+)?)"
+    r"(?:all |any |the )?(?P<state>(?:not )?(?:approved|accepted|rejected|declined|denied|refused|valid|invalid"
+    r"|passing|failing|failed|successful|unsuccessful"
+    r"|complete|incomplete|eligible|ineligible|qualified|unqualified|damaged|defective|faulty|duplicate"
+    r"|suspicious|positive|negative|healthy"
+    r"|high[- ]risk|low[- ]risk|medium[- ]risk|urgent|non-?urgent|critical|simple|complex))\s+(?P<noun>(?:ones?"
+    r"|[a-z]+)(?: [a-z]+)?)"
     r"\s+(?P<body>(?:is|are|go|goes|get|gets|must|should|shall|will|need|needs|has|have)\b.+)",
     re.I | re.S,
 )
@@ -57,15 +64,21 @@ _AFTER_TIME = re.compile(
     rf"after (?:about |another )?(?P<span>{_SPAN}),?\s+(?P<body>(?!of\b|without\b).+)", re.I | re.S
 )
 _LATER = re.compile(rf"\b(?P<span>{_SPAN}) (?:later|afterwards)\b", re.I)
-_COMPARED = r"(?:over|above|below|under|more than|less than|fewer than|at least|at most|exceeding|older than|larger than|smaller than|greater than|up to|between \d+ and)"
+_COMPARED = (
+    r"(?:over|above|below|under|more than|less than|fewer than|at least|at most|exceeding"
+    r"|older than|larger than|smaller than|greater than|up to|between \d+ and)"
+)
 _SUCH = re.compile(
-    rf"(?P<head>(?!if\b|when\b|for\b)[\w' -]{{2,40}}?)\s+(?P<condition>(?:with|whose|that|which|who|having|of)?\b[\w' -]*?\b{_COMPARED}\s+[$€£]?\d[\w.,%]*(?: (?:dollars|euros|percent|days|hours|units|points|usd|eur))?)"
+    rf"(?P<head>(?!if\b|when\b|for\b)[\w' -]{{2,40}}?)\s+(?P<condition>(?:with|whose|that|which|who|having"
+    rf"|of)?\b[\w' -]*?\b{_COMPARED}\s+[$€£]?\d[\w.,%]*(?: (?:dollars|euros|percent|days|hours|units|points|usd"
+    rf"|eur))?)"
     r"\s+(?P<body>(?:is|are|go|goes|get|gets|must|should|shall|will|need|needs|has|have)\b.+)",
     re.I | re.S,
 )
 # "Blurry? Ask for a new one." is an "if"; "Did it help?" before a yes and a no is a question.
 _ASKED = re.compile(
-    r"(?P<lead>^|[.;!] +)(?!(?:is|are|was|were|do|does|did|has|have|can|will|should|what|who|how|why|where|when|if)\b)"
+    r"(?P<lead>^|[.;!] +)(?!(?:is|are|was|were|do|does|did|has|have|can|will|should|what|who|how|why|where|when"
+    r"|if)\b)"
     r"(?P<what>[A-Za-z][^.?!;]{1,60})\?\s+(?!(?:yes|no|if)\b)(?=\w)",
     re.I,
 )
@@ -74,11 +87,13 @@ _IN_WHICH_CASE = re.compile(
     r"(?P<deed>.+?),?\s+unless\s+(?P<condition>[^,]+),\s+in (?:which|that) case\s+(?P<body>.+)", re.I | re.S
 )
 _A_QUALITY = re.compile(
-    r"\w+(?:ed|ous|ive|al|able|ible|ful|less|ic|ant|ent)|good|bad|new|old|late|safe|unsafe|correct|incorrect|complete|broken|big|small|high|low|heavy|light",
+    r"\w+(?:ed|ous|ive|al|able|ible|ful|less|ic|ant|ent)|good|bad|new|old|late|safe|unsafe|correct|incorrect"
+    r"|complete|broken|big|small|high|low|heavy|light",
     re.I,
 )
 _KIND_OF = re.compile(
-    r"(?P<state>(?!the\b|an?\b|all\b|each\b|every\b|any\b|this\b|these\b|our\b|their\b|its\b|both\b)[A-Za-z-]{3,20})\s+(?P<noun>[a-z]+)\s+"
+    r"(?P<state>(?!the\b|an?\b|all\b|each\b|every\b|any\b|this\b|these\b|our\b|their\b|its\b"
+    r"|both\b)[A-Za-z-]{3,20})\s+(?P<noun>[a-z]+)\s+"
     r"(?P<rest>(?:is|are|go|goes|get|gets|must|should|shall|will)\b.+)",
     re.I | re.S,
 )
@@ -89,7 +104,8 @@ _DEPENDING = re.compile(
 _WHILE = re.compile(r"(?:while|as long as)\s+(?P<rest>.+)", re.I | re.S)
 _WHILE_WITHIN = re.compile(r",?\s+while\s+(?=(?:the |a |an |\w+ )?\w+(?: \w+)? \w+s\b|\w+ing\b)", re.I)
 _INDIRECT = re.compile(
-    r"\b(?:check|checks|see|sees|look|looks|verify|verifies|determine|determines|decide|decides|ask|asks|test|tests|know|find out|finds out|tell|confirm|confirms|wonder)\s*$",
+    r"\b(?:check|checks|see|sees|look|looks|verify|verifies|determine|determines|decide|decides|ask|asks|test"
+    r"|tests|know|find out|finds out|tell|confirm|confirms|wonder)\s*$",
     re.I,
 )
 _ON_EVENT = re.compile(
@@ -104,28 +120,33 @@ _QUESTION = re.compile(
     r"(?:is|are|was|were|do|does|did|has|have|can|will|should)\s+(?P<what>[^?]+)\?+", re.I | re.S
 )
 _LABEL = re.compile(
-    r"(?P<condition>(?:not |if not )?(?:approved|rejected|accepted|declined|denied|refused|agreed|yes|no|pass(?:ed)?|fail(?:ed|ure)?|success(?:ful)?"
+    r"(?P<condition>(?:not |if not )?(?:approved|rejected|accepted|declined|denied|refused|agreed|yes|no"
+    r"|pass(?:ed)?|fail(?:ed|ure)?|success(?:ful)?"
     r"|valid|invalid|ok|high|medium|low|normal|urgent|critical)"
     r"|[\w -]{2,30}? (?:above|below|over|under|between|of at least|at least|at most|from) \$?\d[^:]{0,30}?"
     r"|[<>]=?\s*\$?\d[\d.,]*\s?%?|\d[\d.,]*\s?-\s?\d[\d.,]*"
     r"|an? [\w -]{2,40}? of [^:]{1,40}|between [^:]{1,40}|(?:more|less|fewer|lower|higher|greater) than [^:]{1,40}"
-    r"|(?:above|below|over|under|at least|at most|up to) [^:]{1,40}|\d[^:]{0,30}(?:or|and) (?:more|less|above|below|higher|lower)[^:]{0,20})"
+    r"|(?:above|below|over|under|at least|at most|up to) [^:]{1,40}|\d[^:]{0,30}(?:or|and) (?:more|less|above"
+    r"|below|higher|lower)[^:]{0,20})"
     r"\s*(?::|->|=>|-)\s+(?P<body>.+)",
     re.I | re.S,
 )
 _IF = re.compile(
-    r"(?P<word>else,? if|elif|elsif|or if|and if|but if|only if|even if|if(?! not,)|whenever|when|unless|in case(?: that| of)?|provided(?: that)?|should"
+    r"(?P<word>else,? if|elif|elsif|or if|and if|but if|only if|even if|if(?! not,)|whenever|when|unless"
+    r"|in case(?: that| of)?|provided(?: that)?|should"
     r"|as soon as|once|after|assuming|in the event (?:that|of)|where)\s+(?P<rest>.+)",
     re.I | re.S,
 )
 _ON = re.compile(
     r"(?P<word>on|upon|with|without|after|in case of)\s+(?P<rest>(?:an? |the |any |every )?(?:[\w-]+ )??"
-    r"(?:approval|rejection|refusal|failure|success|error|errors|timeout|upload|arrival|receipt|submission|request|sign-?up|denial|consent|push|commit|merge|creation))"
+    r"(?:approval|rejection|refusal|failure|success|error|errors|timeout|upload|arrival|receipt|submission"
+    r"|request|sign-?up|denial|consent|push|commit|merge|creation))"
     r"\b,?\s*(?P<body>.*)",
     re.I | re.S,
 )
 _MIDDLE = re.compile(
-    r"(?:,\s*|\s+)(?:and |but |or |then )?(?P<word>if|when|unless|in case|provided(?: that)?|elif|else if|should(?= (?:any|it|this|that|the|one|some|something|a|an)\b))\s*,?\s+(?P<rest>.+)",
+    r"(?:,\s*|\s+)(?:and |but |or |then )?(?P<word>if|when|unless|in case|provided(?: that)?|elif|else if"
+    r"|should(?= (?:any|it|this|that|the|one|some|something|a|an)\b))\s*,?\s+(?P<rest>.+)",
     re.I | re.S,
 )
 _MIDDLE_ELSE = re.compile(
@@ -134,11 +155,15 @@ _MIDDLE_ELSE = re.compile(
     re.I | re.S,
 )
 _DONE = re.compile(
-    r"(?:all|both|everything|these|those|they|that|this|it|the \w+|each|every\w*|any|one)?(?: of (?:that|this|these|them|those|the \w+))?"
-    r"(?: (?:three|two|four|five|steps?|tasks?|parts?|checks?|of them))*\s*(?:(?:is|are|has been|have been|was|were|has|have)\s+)?"
+    r"(?:all|both|everything|these|those|they|that|this|it|the \w+|each|every\w*|any|one)?(?: of (?:that|this"
+    r"|these|them|those|the \w+))?"
+    r"(?: (?:three|two|four|five|steps?|tasks?|parts?|checks?|of them))*\s*(?:(?:is|are|has been|have been|was"
+    r"|were|has|have)\s+)?"
     r"(?:all )?(?:done|complete|completed|finished|back|ready|over|in|through|available|settled)?"
-    r"|(?:they|it|these|those) (?:is|are|has|have)(?: been)? (?!(?:approved|accepted|rejected|signed|confirmed|agreed|declined)\b)\w+ed"
-    r"|(?:all|every|each|both|everything|everyone)(?: the| of the)?(?: \w+){0,2} (?:is|are|has been|have been|was|were|has|have) (?:\w+ed|done|sent|paid|through|in|back)",
+    r"|(?:they|it|these|those) (?:is|are|has|have)(?: been)? (?!(?:approved|accepted|rejected|signed|confirmed"
+    r"|agreed|declined)\b)\w+ed"
+    r"|(?:all|every|each|both|everything|everyone)(?: the| of the)?(?: \w+){0,2} (?:is|are|has been|have been|was"
+    r"|were|has|have) (?:\w+ed|done|sent|paid|through|in|back)",
     re.I,
 )
 _POSTPOSED = re.compile(
@@ -148,7 +173,7 @@ _POSTPOSED = re.compile(
 
 @dataclass(slots=True)
 class Unit:
-    """``body`` is what is done; ``condition`` the words of an "if" (``negated``: an "unless"), or the items of an "each".
+    """``body`` is what is done; ``condition`` the words of an "if" (``negated``: an "unless"), or items.
 
     ``nested``: told in the same breath as the case before, and so a part of it. ``whatever``: done whatever was chosen.
     """
@@ -185,7 +210,7 @@ def units_of(text: str) -> list[Unit]:
 
 
 def _contrasted(units: list[Unit]) -> list[Unit]:
-    """Read "contaminated blood is destroyed; otherwise …" and "good parts are packed. Bad parts are sent back" as cases."""
+    """Read "contaminated blood is destroyed; otherwise …" and "good parts are packed. Bad parts …" as cases."""
     for index, unit in enumerate(units):
         after = units[index + 1] if index + 1 < len(units) else None
         if unit.kind == "if" and unit.word == "state" and after is not None and after.kind == "do":
@@ -330,11 +355,11 @@ def _read(text: str) -> list[Unit]:
         return [Unit("if", body, condition, "arrow"), *rest]
     match = _IN_WHICH_CASE.fullmatch(text)
     if match:
-        body, then, rest = match["body"].partition(", then ")
+        body, then, after = match["body"].partition(", then ")
         return [
             Unit("if", body, match["condition"], "if"),
             Unit("else", match["deed"], same_sentence=True),
-            *(_read(rest) if then else []),
+            *(_read(after) if then else []),
         ]
     match = _DEPENDING.match(text)
     if match:
@@ -427,12 +452,12 @@ def _read(text: str) -> list[Unit]:
     if each and text[: each.start()].strip(" ,") and _EACH.match(text[each.start("each") :]):
         inner = _read(text[each.start("each") :])
         if inner[0].kind == "each" and inner[0].body != ":":
-            first, then, rest = inner[0].body.partition(", then ")
+            first, then, after = inner[0].body.partition(", then ")
             inner[0].body = first
             return [
                 *_read(text[: each.start()].strip(" ,")),
                 inner[0],
-                *(_read(rest) if then else []),
+                *(_read(after) if then else []),
                 *inner[1:],
             ]
     body, rest = _part_middle(text)

@@ -12,7 +12,8 @@ from workflow_service.ai.translator.weaver import weave
 from workflow_service.engine.errors import Problem, WorkflowError
 
 _NAMED = re.compile(
-    r"(?:create|build|design|make|set up|define|generate|want|need)\s+(?:me\s+|us\s+)?(?:an?|the)\s+(?P<name>[\w /-]{3,60}?"
+    r"(?:create|build|design|make|set up|define|generate|want|need)\s+(?:me\s+|us\s+)?(?:an?"
+    r"|the)\s+(?P<name>[\w /-]{3,60}?"
     r"\b(?:workflow|pipeline|process|automation|flow|procedure))\b",
     re.I,
 )

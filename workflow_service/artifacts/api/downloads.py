@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from typing import BinaryIO
-from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
+from django.utils.http import content_disposition_header
 
 from workflow_service.artifacts.models import Artifact
 from workflow_service.artifacts.selectors import open_artifact
@@ -26,7 +26,8 @@ def download_response(request: HttpRequest, artifact: Artifact) -> HttpResponseB
         content_type=artifact.content_type,
         headers={
             "Content-Length": str(artifact.size),
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(artifact.name.rpartition('/')[2], safe='')}",
+            "Content-Disposition": content_disposition_header(True, artifact.name.rpartition("/")[2])
+            or "attachment",
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Cross-Origin-Resource-Policy": "same-origin",

@@ -19,7 +19,10 @@ class SecretValue(CamelSerializer):
 
 class NewSecret(SecretValue):
     name = serializers.RegexField(
-        NAME_PATTERN, max_length=100, help_text="Workflows write `${secrets.NAME}`. It cannot be changed."
+        NAME_PATTERN,
+        max_length=100,
+        error_messages={"invalid": "A name is letters, digits and _, and begins with no digit."},
+        help_text="Workflows write `${secrets.NAME}`. It cannot be changed.",
     )
     workspace_id = serializers.CharField(max_length=64, required=False)
 
