@@ -141,6 +141,39 @@ class TestSection51Templates:
         assert fields(issue) >= {"type", "severity", "blockId", "message", "suggestion"}
         assert (issue["type"], issue["blockId"]) == ("MISSING_DEPENDENCY", "block_load")
 
+    def test_an_agent_that_is_not_there_and_idle_waits_are_told_as_documented(
+        self, developer: Caller, house: House
+    ) -> None:
+        make_agent(house.workspace, "data-transformer-v1")
+        blocks = [
+            noop("block_extract_1", {"orders": 10}),
+            noop("block_extract_2", {"customers": 5}, dependencies=["block_extract_1"]),
+            noop(
+                "block_transform",
+                {"joined": "${orders} ${customers}"},
+                dependencies=["block_extract_2"],
+                agentId="data-transformer-v2",
+            ),
+        ]
+        made = developer.post("templates", {"name": "T", "blocks": blocks}).json()
+        body = developer.post(f"templates/{made['templateId']}/validate").json()
+        assert body["valid"] is False
+        (issue,) = body["issues"]
+        documented = ("type", "severity", "blockId", "message", "suggestion")
+        assert [issue[key] for key in documented] == [
+            "AGENT_UNAVAILABLE",
+            "ERROR",
+            "block_transform",
+            "Agent 'data-transformer-v2' is not available",
+            "Use 'data-transformer-v1' instead",
+        ]
+        (advice,) = body["recommendations"]
+        assert fields(advice) >= {"type", "message", "impact"}
+        assert (advice["type"], advice["impact"]) == ("OPTIMIZATION", "33% performance improvement")
+        assert advice["message"].startswith(
+            "Blocks 'block_extract_1' and 'block_extract_2' can be executed in parallel"
+        )
+
 
 class TestSection51Generation:
     """A template from a goal."""

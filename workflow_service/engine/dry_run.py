@@ -128,7 +128,7 @@ def dry_run_branches(
 ) -> tuple[DryRun, ...]:
     """Walk ``plan`` until every edge was taken, or nothing new is reached any more; the first run is ``dry_run``'s.
 
-    Only runs that reached something new are returned. ``max_steps`` bounds them together.
+    Only runs that reached something new are returned. ``max_steps`` bounds them together; what it cuts off is left out.
     """
     given = _Given(input, outputs or {}, answers or {}, writes or {})
     refuse_unknown_names(plan, given.outputs, given.answers)
@@ -138,7 +138,10 @@ def dry_run_branches(
     leading = Leading(plan, frozenset(taken), frozenset(reached))
     idle, tried = 0, 1
     while tried < max_runs and idle < IDLE_RUNS and bounds.steps > 0 and leading.has_goals():
+        left = bounds.steps
         run = _walk(plan, given, leading, bounds)
+        if run.status is DryRunStatus.STUCK and left < MAX_STEPS:
+            break  # cut off by what bounds all runs together, which says nothing of this way
         tried += 1
         if run.taken <= taken and reached.issuperset(run.path):
             idle += 1

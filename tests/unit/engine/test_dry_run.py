@@ -352,3 +352,12 @@ def test_deep_branches_need_few_runs() -> None:
 def test_equal_arguments_give_equal_answers() -> None:
     plan = plan_from(REVIEW)
     assert dry_run_branches(plan) == dry_run_branches(plan)
+
+
+def test_a_run_for_which_no_steps_are_left_is_not_called_stuck() -> None:
+    plan = plan_from("start->a; a->b:workflow.input.go; a->c:else; b->end; c->end;")
+    first = dry_run(plan)
+    assert len(dry_run_branches(plan)) == 2
+    (only,) = dry_run_branches(plan, max_steps=len(first.steps) + 2)
+    assert only == first
+    assert not coverage(plan, [only]).is_complete
