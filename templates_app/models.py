@@ -26,6 +26,7 @@ class Template(models.Model):
     """A named workflow of one workspace. What it does is in its versions; this row is what people search by.
 
     ``nl_description`` is the text it was generated from. ``created_by`` is None where the owner made it.
+    ``library_slug`` names the ready template it was installed from.
     ``optimization_score`` (0 to 100) and ``ai_suggestions`` are of the moment ``last_optimization_check``.
     """
 
@@ -46,6 +47,7 @@ class Template(models.Model):
         max_length=16, choices=[(s.value, s.value) for s in TemplateStatus], default=TemplateStatus.DRAFT
     )
     deprecation_note = models.CharField(max_length=500, blank=True)
+    library_slug = models.CharField(max_length=100, blank=True, default="", db_default="", editable=False)
     door = models.CharField(max_length=1, choices=Door.choices, default=Door.A)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="templates")
     created_by = models.ForeignKey(

@@ -1,7 +1,7 @@
 """Installing ready templates: one becomes a template of a workspace, and its files become files of the workspace.
 
-What was installed bears the tag ``library:SLUG``; by it a second installation finds the first. Files that are there
-already are left as they are: they belong to the workspace.
+What was installed bears its slug in a column that nobody else writes; by it a second installation finds the first.
+Files that are there already are left as they are: they belong to the workspace.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from django.db import transaction
 
 from templates_app.bodies import read_template
-from templates_app.library.catalog import LibraryTemplate, library
+from templates_app.library.catalog import LibraryTemplate
 from templates_app.models import Template
 from templates_app.selectors import current_version
 from templates_app.services.templates import create_template
@@ -23,8 +23,6 @@ from workflow_service.agents.workspace_files import workspace_dir, write_workspa
 from workflow_service.engine.documents import dump_definition
 from workflow_service.engine.findings import Finding
 from workflow_service.engine.states import TemplateStatus
-
-TAG_PREFIX = "library:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +59,18 @@ def install_template(
         draft = replace(
             draft,
             name=f"{draft.name} ({number})" if there else draft.name,
-            tags=(*draft.tags, TAG_PREFIX + found.slug),
             change_note="Installed from the library",
         )
         findings = validate_definition(draft.definition, workspace)
         template = create_template(workspace=workspace, actor=actor, body=draft, findings=findings)
+        template.library_slug = found.slug
+        template.save(update_fields=["library_slug"])
         return Installation(template, True, False, _put_files(workspace, found), findings)
 
 
 def installed_templates(workspace: Workspace, slug: str) -> list[Template]:
     """Return the templates of the workspace that were installed from one of the library, the first one first."""
-    rows = Template.objects.filter(workspace=workspace, tags__contains=[TAG_PREFIX + slug])
+    rows = Template.objects.filter(workspace=workspace, library_slug=slug)
     return list(rows.exclude(status=TemplateStatus.ARCHIVED).select_related("current_version").order_by("pk"))
 
 
@@ -79,10 +78,8 @@ def installed_by_slug(workspaces: Iterable[Workspace]) -> dict[str, Template]:
     """Return the first template that was installed from each of the library, by slug."""
     rows = Template.objects.filter(workspace__in=workspaces).exclude(status=TemplateStatus.ARCHIVED)
     found: dict[str, Template] = {}
-    for template in rows.filter(tags__overlap=[TAG_PREFIX + slug for slug in library()]).order_by("pk"):
-        for tag in template.tags:
-            if tag.startswith(TAG_PREFIX):
-                found.setdefault(tag.removeprefix(TAG_PREFIX), template)
+    for template in rows.exclude(library_slug="").order_by("pk"):
+        found.setdefault(template.library_slug, template)
     return found
 
 

@@ -80,9 +80,12 @@ def test_a_trial_lasts_no_longer_than_an_answer_may_take(
     server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lasts: list[float] = []
-    monkeypatch.setattr(
-        CircuitBreaker, "admit", lambda self, call_s: lasts.append(call_s) or Admission(False)
-    )
+
+    def refuse(self: CircuitBreaker, call_s: float) -> Admission:
+        lasts.append(call_s)
+        return Admission(False)
+
+    monkeypatch.setattr(CircuitBreaker, "admit", refuse)
     info = AgentInfo("far", "Far", remote=True, url=server.url("/agent/good"))
     with pytest.raises(ToolError):
         AgentCall(1, info, "1").run(invocation(timeout_s=86_400.0), LIMITS)
