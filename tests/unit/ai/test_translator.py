@@ -159,3 +159,20 @@ def test_descriptions_become_valid_workflows_of_the_blocks_people_drew(folder: s
     least = {CORPUS: (0.97, 0.93), HELD_OUT: (0.85, 0.62)}[folder]
     assert (nodes, edges) >= (least[0], 0)
     assert edges >= least[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "together"),
+    [
+        ("Run unit tests and lint in parallel, then deploy.", {"run_unit_tests", "run_lint"}),
+        ("Pack the books and the records at the same time, then ship them.", {"pack_books", "pack_records"}),
+        (
+            "Run lint, run tests and run the scan in parallel. Then deploy.",
+            {"run_lint", "run_tests", "run_scan"},
+        ),
+    ],
+)
+def test_one_deed_done_to_several_things_at_the_same_time_is_several(text: str, together: set[str]) -> None:
+    flow = translate(text)
+    assert {way.target for way in flow.ways if way.sources == ("start",)} == together
+    assert len(flow.steps) == len(together) + 1

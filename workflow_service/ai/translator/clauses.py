@@ -127,6 +127,21 @@ def read_body(text: str, memory: Memory) -> Told:
     return told
 
 
+def distributed(body: str) -> list[str]:
+    """Return a body that is one deed done to several things as a deed for each: "run the tests and the linter"."""
+    things = [one for one in re.split(r",\s*(?:and\s+)?|\s+and\s+", body.strip(" ,.:")) if one.strip()]
+    verb, _, rest = things[0].partition(" ") if things else ("", "", "")
+    if len(things) < 2 or not rest:
+        return [body]
+    if all(thing.lower().startswith(f"{verb} ".lower()) for thing in things):
+        return things
+    if len(read_body(body, Memory()).clauses) != 1:
+        return [body]
+    if read_deed(things[0], Memory()) is None:
+        return [body]
+    return [things[0], *(f"{verb} {thing}" for thing in things[1:])]
+
+
 def _clause(part: str, memory: Memory, last: Clause | None) -> Clause | None:
     part, retries = _taken(part)
     text, word, condition = postposed(part)

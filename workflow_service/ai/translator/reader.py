@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from workflow_service.ai.english.verbs import base_of
 from workflow_service.ai.english.word_lists import words
-from workflow_service.ai.translator.clauses import Clause, Told, deadline_of, read_body
+from workflow_service.ai.translator.clauses import Clause, Told, deadline_of, distributed, read_body
 from workflow_service.ai.translator.conditions import Condition, read_condition, stem_of
 from workflow_service.ai.translator.deeds import Deed, Memory, is_arrival, read_deed, tokens_of, verb_of_thing
 from workflow_service.ai.translator.grammar import GO_ON, PARALLEL, PEOPLE, STOP, number_of
@@ -269,7 +269,8 @@ class Reader:
 
     def _do(self, unit: Unit, seq: Seq) -> None:
         known = len(seq.nodes)
-        self._body(unit.body, seq, unit)
+        for body in distributed(unit.body) if unit.parallel else [unit.body]:
+            self._body(body, seq, unit)
         new = seq.nodes[known:]
         if unit.parallel:
             self._make_parallel(unit, seq, known)

@@ -335,7 +335,10 @@ def _apart(sentence: str) -> list[str]:
     ]
     if after and len(parts) == 1 and ", " in before:
         head, _, scope = before.rpartition(", ")
-        parts = [head, scope] if " and " in scope and not scope.startswith("and ") else parts
+        # "Run A, run B and run C": one list, for they begin alike.
+        alike = head.split(maxsplit=1)[0].lower() == scope.split(maxsplit=1)[0].lower()
+        apart = " and " in scope and not scope.startswith("and ") and not alike
+        parts = [head, scope] if apart else parts
     if after and not re.match(r"(?:\(|if\b|for\b|with\b|on\b|in\b|to\b|at\b)", after):
         parts.append(re.sub(r"^(?:and |then )+", "", after))
     elif after:
