@@ -31,6 +31,7 @@ class Action(StrEnum):
     ARTIFACT_UPLOAD = "artifact:upload"
     ARTIFACT_DELETE = "artifact:delete"
     APPROVAL_READ = "approval:read"
+    APPROVAL_READ_ALL = "approval:read_all"
     APPROVAL_RESPOND = "approval:respond"
     SECRET_READ = "secret:read"  # noqa: S105 - the name of an action
     SECRET_CREATE = "secret:create"  # noqa: S105 - the name of an action
@@ -78,6 +79,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.EXECUTION_OVERRIDE,
         Action.EXECUTION_SIGNAL,
         Action.ARTIFACT_UPLOAD,
+        Action.APPROVAL_READ_ALL,
         Action.SECRET_READ,
         Action.AGENT_REGISTER,
         Action.AGENT_MANAGE,

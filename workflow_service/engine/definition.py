@@ -37,6 +37,7 @@ END = "end"
 RESERVED_IDS = frozenset({START, END})
 BLOCK_ID = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
 MAX_RUN_TIMEOUT_MS = 366 * 86_400_000
+MAX_PEOPLE_TIME_MS = 366 * 86_400_000
 MAX_BLOCKS = 10_000
 MAX_QUESTION_LENGTH = 2_000
 
@@ -113,27 +114,52 @@ class RetryPolicy(DefinitionModel):
     retry_conditions: tuple[ErrorType, ...] | None = None
 
 
-class HumanInLoop(DefinitionModel):
-    """Whether and how a person is asked. ``due_in`` is milliseconds; None takes the service's default."""
+class EscalationLevel(DefinitionModel):
+    """Who is asked too when nobody has answered for ``after`` milliseconds more; None: the question's ``due_in``."""
+
+    after: StrictInt | None = Field(default=None, ge=1_000, le=MAX_PEOPLE_TIME_MS)
+    approval_level: str | None = Field(default=None, max_length=100)
+    assignees: tuple[str, ...] = Field(default=(), max_length=100)
+
+    @model_validator(mode="after")
+    def names_somebody(self) -> "EscalationLevel":
+        if self.approval_level is None and not self.assignees:
+            raise ValueError("an escalation names an approvalLevel or assignees")
+        return self
+
+
+class Asked(DefinitionModel):
+    """Who is asked, and what happens while nobody answers; times in milliseconds, None takes the service's default.
+
+    Named ``assignees`` are asked; without any the groups that the workspace has for ``approval_level``.
+    """
+
+    approval_level: str | None = Field(default=None, max_length=100)
+    assignees: tuple[str, ...] = Field(default=(), max_length=100)
+    message: str | None = Field(default=None, max_length=2_000)
+    due_in: StrictInt | None = Field(default=None, ge=1_000, le=MAX_PEOPLE_TIME_MS)
+    four_eyes: StrictBool = False
+    remind_every: StrictInt | None = Field(default=None, ge=60_000, le=MAX_PEOPLE_TIME_MS)
+    escalation_chain: tuple[EscalationLevel, ...] = Field(default=(), max_length=20)
+
+
+class HumanInLoop(Asked):
+    """Whether and how a person is asked.
+
+    ``quorum`` people must approve. ``on_timeout`` is what becomes of the question when it is overdue and its
+    ``escalation_chain`` is used up.
+    """
 
     required: StrictBool = False
     type: HumanStepType = HumanStepType.APPROVAL
-    approval_level: str | None = Field(default=None, max_length=100)
-    assignees: tuple[str, ...] = ()
-    message: str | None = Field(default=None, max_length=2_000)
     input_schema: JsonObject | None = None
-    due_in: StrictInt | None = Field(default=None, ge=1_000)
-    four_eyes: StrictBool = False
+    quorum: StrictInt = Field(default=1, ge=1, le=100)
+    on_timeout: Literal["wait", "approve", "reject", "fail"] = "wait"
+    allow_delegation: StrictBool = True
 
 
-class Escalation(DefinitionModel):
-    """Who is asked when a block cannot be saved otherwise. ``due_in`` is milliseconds."""
-
-    approval_level: str | None = Field(default=None, max_length=100)
-    assignees: tuple[str, ...] = ()
-    message: str | None = Field(default=None, max_length=2_000)
-    due_in: StrictInt | None = Field(default=None, ge=1_000)
-    four_eyes: StrictBool = False
+class Escalation(Asked):
+    """Who is asked when a block cannot be saved otherwise."""
 
 
 class StandIn(DefinitionModel):

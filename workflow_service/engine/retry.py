@@ -15,6 +15,7 @@ LONGEST_RETRY_AFTER_S = 3_600.0
 NEVER_RETRIED = frozenset(
     {
         ErrorType.APPROVAL_REJECTED,
+        ErrorType.APPROVAL_TIMEOUT,
         ErrorType.NO_BRANCH_MATCHED,
         ErrorType.ROUTING_ERROR,
         ErrorType.SETTLEMENT_ERROR,

@@ -173,6 +173,7 @@ def test_every_error_type_has_a_class_and_every_class_a_ladder() -> None:
     final = {kind for kind in ErrorType if classify(kind) is ErrorClass.FINAL}
     assert final == {
         ErrorType.APPROVAL_REJECTED,
+        ErrorType.APPROVAL_TIMEOUT,
         ErrorType.SETTLEMENT_ERROR,
         ErrorType.NO_PATH_TO_END,
         ErrorType.LOOP_LIMIT_REACHED,
