@@ -70,6 +70,8 @@ def ask_for_intervention(intervention: Intervention) -> JsonObject:
         input_schema=response_schema(intervention.actions),
         due_in=escalation.due_in,
         four_eyes=escalation.four_eyes,
+        remind_every=escalation.remind_every,
+        escalation_chain=escalation.escalation_chain,
     )
     failed = f"'{block.name or block.block_id}' failed: {error.get('type')}: {error.get('message')}"
     message = f"{escalation.message}\n\n{failed}" if escalation.message else failed
