@@ -14,10 +14,9 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from approvals_app import mail_links
-from approvals_app.assignment import responder_of
+from approvals_app.assignment import receivers_of as find_asked
 from approvals_app.models import Approval
-from workflow_service.accounts.models import Role, User
-from workflow_service.accounts.policies import Action, permits
+from workflow_service.accounts.models import User
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
 from workflow_service.notifications.models import Topic
@@ -90,7 +89,7 @@ def announce(body: JsonObject) -> None:
             topic=topic,
             title=title_of(topic, approval),
             text=text_of(topic, approval),
-            path=reverse("admin:approvals_app_approval_change", args=[approval.public_id]),
+            path=_page_of(approval),
             data=data,
             key=str(body["key"]),
         )
@@ -105,7 +104,7 @@ def receivers_of(topic: Topic, approval: Approval) -> Sequence[Receiver]:
         return [Receiver(user_id) for user_id in concerned if user_id != approval.responded_by_id]
     if approval.status != ApprovalStatus.PENDING:
         return []
-    asked = people_asked(approval)
+    asked = _still_asked(approval)
     if topic is Topic.APPROVAL_DELEGATED:
         newest = approval.delegations.order_by("-id").values_list("to_user", flat=True).first()
         asked = [user for user in asked if user.pk == newest]
@@ -113,6 +112,21 @@ def receivers_of(topic: Topic, approval: Approval) -> Sequence[Receiver]:
     if topic is Topic.APPROVAL_TIMEOUT and starter.pk not in {user.pk for user in asked}:
         receivers.append(Receiver(starter.pk))
     return receivers
+
+
+def renew_link(approval: Approval, user: User) -> None:
+    """Send somebody a link to a question as it now stands: once for each version, however often they ask."""
+    notice = Notice(
+        topic=Topic.APPROVAL_REMINDED,
+        title=title_of(Topic.APPROVAL_REQUESTED, approval),
+        text=text_of(Topic.APPROVAL_REQUESTED, approval),
+        path=_page_of(approval),
+        data={},
+        key=f"{approval.public_id}:link:{approval.version}",
+    )
+    receiver = Receiver(user.pk, links_of(approval, user))
+    with transaction.atomic():
+        notify(approval.workspace_id, notice, [receiver], channels=[Way.EMAIL])
 
 
 def links_of(approval: Approval, user: User) -> tuple[Link, ...]:
@@ -151,23 +165,23 @@ def text_of(topic: Topic, approval: Approval) -> str:
     return f"{opening}\n\n{lines}" if opening else lines
 
 
+def _still_asked(approval: Approval) -> list[User]:
+    """Return those whom a pending approval asks and who have not answered, for themselves or by another."""
+    answered = {
+        user_id
+        for vote in approval.votes.all()
+        for user_id in (vote.user_id, vote.on_behalf_of_id)
+        if user_id is not None
+    }
+    asked = find_asked([approval])[approval.pk] - answered
+    return list(User.objects.filter(pk__in=asked, is_active=True).order_by("pk"))
+
+
+def _page_of(approval: Approval) -> str:
+    return reverse("admin:approvals_app_approval_change", args=[approval.public_id])
+
+
 def _channels() -> frozenset[str]:
     """Return the ways that the operator lets approvals be told in."""
     names: Mapping[str, JsonValue] = {"websocket": Way.IN_APP.value}
     return frozenset(str(names.get(name, name)) for name in get_config().human_in_loop_notification_channels)
-
-
-def people_asked(approval: Approval) -> list[User]:
-    """Return the users whom an approval asks; not who merely could stand in for them."""
-    roles = [role for role in Role if permits([role], Action.APPROVAL_RESPOND)]
-    members = User.objects.filter(
-        is_active=True, memberships__workspace=approval.workspace_id, memberships__role__in=roles
-    ).distinct()
-    named = set(approval.assignees)
-    found = []
-    for user in members.order_by("pk"):
-        responder = responder_of(user, approval.workspace)
-        asked = not named or not responder.names.isdisjoint(named) or user.pk in approval.delegate_ids
-        if asked and responder.objection(approval) is None:
-            found.append(user)
-    return found

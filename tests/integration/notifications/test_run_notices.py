@@ -19,7 +19,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def ended(*blocks: dict[str, Any], notifications: dict[str, Any] | None = None) -> Execution:
-    template = make_template(list(blocks) or [noop("one", {"secret": "swordfish"})], workspace=make_workspace())
+    template = make_template(
+        list(blocks) or [noop("one", {"secret": "swordfish"})], workspace=make_workspace()
+    )
     template.owner.email = "owner@example.org"
     template.owner.save()
     options = {} if notifications is None else {"notifications": notifications}
