@@ -20,12 +20,7 @@ from django.utils.text import Truncator
 from approvals_app.assignment import NOBODY, responder_of
 from approvals_app.errors import ResponseInvalid
 from approvals_app.models import Approval, ApprovalEvent
-from approvals_app.response_form import (
-    ResponseUnreadable,
-    problems_by_field,
-    read_response,
-    response_fields,
-)
+from approvals_app.response_form import answer_form, problems_of_answer, read_answer
 from approvals_app.selectors import awaiting
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.timeline import timeline_of
@@ -35,6 +30,7 @@ from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
 from workflow_service.badges import WAIT, badge
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ApprovalStatus
+from workflow_service.schema_forms import FormUnreadable
 from workflow_service.templatetags.workflow_service import moment
 
 MAX_COMMENTS = 5_000
@@ -160,10 +156,10 @@ class ApprovalAdmin(PageAdmin):
         typed = request.POST.dict()
         try:
             decided = _answer(approval, request, typed)
-        except ResponseUnreadable as error:
+        except FormUnreadable as error:
             return self._page_again(request, approval, typed, error.problems)
         except ResponseInvalid as error:
-            problems = problems_by_field(approval.response_schema, error.problems)
+            problems = problems_of_answer(approval, error.problems)
             return self._page_again(request, approval, typed, problems)
         except WorkflowError as error:
             messages.error(request, sentence(error.message))
@@ -240,7 +236,7 @@ class ApprovalAdmin(PageAdmin):
             "state": approval_badge(row),
             "overdue": is_overdue(row),
             "objection": responder.objection(row) if pending else None,
-            "fields": response_fields(row.response_schema, typed, problems) if pending else [],
+            "form": answer_form(row, typed, problems) if pending else None,
             "general_problem": problems.get("", ""),
             "comments": typed.get("comments", ""),
             "figures": figures_of(row.input),
@@ -269,30 +265,15 @@ def figures_of(given: Any) -> Any:
 
 
 def _answer(approval: Approval, request: HttpRequest, typed: dict[str, str]) -> Approval:
-    match typed.get("decision"):
-        case "approve":
-            response = read_response(approval.response_schema, typed)
-        case "reject":
-            response = None
-        case _:
-            raise UnknownDecision
+    answer = read_answer(approval, typed)
     return respond_to_approval(
         approval_id=approval.public_id,
         actor=_actor(request),
-        approved=typed["decision"] == "approve",
-        response=response,
+        approved=answer.approved,
+        response=answer.response,
         comments=_comments(request),
         source="admin",
     )
-
-
-class UnknownDecision(WorkflowError):
-    """A form was sent that neither approves nor rejects."""
-
-    code = "UNKNOWN_DECISION"
-
-    def __init__(self) -> None:
-        super().__init__("the answer must be to approve or to reject")
 
 
 def _actor(request: HttpRequest) -> User:

@@ -60,6 +60,15 @@ class ResponseInvalid(WorkflowError):
         super().__init__(f"the response does not fit{where}: {first.message}", problems)
 
 
+class UnknownDecision(WorkflowError):
+    """A form was sent by a button that this question does not have."""
+
+    code: ClassVar[str] = "UNKNOWN_DECISION"
+
+    def __init__(self) -> None:
+        super().__init__("the answer must be one of those that the form offers")
+
+
 class AlreadyVoted(WorkflowError):
     """The user has answered the other way, or somebody has answered for them; a vote is not taken back."""
 
