@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from approvals_app import policy_admin  # noqa: F401 - registers its pages
 from approvals_app.assignment import NOBODY, responder_of
 from approvals_app.errors import ResponseInvalid
 from approvals_app.models import Approval, ApprovalEvent

@@ -6,6 +6,7 @@ class ApprovalsAppConfig(AppConfig):
     verbose_name = "Approvals"
 
     def ready(self) -> None:
+        from approvals_app.findings import people_findings
         from approvals_app.gate import ask_people
         from approvals_app.intervention import ask_for_intervention
         from approvals_app.selectors import interactions_by_block
@@ -18,8 +19,10 @@ class ApprovalsAppConfig(AppConfig):
             register_sweep_step,
         )
         from executions_app.interactions import register_interaction_source
+        from templates_app.finding_sources import register_finding_source
 
         register_human_gate(ask_people)
+        register_finding_source(people_findings)
         register_intervention(ask_for_intervention)
         register_interaction_source(interactions_by_block)
         register_cancel_step(close_of_runs)
