@@ -308,9 +308,9 @@ def test_a_page_costs_the_same_however_many_blocks_there_are(people: People) -> 
 def test_the_index_says_how_much_waits_for_the_user(people: People) -> None:
     run_asking(people)
     run_asking(people, asking(assignees=["user:bob"]))
-    assert "1 approval waits for you" in in_words(read(signed_in(people.alice), "/admin/"))
-    assert in_words(read(signed_in(people.bob), "/admin/")).count("2 approvals wait for you") == 1
-    assert "for you" not in in_words(read(signed_in(people.developer), "/admin/"))
+    assert "Inbox Mine 1 My groups’ 1 Overdue 0" in in_words(read(signed_in(people.alice), "/admin/"))
+    assert "Inbox Mine 2 My groups’ 1 Overdue 0" in in_words(read(signed_in(people.bob), "/admin/"))
+    assert "Nothing waits for you" in in_words(read(signed_in(people.stranger), "/admin/"))
 
 
 def test_a_group_is_a_name_without_permissions(people: People) -> None:
