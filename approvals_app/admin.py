@@ -24,16 +24,17 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from approvals_app.admin_bulk import MAX_SELECTED, answer_each, candidates_of
-from approvals_app.approval_page import answer, approval_badge, page_of
+from approvals_app.approval_page import PREVIEW, answer, approval_badge, page_of
 from approvals_app.errors import ResponseInvalid
 from approvals_app.inbox import LABELS, Tab, asked_of, in_tab, newest_event, news_since, order_of, tabs_of
 from approvals_app.models import Approval
-from approvals_app.response_form import ResponseUnreadable, problems_by_field
+from approvals_app.response_form import DECISION, problems_of_answer
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
 from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ApprovalStatus
+from workflow_service.schema_forms import FormUnreadable
 from workflow_service.templatetags.workflow_service import ago
 from workflow_service.templatetags.workflow_service import due as due_words
 
@@ -179,7 +180,7 @@ class ApprovalAdmin(PageAdmin):
         return JsonResponse({**news, "after": newest})
 
     def page_context(self, request: HttpRequest, row: Approval) -> dict[str, Any]:
-        return page_of(row, _user(request), typed={}, problems={})
+        return page_of(row, _user(request))
 
     def respond_view(self, request: HttpRequest, approval_id: int) -> HttpResponse:
         """Take an answer; POST only. What cannot be taken is shown with what was typed."""
@@ -189,13 +190,14 @@ class ApprovalAdmin(PageAdmin):
         if approval is None:
             raise Http404
         typed = request.POST.dict()
+        if typed.get(DECISION) == PREVIEW:
+            return self.render_page(request, approval, page_of(approval, _user(request), typed))
         try:
             decided = answer(approval, _user(request), typed, comments=_comments(request))
-        except ResponseUnreadable as error:
+        except FormUnreadable as error:
             return self._page_again(request, approval, typed, error.problems)
         except ResponseInvalid as error:
-            problems = problems_by_field(approval.response_schema, error.problems)
-            return self._page_again(request, approval, typed, problems)
+            return self._page_again(request, approval, typed, problems_of_answer(approval, error.problems))
         except WorkflowError as error:
             messages.error(request, sentence(error.message))
         else:
@@ -268,7 +270,7 @@ class ApprovalAdmin(PageAdmin):
     def _page_again(
         self, request: HttpRequest, approval: Approval, typed: dict[str, str], problems: Any
     ) -> HttpResponse:
-        context = page_of(approval, _user(request), typed=typed, problems=problems)
+        context = page_of(approval, _user(request), typed, problems)
         return self.render_page(request, approval, context, status=422)
 
     def _newest_event(self, request: HttpRequest) -> int:

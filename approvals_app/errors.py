@@ -58,3 +58,12 @@ class ResponseInvalid(WorkflowError):
         first = problems[0]
         where = f" at {first.pointer}" if first.pointer else ""
         super().__init__(f"the response does not fit{where}: {first.message}", problems)
+
+
+class UnknownDecision(WorkflowError):
+    """A form was sent by a button that this question does not have."""
+
+    code: ClassVar[str] = "UNKNOWN_DECISION"
+
+    def __init__(self) -> None:
+        super().__init__("the answer must be one of those that the form offers")

@@ -85,6 +85,12 @@ def is_nested(value: Any) -> bool:
 
 
 @register.filter
+def simple_first(values: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the members of an object: those that are read at a glance before objects and lists."""
+    return sorted(values.items(), key=lambda member: is_nested(member[1]))
+
+
+@register.filter
 def plain(value: Any) -> str:
     """Show a simple JSON value as people write it."""
     if isinstance(value, bool):

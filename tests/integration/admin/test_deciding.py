@@ -98,7 +98,7 @@ def test_an_answer_needs_the_csrf_token(people: People) -> None:
 def test_an_answer_that_is_none_changes_nothing(people: People, decision: str) -> None:
     approval = question_of(run_asking(people))
     response = decide(people.alice, approval, decision=decision)
-    assert messages_of(response) == ["The answer must be to approve or to reject."]
+    assert messages_of(response) == ["The answer must be one of those that the form offers."]
     assert status_of(approval) == "PENDING"
 
 
@@ -151,7 +151,7 @@ def test_a_form_asks_for_what_the_schema_names(people: People) -> None:
         "response.until": "",
         "response.more": '{"a": [1]}',
     }
-    decide(people.alice, approval, decision="approve", **form)
+    decide(people.alice, approval, decision="submit", **form)
     approval.refresh_from_db()
     assert approval.response == {"limit": 500, "mode": "strict", "notify": True, "more": {"a": [1]}}
 
@@ -172,7 +172,7 @@ def test_a_response_that_does_not_fit_is_shown_again_with_its_place(
     people: People, form: dict[str, str], problem: str
 ) -> None:
     approval = question_of(run_asking(people, asking(type="INPUT", inputSchema=SCHEMA)))
-    response = decide(people.alice, approval, decision="approve", comments="kept", **form)
+    response = decide(people.alice, approval, decision="submit", comments="kept", **form)
     html = response.content.decode()
     assert response.status_code == 422
     assert problem in html
@@ -190,10 +190,10 @@ def test_a_schema_of_no_plain_fields_takes_json(people: People) -> None:
         ("{", "is not JSON"),
         ("{}", "should be non-empty"),
     ):
-        response = decide(people.alice, approval, decision="approve", response=text)
+        response = decide(people.alice, approval, decision="submit", response=text)
         assert response.status_code == 422
         assert words in response.content.decode()
-    decide(people.alice, approval, decision="approve", response='{"a": 1}')
+    decide(people.alice, approval, decision="submit", response='{"a": 1}')
     assert status_of(approval) == "APPROVED"
 
 
