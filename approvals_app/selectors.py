@@ -5,6 +5,7 @@ read all approvals of a workspace sees all of them. ``awaiting`` narrows that to
 """
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -16,6 +17,7 @@ from approvals_app.errors import ApprovalNotFound
 from approvals_app.models import Approval, ApprovalEvent
 from executions_app.interactions import HumanInteraction
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
 
 # By name: the ways to sort a list; the id settles what is equal.
@@ -141,3 +143,39 @@ def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]
             )
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One thing that happened to an approval. ``who`` is a user name, empty where the service did it; ``source`` the
+    door; ``details`` what belongs to its kind, as ``approved`` of a vote and ``to`` of a delegation.
+    """
+
+    what: str
+    who: str
+    at: datetime
+    source: str
+    comments: str
+    details: JsonObject
+
+
+def history_of(approval: Approval) -> list[HistoryEntry]:
+    """Return what happened to an approval, oldest first, in one query."""
+    return [_entry(event) for event in approval.events.order_by("id")]
+
+
+def _entry(event: ApprovalEvent) -> HistoryEntry:
+    data = event.data
+    own = {
+        name: data[name] for name in ("approved", "to", "step", "added", "level", "status") if name in data
+    }
+    # Older events name who answered, and no door.
+    by_whom = data.get("by") or data.get("respondedBy") or ""
+    return HistoryEntry(
+        what=event.type,
+        who=by_whom,
+        at=event.created_at,
+        source=data.get("source", ""),
+        comments=data.get("comments", ""),
+        details=own,
+    )
