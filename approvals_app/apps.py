@@ -8,18 +8,21 @@ class ApprovalsAppConfig(AppConfig):
     def ready(self) -> None:
         from approvals_app.gate import ask_people
         from approvals_app.intervention import ask_for_intervention
+        from approvals_app.review import ask_for_review
         from approvals_app.selectors import interactions_by_block
         from approvals_app.services.questions import announce_overdue, close_of_runs, close_unneeded
         from executions_app.handlers import (
             register_cancel_step,
             register_human_gate,
             register_intervention,
+            register_review_gate,
             register_sweep_step,
         )
         from executions_app.interactions import register_interaction_source
 
         register_human_gate(ask_people)
         register_intervention(ask_for_intervention)
+        register_review_gate(ask_for_review)
         register_interaction_source(interactions_by_block)
         register_cancel_step(close_of_runs)
         register_sweep_step(close_unneeded)

@@ -10,7 +10,7 @@ from workflow_service.ai.english.conditions import describe_condition
 from workflow_service.ai.english.phrases import duration_words, listed, phrase_of
 from workflow_service.ai.english.ways import Way, Ways
 from workflow_service.engine.definition import END, Definition
-from workflow_service.engine.states import RecoveryStrategy
+from workflow_service.engine.states import HumanStepType, RecoveryStrategy
 
 MAX_BLOCKS_TOLD = 400
 
