@@ -10,7 +10,8 @@ class ApprovalsAppConfig(AppConfig):
         from approvals_app.intervention import ask_for_intervention
         from approvals_app.review import ask_for_review
         from approvals_app.selectors import interactions_by_block
-        from approvals_app.services.questions import announce_overdue, close_of_runs, close_unneeded
+        from approvals_app.services.questions import close_of_runs, close_unneeded
+        from approvals_app.services.timers import run_due_timers
         from executions_app.handlers import (
             register_cancel_step,
             register_human_gate,
@@ -26,4 +27,4 @@ class ApprovalsAppConfig(AppConfig):
         register_interaction_source(interactions_by_block)
         register_cancel_step(close_of_runs)
         register_sweep_step(close_unneeded)
-        register_sweep_step(announce_overdue)
+        register_sweep_step(run_due_timers)

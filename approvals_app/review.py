@@ -50,9 +50,7 @@ def ask_for_review(work: BlockWork, output: JsonValue, values: RunValues | None 
 def output_of(approval: Approval, proposed: JsonValue) -> JsonValue:
     """Return what a block gives that made ``proposed``, by the review that approved it."""
     responder = approval.responded_by.get_username() if approval.responded_by else ""
-    return reviewed_output(
-        proposed, approval.response or {}, comments=approval.comments, approver=responder
-    )
+    return reviewed_output(proposed, approval.response or {}, comments=approval.comments, approver=responder)
 
 
 def reviewed_schema(input_schema: JsonObject | None) -> JsonObject:

@@ -24,7 +24,7 @@ def hard_end_s(block: Block | None) -> float:
 
 
 def output_is_reviewed(compiled: CompiledVersion, row: Any) -> bool:
-    """Return whether people look at what a row (``node`` and ``kind``) makes before it counts; of a map at each item."""
+    """Return whether people look at what a row (``node``, ``kind``) makes before it counts; of a map at each item."""
     block = compiled.plan.nodes[row.node].block
     if block is None or row.kind == "undo" or (block.for_each is not None and row.kind != "item"):
         return False

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from executions_app.settlement import Error, Settler
 
 # Marked once, when the run comes to undo: to look through all its rows for each undo would cost the square of them.
-# Work that was done has an output, or was not approved by those who looked at it; what came of a skip is the definition's, and there is nothing to undo. A map's items
-# did the work, not the map.
+# Work that was done has an output, or waited for a review that did not approve it; what came of a skip is the
+# definition's, and there is nothing to undo. A map's items did the work, not the map.
 UNMARK = """
     UPDATE executions_app_blockexecution SET to_undo = false WHERE execution_id = %s AND to_undo
 """

@@ -1,4 +1,4 @@
-"""What does the work of a block: a person's gate before it, then its tool, then perhaps people who look at what it made.
+"""What does the work of a block: a person's gate before it, then its tool; or its tool, then a review of its output.
 
 ``approvals_app`` stands above this app and registers its gate here when it is loaded.
 """

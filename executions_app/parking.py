@@ -100,9 +100,9 @@ def park(
 
     ``waits_for`` is one of ``BlockExecution.WaitsFor``. The event ``block_waiting`` says so, with ``event_data``.
     Where it is a person, ``record`` writes the question in the same transaction, and what it returns becomes the
-    data of the event ``approval_requested``; ``proposed`` is what a review is about. ``then`` is called with the block's row, once it waits, in that
-    transaction too: it begins what is waited for, or finds that it is there already. In a failing run neither is
-    called: the block is cancelled, unless it undoes.
+    data of the event ``approval_requested``; ``proposed`` is what a review is about. ``then`` is called with the
+    block's row, once it waits, in that transaction too: it begins what is waited for, or finds that it is there
+    already. In a failing run neither is called: the block is cancelled, unless it undoes.
     """
     asks = waits_for == BlockExecution.WaitsFor.PERSON
     with command_transaction() as tx:

@@ -83,8 +83,8 @@ def report_to_parent(tx: EngineTransaction, run: RunState) -> tuple[int, str] | 
     """Complete the block of another run that waits for this locked one, once it has completed and is written.
 
     The output is this run's final context. Returns the parent's row id and public id, or None where nobody waits, the
-    block has failed, or people are to look at its output first (``child_ends``). Only the block's row is locked, never its run: trees are locked from the top
-    down.
+    block has failed, or people are to look at its output first (``child_ends``). Only the block's row is locked, never
+    its run: trees are locked from the top down.
     """
     if run.parent_block_execution_id is None or run.status is not ExecutionStatus.COMPLETED:
         return None

@@ -26,7 +26,6 @@ from workflow_service.engine.plan import NodeKind
 from workflow_service.engine.recovery import SuccessRate
 from workflow_service.engine.states import BlockStatus, ErrorClass, ExecutionStatus, RecoveryStrategy
 
-
 PLACES = """
     WITH RECURSIVE above AS (
         SELECT id AS row_id, scope_id, item_index AS at, 0 AS depth FROM executions_app_blockexecution

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from approvals_app.assignment import Responder
 from workflow_service.api_serializers import CamelSerializer, PageQuery
 from workflow_service.engine.states import ApprovalStatus, BlockStatus, ExecutionStatus, HumanStepType
 
@@ -73,8 +74,8 @@ class ApprovalShape(CamelSerializer):
 
     def get_can_respond(self, approval: Any) -> bool:
         """Answer for the user of the request, as ``context["responder"]`` knows them."""
-        pending = approval.status == ApprovalStatus.PENDING
-        return pending and self.context["responder"].objection(approval) is None
+        responder: Responder = self.context["responder"]
+        return responder.awaits(approval)
 
 
 class PendingApprovals(CamelSerializer):

@@ -17,7 +17,7 @@ from approvals_app.api.serializers import (
 )
 from approvals_app.assignment import responder_of
 from approvals_app.models import Approval
-from approvals_app.selectors import get_approval, list_pending
+from approvals_app.selectors import get_approval, list_pending, narrow
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.timeline import timeline_of
 from workflow_service.accounts.api.requests import current_user, workspace_of
@@ -39,9 +39,8 @@ class PendingApprovalsView(APIView):
         query = read_query(PendingQuery, request)
         user, workspace = current_user(request), workspace_of(request)
         require(user, workspace, Action.APPROVAL_READ)
-        pending = list_pending(
-            user,
-            workspace,
+        pending = narrow(
+            list_pending(user, workspace),
             execution_id=query.get("execution_id"),
             block_id=query.get("block_id"),
             step_type=query.get("type"),

@@ -30,12 +30,15 @@ MAKE_READY = (
 
 @dataclass(frozen=True, slots=True)
 class HumanDecision:
-    """What a person decided about a waiting block, and who."""
+    """What was decided about a waiting block, and by whom; no ``responder``: the end of the time, which fails the block
+    where it ``expired``.
+    """
 
     approved: bool
     response: JsonObject
     comments: str
     responder: str
+    expired: bool = False
 
 
 def complete_waiting(
@@ -77,7 +80,9 @@ def complete_waiting(
         aftermath.unsettled = True
         return aftermath
     run.waiting_for_people -= 1
-    if row.wait_key == REVIEW and (decision.approved or reads_approved(settler.plan, row.node)):
+    if decision.expired:
+        fail_wait(tx, row, _error(ErrorType.APPROVAL_TIMEOUT, "nobody answered in time", ""))
+    elif row.wait_key == REVIEW and (decision.approved or reads_approved(settler.plan, row.node)):
         complete_review(tx, row, _output_of_review(row, decision))
     elif decision.approved and has_tool:
         tx.run(MAKE_READY, (row.id,))
@@ -85,12 +90,8 @@ def complete_waiting(
     elif decision.approved or reads_approved(settler.plan, row.node):
         complete_wait(tx, row, _output(decision))
     else:
-        error: dict[str, JsonValue] = {
-            "type": ErrorType.APPROVAL_REJECTED,
-            "message": f"rejected by {decision.responder}"
-            + (f": {decision.comments}" if decision.comments else ""),
-            "retryable": False,
-        }
+        who = f"by {decision.responder}" if decision.responder else "because nobody answered in time"
+        error = _error(ErrorType.APPROVAL_REJECTED, f"rejected {who}", decision.comments)
         fail_wait(tx, row, error, BlockStatus.REJECTED)
     aftermath = conclude_locked(settler)
     aftermath.unsettled = True
@@ -103,6 +104,10 @@ def _output_of_review(row: Any, decision: HumanDecision) -> JsonValue:
     if decision.approved:
         return reviewed_output(proposed, decision.response, comments=said, approver=who)
     return rejected_output(proposed, comments=said, approver=who)
+
+
+def _error(kind: ErrorType, words: str, comments: str) -> dict[str, JsonValue]:
+    return {"type": kind, "message": f"{words}: {comments}" if comments else words, "retryable": False}
 
 
 def _output(decision: HumanDecision) -> JsonObject:

@@ -1,4 +1,4 @@
-"""How a block asks people, and what a rejected approval means: a way on that the workflow provides for, or a failure."""
+"""How a block asks people, and what a rejection means: a way on that the workflow provides for, or a failure."""
 
 import re
 from collections.abc import Iterator
@@ -30,14 +30,12 @@ def to_review(configuration: JsonValue) -> JsonValue:
     return configuration.get("input", {}) if isinstance(configuration, dict) else {}
 
 
-def reviewed_output(
-    proposed: JsonValue, response: JsonObject, *, comments: str, approver: str
-) -> JsonValue:
+def reviewed_output(proposed: JsonValue, response: JsonObject, *, comments: str, approver: str) -> JsonValue:
     """Return a block's output after a review that approves it: as it was made, or as the ``response`` has it.
 
     Where that is an object the answer is added to it; what it has of its own stays.
     """
-    output = response["output"] if "output" in response else proposed
+    output = response.get("output", proposed)
     if not isinstance(output, dict):
         return output
     return {"approved": True, "comments": comments, "approver": approver, **output}

@@ -8,6 +8,7 @@ allow for a missing name (``exists``, ``default``) are never wrong. Every check 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from workflow_service.engine.approval import is_reviewed
 from workflow_service.engine.expressions import Expression
 from workflow_service.engine.findings import Finding, Severity, nearest_name_hint
 from workflow_service.engine.graph import Graph, Node, NodeKind

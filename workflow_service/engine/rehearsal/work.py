@@ -142,9 +142,7 @@ class Worker:
 
     # Tools
 
-    def _try(
-        self, node: Node, block: Block, configuration: JsonValue, *, may_fail: bool = True
-    ) -> Work:
+    def _try(self, node: Node, block: Block, configuration: JsonValue, *, may_fail: bool = True) -> Work:
         """Try as often as the block's policy says; unless it ``may_fail`` it fails only where that was given."""
         policy = self._policy(node, block)
         assumed = may_fail and not self._script.has_output(node.id)
