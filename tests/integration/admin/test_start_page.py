@@ -107,7 +107,7 @@ def test_problems_stand_at_their_fields_and_what_was_typed_stays(operator: User,
     assert "greater than the maximum of 9" in said_at("id_input.times")
     assert "Is needed." in said_at("id_input.address.city")
     assert not Execution.objects.exists()
-    for odd in ({"input.who": "a\x00b"}, {"input.who": "\ud800b"}, {"input.times": "9" * 400}):
+    for odd in ({"input.who": "a\x00b"}, {"input.times": "9" * 400}):
         assert signed_in(operator).post(of(template), TYPED | odd).status_code == 200
     assert not Execution.objects.exists()
 
