@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import connection
 from pydantic import JsonValue
 
+from approvals_app import notices
 from approvals_app.models import Approval, ApprovalEvent
 from workflow_service.engine.definition import JsonObject
 
@@ -49,7 +50,9 @@ def append_events(
         return []
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_FEED_LOCK, rows[0].workspace_id % 2**31])
-    return ApprovalEvent.objects.bulk_create(rows)
+    events = ApprovalEvent.objects.bulk_create(rows)
+    notices.tell_people(kind, [(event.approval, event.data) for event in events])
+    return events
 
 
 def summary_of(approval: Approval) -> JsonObject:
