@@ -5,6 +5,7 @@ read all approvals of a workspace sees all of them. ``awaiting`` narrows that to
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -12,7 +13,7 @@ from operator import or_
 
 from django.db.models import F, Q, QuerySet
 
-from approvals_app.assignment import NONE, responders_of
+from approvals_app.assignment import NONE, Responder, responders_of
 from approvals_app.errors import ApprovalNotFound
 from approvals_app.models import Approval, ApprovalEvent
 from executions_app.handlers import BlockWork
@@ -32,20 +33,22 @@ SORTS = {
 }
 
 
-def visible_to(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Return those of ``approvals`` that the user may see."""
-    conditions = (
-        Q(workspace=workspace_id) & responder.seen()
-        for workspace_id, responder in responders_of(user).items()
-    )
+def visible_to(
+    user: User, approvals: QuerySet[Approval], responders: Mapping[int, Responder] | None = None
+) -> QuerySet[Approval]:
+    """Return those of ``approvals`` that the user may see; ``responders`` are the user's, where they are known."""
+    known = responders_of(user) if responders is None else responders
+    conditions = (Q(workspace=workspace_id) & responder.seen() for workspace_id, responder in known.items())
     return approvals.filter(reduce(or_, conditions, NONE))
 
 
-def awaiting(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+def awaiting(
+    user: User, approvals: QuerySet[Approval], responders: Mapping[int, Responder] | None = None
+) -> QuerySet[Approval]:
     """Return those of ``approvals`` that are pending and that the user may answer and has not yet."""
+    known = responders_of(user) if responders is None else responders
     conditions = (
-        Q(workspace=workspace_id) & responder.awaited()
-        for workspace_id, responder in responders_of(user).items()
+        Q(workspace=workspace_id) & responder.awaited() for workspace_id, responder in known.items()
     )
     return approvals.filter(reduce(or_, conditions, NONE), status=ApprovalStatus.PENDING)
 
