@@ -28,7 +28,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 TESTS = Path(__file__).parent
-KINDS = ("unit", "integration", "acceptance", "conformance", "chaos")
+KINDS = ("unit", "integration", "browser", "acceptance", "conformance", "chaos")
 SERVICES = pytest.StashKey[RunningServices]()
 DATA_DIR = pytest.StashKey[Path]()
 
