@@ -10,6 +10,7 @@ class ApprovalsAppConfig(AppConfig):
         from approvals_app.gate import ask_people
         from approvals_app.intervention import ask_for_intervention
         from approvals_app.notices import CHANNEL, announce
+        from approvals_app.review import ask_for_review
         from approvals_app.selectors import interactions_by_block
         from approvals_app.services.questions import close_of_runs, close_unneeded
         from approvals_app.services.timers import run_due_timers
@@ -17,6 +18,7 @@ class ApprovalsAppConfig(AppConfig):
             register_cancel_step,
             register_human_gate,
             register_intervention,
+            register_review_gate,
             register_sweep_step,
         )
         from executions_app.interactions import register_interaction_source
@@ -26,6 +28,7 @@ class ApprovalsAppConfig(AppConfig):
         register_human_gate(ask_people)
         register_finding_source(people_findings)
         register_intervention(ask_for_intervention)
+        register_review_gate(ask_for_review)
         register_interaction_source(interactions_by_block)
         register_cancel_step(close_of_runs)
         register_sweep_step(close_unneeded)
