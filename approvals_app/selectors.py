@@ -5,7 +5,7 @@ read all approvals of a workspace sees all of them. ``awaiting`` narrows that to
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -19,7 +19,7 @@ from approvals_app.models import Approval, ApprovalEvent
 from executions_app.handlers import BlockWork
 from executions_app.interactions import HumanInteraction
 from executions_app.selectors import places_in_run
-from workflow_service.accounts.models import User, Workspace
+from workflow_service.accounts.models import Membership, User, Workspace
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
 
@@ -140,11 +140,17 @@ _SEARCHED = (
 )
 
 
-def list_feed(workspace_ids: frozenset[int], after: int, limit: int) -> list[ApprovalEvent]:
-    """Return what happened to approvals of these workspaces after event ``after``, oldest first."""
-    events = ApprovalEvent.objects.filter(workspace_id__in=workspace_ids, id__gt=after)
-    related = events.select_related("approval__execution").prefetch_related("approval__votes")
-    return list(related.order_by("id")[:limit])
+def list_feed(user_ids: Collection[int], after: int, limit: int) -> list[ApprovalEvent]:
+    """Return what happened to approvals after event ``after`` in the workspaces of these users, oldest first."""
+    theirs = Membership.objects.filter(user__in=user_ids).values("workspace")
+    events = ApprovalEvent.objects.filter(workspace_id__in=theirs, id__gt=after)
+    related = events.select_related("approval__execution", "approval__workspace")
+    return list(related.prefetch_related("approval__votes").order_by("id")[:limit])
+
+
+def newest_event_id() -> int:
+    """Return the number of the last thing that happened to any approval, 0 if nothing did."""
+    return ApprovalEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
 def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from workflow_service.accounts.errors import Forbidden
-from workflow_service.accounts.models import Membership, Role, User, Workspace
+from workflow_service.accounts.models import ApiKey, Membership, Role, User, Workspace
 
 
 class Action(StrEnum):
@@ -162,8 +162,12 @@ def permits(roles: Iterable[Role], action: Action, *, own: bool = False) -> bool
 
 def key_permits(user: User, workspace: Workspace, action: Action) -> bool:
     """Say whether the API key the user came in with, if any, covers ``action`` in ``workspace``."""
-    key = user.acting_key
-    return key is None or (key.workspace_id == workspace.pk and action in KEY_SCOPES and action in key.scopes)
+    return key_covers(user.acting_key, workspace.pk, action)
+
+
+def key_covers(key: ApiKey | None, workspace_id: int, action: Action) -> bool:
+    """Say whether an API key covers ``action`` in a workspace; no key covers everything."""
+    return key is None or (key.workspace_id == workspace_id and action in KEY_SCOPES and action in key.scopes)
 
 
 def allows(
