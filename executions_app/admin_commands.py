@@ -75,5 +75,5 @@ def require_control(user: User, execution: Execution) -> None:
 def give_command(execution: Execution, command: Command, *, actor: User, reason: str) -> str:
     """Give a command and return in words what came of it; raises ``ExecutionEnded``."""
     kept = reason.replace("\x00", "").strip()[:MAX_REASON]
-    standing = command.give(execution.pk, Asked(actor.get_username(), kept))
+    standing = command.give(execution.pk, Asked.by(actor, kept))
     return command.done if standing.changed else command.stood

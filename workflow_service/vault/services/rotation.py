@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from workflow_service.accounts.recording import record_by
 from workflow_service.vault.ciphers import Sealed, seal, unseal
 from workflow_service.vault.errors import SecretUnreadable
 from workflow_service.vault.keys import Keyring, keyring
@@ -44,6 +45,9 @@ def rotate_secrets(
                 rotated += not problem
                 unreadable += [problem] if problem else []
         if not batch:
+            record_by(
+                None, "secret.rotate", None, "key", ring.current, rotated=rotated, unreadable=len(unreadable)
+            )
             return Rotation(ring.current, rotated, tuple(unreadable))
         after = batch[-1].pk
         on_batch(rotated)
