@@ -1,50 +1,148 @@
-"""Who may answer an approval.
+"""Who may answer an approval, and who may see it.
 
-An assignee is ``user:NAME``, ``role:ROLE``, ``group:NAME``, or a bare name that means any of the three.
-Nobody listed means everybody who may answer approvals in the workspace. Who manages the members of a
-workspace could make themselves an assignee, so they may answer in place of one. Four eyes binds everybody:
-the starter of a run never decides in it.
+An assignee is ``user:NAME``, ``role:ROLE``, ``group:NAME``, or a bare name that means any of the three. Nobody listed
+means everybody who may answer approvals in the workspace. A question may also be handed to somebody (``delegate_ids``),
+and whoever is out of office is stood in for by the one they named. Who manages the members of a workspace could make
+themselves an assignee, so they may answer in place of one. Four eyes binds everybody: the starter of a run never
+decides in it, nor hands that right on.
+
+Each rule is written twice, for one approval in memory and as a condition on many; a test holds them to each other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
 
-from approvals_app.models import Approval
-from workflow_service.accounts.models import Role, User, Workspace
+from approvals_app.models import Approval, ApprovalVote, OutOfOffice
+from workflow_service.accounts.models import Membership, Role, User, Workspace
 from workflow_service.accounts.policies import Action, key_permits, permits
 from workflow_service.accounts.selectors import list_memberships
+from workflow_service.engine.states import ApprovalStatus
+
+NONE = Q(pk__in=())
+EVERY_APPROVER = tuple(
+    sorted(f"role:{role.value}" for role in Role if permits((role,), Action.APPROVAL_RESPOND))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member as one workspace's approvals see them. ``names`` are the assignees that mean them."""
+
+    user_id: int
+    names: frozenset[str]
+    is_approver: bool
+    is_manager: bool = False
+
+    def is_asked(self, approval: Approval) -> bool:
+        """Say whether an approval asks this person by name, or everybody."""
+        named = not approval.assignees or not self.names.isdisjoint(approval.assignees)
+        return self.is_approver and named
+
+    def is_for(self, approval: Approval) -> bool:
+        """Say whether an approval asks this person, or was handed to them."""
+        return self.is_asked(approval) or (self.is_approver and self.user_id in approval.delegate_ids)
+
+    def is_bound(self, approval: Approval) -> bool:
+        """Say whether four eyes keep this person from deciding."""
+        return approval.four_eyes and approval.execution.created_by_id == self.user_id
+
+    def condition(self) -> Q:
+        """Return ``is_for`` as a condition on approvals of this workspace."""
+        if not self.is_approver:
+            return NONE
+        named = Q(assignees=[]) | Q(assignees__overlap=sorted(self.names))
+        return named | Q(delegate_ids__contains=[self.user_id])
+
+    def unbound(self) -> Q:
+        """Return the opposite of ``is_bound`` as a condition."""
+        return ~Q(four_eyes=True, execution__created_by=self.user_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Responder:
-    """A user as one workspace's approvals see them. ``names`` are the assignees that mean this user."""
+    """A user as one workspace's approvals see them; ``absent`` are those who are away and stood in for by this user."""
 
-    user_id: int
-    names: frozenset[str]
-    may_respond: bool
-    may_stand_in: bool
+    person: Person
+    absent: tuple[Person, ...] = ()
+    may_read: bool = False
+    may_read_all: bool = False
+    may_respond: bool = False
+    may_stand_in: bool = False
+
+    def is_for(self, approval: Approval) -> bool:
+        """Say whether an approval is one for this user, or for somebody whom they stand in for."""
+        return self.person.is_for(approval) or (
+            self.person.is_approver
+            and any(away.is_for(approval) and not away.is_bound(approval) for away in self.absent)
+        )
 
     def objection(self, approval: Approval) -> str | None:
         """Return why this user may not answer ``approval`` (with its execution loaded), None if they may."""
         if not self.may_respond:
             return "your role here does not answer approvals"
-        if approval.four_eyes and approval.execution.created_by_id == self.user_id:
+        if self.person.is_bound(approval):
             return "you started this run, so somebody else has to decide"
-        if approval.assignees and not self.may_stand_in and self.names.isdisjoint(approval.assignees):
+        if not self.may_stand_in and not self.is_for(approval):
             return f"it is assigned to {', '.join(approval.assignees)}"
         return None
 
-    def condition(self) -> Q:
-        """Return ``objection`` as a condition on approvals of this workspace."""
+    def has_voted(self, approval: Approval) -> bool:
+        """Say whether this user has answered already, or somebody for them; reads the votes if there can be any."""
+        mine = self.person.user_id
+        return approval.quorum > 1 and any(
+            mine in (vote.user_id, vote.on_behalf_of_id) for vote in approval.votes.all()
+        )
+
+    def awaits(self, approval: Approval) -> bool:
+        """Say whether a pending approval waits for this user's answer."""
+        pending = approval.status == ApprovalStatus.PENDING
+        return pending and self.objection(approval) is None and not self.has_voted(approval)
+
+    def sees(self, approval: Approval) -> bool:
+        """Say whether this user may look at ``approval`` (with its execution loaded)."""
+        mine = self.person.user_id
+        return self.may_read and (
+            self.may_read_all
+            or self.may_stand_in
+            or self.is_for(approval)
+            or approval.execution.created_by_id == mine
+            or mine in approval.involved_ids
+        )
+
+    def awaited(self) -> Q:
+        """Return ``awaits``, but for the status, as a condition on approvals of this workspace."""
         if not self.may_respond:
-            return Q(pk__in=())
-        mine = Q() if self.may_stand_in else Q(assignees=[]) | Q(assignees__overlap=sorted(self.names))
-        return mine & ~Q(four_eyes=True, execution__created_by=self.user_id)
+            return NONE
+        votes = ApprovalVote.objects.filter(approval=OuterRef("pk"))
+        mine = self.person.user_id
+        voted = Q(quorum__gt=1) & Exists(votes.filter(Q(user=mine) | Q(on_behalf_of=mine)))
+        asked = ~NONE if self.may_stand_in else self._for_me()
+        return asked & self.person.unbound() & ~voted
+
+    def seen(self) -> Q:
+        """Return ``sees`` as a condition on approvals of this workspace."""
+        if not self.may_read:
+            return NONE
+        if self.may_read_all or self.may_stand_in:
+            return ~NONE
+        mine = self.person.user_id
+        return self._for_me() | Q(execution__created_by=mine) | Q(involved_ids__contains=[mine])
+
+    def _for_me(self) -> Q:
+        if not self.person.is_approver:
+            return NONE
+        return reduce(
+            or_, (away.condition() & away.unbound() for away in self.absent), self.person.condition()
+        )
 
 
-NOBODY = Responder(0, frozenset(), False, False)
+NOBODY = Responder(Person(0, frozenset(), False))
 
 
 def responder_of(user: User, workspace: Workspace) -> Responder:
@@ -53,25 +151,135 @@ def responder_of(user: User, workspace: Workspace) -> Responder:
 
 
 def responders_of(user: User, workspaces: Iterable[Workspace] | None = None) -> Mapping[int, Responder]:
-    """Return the user in each of their workspaces, by its key; in those of ``workspaces`` alone if given."""
+    """Return the user in each of their workspaces, by its key; in those of ``workspaces`` alone if given.
+
+    The number of queries does not depend on how many approvals, people or workspaces there are.
+    """
     if not user.is_active:
         return {}
     wanted = None if workspaces is None else {workspace.pk for workspace in workspaces}
+    held = [(ws, roles) for ws, roles in list_memberships(user) if wanted is None or ws.pk in wanted]
+    if not held:
+        return {}
     groups = tuple(user.groups.values_list("name", flat=True))
-    return {
-        workspace.pk: Responder(
-            user_id=user.pk,
-            names=_names(user, roles=roles, groups=groups),
-            may_respond=_may(user, workspace, roles, Action.APPROVAL_RESPOND),
-            may_stand_in=_may(user, workspace, roles, Action.MEMBER_MANAGE),
+    absent = _absent_for(user.pk, [workspace.pk for workspace, _ in held])
+    found = {}
+    for workspace, roles in held:
+        may = {action: permits(roles, action) and key_permits(user, workspace, action) for action in _RIGHTS}
+        found[workspace.pk] = Responder(
+            person=_person(user, roles, groups),
+            absent=absent.get(workspace.pk, ()),
+            may_read=may[Action.APPROVAL_READ],
+            may_read_all=may[Action.APPROVAL_READ_ALL],
+            may_respond=may[Action.APPROVAL_RESPOND],
+            may_stand_in=may[Action.MEMBER_MANAGE],
         )
-        for workspace, roles in list_memberships(user)
-        if wanted is None or workspace.pk in wanted
+    return found
+
+
+_RIGHTS = (
+    Action.APPROVAL_READ,
+    Action.APPROVAL_READ_ALL,
+    Action.APPROVAL_RESPOND,
+    Action.MEMBER_MANAGE,
+)
+
+
+def people_of(
+    workspace_ids: Collection[int], user_ids: Collection[int] | None = None
+) -> Mapping[int, Mapping[int, Person]]:
+    """Return the active members of workspaces, by workspace and user; those of ``user_ids`` alone if given."""
+    members = Membership.objects.filter(workspace__in=workspace_ids, user__is_active=True)
+    if user_ids is not None:
+        members = members.filter(user__in=user_ids)
+    users: dict[int, User] = {}
+    roles: dict[tuple[int, int], list[Role]] = defaultdict(list)
+    for member in members.select_related("user"):
+        users[member.user_id] = member.user
+        roles[member.workspace_id, member.user_id].append(Role(member.role))
+    groups: dict[int, list[str]] = defaultdict(list)
+    joined = User.groups.through.objects.filter(user__in=users)
+    for user_id, name in joined.values_list("user_id", "group__name"):
+        groups[user_id].append(name)
+    found: dict[int, dict[int, Person]] = defaultdict(dict)
+    for (workspace_id, user_id), held in roles.items():
+        found[workspace_id][user_id] = _person(users[user_id], held, groups[user_id])
+    return found
+
+
+def receivers_of(approvals: Sequence[Approval]) -> Mapping[int, frozenset[int]]:
+    """Return the ids of the users who are asked by each approval (with its execution loaded), by its key.
+
+    These are the ones it names, those it was handed to, and who stands in for any of them who is away; not who
+    merely manages members. Three queries, however many there are.
+    """
+    workspace_ids = {approval.workspace_id for approval in approvals}
+    people = people_of(workspace_ids)
+    deputies = _deputies(workspace_ids)
+    found = {}
+    for approval in approvals:
+        here = people.get(approval.workspace_id, {})
+        asked = {
+            pk for pk, person in here.items() if person.is_for(approval) and not person.is_bound(approval)
+        }
+        reached = _reach(asked, deputies.get(approval.workspace_id, {}))
+        found[approval.pk] = frozenset(
+            pk for pk in reached if pk in here and here[pk].is_approver and not here[pk].is_bound(approval)
+        )
+    return found
+
+
+def _absent_for(user_id: int, workspace_ids: Collection[int]) -> Mapping[int, tuple[Person, ...]]:
+    """Return, by workspace, who is away and named the user, or named somebody who is away and did."""
+    away: dict[int, set[int]] = {}
+    for workspace_id, deputies in _deputies(workspace_ids).items():
+        principals: dict[int, set[int]] = defaultdict(set)
+        for absent, named in deputies.items():
+            for deputy in named:
+                principals[deputy].add(absent)
+        away[workspace_id] = _reach({user_id}, principals) - {user_id}
+    absentees = set().union(*away.values())
+    if not absentees:
+        return {}
+    people = people_of(away.keys(), absentees)
+    return {
+        workspace_id: tuple(
+            people[workspace_id][pk] for pk in sorted(ids) if pk in people.get(workspace_id, {})
+        )
+        for workspace_id, ids in away.items()
     }
 
 
-def _may(user: User, workspace: Workspace, roles: Iterable[Role], action: Action) -> bool:
-    return permits(roles, action) and key_permits(user, workspace, action)
+def _deputies(workspace_ids: Collection[int]) -> Mapping[int, Mapping[int, set[int]]]:
+    """Return, by workspace, whom those who are away now have named."""
+    rows = OutOfOffice.objects.filter(
+        Q(ends_at__isnull=True) | Q(ends_at__gt=Now()), workspace__in=workspace_ids, starts_at__lte=Now()
+    )
+    found: dict[int, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for workspace_id, user_id, delegate_id in rows.values_list("workspace_id", "user_id", "delegate_id"):
+        found[workspace_id][user_id].add(delegate_id)
+    return found
+
+
+def _reach(start: Iterable[int], ways: Mapping[int, set[int]]) -> set[int]:
+    """Return ``start`` and all that can be reached from there."""
+    reached: set[int] = set()
+    ahead = list(start)
+    while ahead:
+        one = ahead.pop()
+        if one not in reached:
+            reached.add(one)
+            ahead.extend(ways.get(one, ()))
+    return reached
+
+
+def _person(user: User, roles: Collection[Role], groups: Iterable[str]) -> Person:
+    return Person(
+        user_id=user.pk,
+        names=_names(user, roles=roles, groups=groups),
+        is_approver=permits(roles, Action.APPROVAL_RESPOND),
+        is_manager=permits(roles, Action.MEMBER_MANAGE),
+    )
 
 
 def _names(user: User, *, roles: Iterable[str], groups: Iterable[str]) -> frozenset[str]:

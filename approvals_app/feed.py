@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import connection
 from pydantic import JsonValue
 
+from approvals_app import notices
 from approvals_app.models import Approval, ApprovalEvent
 from workflow_service.engine.definition import JsonObject
 
@@ -18,18 +19,29 @@ REQUESTED = "approval_requested"
 RESPONDED = "approval_responded"
 TIMEOUT = "approval_timeout"
 CLOSED = "approval_closed"
+VOTED = "approval_voted"
+DELEGATED = "approval_delegated"
+COMMENTED = "approval_commented"
+ESCALATED = "approval_escalated"
+REMINDED = "approval_reminded"
 
 _FEED_LOCK = 0x41505256
 
 
-def append_events(kind: str, approvals: Iterable[Approval], *, now: datetime) -> list[ApprovalEvent]:
-    """Append one event for each approval, all of one workspace, in the caller's transaction."""
+def append_events(
+    kind: str, approvals: Iterable[Approval], *, now: datetime, details: JsonObject | None = None
+) -> list[ApprovalEvent]:
+    """Append one event for each approval, all of one workspace, in the caller's transaction.
+
+    ``details`` is what the event says besides the approval's summary: ``by`` (a user name, left out where the service
+    did it), ``source`` (the door) and what belongs to its kind.
+    """
     rows = [
         ApprovalEvent(
             workspace_id=approval.workspace_id,
             approval=approval,
             type=kind,
-            data=summary_of(approval),
+            data={**summary_of(approval), **(details or {})},
             created_at=now,
         )
         for approval in approvals
@@ -38,7 +50,9 @@ def append_events(kind: str, approvals: Iterable[Approval], *, now: datetime) ->
         return []
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_FEED_LOCK, rows[0].workspace_id % 2**31])
-    return ApprovalEvent.objects.bulk_create(rows)
+    events = ApprovalEvent.objects.bulk_create(rows)
+    notices.tell_people(kind, [(event.approval, event.data) for event in events])
+    return events
 
 
 def summary_of(approval: Approval) -> JsonObject:
@@ -54,6 +68,8 @@ def summary_of(approval: Approval) -> JsonObject:
         "message": approval.message,
         "assignees": list(approval.assignees),
         "status": approval.status,
+        "version": approval.version,
+        "quorum": approval.quorum,
         "requestedAt": approval.requested_at.isoformat(),
         "dueAt": approval.due_at.isoformat() if approval.due_at else None,
     }

@@ -23,39 +23,76 @@ _MEANING: Mapping[str, str] = {
     "skip": "go on without it",
     "abort": "let it fail",
 }
-_FIELDS: JsonObject = {
-    "input": {
-        "type": "object",
-        "title": "Input",
-        "description": "For retry: values that replace those of the same name in the block's input; where the work is "
-        "done, values for the run's context.",
-    },
-    "configuration": {
-        "type": "object",
-        "title": "Configuration",
-        "description": "For retry: values that replace those of the same name in the block's configuration.",
-    },
-    "output": {
-        "type": "object",
-        "title": "Output",
-        "description": "For skip: what the block is to give; not given, its defaultOutput.",
-    },
+# In the order of the form, with the action that each is for.
+_FIELDS: Mapping[str, tuple[str, JsonObject]] = {
+    "input": (
+        "retry",
+        {
+            "type": "object",
+            "title": "Input",
+            "description": "For Retry: what the block is to work with instead. Only what is changed here is changed.",
+        },
+    ),
+    "configuration": (
+        "retry",
+        {
+            "type": "object",
+            "title": "Configuration",
+            "description": "For Retry: the block's other settings. Only what is changed here is changed.",
+        },
+    ),
+    "output": (
+        "skip",
+        {
+            "type": "object",
+            "title": "Output",
+            "description": "For Skip: what the block is to give. Left empty, it gives its defaultOutput.",
+        },
+    ),
+}
+# ``false`` would do, but its problem does not say where it is.
+_NOT_HERE: JsonObject = {"not": {}}
+_CONTEXT_INPUT: JsonObject = {
+    "type": "object",
+    "title": "Values",
+    "description": "For Retry: values to put into the run's context before the way on is looked for again.",
 }
 
 
-def response_schema(actions: Sequence[str]) -> JsonObject:
-    """Return the JSON schema of an answer that may choose among ``actions``."""
+def response_schema(actions: Sequence[str], *, mendable: bool = True) -> JsonObject:
+    """Return the JSON schema of an answer that may choose among ``actions``.
+
+    Each action takes its own fields alone. The work of what is not ``mendable`` is tried again as it is. Where nothing
+    can be skipped the work is done, and ``input`` goes into the run's context.
+    """
+    fields = {
+        name: about
+        for name, (action, about) in _FIELDS.items()
+        if action in actions and (mendable or action != "retry")
+    }
+    if "skip" not in actions:
+        fields = {"input": _CONTEXT_INPUT}
     action: JsonObject = {
         "type": "string",
         "title": "What to do",
         "enum": list(actions),
         "description": "; ".join(f"{name}: {_MEANING[name]}" for name in actions) + ".",
     }
+    ordered = {"action": action, **fields}
     return {
         "type": "object",
-        "properties": {"action": action, **_FIELDS},
+        "properties": {
+            name: {**about, "propertyOrder": order} for order, (name, about) in enumerate(ordered.items())
+        },
         "required": ["action"],
         "additionalProperties": False,
+        "allOf": [
+            {
+                "if": {"properties": {"action": {"const": chosen}}, "required": ["action"]},
+                "then": {"properties": {name: _NOT_HERE for name in fields if _FIELDS[name][0] != chosen}},
+            }
+            for chosen in actions
+        ],
     }
 
 
@@ -67,9 +104,11 @@ def ask_for_intervention(intervention: Intervention) -> JsonObject:
         type=HumanStepType.INTERVENTION,
         approval_level=escalation.approval_level,
         assignees=escalation.assignees,
-        input_schema=response_schema(intervention.actions),
+        input_schema=response_schema(intervention.actions, mendable=intervention.mendable),
         due_in=escalation.due_in,
         four_eyes=escalation.four_eyes,
+        remind_every=escalation.remind_every,
+        escalation_chain=escalation.escalation_chain,
     )
     failed = f"'{block.name or block.block_id}' failed: {error.get('type')}: {error.get('message')}"
     message = f"{escalation.message}\n\n{failed}" if escalation.message else failed

@@ -1,190 +1,220 @@
-"""The form of a response, from the JSON schema that the workflow asks for.
+"""The form of an answer: its fields, its buttons, and what an answer typed into them says.
 
-A schema of plain properties becomes a field for each; any other becomes one field that takes JSON. Either way
-the service checks the response against the schema itself: the form only spells it.
+Each type of step has its own: an approval is approved or rejected, a form is filled in, a review's output may be
+edited, and of a failed block one says what is to be done. Whatever was typed is checked by the service that decides.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
 
 from pydantic import JsonValue
 
+from approvals_app.errors import UnknownDecision
+from approvals_app.models import Approval
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import Problem
-from workflow_service.engine.json_values import JsonUnfit, json_pointer, load_json
-from workflow_service.settings.config import get_config
+from workflow_service.engine.states import HumanStepType
+from workflow_service.schema_forms import (
+    FormField,
+    FormUnreadable,
+    form_fields,
+    problems_by_field,
+    read_form,
+    read_object,
+    schema_of,
+)
 
-MAX_FIELDS = 50
-PREFIX = "response."
-WHOLE = "response"
-
-# The control of a plain type; "json" is a text area for anything.
-CONTROLS: Mapping[str, str] = {
-    "string": "text",
-    "integer": "integer",
-    "number": "number",
-    "boolean": "boolean",
-}
+# What the button is called in what a form sends.
+DECISION = "decision"
+RESPONSE = "response"
+OUTPUT = "output"
+GOOD, BAD, QUIET = "good", "bad", "quiet"
 
 
 @dataclass(frozen=True, slots=True)
-class ResponseField:
-    """One field of the form. ``value`` is what was typed; ``problem`` is what is wrong with it."""
+class Button:
+    """One way to answer. ``tone`` is good, bad or quiet; ``needs_fields`` says whether the form's fields count."""
 
-    name: str
+    value: str
     label: str
-    control: str
-    required: bool = False
-    help: str = ""
-    choices: tuple[tuple[str, str], ...] = ()
-    value: str = ""
-    problem: str = ""
+    tone: str
+    needs_fields: bool
 
 
-class ResponseUnreadable(ValueError):
-    """What was typed does not spell a response; ``problems`` are by field name."""
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """What a person fills in to answer, and how they send it; the first button is the one to offer first."""
 
-    def __init__(self, problems: Mapping[str, str]) -> None:
-        super().__init__("; ".join(problems.values()))
-        self.problems = problems
-
-
-def response_fields(
-    schema: JsonObject | None, typed: Mapping[str, str], problems: Mapping[str, str]
-) -> list[ResponseField]:
-    """Return the form's fields with what was typed into them; none where nothing is asked for."""
-    if schema is None:
-        return []
-    properties = _plain_properties(schema)
-    if properties is None:
-        return [
-            ResponseField(
-                WHOLE,
-                "Response (JSON)",
-                "json",
-                required=True,
-                help=str(schema.get("description") or "A JSON object that fits what the workflow asks for."),
-                value=typed.get(WHOLE, "{}"),
-                problem=problems.get(WHOLE, ""),
-            )
-        ]
-    required = schema.get("required")
-    named = required if isinstance(required, list) else []
-    return [
-        _field(name, about, required=name in named, typed=typed, problems=problems)
-        for name, about in properties.items()
-    ]
+    fields: tuple[FormField, ...]
+    buttons: tuple[Button, ...]
 
 
-def read_response(schema: JsonObject | None, typed: Mapping[str, str]) -> JsonObject | None:
-    """Return the response that was typed; raises ``ResponseUnreadable``.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person decided, as ``respond_to_approval`` takes it."""
 
-    A field left empty is left out, so that the schema says whether it was needed.
+    approved: bool
+    response: JsonObject | None
+
+
+_BUTTONS: Mapping[str, tuple[Button, ...]] = {
+    HumanStepType.APPROVAL: (
+        Button("approve", "Approve", GOOD, True),
+        Button("reject", "Reject", BAD, False),
+    ),
+    HumanStepType.INPUT: (
+        Button("submit", "Submit", GOOD, True),
+        Button("decline", "Decline", BAD, False),
+    ),
+    HumanStepType.REVIEW: (
+        Button("approve", "Approve", GOOD, False),
+        Button("change", "Approve with changes", QUIET, True),
+        Button("reject", "Reject", BAD, False),
+    ),
+    HumanStepType.INTERVENTION: (
+        Button("retry", "Retry", GOOD, True),
+        Button("skip", "Skip", QUIET, True),
+        Button("abort", "Abort", BAD, False),
+    ),
+}
+_NO: frozenset[str] = frozenset({"reject", "decline", "abort"})
+# The fields of an intervention by the button that they are for.
+_FIELDS_OF: Mapping[str, tuple[str, ...]] = {"retry": ("input", "configuration"), "skip": ("output",)}
+
+
+def answer_form(
+    approval: Approval, typed: Mapping[str, str] | None = None, problems: Mapping[str, str] | None = None
+) -> AnswerForm:
+    """Return the form that answers ``approval``, with what was ``typed`` into it and its ``problems`` by field name.
+
+    The name of the buttons is ``DECISION``.
     """
-    if schema is None:
-        return None
-    properties = _plain_properties(schema)
-    if properties is None:
-        return _read_whole(typed.get(WHOLE, ""))
-    response: JsonObject = {}
+    typed, problems = typed or {}, problems or {}
+    buttons = _buttons_of(approval)
+    match approval.type:
+        case HumanStepType.REVIEW:
+            schema, output = _reviewed(approval)
+            fields = form_fields(schema, typed, problems, name=OUTPUT, label="Output", present=output)
+            # They are looked at, and filled in only by who wants to change something.
+            return AnswerForm(tuple(replace(field, required=False) for field in fields), buttons)
+        case HumanStepType.INTERVENTION:
+            schema = _mending_schema(approval)
+            fields = form_fields(schema, typed, problems, name=RESPONSE, present=_mendable(approval))
+            return AnswerForm(fields, buttons)
+    fields = form_fields(approval.response_schema, typed, problems, name=RESPONSE, label="Response")
+    return AnswerForm(fields, buttons)
+
+
+def read_answer(approval: Approval, typed: Mapping[str, str]) -> Answer:
+    """Return what a form says that was sent; raises ``FormUnreadable`` and ``UnknownDecision``."""
+    pressed = typed.get(DECISION)
+    if pressed not in {button.value for button in _buttons_of(approval)}:
+        raise UnknownDecision
+    if pressed in _NO:
+        return Answer(False, None)
+    match approval.type:
+        case HumanStepType.REVIEW:
+            return Answer(True, _edited(approval, typed) if pressed == "change" else None)
+        case HumanStepType.INTERVENTION:
+            return Answer(True, {"action": pressed, **_mended(approval, typed, pressed)})
+    schema = approval.response_schema
+    return Answer(True, None if schema is None else read_object(schema, typed, name=RESPONSE))
+
+
+def problems_of_answer(approval: Approval, problems: Iterable[Problem]) -> dict[str, str]:
+    """Return what is wrong with a response by the field that it belongs to, ``""`` for what is no field's."""
+    if approval.type == HumanStepType.REVIEW:
+        schema, output = _reviewed(approval)
+        inside = [replace(problem, pointer=problem.pointer.removeprefix("/output")) for problem in problems]
+        return problems_by_field(schema, inside, name=OUTPUT, present=output)
+    schema = approval.response_schema
+    if approval.type == HumanStepType.INTERVENTION:
+        schema = _mending_schema(approval)
+    return problems_by_field(schema, problems, name=RESPONSE)
+
+
+def _buttons_of(approval: Approval) -> tuple[Button, ...]:
+    buttons = _BUTTONS[approval.type]
+    if approval.type != HumanStepType.INTERVENTION:
+        return buttons
+    actions = _member(approval.response_schema, "properties", "action", "enum")
+    return tuple(button for button in buttons if not isinstance(actions, list) or button.value in actions)
+
+
+# Reviews
+
+
+def _reviewed(approval: Approval) -> tuple[JsonObject, JsonValue]:
+    """Return the schema by which a review's output is edited, and the output as the block made it."""
+    proposed: JsonValue = approval.proposed
+    schema = _member(approval.response_schema, "properties", OUTPUT)
+    asked = schema if isinstance(schema, dict) else {}
+    return asked if asked.keys() - {"$id"} else schema_of(proposed), proposed
+
+
+def _edited(approval: Approval, typed: Mapping[str, str]) -> JsonObject:
+    schema, output = _reviewed(approval)
+    return {OUTPUT: read_form(schema, typed, name=OUTPUT, present=output)}
+
+
+# Interventions
+
+
+def _mending_schema(approval: Approval) -> JsonObject:
+    """Return the schema of an intervention's fields: the action is chosen by the button."""
+    schema = approval.response_schema or {}
+    properties = _member(schema, "properties")
+    fields = dict(properties) if isinstance(properties, dict) else {}
+    fields.pop("action", None)
+    return {"type": "object", "properties": fields}
+
+
+def _mendable(approval: Approval) -> JsonObject:
+    """Return what the block was given, as far as its question lets it be changed."""
+    given: JsonValue = approval.input
+    fields = _member(_mending_schema(approval), "properties")
+    if not isinstance(given, dict) or not isinstance(fields, dict) or "configuration" not in fields:
+        return {}
+    configuration = {key: value for key, value in given.items() if key != "input"}
+    inner = given.get("input")
+    shown: JsonObject = {"input": inner} if isinstance(inner, dict) else {}
+    return shown | ({"configuration": configuration} if configuration else {})
+
+
+def _mended(approval: Approval, typed: Mapping[str, str], pressed: str) -> JsonObject:
+    """Return what was changed for the action that was chosen; raises ``FormUnreadable`` for what is no part of it."""
+    shown = _mendable(approval)
+    value = read_object(_mending_schema(approval), typed, name=RESPONSE, present=shown)
     problems: dict[str, str] = {}
-    for name, about in properties.items():
-        text = typed.get(PREFIX + name, "")
-        if text.strip() == "":
+    mended: JsonObject = {}
+    for name in value | shown:
+        before, after = shown.get(name), value.get(name)
+        if before == after:
             continue
-        try:
-            response[name] = _read(about, text)
-        except (ValueError, JsonUnfit) as error:
-            problems[PREFIX + name] = str(error)
+        if name not in _FIELDS_OF[pressed]:
+            problems[f"{RESPONSE}.{name}"] = f"is not for {pressed.capitalize()}: leave it as it was"
+        elif not isinstance(after, dict):
+            problems[f"{RESPONSE}.{name}"] = "must be a JSON object"
+        elif name == OUTPUT:
+            mended[name] = after
+        else:
+            known = before if isinstance(before, dict) else {}
+            gone = sorted(known.keys() - after.keys())
+            if gone:
+                problems[f"{RESPONSE}.{name}"] = (
+                    f"{gone[0]!r} can be changed, and set to null, but not taken out"
+                )
+            mended[name] = {
+                key: each for key, each in after.items() if key not in known or known[key] != each
+            }
     if problems:
-        raise ResponseUnreadable(problems)
-    return response
+        raise FormUnreadable(problems)
+    return mended
 
 
-def problems_by_field(schema: JsonObject | None, problems: tuple[Problem, ...]) -> dict[str, str]:
-    """Return a schema's problems by the field that each belongs to, ``""`` for those of no field."""
-    properties = _plain_properties(schema or {})
-    found: dict[str, list[str]] = {}
-    for problem in problems:
-        field = WHOLE
-        if properties is not None:
-            inside = [
-                name for name in properties if (problem.pointer + "/").startswith(json_pointer(name) + "/")
-            ]
-            field = PREFIX + inside[0] if inside else ""
-        found.setdefault(field, []).append(problem.message)
-    return {field: "; ".join(messages) for field, messages in found.items()}
-
-
-def _plain_properties(schema: JsonObject) -> dict[str, JsonObject] | None:
-    properties = schema.get("properties")
-    if schema.get("type") != "object" or not isinstance(properties, dict) or len(properties) > MAX_FIELDS:
-        return None
-    plain = {name: about for name, about in properties.items() if isinstance(about, dict)}
-    return plain if len(plain) == len(properties) else None
-
-
-def _control(about: JsonObject) -> str:
-    choices = about.get("enum")
-    if (
-        isinstance(choices, list)
-        and choices
-        and all(isinstance(choice, str | int | float) for choice in choices)
-    ):
-        return "choice"
-    kind = about.get("type")
-    if kind == "string" and about.get("format") == "date":
-        return "date"
-    if kind == "string" and isinstance(about.get("maxLength"), int) and int(str(about["maxLength"])) > 200:
-        return "lines"
-    return CONTROLS.get(kind, "json") if isinstance(kind, str) else "json"
-
-
-def _choices(about: JsonObject) -> dict[str, JsonValue]:
-    choices = about.get("enum")
-    return {str(choice): choice for choice in choices} if isinstance(choices, list) else {}
-
-
-def _field(
-    name: str, about: JsonObject, *, required: bool, typed: Mapping[str, str], problems: Mapping[str, str]
-) -> ResponseField:
-    control = _control(about)
-    choices = tuple((text, text) for text in _choices(about)) if control == "choice" else ()
-    if control == "boolean":
-        choices = (("true", "Yes"), ("false", "No"))
-    default = about.get("default")
-    start = "" if default is None or isinstance(default, dict | list) else str(default)
-    key = PREFIX + name
-    return ResponseField(
-        name=key,
-        label=str(about.get("title") or name),
-        control="choice" if control == "boolean" else control,
-        required=required,
-        help=str(about.get("description") or ""),
-        choices=choices,
-        value=typed.get(key, start.lower() if control == "boolean" else start),
-        problem=problems.get(key, ""),
-    )
-
-
-def _read(about: JsonObject, text: str) -> JsonValue:
-    match _control(about):
-        case "choice":
-            # Something else is passed on as text: the schema names what may be chosen.
-            return _choices(about).get(text, text)
-        case "boolean":
-            return {"true": True, "false": False}.get(text, text)
-        case "integer" | "number" | "json":
-            return load_json(text, max_bytes=get_config().max_input_bytes)
-    return text
-
-
-def _read_whole(text: str) -> JsonObject:
-    try:
-        value: Any = load_json(text or "{}", max_bytes=get_config().max_input_bytes)
-    except JsonUnfit as error:
-        raise ResponseUnreadable({WHOLE: error.message}) from error
-    if not isinstance(value, dict):
-        raise ResponseUnreadable({WHOLE: "must be a JSON object"})
-    return value
+def _member(schema: JsonObject | None, *path: str) -> JsonValue:
+    found: JsonValue = cast(JsonValue, schema)
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found

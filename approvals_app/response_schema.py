@@ -56,6 +56,8 @@ def _pointer(error: ValidationError) -> str:
 
 
 def _words(error: ValidationError) -> str:
+    if _is_unwanted(error):
+        return "is not part of this answer"
     return error.message if len(error.message) <= 300 else error.message[:297] + "..."
 
 
@@ -69,4 +71,8 @@ def _suggestion(error: ValidationError) -> str:
             return "fill in what is missing"
         case "additionalProperties":
             return "leave out what was not asked for"
-    return ""
+    return "leave it out" if _is_unwanted(error) else ""
+
+
+def _is_unwanted(error: ValidationError) -> bool:
+    return error.validator == "not" and error.validator_value == {}

@@ -1,31 +1,60 @@
 """Reads: which approvals a user may see, and which wait for them.
 
-Whoever may read approvals in a workspace sees all of them; ``awaiting`` narrows that to those the user may
-answer.
+One sees what one may answer or could have, what the runs asked that one started, and what one has a part in; who may
+read all approvals of a workspace sees all of them. ``awaiting`` narrows that to what one may answer now.
 """
 
 from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 from operator import or_
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
-from approvals_app.assignment import responders_of
+from approvals_app.assignment import NONE, responders_of
 from approvals_app.errors import ApprovalNotFound
 from approvals_app.models import Approval, ApprovalEvent
 from executions_app.interactions import HumanInteraction
 from workflow_service.accounts.models import User, Workspace
-from workflow_service.accounts.policies import Action
-from workflow_service.accounts.selectors import list_workspaces_allowing
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
+
+# By name: the ways to sort a list; the id settles what is equal.
+SORTS = {
+    "newest": ("-id",),
+    "oldest": ("id",),
+    "due": (F("due_at").asc(nulls_last=True), "id"),
+}
+
+
+def visible_to(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Return those of ``approvals`` that the user may see."""
+    conditions = (
+        Q(workspace=workspace_id) & responder.seen()
+        for workspace_id, responder in responders_of(user).items()
+    )
+    return approvals.filter(reduce(or_, conditions, NONE))
+
+
+def awaiting(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Return those of ``approvals`` that are pending and that the user may answer and has not yet."""
+    conditions = (
+        Q(workspace=workspace_id) & responder.awaited()
+        for workspace_id, responder in responders_of(user).items()
+    )
+    return approvals.filter(reduce(or_, conditions, NONE), status=ApprovalStatus.PENDING)
 
 
 def list_approvals(user: User) -> QuerySet[Approval]:
-    """Return every approval in the workspaces where the user may read approvals, newest first."""
-    workspaces = list_workspaces_allowing(user, Action.APPROVAL_READ)
-    return Approval.objects.filter(workspace__in=workspaces).select_related(
-        "workspace", "execution", "execution__template", "execution__created_by", "responded_by"
-    )
+    """Return every approval that the user may see, newest first, with all that a list shows of it."""
+    return with_relations(visible_to(user, Approval.objects.all()))
+
+
+def with_relations(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Return ``approvals`` with what is shown beside them, in a fixed number of queries."""
+    related = ("workspace", "execution", "execution__template", "execution__created_by", "responded_by")
+    return approvals.select_related(*related).prefetch_related("votes")
 
 
 def get_approval(user: User, approval_id: str, workspace: Workspace | None = None) -> Approval:
@@ -51,39 +80,52 @@ def find_standing_approval(execution_id: int, block_id: str, input_sha256: str) 
     return standing.select_related("responded_by").order_by("-id").first()
 
 
-def awaiting(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Return those of ``approvals`` that are pending and that the user may answer."""
-    conditions = [
-        Q(workspace=workspace_id) & responder.condition()
-        for workspace_id, responder in responders_of(user).items()
-    ]
-    return approvals.filter(reduce(or_, conditions, Q(pk__in=())), status=ApprovalStatus.PENDING)
+def list_pending(user: User, workspace: Workspace) -> QuerySet[Approval]:
+    """Return the workspace's approvals that wait for the user, newest first (document A section 5.3)."""
+    return with_relations(awaiting(user, Approval.objects.filter(workspace=workspace)))
 
 
-def list_pending(
-    user: User,
-    workspace: Workspace,
+def narrow(
+    approvals: QuerySet[Approval],
     *,
     execution_id: str | None = None,
     block_id: str | None = None,
     step_type: str | None = None,
     level: str | None = None,
+    search: str | None = None,
+    overdue_at: datetime | None = None,
+    sort: str = "newest",
 ) -> QuerySet[Approval]:
-    """Return the workspace's approvals that wait for the user, newest first (document A section 5.3)."""
-    wanted = {
-        "execution__public_id": execution_id,
-        "block_id": block_id,
-        "type": step_type,
-        "level": level,
-    }
-    given = {field: value for field, value in wanted.items() if value is not None}
-    return awaiting(user, list_approvals(user).filter(workspace=workspace)).filter(**given)
+    """Return those of ``approvals`` that are asked for, in the order of ``SORTS[sort]``.
+
+    ``search``: each of its words is in the message, or in the name of the block, its workflow or its starter;
+    ``overdue_at``: those still pending whose time was over then.
+    """
+    wanted = {"execution__public_id": execution_id, "block_id": block_id, "type": step_type, "level": level}
+    found = approvals.filter(**{field: value for field, value in wanted.items() if value is not None})
+    for word in (search or "").split():
+        found = found.filter(reduce(or_, (Q(**{f"{field}__icontains": word}) for field in _SEARCHED)))
+    if overdue_at is not None:
+        found = found.filter(status=ApprovalStatus.PENDING, due_at__lte=overdue_at)
+    return found.order_by(*SORTS[sort])
+
+
+_SEARCHED = (
+    "message",
+    "block_name",
+    "block_id",
+    "public_id",
+    "execution__public_id",
+    "execution__template__name",
+    "execution__created_by__username",
+)
 
 
 def list_feed(workspace_ids: frozenset[int], after: int, limit: int) -> list[ApprovalEvent]:
     """Return what happened to approvals of these workspaces after event ``after``, oldest first."""
     events = ApprovalEvent.objects.filter(workspace_id__in=workspace_ids, id__gt=after)
-    return list(events.select_related("approval__execution").order_by("id")[:limit])
+    related = events.select_related("approval__execution").prefetch_related("approval__votes")
+    return list(related.order_by("id")[:limit])
 
 
 def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]]:
@@ -101,3 +143,39 @@ def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]
             )
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One thing that happened to an approval. ``who`` is a user name, empty where the service did it; ``source`` the
+    door; ``details`` what belongs to its kind, as ``approved`` of a vote and ``to`` of a delegation.
+    """
+
+    what: str
+    who: str
+    at: datetime
+    source: str
+    comments: str
+    details: JsonObject
+
+
+def history_of(approval: Approval) -> list[HistoryEntry]:
+    """Return what happened to an approval, oldest first, in one query."""
+    return [_entry(event) for event in approval.events.order_by("id")]
+
+
+def _entry(event: ApprovalEvent) -> HistoryEntry:
+    data = event.data
+    own = {
+        name: data[name] for name in ("approved", "to", "step", "added", "level", "status") if name in data
+    }
+    # Older events name who answered, and no door.
+    by_whom = data.get("by") or data.get("respondedBy") or ""
+    return HistoryEntry(
+        what=event.type,
+        who=by_whom,
+        at=event.created_at,
+        source=data.get("source", ""),
+        comments=data.get("comments", ""),
+        details=own,
+    )

@@ -1,6 +1,4 @@
-"""The only writer of an approval's status: PENDING becomes one of the others once, and its event goes with
-it.
-"""
+"""The only writer of an approval's status: PENDING becomes one of the others once, and its event goes with it."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,33 +13,37 @@ from workflow_service.engine.states import ApprovalStatus
 
 def decide(
     approval: Approval,
+    status: ApprovalStatus,
     *,
-    approved: bool,
-    actor: User,
-    response: JsonObject | None,
-    comments: str,
+    actor: User | None,
+    response: JsonObject | None = None,
+    comments: str = "",
     source: str,
     now: datetime,
 ) -> ApprovalEvent:
-    """Write a person's decision on a pending approval; return its event. Raises ``IllegalTransition`` if none
-    is.
+    """Write the decision on a pending approval; return its event. Without ``actor`` its time decided.
+
+    Raises ``IllegalTransition`` where it is not pending any more.
     """
-    approval.status = ApprovalStatus.APPROVED if approved else ApprovalStatus.REJECTED
+    approval.status = status
     approval.responded_by, approval.responded_at = actor, now
     approval.response, approval.comments, approval.source = response, comments, source
     written = Approval.objects.filter(pk=approval.pk, status=ApprovalStatus.PENDING).update(
-        status=approval.status,
+        status=status,
         responded_by=actor,
         responded_at=now,
         response=response,
         comments=comments,
         source=source,
+        next_timer_at=None,
+        version=approval.version,
+        involved_ids=approval.involved_ids,
     )
     if not written:
-        raise IllegalTransition(
-            f"approval {approval.public_id} is not pending and cannot become {approval.status}"
-        )
-    (event,) = feed.append_events(feed.RESPONDED, [approval], now=now)
+        raise IllegalTransition(f"approval {approval.public_id} is not pending and cannot become {status}")
+    kind = feed.TIMEOUT if status == ApprovalStatus.EXPIRED else feed.RESPONDED
+    details: JsonObject = {"source": source} | ({"by": actor.get_username()} if actor else {})
+    (event,) = feed.append_events(kind, [approval], now=now, details=details)
     return event
 
 
@@ -51,7 +53,7 @@ def close(approvals: Iterable[Approval], *, now: datetime) -> list[ApprovalEvent
     pending = Approval.objects.filter(pk__in=found, status=ApprovalStatus.PENDING)
     closed = [found[pk] for pk in pending.select_for_update().order_by("pk").values_list("pk", flat=True)]
     Approval.objects.filter(pk__in=[approval.pk for approval in closed]).update(
-        status=ApprovalStatus.CANCELLED
+        status=ApprovalStatus.CANCELLED, next_timer_at=None
     )
     for approval in closed:
         approval.status = ApprovalStatus.CANCELLED

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from executions_app import limit_admin  # noqa: F401 - registers its page
+from executions_app.admin_block_pages import BlockPages
 from executions_app.admin_commands import (
     COMMANDS,
     MAX_REASON,
@@ -24,25 +25,21 @@ from executions_app.admin_commands import (
     offered_commands,
     require_control,
 )
+from executions_app.admin_logs import LEVELS, log_page, read_log_filter
+from executions_app.admin_pages import user_of
+from executions_app.admin_restart_page import RestartPage
 from executions_app.gantt import gantt_of
-from executions_app.models import (
-    Execution,
-    ExecutionEvent,
-    ExecutionLog,
-    RecoveryAction,
-    RecoveryStatistic,
-)
+from executions_app.models import Execution, ExecutionEvent, RecoveryAction, RecoveryStatistic
 from executions_app.selectors import progress_of
-from executions_app.timeline import Timeline, given_input, timeline_of
+from executions_app.timeline import Timeline, earlier_spans, given_input, timeline_of
 from templates_app.graph import graph_of
 from templates_app.graph_layout import GraphTooLarge
 from templates_app.graph_svg import render_graph
 from templates_app.models import Template
 from templates_app.plans import compiled_version
 from workflow_service.accounts.admin_policies import PolicyAdmin
-from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
-from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
+from workflow_service.admin_pages import WordsFilter, sentence
 from workflow_service.artifacts.selectors import artifacts_of_execution
 from workflow_service.badges import badge
 from workflow_service.engine.definition import START
@@ -51,7 +48,6 @@ from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus
 from workflow_service.templatetags.workflow_service import duration, moment
 
 EVENTS_SHOWN = 100
-LOGS_SHOWN = 200
 FILES_SHOWN = 100
 TEMPLATES_OFFERED = 100
 
@@ -73,13 +69,13 @@ class TemplateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Execution)
-class ExecutionAdmin(PageAdmin):
+class ExecutionAdmin(RestartPage, BlockPages):
     view_action = Action.EXECUTION_READ
     page_template = "admin/execution.html"
     list_display = ("run", "state", "progress", "began", "took")
     list_display_links = ("run",)
     list_filter = (("status", WordsFilter), TemplateFilter, ("priority", WordsFilter), "started_at")
-    list_select_related = ("template", "version", "created_by", "workspace")
+    list_select_related = ("template", "version", "created_by", "workspace", "parent")
     list_per_page = 50
     search_fields = ("public_id", "template__name")
     search_help_text = "Execution id or template name"
@@ -127,38 +123,34 @@ class ExecutionAdmin(PageAdmin):
         return super().get_queryset(request).select_related(*self.list_select_related)
 
     def get_urls(self) -> list[URLPattern]:
-        live = path(
-            "<int:execution_id>/live/",
-            self.admin_site.admin_view(self.live_view),
-            name="executions_app_execution_live",
-        )
-        command = path(
-            "<int:execution_id>/command/",
-            self.admin_site.admin_view(self.command_view),
-            name="executions_app_execution_command",
-        )
-        return [live, command, *super().get_urls()]
+        pages = (("live", self.live_view), ("command", self.command_view))
+        own = [
+            path(
+                f"<int:execution_id>/{name}/",
+                self.admin_site.admin_view(view),
+                name=f"executions_app_execution_{name}",
+            )
+            for name, view in pages
+        ]
+        return [*own, *super().get_urls()]
 
     def live_view(self, request: HttpRequest, execution_id: int) -> HttpResponse:
         """Return the part of a run's page that changes while it goes on."""
-        execution = self.get_object(request, str(execution_id))
-        if execution is None:
-            raise Http404
+        execution = self.execution_of(request, execution_id)
         return render(request, "admin/execution_live.html", self.page_context(request, execution))
 
     def command_view(self, request: HttpRequest, execution_id: int) -> HttpResponse:
         """Give a run a command; POST only. What cannot be taken back is asked for once more."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        execution = self.get_object(request, str(execution_id))
-        if execution is None:
-            raise Http404
-        user = request.user
-        assert isinstance(user, User)  # noqa: S101 - the admin lets nobody else in
+        execution = self.execution_of(request, execution_id)
+        user = user_of(request)
         try:
             require_control(user, execution)
-            command = command_named(request.POST.get("command", ""))
-            if command.asks_first and "confirmed" not in request.POST and offered_commands(execution):
+            name = request.POST.get("command", "")
+            command = command_named(name)
+            is_offered = name in offered_commands(execution, user)
+            if command.asks_first and is_offered and "confirmed" not in request.POST:
                 return self._ask_first(request, execution)
             reason = request.POST.get("reason", "")
             messages.success(request, give_command(execution, command, actor=user, reason=reason))
@@ -168,41 +160,44 @@ class ExecutionAdmin(PageAdmin):
 
     def _ask_first(self, request: HttpRequest, execution: Execution) -> HttpResponse:
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media,
             "title": "Cancel this execution?",
-            "execution": execution,
             "command": request.POST["command"],
             "max_reason": MAX_REASON,
         }
-        return render(request, "admin/execution_confirm.html", context)
+        return self.framed(request, execution, "admin/execution_confirm.html", context)
 
     def page_context(self, request: HttpRequest, row: Execution) -> dict[str, Any]:
         timeline = timeline_of(row)
         now = timezone.now()
         ended = row.status in ENDED_EXECUTION_STATUSES
         current = sum(line.started_at is not None and line.finished_at is None for line in timeline.lines)
+        asked = read_log_filter(request.GET)
+        user = user_of(request)
+        # The picture of the time since a run's start moves on by itself; a little room shows that it is open.
+        until = row.completed_at or now + timedelta(seconds=0.5)
+        live_url = reverse("admin:executions_app_execution_live", args=[row.pk])
         return {
             "title": f"Execution {row.public_id}",
             "execution": row,
             "ended": ended,
+            "restarts": row.generation - 1,
             "commands": list(COMMANDS),
-            "offered": offered_commands(row),
-            "may_control": isinstance(request.user, User) and may_control(request.user, row),
+            "offered": offered_commands(row, user),
+            "may_control": may_control(user, row),
+            "may_start": False,
             "progress": progress_of(row, current),
             "took": (row.completed_at or now) - row.started_at,
             "timeline": timeline,
             "lines": [(line, line.duration(now)) for line in timeline.lines],
-            "gantt": gantt_of(
-                timeline.lines, row.started_at, row.completed_at or now + timedelta(seconds=0.5)
-            ),
+            "gantt": gantt_of(timeline.lines, row.started_at, until, earlier_spans(row, timeline)),
             "graph": picture_of(row, timeline),
             **_files(row),
             "events": _newest_events(row),
-            "logs": _newest_logs(row),
+            "logs": log_page(row, asked),
+            "log_levels": LEVELS,
+            "block_names": sorted((line.block_id, line.name) for line in timeline.lines),
             "given": given_input(row),
-            "live_url": reverse("admin:executions_app_execution_live", args=[row.pk]),
+            "live_url": f"{live_url}?{asked.query(before=asked.before)}",
             "socket_path": f"/ws/executions/{row.public_id}",
         }
 
@@ -264,7 +259,3 @@ def _files(execution: Execution) -> dict[str, Any]:
 
 def _newest_events(execution: Execution) -> list[ExecutionEvent]:
     return list(ExecutionEvent.objects.filter(execution_id=execution.pk).order_by("-seq")[:EVENTS_SHOWN])
-
-
-def _newest_logs(execution: Execution) -> list[ExecutionLog]:
-    return list(ExecutionLog.objects.filter(execution_id=execution.pk).order_by("-id")[:LOGS_SHOWN])

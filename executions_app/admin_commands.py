@@ -55,11 +55,14 @@ def command_named(name: str) -> Command:
     return COMMANDS[name]
 
 
-def offered_commands(execution: Execution) -> tuple[str, ...]:
-    """Return the names of the commands that would change something."""
+def offered_commands(execution: Execution, user: User) -> tuple[str, ...]:
+    """Return the names of the commands that would change something; whether the user may give any is not asked."""
     if execution.status in ENDED_EXECUTION_STATUSES:
-        return ()
-    return ("resume" if execution.status == ExecutionStatus.PAUSED else "pause", "cancel")
+        return ("restart",)
+    if execution.status == ExecutionStatus.PAUSED:
+        return ("restart", "resume", "cancel")
+    forced = ("restart",) if may_override(user, execution) else ()
+    return (*forced, "pause", "cancel")
 
 
 def may_control(user: User, execution: Execution) -> bool:
@@ -67,13 +70,27 @@ def may_control(user: User, execution: Execution) -> bool:
     return allows(user, execution.workspace, Action.EXECUTION_CONTROL, owner_id=execution.created_by_id)
 
 
+def may_override(user: User, execution: Execution) -> bool:
+    """Tell whether a user may restart a run under way, and change its blocks."""
+    return allows(user, execution.workspace, Action.EXECUTION_OVERRIDE, owner_id=execution.created_by_id)
+
+
 def require_control(user: User, execution: Execution) -> None:
     """Raise ``Forbidden`` unless ``may_control`` says yes."""
     require(user, execution.workspace, Action.EXECUTION_CONTROL, owner_id=execution.created_by_id)
 
 
+def kept_reason(reason: str) -> str:
+    """Return a reason as it is kept: of at most 1,000 characters."""
+    return reason.replace("\x00", "").strip()[:MAX_REASON]
+
+
 def give_command(execution: Execution, command: Command, *, actor: User, reason: str) -> str:
     """Give a command and return in words what came of it; raises ``ExecutionEnded``."""
+<<<<<<< HEAD
     kept = reason.replace("\x00", "").strip()[:MAX_REASON]
     standing = command.give(execution.pk, Asked.by(actor, kept))
+=======
+    standing = command.give(execution.pk, Asked(actor.get_username(), kept_reason(reason)))
+>>>>>>> main
     return command.done if standing.changed else command.stood

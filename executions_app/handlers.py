@@ -76,7 +76,7 @@ class HumanGate(Protocol):
 class Intervention:
     """A failed block that a person is to save, by one of ``actions``.
 
-    ``input`` is its resolved configuration, None where there is none.
+    ``input`` is its resolved configuration, None where there is none; ``mendable`` says whether a retry may change it.
     """
 
     execution_id: int
@@ -87,6 +87,7 @@ class Intervention:
     actions: Sequence[str]
     error: JsonObject
     input: JsonValue
+    mendable: bool
 
 
 # Writes the question, in the transaction that lets the block wait; returns what the run's event says of it.

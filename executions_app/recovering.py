@@ -312,6 +312,7 @@ def _ask_person(
             actions=actions,
             error=_shown(error),
             input=json.loads(row.input) if row.input else None,
+            mendable=not is_map(row, block),
         )
     )
     settler.journal.event("approval_requested", row.block_id, asked, row_id=row.id)

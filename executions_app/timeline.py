@@ -1,7 +1,8 @@
 """A run as people read it: its blocks in the order they began, how long each took, what went in and came out.
 
-Inputs and outputs may be megabytes; the database cuts them before they are sent. The number of queries does
-not depend on the number of blocks.
+Of a block in a loop it is the last round, and the items of a map are counted: there is one line for each block, however
+often it ran. Inputs and outputs may be megabytes; the database cuts them before they are sent. The number of queries
+does not depend on the number of blocks.
 """
 
 import json
@@ -11,11 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, QuerySet, TextField
+from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast, Left, Length
 from pydantic import JsonValue
 
-from executions_app.models import BlockExecution, Execution, ExecutionInput, WorkerLease
+from executions_app.models import BlockExecution, Execution, ExecutionInput, Scope, WorkerLease
 from templates_app.graph_layout import Pair
 from templates_app.plans import CompiledVersion, compiled_version
 from workflow_service.engine.definition import END, Block, JsonObject
@@ -24,6 +25,7 @@ from workflow_service.engine.states import BlockStatus
 
 PREVIEW_CHARACTERS = 6_000
 MAX_LINES = 500
+MAX_SPANS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,42 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemCounts:
+    """How far the items of a map are."""
+
+    total: int
+    completed: int
+    failed: int
+
+    @property
+    def done(self) -> int:
+        return self.completed + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRun:
+    """The sub-workflow that works for a block; ``key`` is its row's."""
+
+    key: int
+    public_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One time that a block was at work, of the rounds before the last."""
+
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class BlockLine:
-    """One block of a run. A block that nothing has reached yet has no row and no times."""
+    """One block of a run. A block that nothing has reached yet has no row and no times.
+
+    ``round`` counts from 1 and is None outside of loops.
+    """
 
     block_id: str
     name: str
@@ -70,6 +106,9 @@ class BlockLine:
     output: Preview | None = None
     error: JsonObject | None = None
     progress: JsonObject | None = None
+    round: int | None = None
+    items: ItemCounts | None = None
+    child: ChildRun | None = None
 
     def duration(self, now: datetime) -> timedelta | None:
         """Return how long it has been at work, or was."""
@@ -90,22 +129,49 @@ def timeline_of(execution: Execution) -> Timeline:
     """Return the blocks of a run in the order they began, those not begun at the end."""
     compiled = compiled_version(execution.version_id)
     blocks = {block.block_id: block for block in compiled.definition.blocks}
-    rows = list(_rows(execution)[: MAX_LINES + len(compiled.plan.nodes)])
+    rows = sorted(_last_rows(execution), key=_began)
     begun = [row for row in rows if row.kind == NodeKind.BLOCK]
-    workers = _workers({row.worker_id for row in begun if row.worker_id})
-    lines = [_line(row, blocks.get(row.block_id), workers) for row in begun]
+    lines = block_lines(begun, blocks)
     seen = {line.block_id for line in lines}
     lines += [
         BlockLine(block.block_id, block.name or block.block_id, _tool(block), BlockStatus.PENDING)
         for block in blocks.values()
         if block.block_id not in seen
     ]
-    # A later generation of a block comes later in the list, and its status is the one that counts.
     statuses = {line.block_id: str(line.status) for line in lines}
     statuses |= {row.block_id: row.status for row in rows if row.kind == NodeKind.GATE}
     return Timeline(
         lines[:MAX_LINES], max(0, len(lines) - MAX_LINES), statuses, dict(_outcomes(rows, compiled))
     )
+
+
+def earlier_spans(execution: Execution, timeline: Timeline) -> dict[str, list[Span]]:
+    """Return when the blocks of loops were at work in the rounds before the last, by block id, the newest 2,000."""
+    in_loops = {line.row_id for line in timeline.lines if line.round is not None and line.round > 1}
+    if not in_loops:
+        return {}
+    rows = BlockExecution.objects.filter(
+        execution=execution, kind=NodeKind.BLOCK, superseded=False, started_at__isnull=False
+    ).exclude(scope_id=0)
+    found: dict[str, list[Span]] = {}
+    columns = ("pk", "block_id", "status", "started_at", "finished_at")
+    for pk, block_id, status, started_at, finished_at in rows.order_by("-id").values_list(*columns)[
+        :MAX_SPANS
+    ]:
+        if started_at is not None and pk not in in_loops:
+            found.setdefault(block_id, []).append(Span(status, started_at, finished_at))
+    return found
+
+
+def block_lines(rows: Sequence[Any], blocks: Mapping[str, Block]) -> list[BlockLine]:
+    """Return a line for each of these rows, which ``with_previews`` read."""
+    workers = _workers({row.worker_id for row in rows if row.worker_id})
+    keys = [row.pk for row in rows]
+    items = _items(keys)
+    children = _children(keys)
+    return [
+        _line(row, blocks.get(row.block_id), workers, items.get(row.pk), children.get(row.pk)) for row in rows
+    ]
 
 
 def given_input(execution: Execution) -> Preview:
@@ -119,21 +185,56 @@ def given_input(execution: Execution) -> Preview:
     return Preview(start, characters)
 
 
-def _rows(execution: Execution) -> QuerySet[BlockExecution]:
+def with_previews(rows: "QuerySet[BlockExecution]") -> "QuerySet[BlockExecution]":
+    """Have these rows read with the beginnings of their inputs and outputs, and how long those are."""
     given, made = Cast("input", TextField()), Cast("result__value", TextField())
-    rows = BlockExecution.objects.filter(execution=execution, superseded=False).defer("input")
-    measured = rows.annotate(
+    return rows.defer("input").annotate(
         input_start=Left(given, PREVIEW_CHARACTERS),
         input_length=Length(given),
         output_start=Left(made, PREVIEW_CHARACTERS),
         output_length=Length(made),
     )
-    return measured.order_by(
-        F("started_at").asc(nulls_last=True), F("finished_at").asc(nulls_last=True), "id"
-    )
 
 
-def _line(row: Any, block: Block | None, workers: Mapping[UUID, str]) -> BlockLine:
+def _last_rows(execution: Execution) -> "QuerySet[BlockExecution]":
+    """Return a row for each node that anything was decided about: in a loop that of the last round."""
+    kinds = (NodeKind.BLOCK, NodeKind.GATE, NodeKind.DECIDE)
+    rows = BlockExecution.objects.filter(execution=execution, kind__in=kinds, superseded=False)
+    newest = rows.exclude(status=BlockStatus.PENDING).order_by("node", "-id").distinct("node")
+    return with_previews(newest)
+
+
+def _began(row: BlockExecution) -> tuple[bool, Any, int]:
+    return (row.started_at is None, row.started_at or row.pk, row.pk)
+
+
+def _items(rows: Sequence[int]) -> dict[int, ItemCounts]:
+    scopes = Scope.objects.filter(block_execution_id__in=rows, kind=Scope.Kind.MAP, superseded=False)
+    return {
+        scope.block_execution_id: ItemCounts(scope.total, scope.completed_items, scope.failed_items)
+        for scope in scopes
+        if scope.block_execution_id is not None
+    }
+
+
+def _children(rows: Sequence[int]) -> dict[int, ChildRun]:
+    children = Execution.objects.filter(parent_block_execution_id__in=rows)
+    return {
+        parent: ChildRun(pk, public_id, status)
+        for parent, pk, public_id, status in children.values_list(
+            "parent_block_execution_id", "pk", "public_id", "status"
+        )
+        if parent is not None
+    }
+
+
+def _line(
+    row: Any,
+    block: Block | None,
+    workers: Mapping[UUID, str],
+    items: ItemCounts | None,
+    child: ChildRun | None,
+) -> BlockLine:
     return BlockLine(
         block_id=row.block_id,
         name=(block.name if block else None) or row.block_id,
@@ -152,6 +253,9 @@ def _line(row: Any, block: Block | None, workers: Mapping[UUID, str]) -> BlockLi
         output=_preview(row.output_start, row.output_length),
         error=row.error,
         progress=row.progress,
+        round=row.item_index + 1 if row.scope_id and row.kind == NodeKind.BLOCK else None,
+        items=items,
+        child=child,
     )
 
 

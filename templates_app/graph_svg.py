@@ -20,6 +20,9 @@ SMALL_HALF_WIDTH, WAYPOINT_WIDTH = 15.0, 20.0
 MARGIN = 28
 NAME_CHARACTERS, LABEL_CHARACTERS = 23, 18
 
+# A picture says which of these widths it is beyond, so that a style sheet knows when it does not fit.
+WIDTHS = (320, 480, 640, 800, 1_000, 1_200, 1_500)
+
 MARKERS = ("plain", "taken", "dead", "lost", "error")
 
 Point = tuple[float, float]
@@ -79,8 +82,9 @@ class _Picture:
         height = (self.layout.rows - 1) * self.row + NODE_HEIGHT + 2 * MARGIN
         if self.layout.back_edges:
             height += ROW_GAP + MARGIN
+        beyond = "".join(f" wf-over-{limit}" for limit in WIDTHS if width > limit)
         parts = [
-            f'<svg class="wf-graph" role="group" aria-label="{escape(title)}" '
+            f'<svg class="wf-graph{beyond}" role="group" aria-label="{escape(title)}" '
             f'width="{width:g}" height="{height:g}" '
             f'viewBox="0 0 {width:g} {height:g}" xmlns="http://www.w3.org/2000/svg">',
             f"<title>{escape(title)}</title>",

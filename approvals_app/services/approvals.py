@@ -1,27 +1,38 @@
-"""Answers to approvals. Every door (API, admin, socket) comes through ``respond_to_approval``.
+"""Answers to approvals. Every door (API, admin, e-mail) comes through ``respond_to_approval``.
 
-Locks are taken in one order, execution, block, approval, so that of two people who answer at once one decides
-and the other is told what stands. A second click is inert: the same answer returns the standing decision, the
-opposite one is refused. Nothing here waits for anything but those locks.
+Locks are taken in one order, execution, block, approval, feed, so that of two people who answer at once one decides
+and the other is counted or told what stands; the end of a question's time takes the same locks. A second click is
+inert: the same answer returns what stands, the opposite one is refused. Nothing here waits for anything but those
+locks.
 """
 
-from approvals_app import dispatch, transitions
-from approvals_app.assignment import responder_of
-from approvals_app.errors import AlreadyAnswered, ApprovalClosed, NotYourApproval, ResponseInvalid
-from approvals_app.models import Approval
+from approvals_app import dispatch, feed
+from approvals_app.assignment import Responder, responder_of
+from approvals_app.errors import (
+    AlreadyAnswered,
+    AlreadyVoted,
+    ApprovalClosed,
+    NotYourApproval,
+    OutOfDate,
+    ResponseInvalid,
+)
+from approvals_app.models import Approval, ApprovalVote
 from approvals_app.response_schema import find_problems
+from approvals_app.seats import count_asked, seat_of
 from approvals_app.selectors import get_approval
+from approvals_app.services.decisions import Decision, close_if_unneeded, lock_approval, settle
+from approvals_app.voting import Ballot, outcome
 from executions_app.aftermath import follow_up
-from executions_app.models import BlockExecution, Execution
-from executions_app.services.human import HumanDecision, complete_waiting
 from executions_app.transaction import command_transaction, database_now
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, require
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import Problem
-from workflow_service.engine.json_values import JsonUnfit, check_json
+from workflow_service.engine.json_values import JsonUnfit, check_json, storable_text
 from workflow_service.engine.states import ApprovalStatus
 from workflow_service.settings.config import get_config
+
+MAX_COMMENTS = 5_000
 
 
 def respond_to_approval(
@@ -32,48 +43,52 @@ def respond_to_approval(
     response: JsonObject | None = None,
     comments: str = "",
     source: str,
+    version: int | None = None,
 ) -> Approval:
-    """Answer an approval as ``actor`` and let its run go on; return it with the decision that stands.
+    """Answer an approval as ``actor``; return it as it then stands, still pending where others must answer too.
 
-    ``source`` names the door. Raises ``ApprovalNotFound``, ``Forbidden``, ``NotYourApproval``,
-    ``ResponseInvalid``, ``AlreadyAnswered`` (the other way) and ``ApprovalClosed`` (nobody waits for it any
-    more).
+    Once it is decided its run goes on. ``source`` names the door, ``version`` what the actor looked at. Raises
+    ``ApprovalNotFound``, ``Forbidden``, ``NotYourApproval``, ``ResponseInvalid``, ``OutOfDate``, ``AlreadyVoted``,
+    ``AlreadyAnswered`` (the other way) and ``ApprovalClosed`` (nobody waits for it any more).
     """
+    comments = storable_text(comments, MAX_COMMENTS)
     seen = get_approval(actor, approval_id)
     require(actor, seen.workspace, Action.APPROVAL_RESPOND)
-    objection = responder_of(actor, seen.workspace).objection(seen)
-    if objection:
-        raise NotYourApproval(approval_id, objection)
-    if approved and seen.status == ApprovalStatus.PENDING:
-        _check_response(seen, response)
-    decision = HumanDecision(approved, response or {}, comments, actor.get_username())
+    _responder(actor, seen)
+    if seen.status == ApprovalStatus.PENDING:
+        check_response(seen, response, approved=approved)
     aftermath = None
     with command_transaction() as tx:
-        approval = _lock(seen)
+        approval = lock_approval(seen)
+        # What was allowed before the wait for the lock may be forbidden now.
+        responder = _responder(actor, approval)
         now = database_now()
-        if approval.status == ApprovalStatus.PENDING:
-            aftermath = complete_waiting(
-                tx,
-                execution_id=approval.execution_id,
-                block_execution_id=approval.block_execution_id,
-                decision=decision,
+        if approval.status == ApprovalStatus.PENDING and not close_if_unneeded(approval, now=now):
+            if _voted_already(approval, actor, approved):
+                return approval
+            if version is not None and version != approval.version:
+                raise OutOfDate(approval_id, approval.version, version)
+            vote = ApprovalVote(
+                approval=approval,
+                user=actor,
+                approved=approved,
+                response=response,
+                comments=comments,
+                source=source,
+                version=approval.version,
+                created_at=now,
             )
-            if aftermath is None:
-                (event,) = transitions.close([approval], now=now)
-            else:
-                event = transitions.decide(
-                    approval,
-                    approved=approved,
-                    actor=actor,
-                    response=response,
-                    comments=comments,
-                    source=source,
-                    now=now,
-                )
-            dispatch.tell_after_commit([event])
-    if aftermath is not None:
-        follow_up(aftermath, approval.execution_id)
-    return _standing(approval, approved)
+            verdict = _count(vote, responder)
+            if verdict is None:
+                dispatch.tell_after_commit([_note_vote(vote)])
+                return approval
+            # Where approvers of different answers bring about a no, it has none.
+            given = response if verdict == approved else None
+            aftermath = settle(tx, approval, Decision(verdict, given, comments, source, actor), now=now)
+    if aftermath is None:
+        return _standing(approval, approved)
+    follow_up(aftermath, approval.execution_id)
+    return approval
 
 
 def answer_of(approval: Approval) -> JsonObject:
@@ -87,29 +102,74 @@ def answer_of(approval: Approval) -> JsonObject:
     }
 
 
-def _check_response(approval: Approval, response: JsonObject | None) -> None:
+def check_response(approval: Approval, response: JsonObject | None, *, approved: bool = True) -> None:
+    """Raise ``ResponseInvalid`` unless ``response`` can be kept, and is what an approval asks for to approve it."""
     try:
         # It becomes the block's output, or a part of it.
         check_json(response, max_bytes=get_config().max_output_bytes)
     except JsonUnfit as error:
         raise ResponseInvalid([Problem(error.kind, error.reason, pointer=error.pointer)]) from None
-    if approval.response_schema is None:
+    if approval.response_schema is None or not approved:
         return
     problems = find_problems(approval.response_schema, response or {})
     if problems:
         raise ResponseInvalid(problems)
 
 
-def _lock(seen: Approval) -> Approval:
-    """Lock an approval's execution, block and row, in this order, and return the approval as it is then."""
-    Execution.objects.select_for_update(no_key=True).only("pk").get(pk=seen.execution_id)
-    BlockExecution.objects.select_for_update(no_key=True).only("pk").get(pk=seen.block_execution_id)
-    approvals = Approval.objects.select_for_update(of=("self",), no_key=True)
-    return approvals.select_related("execution", "workspace", "responded_by").get(pk=seen.pk)
+def _responder(actor: User, approval: Approval) -> Responder:
+    responder = responder_of(actor, approval.workspace)
+    objection = responder.objection(approval)
+    if objection:
+        raise NotYourApproval(approval.public_id, objection)
+    return responder
+
+
+def _voted_already(approval: Approval, actor: User, approved: bool) -> bool:
+    """Say whether the actor has given this very answer; raises ``AlreadyVoted`` for another."""
+    for vote in approval.votes.select_related("user"):
+        if vote.user_id == actor.pk:
+            if vote.approved != approved:
+                stands = "approved" if vote.approved else "rejected"
+                raise AlreadyVoted(approval.public_id, f"you have {stands} it")
+            return True
+        if vote.on_behalf_of_id == actor.pk:
+            raise AlreadyVoted(approval.public_id, f"{vote.user.get_username()} has answered for you")
+    return False
+
+
+def _count(vote: ApprovalVote, responder: Responder) -> bool | None:
+    """Write a vote; return the decision that it brings about, None where others must answer too."""
+    approval = vote.approval
+    cast = list(approval.votes.all())
+    seat = seat_of(approval, responder, cast)
+    if seat is None:
+        raise AlreadyVoted(approval.public_id, "who handed it to you has answered, or had it answered")
+    vote.on_behalf_of_id = seat if seat != vote.user_id else None
+    vote.save(force_insert=True)
+    approval.version += 1
+    approval.involved_ids = sorted({*approval.involved_ids, vote.user_id, seat})
+    ballots = [Ballot(one.approved, one.response) for one in (*cast, vote)]
+    asked = count_asked(approval) if approval.quorum > 1 else 1
+    return outcome(ballots, quorum=approval.quorum, asked=asked)
+
+
+def _note_vote(vote: ApprovalVote) -> feed.ApprovalEvent:
+    approval = vote.approval
+    Approval.objects.filter(pk=approval.pk).update(
+        version=approval.version, involved_ids=approval.involved_ids
+    )
+    details: JsonObject = {
+        "by": vote.user.get_username(),
+        "source": vote.source,
+        "approved": vote.approved,
+        "comments": vote.comments,
+    }
+    (event,) = feed.append_events(feed.VOTED, [approval], now=vote.created_at, details=details)
+    return event
 
 
 def _standing(approval: Approval, approved: bool) -> Approval:
-    responder = approval.responded_by.get_username() if approval.responded_by else ""
+    responder = approval.responded_by.get_username() if approval.responded_by else "the end of its time"
     match approval.status:
         case ApprovalStatus.APPROVED | ApprovalStatus.REJECTED:
             if (approval.status == ApprovalStatus.APPROVED) != approved:

@@ -8,10 +8,12 @@ from django.db import transaction
 from pydantic import JsonValue
 
 from approvals_app import dispatch, feed, transitions
-from approvals_app.models import Approval, ApprovalEvent
+from approvals_app.levels import fitting_names, names_of_level
+from approvals_app.models import Approval
+from approvals_app.timers import timers_of
 from executions_app.models import Execution
 from executions_app.transaction import database_now
-from workflow_service.engine.definition import Block, HumanInLoop, JsonObject
+from workflow_service.engine.definition import Block, EscalationLevel, HumanInLoop, JsonObject
 from workflow_service.engine.states import ApprovalStatus, BlockStatus
 from workflow_service.settings.config import get_config
 
@@ -37,24 +39,33 @@ def record_question(question: Question) -> JsonObject:
         block_execution=question.block_execution_id, status=ApprovalStatus.PENDING
     )
     _close(unanswered.select_related("execution"), now=now)
-    due_in_ms = step.due_in or get_config().human_in_loop_approval_timeout_ms
-    approval = Approval.objects.create(
-        workspace_id=question.execution.workspace_id,
+    term_ms = step.due_in or get_config().human_in_loop_approval_timeout_ms
+    workspace_id = question.execution.workspace_id
+    level = step.approval_level or ""
+    approval = Approval(
+        workspace_id=workspace_id,
         execution=question.execution,
         block_execution_id=question.block_execution_id,
         block_id=block.block_id,
         block_name=block.name or "",
         type=step.type,
-        level=step.approval_level or "",
-        assignees=list(step.assignees),
+        level=level,
+        assignees=fitting_names(step.assignees) or (names_of_level(workspace_id, level) if level else []),
         four_eyes=step.four_eyes,
+        quorum=step.quorum,
+        allow_delegation=step.allow_delegation,
         message=question.message,
         input=question.input,
         input_sha256=question.input_sha256,
         response_schema=step.input_schema,
         requested_at=now,
-        due_at=now + timedelta(milliseconds=due_in_ms),
+        due_at=now + timedelta(milliseconds=term_ms),
+        on_timeout=step.on_timeout,
+        remind_every_s=None if step.remind_every is None else step.remind_every // 1_000,
+        escalation_chain=[_chain_step(one, term_ms) for one in step.escalation_chain],
     )
+    approval.next_timer_at = timers_of(approval, overdue_every=overdue_every()).next_after(now)
+    approval.save(force_insert=True)
     events = feed.append_events(feed.REQUESTED, [approval], now=now)
     dispatch.tell_after_commit(events)
     return feed.summary_of(approval)
@@ -81,20 +92,18 @@ def close_of_runs(execution_ids: Sequence[int]) -> None:
     _close(asked.select_related("execution"), now=database_now())
 
 
-def announce_overdue(*, limit: int = 200) -> int:
-    """Say once of each unanswered question that its time is over; it stays open (document A section 7.3)."""
-    now = database_now()
-    announced = ApprovalEvent.objects.filter(type=feed.TIMEOUT).values("approval_id")
-    overdue = Approval.objects.filter(status=ApprovalStatus.PENDING, due_at__lte=now).exclude(
-        pk__in=announced
-    )
-    with transaction.atomic(durable=True):
-        locked = overdue.select_for_update(of=("self",), no_key=True, skip_locked=True)
-        approvals = list(locked.select_related("execution").order_by("workspace_id", "id")[:limit])
-        for workspace_id in dict.fromkeys(approval.workspace_id for approval in approvals):
-            mine = [approval for approval in approvals if approval.workspace_id == workspace_id]
-            dispatch.tell_after_commit(feed.append_events(feed.TIMEOUT, mine, now=now))
-    return len(approvals)
+def overdue_every() -> timedelta:
+    """Return how often people are reminded of what is overdue and has no ``remindEvery`` of its own."""
+    return timedelta(milliseconds=get_config().human_in_loop_approval_timeout_ms)
+
+
+def _chain_step(level: EscalationLevel, term_ms: int) -> JsonObject:
+    return {
+        "afterMs": level.after or term_ms,
+        "dueMs": term_ms,
+        "level": level.approval_level or "",
+        "assignees": list(level.assignees),
+    }
 
 
 def _close(approvals: Iterable[Approval], *, now: datetime) -> int:

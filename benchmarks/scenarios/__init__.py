@@ -17,6 +17,7 @@ SCENARIOS = {
     "growth": "growth.measure",
     "worker_memory": "worker_memory.measure",
     "live": "live.measure",
+    "approval_sockets": "approval_sockets.measure",
     "api": "api.measure",
     "outage": "outage.measure",
     "million_rows": "million_rows.measure",

@@ -27,12 +27,15 @@ MAKE_READY = (
 
 @dataclass(frozen=True, slots=True)
 class HumanDecision:
-    """What a person decided about a waiting block, and who."""
+    """What was decided about a waiting block, and by whom; no ``responder``: the end of the time, which fails the block
+    where it ``expired``.
+    """
 
     approved: bool
     response: JsonObject
     comments: str
     responder: str
+    expired: bool = False
 
 
 def complete_waiting(
@@ -76,19 +79,21 @@ def complete_waiting(
     if decision.approved and has_tool:
         tx.run(MAKE_READY, (row.id,))
         settler.progress.add_ready(1)
+    elif decision.expired:
+        fail_wait(tx, row, _error(ErrorType.APPROVAL_TIMEOUT, "nobody answered in time", ""))
     elif decision.approved or reads_approved(settler.plan, row.node):
         complete_wait(tx, row, _output(decision))
     else:
-        error: dict[str, JsonValue] = {
-            "type": ErrorType.APPROVAL_REJECTED,
-            "message": f"rejected by {decision.responder}"
-            + (f": {decision.comments}" if decision.comments else ""),
-            "retryable": False,
-        }
+        who = f"by {decision.responder}" if decision.responder else "because nobody answered in time"
+        error = _error(ErrorType.APPROVAL_REJECTED, f"rejected {who}", decision.comments)
         fail_wait(tx, row, error, BlockStatus.REJECTED)
     aftermath = conclude_locked(settler)
     aftermath.unsettled = True
     return aftermath
+
+
+def _error(kind: ErrorType, words: str, comments: str) -> dict[str, JsonValue]:
+    return {"type": kind, "message": f"{words}: {comments}" if comments else words, "retryable": False}
 
 
 def _output(decision: HumanDecision) -> JsonObject:

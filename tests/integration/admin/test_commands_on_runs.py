@@ -86,7 +86,7 @@ def test_a_page_offers_what_would_change_something(people: People, operator: Use
     command(operator, execution, "cancel", confirmed="yes")
     assert offered(execution) == set()
     live = signed_in(operator).get(f"/admin/executions_app/execution/{execution.pk}/live/").content.decode()
-    assert 'data-commands=""' in live
+    assert 'data-commands="restart"' in live
 
 
 def test_a_run_that_has_ended_says_so(people: People, operator: User) -> None:

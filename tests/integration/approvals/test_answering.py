@@ -112,11 +112,23 @@ def test_a_foreign_approval_does_not_exist(people: People) -> None:
     assert approval.status == "PENDING"
 
 
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.DEVELOPER, Role.OPERATOR])
-def test_a_role_that_only_reads_may_not_answer(people: People, role: Role) -> None:
+@pytest.mark.parametrize(
+    ("role", "refusal"),
+    [
+        (Role.VIEWER, ApprovalNotFound),
+        (Role.DEVELOPER, ApprovalNotFound),
+        (Role.OPERATOR, Forbidden),
+    ],
+    ids=["viewer", "developer", "operator"],
+)
+def test_a_role_that_only_reads_may_not_answer(
+    people: People, role: Role, refusal: type[WorkflowError]
+) -> None:
     approval = question_of(run_asking(people))
-    with pytest.raises(Forbidden, match="approval:respond"):
+    with pytest.raises(refusal):
         answer(approval, make_user(people.workspace, role))
+    approval.refresh_from_db()
+    assert approval.status == "PENDING"
 
 
 def test_four_eyes_bind_the_starter_even_as_admin(people: People) -> None:
@@ -131,6 +143,9 @@ def test_four_eyes_bind_the_starter_even_as_admin(people: People) -> None:
 @pytest.mark.parametrize("assignee", ["alice", "user:alice"])
 def test_an_assigned_approval_is_for_its_assignees(people: People, assignee: str) -> None:
     approval = question_of(run_asking(people, asking(assignees=[assignee])))
+    with pytest.raises(ApprovalNotFound):
+        answer(approval, people.bob)
+    Execution.objects.filter(pk=approval.execution_id).update(created_by=people.bob)
     with pytest.raises(NotYourApproval, match=f"assigned to {assignee}"):
         answer(approval, people.bob)
     assert answer(approval, people.alice).status == "APPROVED"

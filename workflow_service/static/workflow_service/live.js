@@ -27,12 +27,59 @@
     state.classList.toggle("wf-is-live", Boolean(live));
   }
 
-  // What the reader has opened, scrolled and focused is theirs to keep.
-  function remember() {
-    const open = new Map([...place.querySelectorAll("details[id]")].map((item) => [item.id, item.open]));
-    const scrolled = [...place.querySelectorAll(".wf-scroll[id]")].map((item) => [item.id, item.scrollLeft, item.scrollTop]);
+  // What the server last sent of each part: where it says the same again, the part is left alone.
+  const known = new Map();
+  for (const part of place.querySelectorAll("[data-part]")) known.set(part.dataset.part, part.innerHTML);
+
+  let pointer = null;
+  document.addEventListener("pointermove", (event) => {
+    pointer = event.pointerType === "mouse" ? [event.clientX, event.clientY] : null;
+  });
+  document.documentElement.addEventListener("pointerleave", () => {
+    pointer = null;
+  });
+
+  function idAround(element) {
+    const found = element && element.closest("[id]");
+    return found && place.contains(found) && found !== place ? found.id : "";
+  }
+
+  // What must not move: what the pointer is on, else what has the focus, else what is at the top of the window.
+  function anchor() {
     const active = document.activeElement;
-    const focused = place.contains(active) ? active.id || active.getAttribute("href") || "" : "";
+    const candidates = [
+      pointer && document.elementFromPoint(...pointer),
+      place.contains(active) ? active : null,
+      window.scrollY > 0 ? document.elementFromPoint(window.innerWidth / 2, 8) : null,
+    ];
+    for (const candidate of candidates) {
+      const id = idAround(candidate);
+      if (id) return { id, top: document.getElementById(id).getBoundingClientRect().top };
+    }
+    return null;
+  }
+
+  function hold(held) {
+    const element = held && document.getElementById(held.id);
+    if (!element) return;
+    const moved = () => element.getBoundingClientRect().top - held.top;
+    const list = element.closest(".wf-tall");
+    if (list && list !== element) list.scrollTop += moved();
+    if (Math.abs(moved()) >= 1) window.scrollBy({ top: moved(), behavior: "instant" });
+  }
+
+  const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
+
+  // What the reader has opened, scrolled and focused in a part is theirs to keep.
+  function remember(part) {
+    const open = [...part.querySelectorAll("details[id]")].map((item) => [item.id, item.open]);
+    const scrolled = [...part.querySelectorAll("pre")].filter((item) => item.scrollTop && idAround(item)).map((item) => [idAround(item), item.scrollTop]);
+    const active = document.activeElement;
+    let focused = null;
+    if (part.contains(active) && active !== part) {
+      const host = active.closest("[id]");
+      focused = { id: host.id, index: host === active ? -1 : [...host.querySelectorAll(FOCUSABLE)].indexOf(active) };
+    }
     return { open, scrolled, focused };
   }
 
@@ -41,16 +88,41 @@
       const item = document.getElementById(id);
       if (item) item.open = open;
     }
-    for (const [id, left, top] of memory.scrolled) {
-      const item = document.getElementById(id);
-      if (item) item.scrollTo(left, top);
+    for (const [id, top] of memory.scrolled) {
+      const item = document.querySelector(`#${CSS.escape(id)} > pre`);
+      if (item) item.scrollTop = top;
     }
-    if (memory.focused) {
-      const again = memory.focused.startsWith("#")
-        ? [...place.querySelectorAll("a")].find((link) => link.getAttribute("href") === memory.focused)
-        : document.getElementById(memory.focused);
-      if (again) again.focus({ preventScroll: true });
+    const host = memory.focused && document.getElementById(memory.focused.id);
+    if (!host) return;
+    const again = memory.focused.index < 0 ? host : host.querySelectorAll(FOCUSABLE)[memory.focused.index];
+    if (again) again.focus({ preventScroll: true });
+  }
+
+  function isSelectedIn(part) {
+    const selection = document.getSelection();
+    return selection && !selection.isCollapsed && selection.containsNode(part, true);
+  }
+
+  function update(fresh) {
+    const held = anchor();
+    let waiting = false;
+    for (const sent of fresh.querySelectorAll("[data-part]")) {
+      const name = sent.dataset.part;
+      const part = place.querySelector(`[data-part="${name}"]`);
+      if (!part || known.get(name) === sent.innerHTML) continue;
+      // Who selects text is about to copy it.
+      if (isSelectedIn(part)) {
+        waiting = true;
+        continue;
+      }
+      known.set(name, sent.innerHTML);
+      const memory = remember(part);
+      part.replaceChildren(...sent.childNodes);
+      restore(memory);
     }
+    hold(held);
+    if (waiting) setTimeout(soon, POLL_MS);
+    return waiting;
   }
 
   async function refresh() {
@@ -59,7 +131,11 @@
     try {
       response = await fetch(place.dataset.refresh, { credentials: "same-origin", redirect: "manual" });
     } catch {
-      say("No connection, trying again");
+      again("No connection, trying again");
+      return;
+    }
+    if (response.status >= 500 || response.status === 429) {
+      again("The service does not answer, trying again");
       return;
     }
     if (!response.ok) {
@@ -67,10 +143,7 @@
       return;
     }
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-    const memory = remember();
-    place.replaceChildren(...fresh.body.childNodes);
-    restore(memory);
-    const head = place.querySelector("[data-after]");
+    const head = fresh.querySelector("[data-after]");
     if (head) {
       after = Math.max(after, Number(head.dataset.after));
       if (afterLog !== null) afterLog = Math.max(afterLog, Number(head.dataset.afterLog || 0));
@@ -78,11 +151,19 @@
       // Commands stand outside of what is replaced: none vanishes under a finger.
       const offered = (head.dataset.commands || "").split(" ");
       for (const button of document.querySelectorAll("[data-command]")) {
-        button.hidden = !offered.includes(button.dataset.command);
+        const vanishes = !offered.includes(button.dataset.command);
+        if (vanishes && button === document.activeElement) continue;
+        button.hidden = vanishes;
       }
     }
+    const waiting = update(fresh);
     report();
-    if (ended) stop("");
+    if (ended && !waiting) stop("");
+  }
+
+  function again(text) {
+    say(text);
+    setTimeout(soon, POLL_MS);
   }
 
   function soon() {
