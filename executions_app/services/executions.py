@@ -79,8 +79,6 @@ def start_execution(
         execution, run = insert_run(tx, given)
         if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
             settler = begin_run(tx, execution, run, compiled, context=context)
-<<<<<<< HEAD
-            say_what_is_not_sent(settler, options)
             told = {
                 "template": template.public_id,
                 "version": version.label,
@@ -89,8 +87,6 @@ def start_execution(
             tx.run(
                 *statement_by(actor, "execution.start", workspace, "execution", execution.public_id, **told)
             )
-=======
->>>>>>> main
             committed = conclude_and_commit(settler)
     if committed is None:
         # Another request with this key was first; its answer is there now.
