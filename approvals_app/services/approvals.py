@@ -17,6 +17,7 @@ from approvals_app.errors import (
     ResponseInvalid,
 )
 from approvals_app.models import Approval, ApprovalVote
+from approvals_app.recording import record_answer
 from approvals_app.response_schema import find_problems
 from approvals_app.seats import count_asked, seat_of
 from approvals_app.selectors import get_approval
@@ -79,6 +80,7 @@ def respond_to_approval(
                 created_at=now,
             )
             verdict = _count(vote, responder)
+            record_answer(vote, seen=version, decided=verdict)
             if verdict is None:
                 dispatch.tell_after_commit([_note_vote(vote)])
                 return approval

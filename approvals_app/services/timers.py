@@ -14,6 +14,7 @@ from approvals_app.assignment import EVERY_APPROVER
 from approvals_app.errors import ResponseInvalid
 from approvals_app.levels import fitting_names, names_of_level
 from approvals_app.models import Approval
+from approvals_app.recording import record_deed
 from approvals_app.services.approvals import check_response
 from approvals_app.services.decisions import Decision, close_if_unneeded, lock_approval, settle
 from approvals_app.services.questions import overdue_every
@@ -92,6 +93,7 @@ def _escalate(approval: Approval, timers: Timers, now: datetime) -> None:
     fields = ("assignees", "level", "escalation_step", "version", "due_at", "next_timer_at")
     approval.save(update_fields=fields)
     details: JsonObject = {"step": approval.escalation_step, "added": list(added)}
+    record_deed(None, "approval.escalate", approval, version=approval.version, **details)
     dispatch.tell_after_commit(feed.append_events(feed.ESCALATED, [approval], now=now, details=details))
 
 
@@ -107,6 +109,7 @@ def _time_out(tx: EngineTransaction, approval: Approval, timers: Timers, now: da
         case _:
             _announce(feed.TIMEOUT, approval, timers, now)
             return None
+    record_deed(None, "approval.time_out", approval, version=approval.version, decision=decision.status.value)
     return settle(tx, approval, decision, now=now)
 
 
