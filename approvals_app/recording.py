@@ -30,7 +30,7 @@ def record_answer(vote: ApprovalVote, *, seen: int | None, decided: bool | None)
     record_deed(vote.user, "approval.respond", vote.approval, **told)
 
 
-def record_deed(actor: User | None, action: str, approval: Approval, **detail: Any) -> None:
+def record_deed(actor: User | None, action: str, approval: Approval, /, **detail: Any) -> None:
     """Record what was done to an approval; without ``actor`` a clock did it."""
     told = {
         "execution": approval.execution.public_id,

@@ -100,7 +100,7 @@ class Asked:
     def by(cls, user: User, reason: str = "") -> Self:
         return cls(user.get_username(), reason, user.pk)
 
-    def recorded(self, action: str, run: RunState, **detail: Any) -> tuple[LiteralString, Sequence[Any]]:
+    def recorded(self, action: str, run: RunState, /, **detail: Any) -> tuple[LiteralString, Sequence[Any]]:
         """Return the statement that puts what was asked of ``run`` into the audit trail."""
         told = {"reason": self.reason, **detail}
         return statement(

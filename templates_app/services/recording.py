@@ -7,7 +7,7 @@ from workflow_service.accounts.models import User
 from workflow_service.accounts.recording import record_by
 
 
-def record_template(actor: User, action: str, template: Template, **detail: Any) -> None:
+def record_template(actor: User, action: str, template: Template, /, **detail: Any) -> None:
     """Record what was done to a template, with the version that is current now."""
     version = template.current_version
     told = {"name": template.name, "version": version.label if version else "", **detail}

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from workflow_service.accounts import audit_admin  # noqa: F401 - registers its page
 from workflow_service.accounts.admin_policies import PolicyAdmin
 from workflow_service.accounts.admin_recording import RecordedAdmin
 from workflow_service.accounts.api_keys import revoke_api_key

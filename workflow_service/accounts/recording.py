@@ -13,6 +13,7 @@ def record_by(
     workspace: Workspace | int | None,
     target_type: str,
     target_id: str,
+    /,
     **detail: Any,
 ) -> None:
     """Record what ``actor`` did (None: the service itself), in the caller's transaction."""
@@ -25,6 +26,7 @@ def statement_by(
     workspace: Workspace | int | None,
     target_type: str,
     target_id: str,
+    /,
     **detail: Any,
 ) -> tuple[LiteralString, Sequence[Any]]:
     """Return the insert that ``record_by`` would make, for a transaction in a pipeline."""

@@ -85,6 +85,7 @@ class Seal(models.Model):
     class Meta:
         db_table = "audit_seal"
         ordering = ("number",)
+        indexes = (models.Index(fields=("sealed_at",), name="audit_seal_age"),)
 
     def __str__(self) -> str:
         return f"seal {self.number}"

@@ -60,6 +60,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "audit_seal",
                 "ordering": ("number",),
+                "indexes": [models.Index(fields=["sealed_at"], name="audit_seal_age")],
             },
         ),
         migrations.CreateModel(
