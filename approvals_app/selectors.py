@@ -5,6 +5,7 @@ read all approvals of a workspace sees all of them. ``awaiting`` narrows that to
 """
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -12,14 +13,18 @@ from operator import or_
 
 from django.db.models import F, Q, QuerySet
 
-from approvals_app.assignment import NONE, responders_of
+from approvals_app.assignment import NONE, Responder, responders_of
 from approvals_app.errors import ApprovalNotFound
 from approvals_app.models import Approval, ApprovalEvent
+from executions_app.handlers import BlockWork
 from executions_app.interactions import HumanInteraction
-from workflow_service.accounts.models import User, Workspace
+from executions_app.selectors import places_in_run
+from workflow_service.accounts.models import Membership, User, Workspace
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
 
+# Of the places of items and rounds there may be many.
+MAX_STANDING = 1_000
 # By name: the ways to sort a list; the id settles what is equal.
 SORTS = {
     "newest": ("-id",),
@@ -28,20 +33,22 @@ SORTS = {
 }
 
 
-def visible_to(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Return those of ``approvals`` that the user may see."""
-    conditions = (
-        Q(workspace=workspace_id) & responder.seen()
-        for workspace_id, responder in responders_of(user).items()
-    )
+def visible_to(
+    user: User, approvals: QuerySet[Approval], responders: Mapping[int, Responder] | None = None
+) -> QuerySet[Approval]:
+    """Return those of ``approvals`` that the user may see; ``responders`` are the user's, where they are known."""
+    known = responders_of(user) if responders is None else responders
+    conditions = (Q(workspace=workspace_id) & responder.seen() for workspace_id, responder in known.items())
     return approvals.filter(reduce(or_, conditions, NONE))
 
 
-def awaiting(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+def awaiting(
+    user: User, approvals: QuerySet[Approval], responders: Mapping[int, Responder] | None = None
+) -> QuerySet[Approval]:
     """Return those of ``approvals`` that are pending and that the user may answer and has not yet."""
+    known = responders_of(user) if responders is None else responders
     conditions = (
-        Q(workspace=workspace_id) & responder.awaited()
-        for workspace_id, responder in responders_of(user).items()
+        Q(workspace=workspace_id) & responder.awaited() for workspace_id, responder in known.items()
     )
     return approvals.filter(reduce(or_, conditions, NONE), status=ApprovalStatus.PENDING)
 
@@ -69,15 +76,27 @@ def get_approval(user: User, approval_id: str, workspace: Workspace | None = Non
     return approval
 
 
-def find_standing_approval(execution_id: int, block_id: str, input_sha256: str) -> Approval | None:
-    """Return the yes that still holds for a block of a run: one given to exactly this input."""
-    standing = Approval.objects.filter(
-        execution_id=execution_id,
-        block_id=block_id,
-        input_sha256=input_sha256,
+def find_standing_approval(work: BlockWork, *, proposed_sha256: str = "") -> Approval | None:
+    """Return the yes that still holds for a block of a run: one given to exactly this input, and this output if any.
+
+    It holds for the block itself, and for what a restart has in its place; every item and round asks for itself.
+    """
+    same = Approval.objects.filter(
+        execution_id=work.execution_id,
+        block_id=work.block.block_id,
+        input_sha256=work.input_sha256,
+        proposed_sha256=proposed_sha256,
         status=ApprovalStatus.APPROVED,
     ).exclude(type=HumanStepType.INTERVENTION)
-    return standing.select_related("responded_by").order_by("-id").first()
+    mine = Q(block_execution=work.block_execution_id)
+    standing = same.filter(mine | Q(block_execution__superseded=True)).order_by("-id")
+    found = list(standing.values_list("pk", "block_execution_id")[:MAX_STANDING])
+    places = places_in_run({row for _, row in found} | {work.block_execution_id}) if found else {}
+    place = places.get(work.block_execution_id)
+    for approval_id, row in found:
+        if row == work.block_execution_id or places.get(row) == place:
+            return standing.select_related("responded_by").get(pk=approval_id)
+    return None
 
 
 def list_pending(user: User, workspace: Workspace) -> QuerySet[Approval]:
@@ -121,11 +140,17 @@ _SEARCHED = (
 )
 
 
-def list_feed(workspace_ids: frozenset[int], after: int, limit: int) -> list[ApprovalEvent]:
-    """Return what happened to approvals of these workspaces after event ``after``, oldest first."""
-    events = ApprovalEvent.objects.filter(workspace_id__in=workspace_ids, id__gt=after)
-    related = events.select_related("approval__execution").prefetch_related("approval__votes")
-    return list(related.order_by("id")[:limit])
+def list_feed(user_ids: Collection[int], after: int, limit: int) -> list[ApprovalEvent]:
+    """Return what happened to approvals after event ``after`` in the workspaces of these users, oldest first."""
+    theirs = Membership.objects.filter(user__in=user_ids).values("workspace")
+    events = ApprovalEvent.objects.filter(workspace_id__in=theirs, id__gt=after)
+    related = events.select_related("approval__execution", "approval__workspace")
+    return list(related.prefetch_related("approval__votes").order_by("id")[:limit])
+
+
+def newest_event_id() -> int:
+    """Return the number of the last thing that happened to any approval, 0 if nothing did."""
+    return ApprovalEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
 def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]]:

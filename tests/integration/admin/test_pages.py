@@ -308,8 +308,12 @@ def test_a_page_costs_the_same_however_many_blocks_there_are(people: People) -> 
 def test_the_index_says_how_much_waits_for_the_user(people: People) -> None:
     run_asking(people)
     run_asking(people, asking(assignees=["user:bob"]))
-    assert re.search(r"Inbox Mine 1 My groups\W 1 Overdue 0", in_words(read(signed_in(people.alice), "/admin/")))
-    assert re.search(r"Inbox Mine 2 My groups\W 1 Overdue 0", in_words(read(signed_in(people.bob), "/admin/")))
+    assert re.search(
+        r"Inbox Mine 1 My groups\W 1 Overdue 0", in_words(read(signed_in(people.alice), "/admin/"))
+    )
+    assert re.search(
+        r"Inbox Mine 2 My groups\W 1 Overdue 0", in_words(read(signed_in(people.bob), "/admin/"))
+    )
     assert "Nothing waits for you" in in_words(read(signed_in(people.stranger), "/admin/"))
 
 
