@@ -81,21 +81,7 @@ def respond_to_approval(
                 version=approval.version,
                 created_at=now,
             )
-<<<<<<< HEAD
-            verdict = _count(vote, responder)
-            record_answer(vote, seen=version, decided=verdict)
-            if verdict is None:
-                dispatch.tell_after_commit([_note_vote(vote)])
-                return approval
-            # Where approvers of different answers bring about a no, it has none.
-            given = response if verdict == approved else None
-            aftermath = settle(tx, approval, Decision(verdict, given, comments, source, actor), now=now)
-    if aftermath is None:
-        return _standing(approval, approved)
-    follow_up(aftermath, approval.execution_id)
-    return approval
-=======
-            aftermath = _cast(tx, vote, responder)
+            aftermath = _cast(tx, vote, responder, seen=version)
     if aftermath is not None:
         follow_up(aftermath, approval.execution_id)
         return approval
@@ -103,7 +89,6 @@ def respond_to_approval(
         reach("approvals.vote:after commit")
         return approval
     return _standing(approval, approved)
->>>>>>> main
 
 
 def answer_of(approval: Approval) -> JsonObject:
@@ -152,7 +137,9 @@ def _voted_already(approval: Approval, actor: User, approved: bool) -> bool:
     return False
 
 
-def _cast(tx: EngineTransaction, vote: ApprovalVote, responder: Responder) -> Aftermath | None:
+def _cast(
+    tx: EngineTransaction, vote: ApprovalVote, responder: Responder, *, seen: int | None
+) -> Aftermath | None:
     """Write a vote, and the decision where it brings one about; None where others must answer too."""
     approval = vote.approval
     cast = list(approval.votes.all())
@@ -166,6 +153,7 @@ def _cast(tx: EngineTransaction, vote: ApprovalVote, responder: Responder) -> Af
     ballots = [Ballot(one.approved, one.response) for one in (*cast, vote)]
     asked = count_asked(approval) if approval.quorum > 1 else 1
     verdict = outcome(ballots, quorum=approval.quorum, asked=asked)
+    record_answer(vote, seen=seen, decided=verdict)
     if verdict is None:
         _note_vote(vote)
         return None

@@ -53,7 +53,9 @@ def set_out_of_office(
         reason=reason,
         user=user,
     )
-    absence.save(force_insert=True)
+    with transaction.atomic():
+        absence.save(force_insert=True)
+        _record(actor, "absence.set", absence)
     return absence
 
 
@@ -87,19 +89,6 @@ def check_out_of_office(
     standing = OutOfOffice.objects.filter(workspace=workspace, user=away)
     if standing.exclude(ends_at__lte=now).count() >= MAX_AHEAD:
         raise AbsenceInvalid(f"there are {MAX_AHEAD} absences ahead already: delete one first")
-<<<<<<< HEAD
-    with transaction.atomic():
-        absence = OutOfOffice.objects.create(
-            workspace=workspace,
-            user=away,
-            delegate=deputy,
-            starts_at=begins,
-            ends_at=ends_at,
-            reason=storable_text(reason, MAX_REASON),
-        )
-        _record(actor, "absence.set", absence)
-    return absence
-=======
     return OutOfOffice(
         workspace=workspace,
         user=away,
@@ -108,7 +97,6 @@ def check_out_of_office(
         ends_at=ends_at,
         reason=storable_text(reason, MAX_REASON),
     )
->>>>>>> main
 
 
 def clear_out_of_office(*, workspace: Workspace, actor: User, absence_id: int) -> None:

@@ -65,6 +65,7 @@ def _escalate(seen: Approval, now: datetime | None) -> bool:
         approval.due_at = at + _timers(approval).term_of(approval.escalation_step)
         approval.save(update_fields=("assignees", "level", "escalation_step", "version", "due_at"))
         details: JsonObject = {"step": approval.escalation_step, "added": list(added)}
+        record_deed(None, "approval.escalate", approval, version=approval.version, **details)
         _announce(feed.ESCALATED, approval, at, details)
     return True
 
@@ -80,32 +81,14 @@ def _time_out(seen: Approval, now: datetime | None) -> bool:
         if decision is None:
             _announce(feed.TIMEOUT, approval, at)
         else:
+            told = {"version": approval.version, "decision": decision.status.value}
+            record_deed(None, "approval.time_out", approval, **told)
             aftermath = settle(tx, approval, decision, now=at)
     if aftermath is not None:
         follow_up(aftermath, approval.execution_id)
     return True
 
 
-<<<<<<< HEAD
-def _escalate(approval: Approval, timers: Timers, now: datetime) -> None:
-    """Ask those of the chain's next level too; who was asked before may still answer."""
-    step = approval.escalation_chain[approval.escalation_step]
-    level, named = step["level"], fitting_names(tuple(step["assignees"]))
-    added = named or names_of_level(approval.workspace_id, level) or EVERY_APPROVER
-    # Nobody listed meant every approver: to list those who are added alone would take it from the others.
-    before = approval.assignees or EVERY_APPROVER
-    approval.assignees = list(dict.fromkeys((*before, *added)))
-    approval.level = level or approval.level
-    approval.escalation_step += 1
-    approval.version += 1
-    approval.due_at = now + timers.term_of(approval.escalation_step)
-    approval.next_timer_at = timers_of(approval, overdue_every=overdue_every()).next_after(now)
-    fields = ("assignees", "level", "escalation_step", "version", "due_at", "next_timer_at")
-    approval.save(update_fields=fields)
-    details: JsonObject = {"step": approval.escalation_step, "added": list(added)}
-    record_deed(None, "approval.escalate", approval, version=approval.version, **details)
-    dispatch.tell_after_commit(feed.append_events(feed.ESCALATED, [approval], now=now, details=details))
-=======
 def _remind(seen: Approval, now: datetime | None) -> bool:
     """Remind those who are asked."""
     with command_transaction():
@@ -114,7 +97,6 @@ def _remind(seen: Approval, now: datetime | None) -> bool:
             return False
         _announce(feed.REMINDED, approval, at)
     return True
->>>>>>> main
 
 
 def _lock_due(seen: Approval, now: datetime | None, due: Due) -> tuple[Approval | None, datetime]:
@@ -148,17 +130,8 @@ def _decision_of_time(approval: Approval) -> Decision | None:
         case Approval.OnTimeout.REJECT:
             return Decision(False, None, "", SOURCE)
         case Approval.OnTimeout.FAIL:
-<<<<<<< HEAD
-            decision = Decision(False, None, "", SOURCE, expired=True)
-        case _:
-            _announce(feed.TIMEOUT, approval, timers, now)
-            return None
-    record_deed(None, "approval.time_out", approval, version=approval.version, decision=decision.status.value)
-    return settle(tx, approval, decision, now=now)
-=======
             return Decision(False, None, "", SOURCE, expired=True)
     return None
->>>>>>> main
 
 
 def _may_approve_unseen(approval: Approval) -> bool:
