@@ -33,7 +33,7 @@ class RecordedAdmin:
 
     # Of deletions Django tells before, and outside of a transaction where several are deleted.
     @transaction.atomic
-    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
         self.record_row(request, "delete", obj)
         super().delete_model(request, obj)  # type: ignore[misc]
 

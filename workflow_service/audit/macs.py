@@ -75,7 +75,7 @@ def seal_mac(
     sealed_at: datetime,
     previous: bytes,
     entry_ids: Sequence[int],
-    macs: bytes,
+    macs: bytes | memoryview,
 ) -> bytes:
     """Return the MAC of a seal, which covers that of the seal before it."""
     ids = list(entry_ids)
@@ -84,7 +84,7 @@ def seal_mac(
     )
 
 
-def equal(one: bytes, other: bytes) -> bool:
+def equal(one: bytes | memoryview, other: bytes | memoryview) -> bool:
     """Compare two MACs in a time that does not tell where they differ."""
     return hmac.compare_digest(bytes(one), bytes(other))
 

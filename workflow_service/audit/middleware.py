@@ -64,7 +64,7 @@ def origin_of(request: HttpRequest) -> Origin:
 def _address(request: HttpRequest) -> str:
     """Return the client's address: of what the trusted proxies appended, the first; without any, the peer's."""
     peer = str(request.META.get("REMOTE_ADDR") or "")
-    proxies = settings.REST_FRAMEWORK["NUM_PROXIES"]
+    proxies: Any = settings.REST_FRAMEWORK["NUM_PROXIES"]
     passed = [
         each.strip() for each in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if each.strip()
     ]

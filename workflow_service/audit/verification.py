@@ -103,10 +103,9 @@ class _Verification:
     def chain(self) -> None:
         """Follow the seals, each with the entries that it covers."""
         before = Seal.objects.filter(number__lt=self._since).order_by("-number").first()
-        expected, previous, newest_key = self._since, bytes(before.mac) if before else NOTHING, ""
-        if before is None and self._since > 1:
-            # What is left of an older part is not there to be chained to: the first link is taken as it is.
-            previous = None
+        expected, newest_key = self._since, ""
+        # Where an older part was removed there is nothing to be chained to: the first link is taken as it is.
+        previous = bytes(before.mac) if before else NOTHING if self._since == 1 else None
         for page in self._pages():
             entries = _entries_of(page)
             for seal in page:
@@ -220,8 +219,8 @@ class _Verification:
     def _order_of_keys(self, seal: Seal, newest: str) -> str:
         """Find a seal made with a key that was replaced before; return the newest key so far."""
         age = self._age_of_key
-        if seal.key_id not in age or (newest and age[seal.key_id] < age[newest]):
-            return seal.key_id if seal.key_id in age else newest
+        if seal.key_id not in age:
+            return newest
         if newest and age[seal.key_id] > age[newest]:
             self._found(
                 "OLD_KEY",

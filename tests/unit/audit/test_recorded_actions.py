@@ -38,7 +38,8 @@ def _in_module(module: ast.Module) -> Iterator[str]:
                 yield from (text for text in texts if isinstance(text, str) and ACTION.fullmatch(text))
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "recorded_as":
             assert isinstance(node.value, ast.Constant)
-            yield from (f"{node.value.value}.{verb}" for verb in OF_PAGES)
+            noun = str(node.value.value)
+            yield from (f"{noun}.{verb}" for verb in OF_PAGES)
 
 
 def test_every_action_is_listed_and_every_listed_action_is_recorded() -> None:

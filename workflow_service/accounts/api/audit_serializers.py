@@ -42,7 +42,9 @@ class AuditEntryShape(CamelSerializer):
     resource_id = serializers.CharField(source="target_id")
     outcome = serializers.ChoiceField(Outcome.choices)
     details = JsonObjectField(source="detail")
-    source = serializers.CharField(help_text="`api`, `admin`, `page`, or `service` where no request was.")
+    source = serializers.CharField(  # type: ignore[assignment]
+        help_text="`api`, `admin`, `page`, or `service` where no request was."
+    )
     ip_address = serializers.CharField(source="address", allow_blank=True)
     user_agent = serializers.CharField(allow_blank=True)
     request_id = serializers.CharField(allow_blank=True)

@@ -76,5 +76,5 @@ def _with_users(entries: Iterable[AuditEntry]) -> list[AuditEntry]:
     users = User.objects.filter(pk__in={entry.actor_id for entry in page if entry.actor_id})
     public_ids = dict(users.values_list("pk", "public_id"))
     for entry in page:
-        entry.user_id = public_ids.get(entry.actor_id)  # type: ignore[attr-defined]
+        entry.user_id = public_ids.get(entry.actor_id or 0)  # type: ignore[attr-defined]
     return page
