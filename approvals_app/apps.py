@@ -8,6 +8,7 @@ class ApprovalsAppConfig(AppConfig):
     def ready(self) -> None:
         from approvals_app.gate import ask_people
         from approvals_app.intervention import ask_for_intervention
+        from approvals_app.notices import CHANNEL, announce
         from approvals_app.selectors import interactions_by_block
         from approvals_app.services.questions import close_of_runs, close_unneeded
         from approvals_app.services.timers import run_due_timers
@@ -18,6 +19,7 @@ class ApprovalsAppConfig(AppConfig):
             register_sweep_step,
         )
         from executions_app.interactions import register_interaction_source
+        from workflow_service.notifications.delivery import register_announcer
 
         register_human_gate(ask_people)
         register_intervention(ask_for_intervention)
@@ -25,3 +27,4 @@ class ApprovalsAppConfig(AppConfig):
         register_cancel_step(close_of_runs)
         register_sweep_step(close_unneeded)
         register_sweep_step(run_due_timers)
+        register_announcer(CHANNEL, announce)

@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db import connection
 from pydantic import JsonValue
 
+from approvals_app import notices
 from approvals_app.models import Approval, ApprovalEvent
 from workflow_service.engine.definition import JsonObject
 
@@ -48,6 +49,8 @@ def append_events(
     ]
     if not rows:
         return []
+    # Before the lock, which others wait for.
+    notices.tell_people(kind, [(row.approval, row.data) for row in rows])
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_FEED_LOCK])
     return ApprovalEvent.objects.bulk_create(rows)

@@ -131,7 +131,12 @@ class SharedFeed:
                 yield text
 
     def _page_after(self, after: int) -> Page | None:
-        return next((page for page in self._pages if page.upto > after), None)
+        found = None
+        for page in reversed(self._pages):
+            if page.upto <= after:
+                break
+            found = page
+        return found
 
     async def _replay(self, user: User, after: int) -> tuple[int, Texts, bool]:
         """Return what Postgres has after a position, the new position, and whether there may be more."""

@@ -28,9 +28,11 @@ from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, require
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import Problem
-from workflow_service.engine.json_values import JsonUnfit, check_json
+from workflow_service.engine.json_values import JsonUnfit, check_json, storable_text
 from workflow_service.engine.states import ApprovalStatus
 from workflow_service.settings.config import get_config
+
+MAX_COMMENTS = 5_000
 
 
 def respond_to_approval(
@@ -49,6 +51,7 @@ def respond_to_approval(
     ``ApprovalNotFound``, ``Forbidden``, ``NotYourApproval``, ``ResponseInvalid``, ``OutOfDate``, ``AlreadyVoted``,
     ``AlreadyAnswered`` (the other way) and ``ApprovalClosed`` (nobody waits for it any more).
     """
+    comments = storable_text(comments, MAX_COMMENTS)
     seen = get_approval(actor, approval_id)
     require(actor, seen.workspace, Action.APPROVAL_RESPOND)
     _responder(actor, seen)

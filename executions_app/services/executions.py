@@ -10,7 +10,6 @@ from pydantic import JsonValue
 from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
 from executions_app.aftermath import follow_up
-from executions_app.concerned import say_what_is_not_sent
 from executions_app.errors import InputRejected, TemplateNotRunnable
 from executions_app.finishing import Aftermath, conclude_and_commit
 from executions_app.models import Execution, StartRequest
@@ -79,7 +78,6 @@ def start_execution(
         execution, run = insert_run(tx, given)
         if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
             settler = begin_run(tx, execution, run, compiled, context=context)
-            say_what_is_not_sent(settler, options)
             committed = conclude_and_commit(settler)
     if committed is None:
         # Another request with this key was first; its answer is there now.
