@@ -4,6 +4,7 @@ Looking changes nothing. An answer is a POST with the CSRF token and goes throug
 decides.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -23,12 +24,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from approvals_app import policy_admin  # noqa: F401 - registers its pages
 from approvals_app.admin_bulk import MAX_SELECTED, answer_each, candidates_of
 from approvals_app.approval_page import PREVIEW, answer, approval_badge, page_of
-from approvals_app.errors import ResponseInvalid
-from approvals_app.inbox import LABELS, Tab, asked_of, in_tab, newest_event, news_since, order_of, tabs_of
+from approvals_app.assignment import Responder, responders_of
+from approvals_app.errors import OutOfDate, ResponseInvalid
+from approvals_app.inbox import LABELS, Inbox, Tab, asked_of, order_of
 from approvals_app.models import Approval
 from approvals_app.response_form import DECISION, problems_of_answer
+from approvals_app.selectors import visible_to
+from approvals_app.services.delegation import comment_on_approval, delegate_approval
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
 from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
@@ -55,10 +60,11 @@ class TabFilter(admin.SimpleListFilter):
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
-        self.tab = model_admin.tab(request)
+        # The first of the filters: what stands before it is what the inbox looks at too.
+        self.found = model_admin.inbox(request).holding(model_admin.tab(request))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return in_tab(self.tab, _user(request), queryset)
+        return self.found
 
 
 @admin.register(Approval)
@@ -122,8 +128,23 @@ class ApprovalAdmin(PageAdmin):
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Narrow to what the user may see; a superuser looks into every workspace."""
         found = super().get_queryset(request).select_related(*self.list_select_related)
-        return found.defer("input", "proposed", "response_schema", "response")
+        user = _user(request)
+        return found if user.is_superuser else visible_to(user, found, self.responders(request))
+
+    def responders(self, request: HttpRequest) -> Mapping[int, Responder]:
+        """Return the user as each workspace's approvals see them; read once for a request."""
+        found: Mapping[int, Responder] | None = getattr(request, "_responders", None)
+        if found is None:
+            found = responders_of(_user(request))
+            request._responders = found  # type: ignore[attr-defined]
+        return found
+
+    def inbox(self, request: HttpRequest) -> Inbox:
+        """Return the user's inbox; its lists leave out what may be large."""
+        found = self.get_queryset(request).defer("input", "proposed", "response_schema", "response")
+        return Inbox(_user(request), self.responders(request), found)
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """What is most urgent comes first."""
@@ -147,14 +168,19 @@ class ApprovalAdmin(PageAdmin):
         context = {
             "title": "Inbox",
             "tab": tab,
-            "tabs": tabs_of(_user(request), self.get_queryset(request), tab),
-            "newest_event": self._newest_event(request),
+            "tabs": self.inbox(request).tabs(tab),
+            "newest_event": self.inbox(request).newest_event(),
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
 
     def get_urls(self) -> list[URLPattern]:
-        pages = (("<int:approval_id>/respond/", self.respond_view), ("news/", self.news_view))
+        pages = (
+            ("<int:approval_id>/respond/", self.respond_view),
+            ("<int:approval_id>/delegate/", self.delegate_view),
+            ("<int:approval_id>/comment/", self.comment_view),
+            ("news/", self.news_view),
+        )
         named = [
             path(
                 address,
@@ -169,18 +195,17 @@ class ApprovalAdmin(PageAdmin):
         """Say what the inbox on somebody's screen does not know yet: what the page asks for, hinted or not."""
         if not self.has_view_permission(request):
             raise Http404
-        newest = self._newest_event(request)
-        news = news_since(
+        inbox = self.inbox(request)
+        newest = inbox.newest_event()
+        news = inbox.news_since(
             _number(request.GET.get("after", "")),
             tab=self.tab(request),
-            user=_user(request),
-            approvals=self.get_queryset(request),
             shown=[_number(text) for text in request.GET.get("shown", "").split(",")[:MAX_SHOWN]],
         )
         return JsonResponse({**news, "after": newest})
 
     def page_context(self, request: HttpRequest, row: Approval) -> dict[str, Any]:
-        return page_of(row, _user(request))
+        return page_of(row, self.inbox(request))
 
     def respond_view(self, request: HttpRequest, approval_id: int) -> HttpResponse:
         """Take an answer; POST only. What cannot be taken is shown with what was typed."""
@@ -191,18 +216,68 @@ class ApprovalAdmin(PageAdmin):
             raise Http404
         typed = request.POST.dict()
         if typed.get(DECISION) == PREVIEW:
-            return self.render_page(request, approval, page_of(approval, _user(request), typed))
+            return self.render_page(request, approval, page_of(approval, self.inbox(request), typed))
+        seen = _number(request.POST.get("version", "")) or None
         try:
-            decided = answer(approval, _user(request), typed, comments=_comments(request))
+            decided = answer(approval, _user(request), typed, comments=_comments(request), version=seen)
         except FormUnreadable as error:
             return self._page_again(request, approval, typed, error.problems)
         except ResponseInvalid as error:
             return self._page_again(request, approval, typed, problems_of_answer(approval, error.problems))
+        except OutOfDate:
+            # What was typed is kept; what changed is there to be looked at before it is sent again.
+            approval = self.get_object(request, str(approval_id))
+            changed = (
+                "This question changed while you looked at it. See what is new below, then send your answer."
+            )
+            return self._page_again(request, approval, typed, {"": changed}, status=409)
         except WorkflowError as error:
             messages.error(request, sentence(error.message))
         else:
-            done = "Approved" if decided.status == ApprovalStatus.APPROVED else "Rejected"
-            messages.success(request, f"{done}: {decided.block_name or decided.block_id}.")
+            messages.success(request, f"{_done(decided)}: {decided.block_name or decided.block_id}.")
+        return HttpResponseRedirect(reverse("admin:approvals_app_approval_change", args=[approval_id]))
+
+    def delegate_view(self, request: HttpRequest, approval_id: int) -> HttpResponse:
+        """Hand a question on; POST only."""
+
+        def hand_on(approval: Approval) -> str:
+            to = request.POST.get("to", "").strip()
+            delegate_approval(
+                approval_id=approval.public_id,
+                actor=_user(request),
+                to=to,
+                comments=_comments(request),
+                source="admin",
+            )
+            return f"Handed to {to}."
+
+        return self._act(request, approval_id, hand_on)
+
+    def comment_view(self, request: HttpRequest, approval_id: int) -> HttpResponse:
+        """Say something that decides nothing; POST only."""
+
+        def say(approval: Approval) -> str:
+            text = _comments(request).strip()
+            if not text:
+                raise NothingSaid
+            comment_on_approval(
+                approval_id=approval.public_id, actor=_user(request), text=text, source="admin"
+            )
+            return "Said."
+
+        return self._act(request, approval_id, say)
+
+    def _act(self, request: HttpRequest, approval_id: int, act: Callable[[Approval], str]) -> HttpResponse:
+        """Do something to an approval that decides nothing, and go back to its page with what came of it."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        approval = self.get_object(request, str(approval_id))
+        if approval is None:
+            raise Http404
+        try:
+            messages.success(request, act(approval))
+        except WorkflowError as error:
+            messages.error(request, sentence(error.message))
         return HttpResponseRedirect(reverse("admin:approvals_app_approval_change", args=[approval_id]))
 
     @admin.action(description="Approve selected", permissions=["respond"])
@@ -268,13 +343,34 @@ class ApprovalAdmin(PageAdmin):
         return TemplateResponse(request, template, {**frame, "back": back.rstrip("?"), **context})
 
     def _page_again(
-        self, request: HttpRequest, approval: Approval, typed: dict[str, str], problems: Any
+        self,
+        request: HttpRequest,
+        approval: Approval,
+        typed: dict[str, str],
+        problems: Mapping[str, str],
+        *,
+        status: int = 422,
     ) -> HttpResponse:
-        context = page_of(approval, _user(request), typed, problems)
-        return self.render_page(request, approval, context, status=422)
+        context = page_of(approval, self.inbox(request), typed, problems)
+        return self.render_page(request, approval, context, status=status)
 
-    def _newest_event(self, request: HttpRequest) -> int:
-        return newest_event(self.workspaces(request, Action.APPROVAL_READ).values("pk"))
+
+class NothingSaid(WorkflowError):
+    """A comment without words was sent."""
+
+    code = "NOTHING_SAID"
+
+    def __init__(self) -> None:
+        super().__init__("the comment is empty")
+
+
+def _done(approval: Approval) -> str:
+    match approval.status:
+        case ApprovalStatus.PENDING:
+            return "Your answer counts, others have to answer too"
+        case ApprovalStatus.APPROVED:
+            return "Approved"
+    return "Rejected"
 
 
 def _user(request: HttpRequest) -> User:

@@ -44,10 +44,13 @@ def candidates_of(actor: User, approvals: Iterable[Approval], *, approved: bool)
 
     def hindrance(approval: Approval) -> str:
         if approval.status != ApprovalStatus.PENDING:
-            return outcome_of(approval)
-        objection = responders.get(approval.workspace_id, NOBODY).objection(approval)
+            return outcome_of(approval).lower()
+        responder = responders.get(approval.workspace_id, NOBODY)
+        objection = responder.objection(approval)
         if objection:
             return objection
+        if responder.has_voted(approval):
+            return "you have answered it"
         return "its form has to be filled in" if approved and approval.type in ASKS_BY_FORM else ""
 
     return [Candidate(approval, hindrance(approval)) for approval in chosen]
@@ -78,7 +81,10 @@ def _answer(
             approved=approved,
             comments=comments,
             source="admin",
+            version=version,
         )
     except WorkflowError as error:
         return Outcome(approval, False, sentence(error.message))
+    if decided.status == ApprovalStatus.PENDING:
+        return Outcome(decided, True, "Your answer counts; others have to answer too")
     return Outcome(decided, decided.responded_by == actor, outcome_of(decided))

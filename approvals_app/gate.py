@@ -5,7 +5,11 @@ so a block that comes back, after its approval or a restart, asks nobody again f
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+
+from pydantic import JsonValue
 
 from approvals_app.selectors import find_standing_approval
 from approvals_app.services.approvals import answer_of
@@ -16,9 +20,10 @@ from executions_app.transaction import pipelined_transaction
 from executions_app.values import RunValues
 from templates_app.plans import compiled_version
 from workflow_service.agents.errors import ToolError
-from workflow_service.engine.definition import Block, HumanInLoop
+from workflow_service.engine.approval import human_step_of
+from workflow_service.engine.definition import HumanInLoop
 from workflow_service.engine.errors import ExpressionError
-from workflow_service.engine.interpolation import compile_template
+from workflow_service.engine.interpolation import Template, compile_template
 from workflow_service.engine.json_values import storable_text
 from workflow_service.engine.states import ErrorType
 
@@ -30,42 +35,56 @@ def ask_people(work: BlockWork) -> Proceed | Ask:
 
     Raises ``ToolError`` (CONFIGURATION_ERROR) where the question's ``${...}`` cannot be resolved.
     """
-    standing = find_standing_approval(work.execution_id, work.block.block_id, work.input_sha256)
+    standing = find_standing_approval(work)
     if standing is not None:
         return Proceed(answer_of(standing))
-    execution = Execution.objects.only("public_id", "workspace_id", "version_id").get(pk=work.execution_id)
-    defaults = compiled_version(execution.version_id).definition.global_settings.human_in_loop_defaults
-    step = human_step_of(work.block, defaults)
+    execution, step = human_step_of_run(work)
     question = Question(
         execution=execution,
         block_execution_id=work.block_execution_id,
         block=work.block,
         step=step,
-        message=_message_of(work, step),
+        message=message_of(work, step),
         input=work.input,
         input_sha256=work.input_sha256,
     )
     return Ask(partial(record_question, question))
 
 
-def human_step_of(block: Block, defaults: HumanInLoop | None) -> HumanInLoop:
-    """Return how a block asks: what it says itself, over the workflow's defaults."""
-    step = block.human_in_loop
-    if defaults is None:
-        return step
-    return defaults.model_copy(update={name: getattr(step, name) for name in step.model_fields_set})
+def human_step_of_run(work: BlockWork) -> tuple[Execution, HumanInLoop]:
+    """Return a block's run, and how the block asks in it."""
+    execution = Execution.objects.only("public_id", "workspace_id", "version_id").get(pk=work.execution_id)
+    defaults = compiled_version(execution.version_id).definition.global_settings.human_in_loop_defaults
+    return execution, human_step_of(work.block, defaults)
 
 
-def _message_of(work: BlockWork, step: HumanInLoop) -> str:
+def message_of(
+    work: BlockWork,
+    step: HumanInLoop,
+    values: RunValues | None = None,
+    own: Mapping[str, JsonValue] | None = None,
+) -> str:
+    """Return what a step asks, with its figures; ``own`` are names that are looked up first.
+
+    ``values`` are those of the transaction that it is called in. Raises ``ToolError`` (CONFIGURATION_ERROR).
+    """
     if not step.message:
         return ""
     try:
         template = compile_template(step.message)
-        with pipelined_transaction() as tx:
-            values = RunValues(tx, work.execution_id, work.execution_public_id)
-            values.prefetch([template.references])
-            text = template.render(values.scope())
+        if values is not None:
+            text = _rendered(template, values, own or {})
+        else:
+            with pipelined_transaction() as tx:
+                values = RunValues(tx, work.execution_id, work.execution_public_id)
+                text = _rendered(template, values, own or {})
     except ExpressionError as error:
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"humanInLoop.message: {error.message}") from error
     shown = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
     return storable_text(shown, MAX_MESSAGE_CHARACTERS)
+
+
+def _rendered(template: Template, values: RunValues, own: Mapping[str, JsonValue]) -> JsonValue:
+    references = template.references
+    values.prefetch([replace(references, context=references.context - own.keys())])
+    return template.render(values.scope(own))

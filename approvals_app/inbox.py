@@ -16,7 +16,7 @@ from django.utils import timezone
 from pydantic import JsonValue
 
 from approvals_app import feed
-from approvals_app.assignment import responders_of
+from approvals_app.assignment import Responder
 from approvals_app.models import Approval, ApprovalEvent
 from approvals_app.selectors import awaiting
 from workflow_service.accounts.models import User
@@ -41,7 +41,7 @@ LABELS: Mapping[Tab, str] = {
     Tab.ALL: "All",
 }
 # What may bring a question into somebody's list.
-ARRIVALS = (feed.REQUESTED, feed.TIMEOUT, "approval_escalated", "approval_delegated")
+ARRIVALS = (feed.REQUESTED, feed.TIMEOUT, feed.ESCALATED, feed.DELEGATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,60 @@ class TabCount:
     chosen: bool
 
 
-def in_tab(tab: Tab, user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Return those of ``approvals``, which the user may see, that a tab holds."""
-    match tab:
-        case Tab.MINE:
-            return awaiting(user, approvals)
-        case Tab.GROUPS:
-            return awaiting(user, approvals).filter(_shared_with_others(user))
-        case Tab.OVERDUE:
-            return approvals.filter(status=ApprovalStatus.PENDING, due_at__lte=timezone.now())
-        case Tab.ALL:
-            return approvals
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """One user's inbox: ``visible`` is what they may see, ``responders`` what they may answer."""
+
+    user: User
+    responders: Mapping[int, Responder]
+    visible: QuerySet[Approval]
+
+    def holding(self, tab: Tab) -> QuerySet[Approval]:
+        """Return the approvals that a tab holds, in no order."""
+        match tab:
+            case Tab.MINE:
+                return awaiting(self.user, self.visible, self.responders)
+            case Tab.GROUPS:
+                return self.holding(Tab.MINE).filter(self._shared_with_others())
+            case Tab.OVERDUE:
+                return self.visible.filter(status=ApprovalStatus.PENDING, due_at__lte=timezone.now())
+            case Tab.ALL:
+                return self.visible
+
+    def tabs(self, chosen: Tab) -> list[TabCount]:
+        """Return every tab with the number of questions it holds."""
+        return [TabCount(tab, LABELS[tab], self.holding(tab).count(), tab is chosen) for tab in Tab]
+
+    def newest_event(self) -> int:
+        """Return the number of the last thing that happened in the user's workspaces, 0 if nothing did."""
+        events = ApprovalEvent.objects.filter(workspace_id__in=list(self.responders))
+        return events.order_by("-id").values_list("id", flat=True).first() or 0
+
+    def news_since(self, after: int, *, tab: Tab, shown: Collection[int]) -> JsonObject:
+        """Return what a list of this tab, made at event ``after`` and showing these approvals, does not know yet.
+
+        ``new`` counts what has come into the tab since, ``closed`` says of each shown approval that waits no more
+        what became of it, and ``counts`` are those of all tabs.
+        """
+        arrived = self.holding(tab).filter(events__id__gt=after, events__type__in=ARRIVALS)
+        gone = self.visible.filter(pk__in=shown).exclude(status=ApprovalStatus.PENDING)
+        closed: dict[str, JsonValue] = {
+            str(approval.pk): {"words": outcome_of(approval), "tone": tone_of(approval.status)}
+            for approval in gone
+        }
+        counts: dict[str, JsonValue] = {str(one.tab): one.count for one in self.tabs(tab)}
+        new = arrived.exclude(pk__in=shown).values("pk").distinct().count()
+        return {"new": new, "closed": closed, "counts": counts}
+
+    def _shared_with_others(self) -> Q:
+        """Return the condition that others are asked with the user: a group, a role, or every approver."""
+        own = {self.user.get_username(), self.user.public_id}
+        own |= {f"user:{name}" for name in own}
+        named = [
+            Q(workspace=workspace_id, assignees__overlap=sorted(responder.person.names - own))
+            for workspace_id, responder in self.responders.items()
+        ]
+        return reduce(or_, named, Q(assignees=[]))
 
 
 def order_of(tab: Tab) -> list[BaseExpression | str]:
@@ -77,35 +120,6 @@ def order_of(tab: Tab) -> list[BaseExpression | str]:
     return [waits, "-id"]
 
 
-def tabs_of(user: User, approvals: QuerySet[Approval], chosen: Tab) -> list[TabCount]:
-    """Return every tab with the number of questions it holds for the user."""
-    return [TabCount(tab, LABELS[tab], in_tab(tab, user, approvals).count(), tab is chosen) for tab in Tab]
-
-
-def newest_event(workspace_ids: QuerySet[object] | Collection[int]) -> int:
-    """Return the number of the last thing that happened in these workspaces, 0 if nothing did."""
-    events = ApprovalEvent.objects.filter(workspace_id__in=workspace_ids)
-    return events.order_by("-id").values_list("id", flat=True).first() or 0
-
-
-def news_since(
-    after: int, *, tab: Tab, user: User, approvals: QuerySet[Approval], shown: Collection[int]
-) -> JsonObject:
-    """Return what a list of this tab, made at event ``after`` and showing these approvals, does not know yet.
-
-    ``new`` counts what has come into the tab since, ``closed`` says of each shown approval that waits no more
-    what became of it, and ``counts`` are those of all tabs.
-    """
-    found = in_tab(tab, user, approvals)
-    arrived = found.filter(events__id__gt=after, events__type__in=ARRIVALS).exclude(pk__in=shown)
-    closed: dict[str, JsonValue] = {
-        str(approval.pk): {"words": outcome_of(approval), "tone": tone_of(approval.status)}
-        for approval in approvals.filter(pk__in=shown).exclude(status=ApprovalStatus.PENDING)
-    }
-    counts: dict[str, JsonValue] = {str(one.tab): one.count for one in tabs_of(user, approvals, tab)}
-    return {"new": arrived.distinct().count(), "closed": closed, "counts": counts}
-
-
 def outcome_of(approval: Approval) -> str:
     """Return what became of an approval in words, with who decided it."""
     by = f" by {approval.responded_by.get_username()}" if approval.responded_by else ""
@@ -116,7 +130,7 @@ def outcome_of(approval: Approval) -> str:
             return "Closed without an answer"
         case ApprovalStatus.EXPIRED:
             return "Expired without an answer"
-    return f"{approval.status.capitalize()}{by}"
+    return f"{approval.status.capitalize()}{by or ', as nobody answered in time'}"
 
 
 def asked_of(approval: Approval) -> str:
@@ -124,14 +138,3 @@ def asked_of(approval: Approval) -> str:
     names = [name.removeprefix("user:").replace(":", " ", 1) for name in approval.assignees]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more or "every approver"
-
-
-def _shared_with_others(user: User) -> Q:
-    """Return the condition that somebody else is asked with the user: a group, a role, or every approver."""
-    own = {user.get_username(), user.public_id}
-    own |= {f"user:{name}" for name in own}
-    named = [
-        Q(workspace=workspace_id, assignees__overlap=sorted(responder.names - own))
-        for workspace_id, responder in responders_of(user).items()
-    ]
-    return reduce(or_, named, Q(assignees=[]))

@@ -4,6 +4,7 @@ Each type of step has its own: an approval is approved or rejected, a form is fi
 edited, and of a failed block one says what is to be done. Whatever was typed is checked by the service that decides.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
@@ -153,9 +154,11 @@ def _reviewed(approval: Approval) -> tuple[JsonObject, JsonValue]:
     return asked if asked.keys() - {"$id"} else schema_of(proposed), proposed
 
 
-def _edited(approval: Approval, typed: Mapping[str, str]) -> JsonObject:
+def _edited(approval: Approval, typed: Mapping[str, str]) -> JsonObject | None:
+    """Return the output as it was edited; None where nothing was, which approves it as it is."""
     schema, output = _reviewed(approval)
-    return {OUTPUT: read_form(schema, typed, name=OUTPUT, present=output)}
+    edited = read_form(schema, typed, name=OUTPUT, present=output)
+    return None if json.dumps(edited) == json.dumps(output) else {OUTPUT: edited}
 
 
 # Interventions

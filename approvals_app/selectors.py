@@ -5,7 +5,7 @@ read all approvals of a workspace sees all of them. ``awaiting`` narrows that to
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -14,14 +14,18 @@ from operator import or_
 from django.db.models import F, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
-from approvals_app.assignment import NONE, responders_of
+from approvals_app.assignment import NONE, Responder, responders_of
 from approvals_app.errors import ApprovalNotFound
 from approvals_app.models import Approval, ApprovalEvent
+from executions_app.handlers import BlockWork
 from executions_app.interactions import HumanInteraction
+from executions_app.selectors import places_in_run
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
 
+# Of the places of items and rounds there may be many.
+MAX_STANDING = 1_000
 # What an approval shows and nobody's right to it depends on.
 _LARGE = ("input", "proposed", "response", "response_schema")
 # By name: the ways to sort a list; the id settles what is equal.
@@ -32,20 +36,22 @@ SORTS = {
 }
 
 
-def visible_to(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Return those of ``approvals`` that the user may see."""
-    conditions = (
-        Q(workspace=workspace_id) & responder.seen()
-        for workspace_id, responder in responders_of(user).items()
-    )
+def visible_to(
+    user: User, approvals: QuerySet[Approval], responders: Mapping[int, Responder] | None = None
+) -> QuerySet[Approval]:
+    """Return those of ``approvals`` that the user may see; ``responders`` are the user's, where they are known."""
+    known = responders_of(user) if responders is None else responders
+    conditions = (Q(workspace=workspace_id) & responder.seen() for workspace_id, responder in known.items())
     return approvals.filter(reduce(or_, conditions, NONE))
 
 
-def awaiting(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+def awaiting(
+    user: User, approvals: QuerySet[Approval], responders: Mapping[int, Responder] | None = None
+) -> QuerySet[Approval]:
     """Return those of ``approvals`` that are pending and that the user may answer and has not yet."""
+    known = responders_of(user) if responders is None else responders
     conditions = (
-        Q(workspace=workspace_id) & responder.awaited()
-        for workspace_id, responder in responders_of(user).items()
+        Q(workspace=workspace_id) & responder.awaited() for workspace_id, responder in known.items()
     )
     return approvals.filter(reduce(or_, conditions, NONE), status=ApprovalStatus.PENDING)
 
@@ -73,15 +79,27 @@ def get_approval(user: User, approval_id: str, workspace: Workspace | None = Non
     return approval
 
 
-def find_standing_approval(execution_id: int, block_id: str, input_sha256: str) -> Approval | None:
-    """Return the yes that still holds for a block of a run: one given to exactly this input."""
-    standing = Approval.objects.filter(
-        execution_id=execution_id,
-        block_id=block_id,
-        input_sha256=input_sha256,
+def find_standing_approval(work: BlockWork, *, proposed_sha256: str = "") -> Approval | None:
+    """Return the yes that still holds for a block of a run: one given to exactly this input, and this output if any.
+
+    It holds for the block itself, and for what a restart has in its place; every item and round asks for itself.
+    """
+    same = Approval.objects.filter(
+        execution_id=work.execution_id,
+        block_id=work.block.block_id,
+        input_sha256=work.input_sha256,
+        proposed_sha256=proposed_sha256,
         status=ApprovalStatus.APPROVED,
     ).exclude(type=HumanStepType.INTERVENTION)
-    return standing.select_related("responded_by").order_by("-id").first()
+    mine = Q(block_execution=work.block_execution_id)
+    standing = same.filter(mine | Q(block_execution__superseded=True)).order_by("-id")
+    found = list(standing.values_list("pk", "block_execution_id")[:MAX_STANDING])
+    places = places_in_run({row for _, row in found} | {work.block_execution_id}) if found else {}
+    place = places.get(work.block_execution_id)
+    for approval_id, row in found:
+        if row == work.block_execution_id or places.get(row) == place:
+            return standing.select_related("responded_by").get(pk=approval_id)
+    return None
 
 
 def list_pending(user: User, workspace: Workspace) -> QuerySet[Approval]:

@@ -13,7 +13,8 @@ from django.db import connection
 from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
 from executions_app.models import BlockExecution
 from executions_app.recovering import read_block, recover_block
-from executions_app.results import Error, complete_wait, final_context
+from executions_app.results import Error, final_context
+from executions_app.reviews import give_output
 from executions_app.run_state import lock_run, try_lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
@@ -62,7 +63,7 @@ def end_waiting_block(child_id: int) -> tuple[int, Aftermath] | None:
         settler = Settler(tx, run, compiled_version(run.version_id))
         output = final_context(tx, child_id) if status == ExecutionStatus.COMPLETED else None
         if output is not None:
-            complete_wait(tx, row, output)
+            give_output(settler, row, output)
         else:
             recover_block(settler, row, _error_of(public_id, ExecutionStatus(status), error))
         aftermath = conclude_locked(settler)

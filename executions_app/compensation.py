@@ -26,16 +26,20 @@ if TYPE_CHECKING:
     from executions_app.settlement import Error, Settler
 
 # Marked once, when the run comes to undo: to look through all its rows for each undo would cost the square of them.
-# Work that was done has an output; what came of a skip is the definition's, and there is nothing to undo. A map's items
-# did the work, not the map.
+# Work that was done has an output, or waited for a review that did not approve it; what came of a skip is the
+# definition's, and there is nothing to undo. A map's items did the work, not the map.
 UNMARK = """
     UPDATE executions_app_blockexecution SET to_undo = false WHERE execution_id = %s AND to_undo
 """
 MARK = """
-    UPDATE executions_app_blockexecution b SET to_undo = true FROM executions_app_blockoutput o
-    WHERE o.block_execution_id = b.id AND b.execution_id = %s
+    UPDATE executions_app_blockexecution b SET to_undo = true
+    WHERE b.execution_id = %s
         AND (b.node = ANY(%s) AND b.kind = 'block' OR b.node = ANY(%s) AND b.kind = 'item')
-        AND NOT b.superseded AND NOT o.superseded AND b.stand_in <> 'default'
+        AND NOT b.superseded AND b.stand_in <> 'default'
+        AND (EXISTS (SELECT 1 FROM executions_app_blockoutput o
+                WHERE o.block_execution_id = b.id AND NOT o.superseded)
+            OR b.waits_for = 'person' AND b.wait_key = 'review'
+            AND b.status IN ('REJECTED', 'FAILED', 'CANCELLED'))
         AND NOT EXISTS (SELECT 1 FROM executions_app_blockexecution u
             WHERE u.execution_id = b.execution_id AND u.scope_id = -b.id AND u.kind = 'undo' AND NOT u.superseded)
 """

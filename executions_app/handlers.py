@@ -1,4 +1,4 @@
-"""What does the work of a block: a person's gate before it, then its tool.
+"""What does the work of a block: a person's gate before it, then its tool; or its tool, then a review of its output.
 
 ``approvals_app`` stands above this app and registers its gate here when it is loaded.
 """
@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from executions_app.finishing import Aftermath
 from executions_app.settlement import Settler
+from executions_app.values import RunValues
 from workflow_service.engine.definition import Block, Escalation, JsonObject
 
 
@@ -38,11 +39,26 @@ class Proceed:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposed:
+    """What a block made that does not count before people have looked at it."""
+
+    output: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A person must be asked first. ``record`` writes the question, inside the transaction that parks the block,
-    and may return data for the run's ``approval_requested`` event."""
+    and may return data for the run's ``approval_requested`` event. ``proposed`` is what a review is about."""
 
     record: Callable[[], Mapping[str, JsonValue] | None]
+    proposed: Proposed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """Somebody has said yes to exactly what a block made; ``output`` is what it gives."""
+
+    output: JsonValue
 
 
 # What is done in the transaction that parks a block, once its row waits; returns what is left to do after the commit
@@ -70,6 +86,17 @@ class HumanGate(Protocol):
     """Decides whether a block with ``humanInLoop.required`` may go on."""
 
     def __call__(self, work: BlockWork) -> Proceed | Ask: ...
+
+
+class ReviewGate(Protocol):
+    """Decides whether what a block made is its output, or people are to look at it first.
+
+    ``values`` are those of the transaction that it is called in; None where it is called in none.
+    """
+
+    def __call__(
+        self, work: BlockWork, output: JsonValue, values: RunValues | None = None
+    ) -> Reviewed | Ask: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +130,7 @@ SweepStep = Callable[[], object]
 CancelStep = Callable[[Sequence[int]], object]
 
 _gates: list[HumanGate] = []
+_review_gates: list[ReviewGate] = []
 _interventions: list[AskIntervention] = []
 _sweep_steps: list[SweepStep] = []
 _cancel_steps: list[CancelStep] = []
@@ -118,6 +146,18 @@ def human_gate() -> HumanGate:
     if not _gates:
         raise NoHumanGate
     return _gates[0]
+
+
+def register_review_gate(gate: ReviewGate) -> None:
+    """Register the gate behind the work; called once, like ``register_human_gate``."""
+    _review_gates[:] = [gate]
+
+
+def review_gate() -> ReviewGate:
+    """Return the registered gate behind the work; raises ``NoHumanGate``."""
+    if not _review_gates:
+        raise NoHumanGate
+    return _review_gates[0]
 
 
 def register_intervention(ask: AskIntervention) -> None:

@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from executions_app import log_lines
 from executions_app.finishing import WRITE_LOGS as WRITE_BLOCK_LOGS
 from executions_app.finishing import Aftermath, Logs, any_unsettled, conclude_locked, fail_run, log_rows
-from executions_app.handlers import AfterParking
+from executions_app.handlers import AfterParking, Proposed
 from executions_app.journal import place_data
 from executions_app.maps import expand_map
 from executions_app.models import BlockExecution
@@ -33,6 +33,7 @@ from executions_app.recovering import (
     take_step,
 )
 from executions_app.recovery_policy import policy_for
+from executions_app.results import REVIEW
 from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Error, Settler
 from executions_app.stand_ins import work_of_row
@@ -62,7 +63,7 @@ WAIT = """
     UPDATE executions_app_blockexecution SET status = 'WAITING', holds_slot = false, waits_for = %s, wait_key = %s,
         output_extra = %s, due_at = coalesce(%s, clock_timestamp() + make_interval(secs => %s))
     WHERE id = %s AND fence = %s AND status = 'RUNNING'
-    RETURNING id, kind, block_id, scope_id, item_index, agent_id, fence, due_at
+    RETURNING id, node, kind, block_id, scope_id, item_index, agent_id, fence, due_at
 """
 COUNT_LOSS = "UPDATE executions_app_blockexecution SET losses = losses + 1 WHERE id = %s"
 WAIT_FOR_ITEMS = """
@@ -93,20 +94,23 @@ def park(
     event_data: Mapping[str, JsonValue] | None = None,
     then: AfterParking | None = None,
     output_extra: Mapping[str, JsonValue] | None = None,
+    proposed: Proposed | None = None,
 ) -> Aftermath:
     """Stop a block, and free its slot, until what it waits for comes; at most until it is due, if that is given.
 
     ``waits_for`` is one of ``BlockExecution.WaitsFor``. The event ``block_waiting`` says so, with ``event_data``.
     Where it is a person, ``record`` writes the question in the same transaction, and what it returns becomes the
-    data of the event ``approval_requested``. ``then`` is called with the block's row, once it waits, in that
-    transaction too: it begins what is waited for, or finds that it is there already. In a failing run neither is
-    called: the block is cancelled, unless it undoes.
+    data of the event ``approval_requested``; ``proposed`` is what a review is about. ``then`` is called with the
+    block's row, once it waits, in that transaction too: it begins what is waited for, or finds that it is there
+    already. In a failing run neither is called: the block is cancelled, unless it undoes.
     """
     asks = waits_for == BlockExecution.WaitsFor.PERSON
     with command_transaction() as tx:
         run, settler = _lock(tx, claim.execution_id)
         _record_start(tx, settler, claim.block_execution_id, claim.fence)
         extra = Jsonb(output_extra) if output_extra else None
+        if proposed is not None:
+            wait_key, extra = REVIEW, Jsonb(proposed.output)
         wait = (waits_for, wait_key, extra, due_at, due_in_s, claim.block_execution_id, claim.fence)
         row = tx.run(WAIT, wait).fetchone()
         if row is None:

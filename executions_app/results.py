@@ -10,14 +10,24 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from executions_app.block_rules import output_is_reviewed
 from executions_app.run_state import RunState
 from executions_app.transaction import EngineTransaction
+from templates_app.plans import compiled_version
 from workflow_service.engine.states import BlockStatus, ExecutionStatus
 from workflow_service.settings.config import get_config
+
+# What a row that waits for a review has as its ``wait_key``; ``output_extra`` is what its block made.
+REVIEW = "review"
 
 FINISH_WAIT = """
     UPDATE executions_app_blockexecution SET status = %s, error = %s, finished_at = clock_timestamp()
     WHERE id = %s AND status = 'WAITING' RETURNING output_extra::text AS extra
+"""
+FINISH_REVIEW = """
+    UPDATE executions_app_blockexecution SET status = 'COMPLETED', error = NULL, output_extra = NULL,
+        finished_at = clock_timestamp()
+    WHERE id = %s AND status = 'WAITING'
 """
 _INSERT_OUTPUT = """
     INSERT INTO executions_app_blockoutput (block_execution_id, execution_id, block_id, value, created_at)
@@ -30,7 +40,7 @@ WRITE_OUTPUT = f"{_INSERT_OUTPUT} DO NOTHING"
 # Work that is done and does not count has an output.
 REPLACE_OUTPUT = f"{_INSERT_OUTPUT} DO UPDATE SET value = EXCLUDED.value, superseded = false"
 WAITING_PARENT = """
-    SELECT b.id, b.fence, b.execution_id, e.public_id FROM executions_app_blockexecution b
+    SELECT b.id, b.fence, b.node, b.kind, b.execution_id, e.public_id, e.version_id FROM executions_app_blockexecution b
     JOIN executions_app_execution e ON e.id = b.execution_id
     WHERE b.id = %s AND b.status = 'WAITING' AND b.waits_for = 'child' AND b.wait_key = %s FOR UPDATE OF b
 """
@@ -56,6 +66,12 @@ def complete_wait(tx: EngineTransaction, row: Any, output: JsonValue) -> None:
     tx.run(WRITE_OUTPUT, (Jsonb(output), row.id, row.fence))
 
 
+def complete_review(tx: EngineTransaction, row: Any, output: JsonValue) -> None:
+    """Complete a waiting row (``id`` and ``fence``), that the transaction holds, with what people have looked at."""
+    tx.run(FINISH_REVIEW, (row.id,))
+    tx.run(WRITE_OUTPUT, (Jsonb(output), row.id, row.fence))
+
+
 def fail_wait(
     tx: EngineTransaction, row: Any, error: Error, status: BlockStatus = BlockStatus.FAILED
 ) -> None:
@@ -66,15 +82,17 @@ def fail_wait(
 def report_to_parent(tx: EngineTransaction, run: RunState) -> tuple[int, str] | None:
     """Complete the block of another run that waits for this locked one, once it has completed and is written.
 
-    The output is this run's final context. Returns the parent's row id and public id, or None where nobody waits, or
-    the block has failed (``child_ends``). Only the block's row is locked, never its run: trees are locked from the top
-    down.
+    The output is this run's final context. Returns the parent's row id and public id, or None where nobody waits, the
+    block has failed, or people are to look at its output first (``child_ends``). Only the block's row is locked, never
+    its run: trees are locked from the top down.
     """
     if run.parent_block_execution_id is None or run.status is not ExecutionStatus.COMPLETED:
         return None
     row = tx.run(WAITING_PARENT, (run.parent_block_execution_id, run.public_id)).fetchone()
-    output = None if row is None else final_context(tx, run.id)
-    if row is None or output is None:
+    if row is None or output_is_reviewed(compiled_version(row.version_id), row):
+        return None
+    output = final_context(tx, run.id)
+    if output is None:
         return None
     complete_wait(tx, row, output)
     return row.execution_id, row.public_id

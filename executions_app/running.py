@@ -4,7 +4,6 @@ A worker process runs one block at a time. Whatever happens to it, the truth is 
 written is tried again until the database answers, and a result whose fence is outdated is thrown away.
 """
 
-import json
 import logging
 import signal
 import threading
@@ -14,7 +13,6 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from hashlib import sha256
 from uuid import UUID
 
 from django.db import connection
@@ -28,12 +26,13 @@ from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
-from executions_app.handlers import Ask, BlockWork, Park, human_gate
+from executions_app.handlers import Ask, BlockWork, Park, Reviewed, human_gate, review_gate
 from executions_app.live_output import LiveOutput
 from executions_app.map_results import collect_map, map_output
 from executions_app.models import BlockExecution, Execution
 from executions_app.parking import begin_map, park, postpone, recover, take_back
 from executions_app.progress import Claim
+from executions_app.reviews import input_sha256
 from executions_app.secrets_in_use import secrets_in_use
 from executions_app.services.callbacks import await_callback
 from executions_app.services.children import begin_child
@@ -50,6 +49,7 @@ from workflow_service.agents.invocation import Accepted, Invocation, Origin
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.artifacts.run_files import ArtifactsOfRun
+from workflow_service.engine.approval import is_reviewed, to_review
 from workflow_service.engine.definition import Block
 from workflow_service.engine.plan import Node
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
@@ -229,8 +229,9 @@ def _work_on(claim: Claim) -> Outcome:
     if block.for_each is not None and not claim.is_item:
         return _work_on_map(claim, block)
     extra: dict[str, JsonValue] = {}
+    reviewed = is_reviewed(block, compiled.definition.global_settings.human_in_loop_defaults)
     try:
-        if block.asks_people:
+        if block.asks_people and not reviewed:
             gate = human_gate()(_block_work(claim, block))
             if isinstance(gate, Ask):
                 return gate
@@ -238,7 +239,12 @@ def _work_on(claim: Claim) -> Outcome:
             if not block.has_tool:
                 # A step that is nothing but the question is done when the answer stands.
                 return Result(BlockStatus.COMPLETED, output=extra, logs=logs)
-        answer = _do_work(claim, node, block, live)
+        if reviewed and not block.has_tool:
+            answer: Result | Park | Postpone = Result(BlockStatus.COMPLETED, output=to_review(claim.input))
+        else:
+            answer = _do_work(claim, node, block, live)
+        if reviewed and isinstance(answer, Result):
+            return _review(claim, block, answer, live)
     except (ToolError, BlockTimeout) as error:
         return _failure(tool_error_from(error), logs)
     if isinstance(answer, Postpone):
@@ -267,6 +273,15 @@ def _do_work(claim: Claim, node: Node, block: Block, live: LiveOutput) -> Result
     return Result(BlockStatus.COMPLETED, output=output, logs=live.unwritten)
 
 
+def _review(claim: Claim, block: Block, made: Result, live: LiveOutput) -> Result | Ask:
+    """Let people look at what a block made; where somebody has said yes to just that, it is done."""
+    gate = review_gate()(_block_work(claim, block), made.output)
+    if isinstance(gate, Reviewed):
+        return replace(made, output=gate.output)
+    live.write_rest()
+    return gate
+
+
 def _work_on_map(claim: Claim, block: Block) -> Result | BeginMap:
     """Begin a map, or collect it once its items have ended."""
     items = claim.input if isinstance(claim.input, list) else []
@@ -284,7 +299,8 @@ def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] 
         case Failed():
             return recover(claim, outcome.error, outcome.logs)
         case Ask():
-            return park(claim, waits_for=BlockExecution.WaitsFor.PERSON, record=outcome.record)
+            person = BlockExecution.WaitsFor.PERSON
+            return park(claim, waits_for=person, record=outcome.record, proposed=outcome.proposed)
         case Park():
             return park(
                 claim,
@@ -428,7 +444,7 @@ def _block_work(claim: Claim, block: Block) -> BlockWork:
         fence=claim.fence,
         block=block,
         input=claim.input,
-        input_sha256=sha256(json.dumps(claim.input, sort_keys=True).encode()).hexdigest(),
+        input_sha256=input_sha256(claim.input),
     )
 
 

@@ -1,10 +1,11 @@
 """Reads: executions and what is written down about them; the number of queries does not grow with the run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.db.models import BigIntegerField, Func, Q, QuerySet
 from pydantic import JsonValue
 
@@ -24,6 +25,17 @@ from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.plan import NodeKind
 from workflow_service.engine.recovery import SuccessRate
 from workflow_service.engine.states import BlockStatus, ErrorClass, ExecutionStatus, RecoveryStrategy
+
+PLACES = """
+    WITH RECURSIVE above AS (
+        SELECT id AS row_id, scope_id, item_index AS at, 0 AS depth FROM executions_app_blockexecution
+        WHERE id = ANY(%s)
+        UNION ALL
+        SELECT a.row_id, s.parent_scope_id, s.parent_index, a.depth + 1
+        FROM above a JOIN executions_app_scope s ON s.id = a.scope_id
+    )
+    SELECT row_id, array_agg(at ORDER BY depth) FROM above GROUP BY row_id
+"""
 
 
 class OldestTransaction(Func):
@@ -81,6 +93,16 @@ def block_rows(execution: Execution) -> list[BlockExecution]:
     rows = BlockExecution.objects.filter(execution=execution, kind=NodeKind.BLOCK, superseded=False)
     newest = rows.exclude(status=BlockStatus.PENDING).order_by("node", "-id").distinct("node")
     return sorted(newest.select_related("result"), key=lambda row: row.pk)
+
+
+def places_in_run(block_execution_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
+    """Return where each of a run's rows stands: its item or round, and those that it is within, from the inside out.
+
+    A restart gives a loop or map another row; the place stays.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(PLACES, [list(block_execution_ids)])
+        return {row_id: tuple(place) for row_id, place in cursor.fetchall()}
 
 
 def list_block_runs(

@@ -20,8 +20,9 @@ from workflow_service.engine.interpolation import Template
 from workflow_service.engine.plan import Node
 
 UNDONE = """
-    SELECT b.input::text AS input, b.stand_in, o.value::text AS output FROM executions_app_blockexecution b
-    JOIN executions_app_blockoutput o ON o.block_execution_id = b.id WHERE b.id = %s
+    SELECT b.input::text AS input, b.stand_in, coalesce(o.value, b.output_extra, 'null')::text AS output
+    FROM executions_app_blockexecution b
+    LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id WHERE b.id = %s
 """
 
 

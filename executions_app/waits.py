@@ -16,7 +16,8 @@ from executions_app.finishing import Aftermath, Result, any_unsettled, conclude_
 from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution
 from executions_app.recovering import recover_wait
-from executions_app.results import Error, complete_wait
+from executions_app.results import Error
+from executions_app.reviews import give_output
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction, database_now
@@ -34,13 +35,13 @@ from workflow_service.engine.states import (
 WaitsFor = BlockExecution.WaitsFor
 
 DUE = """
-    SELECT id, block_id, agent_id, fence, waits_for, wait_key, started_at, due_at, input::text AS input
+    SELECT id, node, kind, block_id, agent_id, fence, waits_for, wait_key, started_at, due_at, input::text AS input
     FROM executions_app_blockexecution
     WHERE execution_id = %s AND status = 'WAITING' AND waits_for IN ('timer', 'signal', 'callback', 'child')
         AND due_at <= clock_timestamp() ORDER BY id FOR UPDATE
 """
 WAITING_FOR_SIGNAL = """
-    SELECT id, block_id, agent_id, fence FROM executions_app_blockexecution
+    SELECT id, node, kind, block_id, agent_id, fence FROM executions_app_blockexecution
     WHERE execution_id = %s AND status = 'WAITING' AND waits_for = 'signal' AND wait_key = %s
     ORDER BY id LIMIT 1 FOR UPDATE
 """
@@ -94,13 +95,12 @@ def fire_due(execution_id: int) -> Aftermath:
 
 
 def _fire(settler: Settler, row: Any) -> None:
-    tx = settler.tx
     within = f"within {(row.due_at - row.started_at).total_seconds():.1f} s"
     match row.waits_for:
         case WaitsFor.TIMER:
-            complete_wait(tx, row, {"firedAt": _moment(settler.run.now)})
+            give_output(settler, row, {"firedAt": _moment(settler.run.now)})
         case WaitsFor.SIGNAL if json.loads(row.input).get("onTimeout") == "continue":
-            complete_wait(tx, row, _signal_output(row.wait_key, None, timed_out=True))
+            give_output(settler, row, _signal_output(row.wait_key, None, timed_out=True))
         case WaitsFor.SIGNAL:
             recover_wait(settler, row.id, timed_out(f"the signal '{row.wait_key}' did not come {within}"))
         case WaitsFor.CALLBACK:
@@ -129,7 +129,7 @@ def _consume(settler: Settler, row: Any, name: str) -> bool:
         "signal_delivered", row.block_id, {"signalId": f"signal_{kept.id:03d}", "name": name}, row_id=row.id
     )
     payload = json.loads(kept.payload) if kept.payload is not None else None
-    complete_wait(settler.tx, row, _signal_output(name, payload))
+    give_output(settler, row, _signal_output(name, payload))
     return True
 
 

@@ -40,6 +40,33 @@ def set_out_of_office(
 ) -> OutOfOffice:
     """Have ``delegate`` answer for ``user`` (None: the actor) from ``starts_at`` (None: now) until ``ends_at``.
 
+    Raises what ``check_out_of_office`` does.
+    """
+    absence = check_out_of_office(
+        workspace=workspace,
+        actor=actor,
+        delegate=delegate,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        reason=reason,
+        user=user,
+    )
+    absence.save(force_insert=True)
+    return absence
+
+
+def check_out_of_office(
+    *,
+    workspace: Workspace,
+    actor: User,
+    delegate: str,
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+    reason: str = "",
+    user: User | None = None,
+) -> OutOfOffice:
+    """Return what ``set_out_of_office`` would write.
+
     Raises ``Forbidden``, and ``AbsenceInvalid`` where the delegate does not answer approvals here, or the time is none.
     """
     away = user or actor
@@ -58,7 +85,7 @@ def set_out_of_office(
     standing = OutOfOffice.objects.filter(workspace=workspace, user=away)
     if standing.exclude(ends_at__lte=now).count() >= MAX_AHEAD:
         raise AbsenceInvalid(f"there are {MAX_AHEAD} absences ahead already: delete one first")
-    return OutOfOffice.objects.create(
+    return OutOfOffice(
         workspace=workspace,
         user=away,
         delegate=deputy,

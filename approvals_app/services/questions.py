@@ -20,7 +20,10 @@ from workflow_service.settings.config import get_config
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be asked about one block execution; ``message`` has its figures filled in."""
+    """What is to be asked about one block execution; ``message`` has its figures filled in.
+
+    ``proposed`` is the output that a review is about.
+    """
 
     execution: Execution
     block_execution_id: int
@@ -29,6 +32,8 @@ class Question:
     message: str
     input: JsonValue
     input_sha256: str
+    proposed: JsonValue = None
+    proposed_sha256: str = ""
 
 
 def record_question(question: Question) -> JsonObject:
@@ -57,6 +62,8 @@ def record_question(question: Question) -> JsonObject:
         message=question.message,
         input=question.input,
         input_sha256=question.input_sha256,
+        proposed=question.proposed,
+        proposed_sha256=question.proposed_sha256,
         response_schema=step.input_schema,
         requested_at=now,
         due_at=now + timedelta(milliseconds=term_ms),

@@ -6,11 +6,9 @@ from django import template
 from django.contrib import admin
 from django.http import HttpRequest
 
-from approvals_app.inbox import Tab, in_tab, newest_event, order_of, tabs_of
+from approvals_app.inbox import order_of
 from approvals_app.models import Approval
 from executions_app.models import Execution
-from workflow_service.accounts.models import User
-from workflow_service.accounts.policies import Action
 from workflow_service.engine.states import ApprovalStatus
 
 LANDING_ROWS = 10
@@ -29,19 +27,15 @@ def pending_approvals(execution: Execution) -> dict[str, Any]:
 def inbox(request: HttpRequest) -> dict[str, Any]:
     """Show the most urgent of what waits for the user, and the way to the rest."""
     pages: Any = admin.site.get_model_admin(Approval)
-    user = request.user
-    if not isinstance(user, User) or not pages.has_view_permission(request):
+    if not pages.has_view_permission(request):
         return {"offered": False}
-    answers = pages.has_respond_permission(request)
-    tab = Tab.MINE if answers else Tab.ALL
-    visible = pages.get_queryset(request)
-    tabs = tabs_of(user, visible, tab)
+    mine, tab = pages.inbox(request), pages.tab(request)
+    tabs = mine.tabs(tab)
     return {
         "offered": True,
-        "answers": answers,
         "tab": tab,
         "tabs": tabs,
-        "rows": in_tab(tab, user, visible).order_by(*order_of(tab))[:LANDING_ROWS],
+        "rows": mine.holding(tab).order_by(*order_of(tab))[:LANDING_ROWS],
         "rest": max(0, next(one.count for one in tabs if one.chosen) - LANDING_ROWS),
-        "newest_event": newest_event(pages.workspaces(request, Action.APPROVAL_READ).values("pk")),
+        "newest_event": mine.newest_event(),
     }

@@ -22,7 +22,8 @@ class BlockExecution(models.Model):
     its results were merged and routed. ``unrecorded_start`` says that its start still needs its event. ``holds_slot``
     says that it counts in the execution's ``slots``. ``waits_for`` says what a WAITING row waits for, and ``wait_key``
     which (a signal's name, a run's id, an agent's limit); ``output_extra`` is what people's answers add to the output
-    of a block that then waits. ``progress`` is what the work last said of itself: {"percent", "message", "at"}.
+    of a block that then waits, or what a block made that waits for a review. ``progress`` is what the work last said
+    of itself: {"percent", "message", "at"}.
     ``due_at`` is when a RETRYING row is tried again, when a WAITING row's timer fires, and when a RUNNING row has
     overrun its timeout for good. ``hard_end_s`` is how many seconds after its start that is, where it is known before
     a worker claims the row: with its ``input`` it makes the row prepared. A CANCELLED row keeps its ``worker_id``

@@ -18,7 +18,8 @@ from executions_app.finishing import any_unsettled, conclude_locked
 from executions_app.handlers import Park
 from executions_app.models import BlockExecution, Callback
 from executions_app.recovering import recover_wait
-from executions_app.results import Error, complete_wait
+from executions_app.results import Error
+from executions_app.reviews import give_output
 from executions_app.run_state import RunState, lock_run
 from executions_app.secrets_in_use import redact_for
 from executions_app.settlement import Settler
@@ -41,7 +42,7 @@ WAITS_FOR = BlockExecution.WaitsFor.CALLBACK
 DEADLINE_S = 86_400.0
 
 ROW = """
-    SELECT id, node, block_id, agent_id, fence, status, superseded, waits_for
+    SELECT id, node, kind, block_id, agent_id, fence, status, superseded, waits_for
     FROM executions_app_blockexecution WHERE id = %s FOR UPDATE
 """
 
@@ -163,7 +164,7 @@ def _consume(settler: Settler, row: Any) -> bool:
         described: Error = {"type": error.error_type, "message": error.message, "details": error.details}
         recover_wait(settler, row.id, {**described, "retryable": False})
     else:
-        complete_wait(settler.tx, row, output)
+        give_output(settler, row, output)
     return True
 
 

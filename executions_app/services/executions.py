@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
@@ -135,11 +137,17 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
         return
     try:
         Draft202012Validator.check_schema(schema)
+        # The schema is a stranger's: with an empty registry no reference in it is ever fetched.
+        validator = Draft202012Validator(schema, registry=Registry())
+        found = sorted(validator.iter_errors(input), key=lambda error: list(map(str, error.path)))
     except SchemaError as error:
         raise TemplateNotRunnable(f"the template's inputSchema is no JSON Schema: {error.message}") from error
-    found = sorted(
-        Draft202012Validator(schema).iter_errors(input), key=lambda error: list(map(str, error.path))
-    )
+    except Unresolvable as error:
+        reason = f"its reference {error.ref!r} leads nowhere"
+        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
+    except RecursionError as error:
+        reason = "it refers to itself without end"
+        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
     problems = [
         Problem("INPUT_REJECTED", error.message, pointer="/input" + json_pointer(*error.path))
         for error in found[:MAX_PROBLEMS]

@@ -1,23 +1,26 @@
 """A person's answer reaches a waiting block."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import JsonValue
 
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.recovering import answer_intervention, read_block
 from executions_app.recovery_policy import INTERVENTION, ROUTING_ASKED
-from executions_app.results import complete_wait, fail_wait
+from executions_app.results import REVIEW, complete_review, complete_wait, fail_wait
 from executions_app.run_state import lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction
 from templates_app.plans import compiled_version
-from workflow_service.engine.approval import reads_approved
+from workflow_service.engine.approval import reads_approved, rejected_output, reviewed_output
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import BlockStatus, ErrorType
 
 WAITING_ROW = """
-    SELECT id, node, block_id, fence, agent_id, wait_key FROM executions_app_blockexecution
+    SELECT id, node, block_id, fence, agent_id, wait_key, output_extra::text AS output_extra
+    FROM executions_app_blockexecution
     WHERE id = %s AND execution_id = %s AND status = 'WAITING' AND waits_for = 'person' FOR UPDATE
 """
 MAKE_READY = (
@@ -45,7 +48,8 @@ def complete_waiting(
 
     Locks the execution row, then the block row. An approved block that has a tool becomes ready to run; one without
     is completed with the response. A rejected block is completed with ``approved: false`` where a condition behind it
-    reads ``approved``, else REJECTED. After the commit the caller hands the answer to ``aftermath.follow_up``, which
+    reads ``approved``, else REJECTED. A reviewed block, whose work is done, is completed with what it made or with the
+    ``output`` of the response. After the commit the caller hands the answer to ``aftermath.follow_up``, which
     settles what was finished here.
     """
     run = lock_run(tx, execution_id)
@@ -76,11 +80,13 @@ def complete_waiting(
         aftermath.unsettled = True
         return aftermath
     run.waiting_for_people -= 1
-    if decision.approved and has_tool:
+    if decision.expired:
+        fail_wait(tx, row, _error(ErrorType.APPROVAL_TIMEOUT, "nobody answered in time", ""))
+    elif row.wait_key == REVIEW and (decision.approved or reads_approved(settler.plan, row.node)):
+        complete_review(tx, row, _output_of_review(row, decision))
+    elif decision.approved and has_tool:
         tx.run(MAKE_READY, (row.id,))
         settler.progress.add_ready(1)
-    elif decision.expired:
-        fail_wait(tx, row, _error(ErrorType.APPROVAL_TIMEOUT, "nobody answered in time", ""))
     elif decision.approved or reads_approved(settler.plan, row.node):
         complete_wait(tx, row, _output(decision))
     else:
@@ -90,6 +96,14 @@ def complete_waiting(
     aftermath = conclude_locked(settler)
     aftermath.unsettled = True
     return aftermath
+
+
+def _output_of_review(row: Any, decision: HumanDecision) -> JsonValue:
+    proposed = json.loads(row.output_extra) if row.output_extra is not None else None
+    who, said = decision.responder, decision.comments
+    if decision.approved:
+        return reviewed_output(proposed, decision.response, comments=said, approver=who)
+    return rejected_output(proposed, comments=said, approver=who)
 
 
 def _error(kind: ErrorType, words: str, comments: str) -> dict[str, JsonValue]:

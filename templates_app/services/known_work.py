@@ -11,10 +11,11 @@ from workflow_service.agents.effects import effect_of
 from workflow_service.agents.output_keys import output_keys, schema_keys
 from workflow_service.engine.definition import Block, Definition, JsonObject
 from workflow_service.engine.recommendations import Effect
-from workflow_service.engine.states import ToolType
+from workflow_service.engine.states import HumanStepType, ToolType
 
 MAP_KEYS = frozenset({"results", "succeeded", "failed", "errors"})
 ANSWER_KEYS = frozenset({"approved", "comments", "approver"})
+REJECTED_KEYS = frozenset({"proposed"})
 
 Keys = frozenset[str] | None
 
@@ -56,7 +57,8 @@ def _keys_of(block: Block, agents: Sequence[AgentInfo]) -> Keys:
     form = None if asked is None else schema_keys(asked)
     if form is None or (keys is None and block.has_tool):
         return None
-    return ANSWER_KEYS | form | (keys or frozenset())
+    own = REJECTED_KEYS if block.human_in_loop.type is HumanStepType.REVIEW else frozenset()
+    return ANSWER_KEYS | own | form | (keys or frozenset())
 
 
 def _work_keys(block: Block, agents: Sequence[AgentInfo]) -> Keys:

@@ -40,6 +40,9 @@ class Action(StrEnum):
     AGENT_REGISTER = "agent:register"
     AGENT_MANAGE = "agent:manage"
     AGENT_HEARTBEAT = "agent:heartbeat"
+    NOTIFICATION_READ = "notification:read"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_MANAGE = "webhook:manage"
     OPERATIONS_VIEW = "operations:view"
     USAGE_READ = "usage:read"
     BUDGET_MANAGE = "budget:manage"
@@ -55,6 +58,7 @@ READ = frozenset(
         Action.ARTIFACT_READ,
         Action.APPROVAL_READ,
         Action.AGENT_READ,
+        Action.NOTIFICATION_READ,
     }
 )
 
@@ -84,6 +88,8 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.AGENT_REGISTER,
         Action.AGENT_MANAGE,
         Action.AGENT_HEARTBEAT,
+        Action.WEBHOOK_READ,
+        Action.WEBHOOK_MANAGE,
         Action.OPERATIONS_VIEW,
         Action.USAGE_READ,
         Action.KEY_CREATE,

@@ -1,11 +1,52 @@
-"""What a rejected approval means: a way on that the workflow has provided for, or a failure."""
+"""How a block asks people, and what a rejection means: a way on that the workflow provides for, or a failure."""
 
 import re
 from collections.abc import Iterator
 
+from pydantic import JsonValue
+
+from workflow_service.engine.definition import Block, HumanInLoop, JsonObject
 from workflow_service.engine.expressions import Expression
 from workflow_service.engine.graph import END_NODE, Node, NodeKind
 from workflow_service.engine.plan import Plan
+from workflow_service.engine.states import HumanStepType
+
+
+def human_step_of(block: Block, defaults: HumanInLoop | None) -> HumanInLoop:
+    """Return how a block asks: what it says itself, over the workflow's defaults."""
+    step = block.human_in_loop
+    if defaults is None:
+        return step
+    return defaults.model_copy(update={name: getattr(step, name) for name in step.model_fields_set})
+
+
+def is_reviewed(block: Block, defaults: HumanInLoop | None) -> bool:
+    """Return whether people look at what a block made, and not at whether it is to be done."""
+    return block.asks_people and human_step_of(block, defaults).type is HumanStepType.REVIEW
+
+
+def to_review(configuration: JsonValue) -> JsonValue:
+    """Return what people look at where nothing works on a block: the ``input`` of its configuration."""
+    return configuration.get("input", {}) if isinstance(configuration, dict) else {}
+
+
+def reviewed_output(proposed: JsonValue, response: JsonObject, *, comments: str, approver: str) -> JsonValue:
+    """Return a block's output after a review that approves it: as it was made, or as the ``response`` has it.
+
+    Where that is an object the answer is added to it; what it has of its own stays.
+    """
+    output = response.get("output", proposed)
+    if not isinstance(output, dict):
+        return output
+    return {"approved": True, "comments": comments, "approver": approver, **output}
+
+
+def rejected_output(proposed: JsonValue, *, comments: str, approver: str) -> JsonObject:
+    """Return the output of a block after a review that rejects it, where the workflow provides for that.
+
+    What the block made is ``proposed`` in it, so that another try can begin from there.
+    """
+    return {"approved": False, "comments": comments, "approver": approver, "proposed": proposed}
 
 
 def reads_approved(plan: Plan, node: int) -> bool:

@@ -8,6 +8,7 @@ allow for a missing name (``exists``, ``default``) are never wrong. Every check 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from workflow_service.engine.approval import is_reviewed
 from workflow_service.engine.expressions import Expression
 from workflow_service.engine.findings import Finding, Severity, nearest_name_hint
 from workflow_service.engine.graph import Graph, Node, NodeKind
@@ -92,7 +93,10 @@ def reads_of_node(graph: Graph, node: Node) -> Iterator[PlacedRead]:
         own = frozenset({"input", "output"})
         yield from _template_reads(node, place, recovery.compensate.configuration, own)
     if block.human_in_loop.message:
-        yield from _template_reads(node, f"{at}/humanInLoop/message", block.human_in_loop.message)
+        # Who reviews is told what was made.
+        reviewed = is_reviewed(block, graph.definition.global_settings.human_in_loop_defaults)
+        own = frozenset({"output"}) if reviewed else frozenset()
+        yield from _template_reads(node, f"{at}/humanInLoop/message", block.human_in_loop.message, own)
 
 
 def data_flow_findings(graph: Graph, outputs: Outputs) -> tuple[Finding, ...]:

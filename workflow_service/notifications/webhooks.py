@@ -20,6 +20,7 @@ from workflow_service.engine.errors import WorkflowError
 from workflow_service.notifications.models import WebhookDelivery, WebhookEndpoint
 from workflow_service.notifications.services.secrets import secrets_of
 from workflow_service.outbox.delivery import Envelope, Outcome, Retries, Sent, deliver
+from workflow_service.outbox.http import WANTS_REST
 from workflow_service.outbox.models import Message
 from workflow_service.settings.config import get_config
 
@@ -86,8 +87,9 @@ class _Sender:
             return Sent(Outcome.UNREACHABLE, f"{type(error).__name__}: {error}"[:500])
         if 200 <= self._status < 300:
             return Sent(Outcome.DELIVERED)
-        # It may be this message that it cannot take: the others are tried all the same.
-        return Sent(Outcome.FAILED, f"answered {self._status}", wait_s)
+        # It wants to be left alone; or else it may be this message that it cannot take, and the others are tried.
+        outcome = Outcome.UNREACHABLE if self._status in WANTS_REST else Outcome.FAILED
+        return Sent(outcome, f"answered {self._status}", wait_s)
 
     def note(self, envelope: Envelope, sent: Sent, given_up: bool) -> None:
         """Write down what came of a try, in the transaction that notes it in the outbox."""

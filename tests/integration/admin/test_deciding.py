@@ -288,8 +288,8 @@ def test_the_tabs_hold_what_their_names_say(people: People) -> None:
     first = question_of(run_asking(people, asking(message="first")))
     answered = question_of(run_asking(people, asking(message="second")))
     decide(people.alice, answered, decision="approve")
-    late = question_of(run_asking(people, asking(message="third", assignees=["user:bob"])))
-    Approval.objects.filter(pk=late.pk).update(due_at=late.requested_at)
+    run_asking(people, asking(message="third", assignees=["user:bob"]))
+    Approval.objects.filter(pk=first.pk).update(due_at=first.requested_at)
     run_asking(people, asking(message="fourth", assignees=["user:alice"]))
     run_asking(people, asking(message="fifth", assignees=["role:workflow_approver"]))
     shown = {
@@ -301,8 +301,8 @@ def test_the_tabs_hold_what_their_names_say(people: People) -> None:
     assert shown == {
         "mine": ["first", "fourth", "fifth"],
         "groups": ["first", "fifth"],
-        "overdue": ["third"],
-        "all": ["fifth", "fourth", "third", "first", "second"],
+        "overdue": ["first"],
+        "all": ["fifth", "fourth", "first", "second"],
         "nonsense": shown["mine"],
     }
     page = signed_in(people.alice).get(INBOX)
@@ -310,7 +310,7 @@ def test_the_tabs_hold_what_their_names_say(people: People) -> None:
         ("mine", 3),
         ("groups", 2),
         ("overdue", 1),
-        ("all", 5),
+        ("all", 4),
     ]
     assert status_of(first) == "PENDING"
 
@@ -334,7 +334,7 @@ def test_an_open_inbox_learns_what_came_and_what_went(people: People) -> None:
     told = news(people.alice, inbox="mine", shown=shown, after=seen["after"])
     assert told["new"] == 1
     assert told["closed"] == {str(old[0].pk): {"words": "Rejected by bob", "tone": "bad"}}
-    assert told["counts"] == {"mine": 2, "groups": 2, "overdue": 0, "all": 4}
+    assert told["counts"] == {"mine": 2, "groups": 2, "overdue": 0, "all": 3}
     assert told["after"] > seen["after"]
 
 
@@ -346,3 +346,74 @@ def test_news_are_of_what_one_may_see(people: People) -> None:
     odd = news(people.alice, inbox="\x00", shown="x,-1,\x00," + "9" * 40, after="1; drop")
     assert odd["closed"] == {}
     assert Client().get(f"{INBOX}news/").status_code == 302
+
+
+def page_of(user: User, approval: Approval) -> str:
+    return str(signed_in(user).get(f"{INBOX}{approval.pk}/change/").content.decode())
+
+
+def test_a_question_is_handed_on_and_talked_about_from_its_page(people: People) -> None:
+    approval = question_of(run_asking(people, asking(assignees=["user:alice"])))
+    assert signed_in(people.bob).get(f"{INBOX}{approval.pk}/change/").status_code == 302
+    client = signed_in(people.alice)
+    act = f"{INBOX}{approval.pk}/"
+    assert client.get(f"{act}delegate/").status_code == client.get(f"{act}comment/").status_code == 405
+    told = [
+        messages_of(client.post(f"{act}{door}/", form, follow=True))[0]
+        for door, form in (
+            ("comment", {"comments": " "}),
+            ("comment", {"comments": "Is it <b>paid</b>?"}),
+            ("delegate", {"to": "nobody"}),
+            ("delegate", {"to": "bob", "comments": "you know them"}),
+        )
+    ]
+    assert told == [
+        "The comment is empty.",
+        "Said.",
+        "Nobody called 'nobody' answers approvals in this workspace.",
+        "Handed to bob.",
+    ]
+    html = page_of(people.bob, approval)
+    assert "handed it to bob" in html
+    assert "you know them" in html
+    assert "Is it &lt;b&gt;paid&lt;/b&gt;?" in html
+    assert messages_of(decide(people.bob, approval, decision="approve")) == ["Approved: Load rows."]
+    assert signed_in(people.stranger).post(f"{act}comment/", {"comments": "x"}).status_code == 404
+
+
+def test_an_answer_to_what_has_changed_meanwhile_is_asked_for_again(people: People) -> None:
+    approval = question_of(run_asking(people))
+    seen = str(approval.version)
+    signed_in(people.bob).post(f"{INBOX}{approval.pk}/delegate/", {"to": "ada"})
+    again = decide(people.alice, approval, decision="approve", version=seen, comments="kept")
+    html = again.content.decode()
+    assert again.status_code == 409
+    assert "changed while you looked at it" in html
+    assert ">kept</textarea>" in html
+    assert status_of(approval) == "PENDING"
+    form = dict(re.findall(r'<input type="hidden" name="(version)" value="(\d+)"', html))
+    decide(people.alice, approval, decision="approve", **form)
+    assert status_of(approval) == "APPROVED"
+
+
+def test_a_quorum_says_how_many_answers_are_there(people: People) -> None:
+    execution = run_asking(people, asking(quorum=2))
+    approval = question_of(execution)
+    assert "<strong>0 of 2</strong>" in page_of(people.alice, approval)
+    assert messages_of(decide(people.alice, approval, decision="approve")) == [
+        "Your answer counts, others have to answer too: Load rows."
+    ]
+    html = page_of(people.alice, approval)
+    assert "You have answered." in html
+    assert 'name="decision"' not in html
+    assert "<strong>1 of 2</strong> needed have approved: alice approves." in page_of(people.bob, approval)
+    assert signed_in(people.alice).get(INBOX).context["tabs"][0].count == 0
+    decide(people.bob, approval, decision="approve")
+    assert status_of(approval) == "APPROVED"
+
+
+def test_a_page_leads_to_the_next_question(people: People) -> None:
+    first, second = (question_of(run_asking(people, asking(message=name))) for name in ("first", "second"))
+    assert "Next for you" not in page_of(people.alice, first)
+    html = decide(people.alice, first, decision="approve").content.decode()
+    assert f'<a href="{INBOX}{second.pk}/change/">Next for you: <span>second</span>' in html

@@ -10,7 +10,7 @@ from workflow_service.ai.english.conditions import describe_condition
 from workflow_service.ai.english.phrases import duration_words, listed, phrase_of
 from workflow_service.ai.english.ways import Way, Ways
 from workflow_service.engine.definition import END, Definition
-from workflow_service.engine.states import RecoveryStrategy
+from workflow_service.engine.states import HumanStepType, RecoveryStrategy
 
 MAX_BLOCKS_TOLD = 400
 
@@ -118,7 +118,11 @@ class _Story:
         said = phrase_of(block).present
         if block.has_tool and block.asks_people:
             level = block.human_in_loop.approval_level
-            said = f"waits for approval{f' by {level}' if level else ''} and then {said}"
+            by = f" by {level}" if level else ""
+            if block.human_in_loop.type is HumanStepType.REVIEW:
+                said = f"{said} and then waits for a review{by}"
+            else:
+                said = f"waits for approval{by} and then {said}"
         if block.for_each:
             said += f" for each item of {block.for_each.strip().removeprefix('${').removesuffix('}')}"
         notes = []

@@ -6,7 +6,13 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from workflow_service.engine.approval import reads_approved
+from workflow_service.engine.approval import (
+    is_reviewed,
+    reads_approved,
+    rejected_output,
+    reviewed_output,
+    to_review,
+)
 from workflow_service.engine.decide import Verdict
 from workflow_service.engine.definition import Block, JsonObject
 from workflow_service.engine.errors import ExpressionError
@@ -32,6 +38,7 @@ from workflow_service.engine.states import ErrorType, ToolType
 from workflow_service.engine.states import RecoveryStrategy as S
 
 MAX_RETRIES = 3
+DRY_RUN = "dry-run"
 MAX_TRIES = 200
 RENDERED_ITEMS = 20
 SAMPLE_ITEMS = 2
@@ -80,6 +87,8 @@ class Worker:
         rendered = self._render(node, node.template, block.configuration, "configuration")
         if rendered.problem is not None:
             return self._misconfigured(rendered.problem)
+        if is_reviewed(block, self._plan.definition.global_settings.human_in_loop_defaults):
+            return self._review(node, block, rendered.value)
         if block.asks_people:
             return self._ask(node, block, rendered.value)
         return self._try(node, block, rendered.value)
@@ -97,7 +106,7 @@ class Worker:
             **reply.response,
             "approved": reply.approved,
             "comments": "",
-            "approver": "dry-run",
+            "approver": DRY_RUN,
         }
         if not reply.approved and not reads_approved(self._plan, node.index):
             error: JsonObject = {"type": ErrorType.APPROVAL_REJECTED, "message": "rejected"}
@@ -108,12 +117,36 @@ class Worker:
         output = {**form, **work.output} if isinstance(work.output, dict) else work.output
         return Work(work.verdict, output, work.is_open, work.error, work.tries, answer=True)
 
+    def _review(self, node: Node, block: Block, configuration: JsonValue) -> Work:
+        """Do the work, and have people look at what it made."""
+        reply = self._script.reply(node.id)
+        if block.has_tool:
+            # Where the way of a failure is wanted it is the people's: the work is done, then.
+            made = self._try(node, block, configuration, may_fail=False)
+        else:
+            given = self._script.has_output(node.id)
+            made_up = self._script.output(node.id) if given else to_review(configuration)
+            made = Work(Verdict.COMPLETED, made_up, not given and made_up == {}, tries=1)
+        if made.verdict is not Verdict.COMPLETED:
+            return made
+        reply = reply or Reply(not self._ways.fails(node, self._taken), {})
+        if reply.approved:
+            output = reviewed_output(made.output, reply.response, comments="", approver=DRY_RUN)
+            is_open = made.is_open and "output" not in reply.response
+            return Work(Verdict.COMPLETED, output, is_open, tries=made.tries, answer=True)
+        if not reads_approved(self._plan, node.index):
+            error: JsonObject = {"type": ErrorType.APPROVAL_REJECTED, "message": "rejected"}
+            return Work(Verdict.REJECTED, error=error, tries=made.tries, answer=False)
+        output = rejected_output(made.output, comments="", approver=DRY_RUN)
+        return Work(Verdict.COMPLETED, output, tries=made.tries, answer=False)
+
     # Tools
 
-    def _try(self, node: Node, block: Block, configuration: JsonValue) -> Work:
-        """Try as often as the block's policy says."""
+    def _try(self, node: Node, block: Block, configuration: JsonValue, *, may_fail: bool = True) -> Work:
+        """Try as often as the block's policy says; unless it ``may_fail`` it fails only where that was given."""
         policy = self._policy(node, block)
-        fails = not self._script.has_output(node.id) and self._ways.fails(node, self._taken)
+        assumed = may_fail and not self._script.has_output(node.id)
+        fails = assumed and self._ways.fails(node, self._taken)
         actions: list[PastAction] = []
         for tries in range(1, MAX_TRIES + 1):
             given = self._script.has_output(node.id)
