@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -58,9 +58,9 @@ def source() -> Numbers:
 
 
 @pytest.fixture
-async def feed(source: Numbers, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SharedFeed]:
+def feed(source: Numbers, monkeypatch: pytest.MonkeyPatch) -> SharedFeed:
     monkeypatch.setattr(SharedFeed, "poll_s", 0.02)
-    yield SharedFeed(source)
+    return SharedFeed(source)
 
 
 async def follow(
