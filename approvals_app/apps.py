@@ -6,8 +6,10 @@ class ApprovalsAppConfig(AppConfig):
     verbose_name = "Approvals"
 
     def ready(self) -> None:
+        from approvals_app.findings import people_findings
         from approvals_app.gate import ask_people
         from approvals_app.intervention import ask_for_intervention
+        from approvals_app.notices import CHANNEL, announce
         from approvals_app.review import ask_for_review
         from approvals_app.selectors import interactions_by_block
         from approvals_app.services.questions import close_of_runs, close_unneeded
@@ -20,11 +22,15 @@ class ApprovalsAppConfig(AppConfig):
             register_sweep_step,
         )
         from executions_app.interactions import register_interaction_source
+        from templates_app.finding_sources import register_finding_source
+        from workflow_service.notifications.delivery import register_announcer
 
         register_human_gate(ask_people)
+        register_finding_source(people_findings)
         register_intervention(ask_for_intervention)
         register_review_gate(ask_for_review)
         register_interaction_source(interactions_by_block)
         register_cancel_step(close_of_runs)
         register_sweep_step(close_unneeded)
         register_sweep_step(run_due_timers)
+        register_announcer(CHANNEL, announce)

@@ -17,30 +17,25 @@ from executions_app.crash_points import reach
 logger = logging.getLogger(__name__)
 
 
-def group_of(workspace_id: int) -> str:
-    """Return the name of the group that hears of a workspace's approvals."""
-    return f"approvals.{workspace_id}"
+GROUP = "approvals"
+"""The group that hears of approvals: of every workspace, for each web process reads once for all its sockets."""
 
 
 def tell_after_commit(events: Iterable[ApprovalEvent]) -> None:
     """Tell listeners, once the transaction is committed, that these events are there."""
-    newest: dict[int, int] = {}
-    for event in events:
-        newest[event.workspace_id] = max(event.pk, newest.get(event.workspace_id, 0))
-    if newest:
+    newest = max((event.pk for event in events), default=None)
+    if newest is not None:
         transaction.on_commit(lambda: _tell(newest), robust=True)
 
 
-def _tell(newest: dict[int, int]) -> None:
+def _tell(newest: int) -> None:
     try:
         async_to_sync(_send)(newest)
     except (RedisError, OSError) as error:
         logger.warning("listeners could not be told of approvals, they will poll: %s", error)
 
 
-async def _send(newest: dict[int, int]) -> None:
-    layer = get_channel_layer()
-    for workspace_id, event_id in newest.items():
-        reach("approval.hint:before publish")
-        await layer.group_send(group_of(workspace_id), {"type": "approval.hint", "id": event_id})
-        reach("approval.hint:after publish")
+async def _send(newest: int) -> None:
+    reach("approval.hint:before publish")
+    await get_channel_layer().group_send(GROUP, {"type": "approval.hint", "id": newest})
+    reach("approval.hint:after publish")

@@ -1,8 +1,9 @@
-"""What happened to approvals, per workspace and in order: the rows that ``/ws/approvals`` replays.
+"""What happened to approvals, in order: the rows that ``/ws/approvals`` replays.
 
-A reader that has seen event N never misses an earlier one that commits later: events of one workspace are
-appended under an advisory lock held to the end of the transaction, so their numbers appear in order. It is
-the last lock a transaction takes: execution, block, approval, feed.
+A reader that has seen event N never misses an earlier one that commits later: events are appended under one
+advisory lock held to the end of the transaction, so their numbers appear in order. One for all workspaces, because
+one socket follows all that its user is in by a single number. It is the last lock a transaction takes:
+execution, block, approval, feed.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from datetime import datetime
 from django.db import connection
 from pydantic import JsonValue
 
+from approvals_app import notices
 from approvals_app.models import Approval, ApprovalEvent
 from workflow_service.engine.definition import JsonObject
 
@@ -48,8 +50,10 @@ def append_events(
     if not rows:
         return []
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_FEED_LOCK, rows[0].workspace_id % 2**31])
-    return ApprovalEvent.objects.bulk_create(rows)
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_FEED_LOCK])
+    events = ApprovalEvent.objects.bulk_create(rows)
+    notices.tell_people(kind, [(event.approval, event.data) for event in events])
+    return events
 
 
 def summary_of(approval: Approval) -> JsonObject:

@@ -5,19 +5,22 @@ read all approvals of a workspace sees all of them. ``awaiting`` narrows that to
 """
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from operator import or_
 
 from django.db.models import F, Q, QuerySet
 
-from approvals_app.assignment import NONE, responders_of
+from approvals_app.assignment import NONE, Responder, responders_of
 from approvals_app.errors import ApprovalNotFound
 from approvals_app.models import Approval, ApprovalEvent
 from executions_app.handlers import BlockWork
 from executions_app.interactions import HumanInteraction
 from executions_app.selectors import places_in_run
-from workflow_service.accounts.models import User, Workspace
+from workflow_service.accounts.models import Membership, User, Workspace
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
 
 # Of the places of items and rounds there may be many.
@@ -30,20 +33,22 @@ SORTS = {
 }
 
 
-def visible_to(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Return those of ``approvals`` that the user may see."""
-    conditions = (
-        Q(workspace=workspace_id) & responder.seen()
-        for workspace_id, responder in responders_of(user).items()
-    )
+def visible_to(
+    user: User, approvals: QuerySet[Approval], responders: Mapping[int, Responder] | None = None
+) -> QuerySet[Approval]:
+    """Return those of ``approvals`` that the user may see; ``responders`` are the user's, where they are known."""
+    known = responders_of(user) if responders is None else responders
+    conditions = (Q(workspace=workspace_id) & responder.seen() for workspace_id, responder in known.items())
     return approvals.filter(reduce(or_, conditions, NONE))
 
 
-def awaiting(user: User, approvals: QuerySet[Approval]) -> QuerySet[Approval]:
+def awaiting(
+    user: User, approvals: QuerySet[Approval], responders: Mapping[int, Responder] | None = None
+) -> QuerySet[Approval]:
     """Return those of ``approvals`` that are pending and that the user may answer and has not yet."""
+    known = responders_of(user) if responders is None else responders
     conditions = (
-        Q(workspace=workspace_id) & responder.awaited()
-        for workspace_id, responder in responders_of(user).items()
+        Q(workspace=workspace_id) & responder.awaited() for workspace_id, responder in known.items()
     )
     return approvals.filter(reduce(or_, conditions, NONE), status=ApprovalStatus.PENDING)
 
@@ -135,11 +140,17 @@ _SEARCHED = (
 )
 
 
-def list_feed(workspace_ids: frozenset[int], after: int, limit: int) -> list[ApprovalEvent]:
-    """Return what happened to approvals of these workspaces after event ``after``, oldest first."""
-    events = ApprovalEvent.objects.filter(workspace_id__in=workspace_ids, id__gt=after)
-    related = events.select_related("approval__execution").prefetch_related("approval__votes")
-    return list(related.order_by("id")[:limit])
+def list_feed(user_ids: Collection[int], after: int, limit: int) -> list[ApprovalEvent]:
+    """Return what happened to approvals after event ``after`` in the workspaces of these users, oldest first."""
+    theirs = Membership.objects.filter(user__in=user_ids).values("workspace")
+    events = ApprovalEvent.objects.filter(workspace_id__in=theirs, id__gt=after)
+    related = events.select_related("approval__execution", "approval__workspace")
+    return list(related.prefetch_related("approval__votes").order_by("id")[:limit])
+
+
+def newest_event_id() -> int:
+    """Return the number of the last thing that happened to any approval, 0 if nothing did."""
+    return ApprovalEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
 def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]]:
@@ -157,3 +168,39 @@ def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]
             )
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One thing that happened to an approval. ``who`` is a user name, empty where the service did it; ``source`` the
+    door; ``details`` what belongs to its kind, as ``approved`` of a vote and ``to`` of a delegation.
+    """
+
+    what: str
+    who: str
+    at: datetime
+    source: str
+    comments: str
+    details: JsonObject
+
+
+def history_of(approval: Approval) -> list[HistoryEntry]:
+    """Return what happened to an approval, oldest first, in one query."""
+    return [_entry(event) for event in approval.events.order_by("id")]
+
+
+def _entry(event: ApprovalEvent) -> HistoryEntry:
+    data = event.data
+    own = {
+        name: data[name] for name in ("approved", "to", "step", "added", "level", "status") if name in data
+    }
+    # Older events name who answered, and no door.
+    by_whom = data.get("by") or data.get("respondedBy") or ""
+    return HistoryEntry(
+        what=event.type,
+        who=by_whom,
+        at=event.created_at,
+        source=data.get("source", ""),
+        comments=data.get("comments", ""),
+        details=own,
+    )

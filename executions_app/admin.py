@@ -28,6 +28,7 @@ from executions_app.admin_commands import (
 from executions_app.admin_logs import LEVELS, log_page, read_log_filter
 from executions_app.admin_pages import user_of
 from executions_app.admin_restart_page import RestartPage
+from executions_app.admin_start_page import StartPage
 from executions_app.gantt import gantt_of
 from executions_app.models import Execution, ExecutionEvent, RecoveryAction, RecoveryStatistic
 from executions_app.selectors import progress_of
@@ -37,6 +38,7 @@ from templates_app.graph_layout import GraphTooLarge
 from templates_app.graph_svg import render_graph
 from templates_app.models import Template
 from templates_app.plans import compiled_version
+from templates_app.sharing import may
 from workflow_service.accounts.admin_policies import PolicyAdmin
 from workflow_service.accounts.policies import Action
 from workflow_service.admin_pages import WordsFilter, sentence
@@ -69,8 +71,9 @@ class TemplateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Execution)
-class ExecutionAdmin(RestartPage, BlockPages):
+class ExecutionAdmin(StartPage, RestartPage, BlockPages):
     view_action = Action.EXECUTION_READ
+    add_action = Action.EXECUTION_START
     page_template = "admin/execution.html"
     list_display = ("run", "state", "progress", "began", "took")
     list_display_links = ("run",)
@@ -184,7 +187,7 @@ class ExecutionAdmin(RestartPage, BlockPages):
             "commands": list(COMMANDS),
             "offered": offered_commands(row, user),
             "may_control": may_control(user, row),
-            "may_start": False,
+            "may_start": may(user, row.template, Action.EXECUTION_START),
             "progress": progress_of(row, current),
             "took": (row.completed_at or now) - row.started_at,
             "timeline": timeline,

@@ -18,6 +18,7 @@ from executions_app.models import Execution, RecoveryPoint
 from executions_app.recovery_points import get_recovery_point
 from executions_app.services.restart import Restart, Restarted, restart_execution
 from executions_app.timeline import timeline_of
+from templates_app.sharing import may
 from workflow_service.accounts.policies import Action, require
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, BlockStatus, ExecutionStatus
@@ -120,7 +121,7 @@ class RestartPage(ExecutionPages):
             "form": form,
             "under_way": under_way,
             "refused": under_way and not may_override(user, execution),
-            "may_start": False,
+            "may_start": may(user, execution.template, Action.EXECUTION_START),
         }
         return self.framed(request, execution, "admin/execution_restart.html", context)
 

@@ -11,12 +11,16 @@ class ExecutionsAppConfig(AppConfig):
         from executions_app.aftermath import look_after_unlock
         from executions_app.agent_limits import AgentLimits
         from executions_app.handlers import register_sweep_step
+        from executions_app.run_notices import CHANNEL, announce
         from executions_app.state_mirror import mirror_states
         from executions_app.transaction import on_unlock
         from workflow_service.agents.concurrency import register_keeper
         from workflow_service.ai.budgets import settle_expired
+        from workflow_service.notifications.delivery import register_announcer, send_notifications
 
         on_unlock(look_after_unlock)
         register_keeper(AgentLimits())
         register_sweep_step(settle_expired)
         register_sweep_step(mirror_states)
+        register_announcer(CHANNEL, announce)
+        register_sweep_step(send_notifications)

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from executions_app.recovery_policy import policy_for
 from executions_app.settlement import Settler
-from workflow_service.engine.definition import Block, JsonObject
+from workflow_service.engine.definition import Block
 
 STARTER = """
     SELECT u.username FROM executions_app_execution e JOIN accounts_user u ON u.id = e.created_by_id WHERE e.id = %s
@@ -32,18 +32,3 @@ def names_of(concerned: Mapping[str, JsonValue]) -> str:
     assignees = concerned["assignees"]
     others = assignees if isinstance(assignees, list) else []
     return ", ".join(dict.fromkeys(str(name) for name in (concerned["startedBy"], *others)))
-
-
-def say_what_is_not_sent(settler: Settler, options: JsonObject) -> None:
-    """Say in a new run's log that notifications its start asked for are kept, and not sent."""
-    asked = options.get("notifications")
-    if not isinstance(asked, dict) or not any(asked.values()):
-        return
-    channels = asked.get("channels")
-    by = f" by {', '.join(map(str, channels))}" if isinstance(channels, list) and channels else ""
-    settler.journal.log(
-        "WARNING",
-        f"Notifications{by} were asked for and are not sent: there is no channel for them yet. "
-        "Events, approvals and the admin say how the run goes on",
-        context={"notifications": asked},
-    )

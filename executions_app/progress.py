@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from executions_app import log_lines
+from executions_app import log_lines, run_notices
 from executions_app.agent_work import choose_agent_id
 from executions_app.block_rules import hard_end_s
 from executions_app.compensation import compensation_facts
@@ -351,6 +351,9 @@ class Progress:
         if status is not ExecutionStatus.COMPLETED and error:
             data["error"] = {key: value for key, value in error.items() if key != "stackTrace"}
         self.journal.event(f"execution_{status.value.lower()}", data=data)
+        run_notices.tell_of_end(
+            self.tx, run_id=run.id, public_id=run.public_id, status=status, generation=run.generation
+        )
         if status is ExecutionStatus.COMPLETED:
             log_lines.execution_completed(self.journal, run, self.workflow_id, duration_ms)
         else:

@@ -30,7 +30,7 @@ from templates_app.models import Template, TemplateShare, TemplateVersion
 from templates_app.search import search_templates
 from templates_app.selectors import etag_of, list_shares, version_before
 from templates_app.services.validation import validate_definition
-from templates_app.sharing import shared_with
+from templates_app.sharing import may, shared_with
 from templates_app.version_diff import diff_versions
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, ShareRight
@@ -40,11 +40,13 @@ from workflow_service.engine.definition import Definition
 from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.dsl import render_dsl
 from workflow_service.engine.errors import InvalidDefinition, WorkflowError
+from workflow_service.engine.states import TemplateStatus
 from workflow_service.templatetags.workflow_service import moment
 
 VERSIONS_SHOWN = 50
 NAMES_OFFERED = 200
 TAGS_OFFERED = 30
+STARTABLE = (TemplateStatus.ACTIVE, TemplateStatus.DEPRECATED)
 
 
 class TagFilter(admin.SimpleListFilter):
@@ -166,6 +168,7 @@ class TemplateAdmin(LibraryPages):
             "shown": shown,
             "versions": versions[:VERSIONS_SHOWN],
             "commands": {name: one for name, one in offered.items() if not one.is_beside},
+            "may_start": row.status in STARTABLE and may(_user(request), row, Action.EXECUTION_START),
             "offered": offered,
             "formats": [kind.value for kind in ExportFormat],
             "shares": share_documents(list_shares(row)),

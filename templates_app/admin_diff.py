@@ -58,6 +58,11 @@ def statuses_of(found: DefinitionDiff) -> dict[str, str]:
     return {part.name: part.kind.value for part in parts if part.kind is not ChangeKind.REMOVED}
 
 
+def compared(old: JsonValue, new: JsonValue) -> tuple[Line, ...]:
+    """Return what differs between two values, line by line; nothing where they are equal."""
+    return _bounded(tuple(_compared(_lines(old), _lines(new))))
+
+
 def _part(part: PartChange, prefix: str = "") -> ShownPart:
     if part.kind is ChangeKind.CHANGED:
         return ShownPart(part.kind, prefix + part.name, tuple(_fields(part.fields, 2)))

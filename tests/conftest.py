@@ -28,7 +28,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 TESTS = Path(__file__).parent
-KINDS = ("unit", "integration", "acceptance", "conformance", "chaos")
+KINDS = ("unit", "integration", "browser", "acceptance", "conformance", "chaos")
 SERVICES = pytest.StashKey[RunningServices]()
 DATA_DIR = pytest.StashKey[Path]()
 
@@ -54,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     services = start_services(data_dir)
     config.stash[SERVICES] = services
     os.environ.update(services.urls.as_environment(), DATA_DIR=str(data_dir))
+    # Nothing is sent beside a test that sweeps; one that is about sending does it itself.
+    os.environ["NOTIFICATION_THREADS"] = "0"
     os.environ["DJANGO_SETTINGS_MODULE"] = "workflow_service.settings.test"
     django.setup()
     # What imports Django's commands waits until it is set up.

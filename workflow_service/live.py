@@ -3,7 +3,8 @@
 Everything a client is sent is read from Postgres, by number, from the number it gives. A Channels message is
 a hint that there may be more; hints that come while a page is being sent are one hint. Without any the socket
 looks every few seconds, so a lost hint costs time, never an event. What a slow client has not taken stays in
-Postgres, not in memory; one that takes nothing at all is told to come back and closed.
+Postgres, not in memory; one that takes nothing at all is told to come back and closed. Who follows what many
+follow does not read for itself: ``live_feed``.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from redis.exceptions import RedisError
 
 from workflow_service.accounts.models import User
 from workflow_service.accounts.sockets import chosen_subprotocol
+from workflow_service.accounts.tickets import find_holder
 from workflow_service.engine.definition import JsonObject
 from workflow_service.listeners import LISTENING_S, note_listener
 
@@ -48,28 +50,18 @@ class _TooSlow(Exception):
     """The client took nothing for too long."""
 
 
-class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """Sends what comes after the position that the client gives, oldest first, and goes on as it is written.
+class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """A socket that sends and does not listen: who is there, from where they go on, and how they are sent something.
 
-    A subclass says in ``admit`` whether the user may follow and which Channels groups bring hints, and in
-    ``read`` what comes after a position, each message with the position that it leads to. Both are called in a
-    thread. ``admit`` is asked again while the socket is open: who loses the right loses the socket. A position
-    is the number of ``?after=N`` (0 if not given) unless ``start`` makes more of the query.
+    A subclass says in ``follow`` what is sent. A position is the number of ``?after=N`` (0 if not given) unless
+    ``start`` makes more of the query.
     """
 
     page_size: ClassVar[int] = 200
-    poll_s: ClassVar[float] = 5.0
     send_timeout_s: ClassVar[float] = 10.0
-    admit_every_s: ClassVar[float] = 30.0
-    look_again_s: float | None = None
-    """Set by ``read`` where more is known to come sooner than by the next hint."""
 
-    def admit(self, user: User) -> Sequence[str]:
-        """Return the groups that bring hints; raises ``Refused``."""
-        raise NotImplementedError
-
-    def read(self, user: User, after: Position, limit: int) -> Sequence[Positioned]:
-        """Return messages after ``after``, in order: ``limit`` of them or more where there may be others."""
+    async def follow(self, user: User, after: Position) -> None:
+        """Send what comes after ``after`` for as long as the socket is open; raises ``Refused``."""
         raise NotImplementedError
 
     def start(self) -> Position:
@@ -77,38 +69,24 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         return self.number("after")
 
     async def connect(self) -> None:
-        self._follower: asyncio.Task[None] | None = None
-        self._hinted = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
         # Accepted first: only an accepted socket can carry a close code.
         await self.accept(subprotocol=chosen_subprotocol(self.scope))
         try:
             user, after = self._user(), self.start()
-            groups = await _in_thread(self.admit)(user)
         except Refused as refusal:
             await self.close(code=refusal.code)
             return
-        self.groups = list(groups)
-        for group in self.groups:
-            await self.channel_layer.group_add(group, self.channel_name)
-        await self._say_that_it_listens()
-        self._follower = asyncio.create_task(self._follow(user, after))
+        self._following = asyncio.create_task(self._follow(user, after))
 
     async def disconnect(self, code: int) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
+        if self._following is not None:
+            self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._follower
+                await self._following
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Ignore what the client says: there is nothing to ask for."""
-
-    async def execution_hint(self, message: dict[str, Any]) -> None:
-        """Look again: a run may have new events."""
-        self._hinted.set()
-
-    async def approval_hint(self, message: dict[str, Any]) -> None:
-        """Look again: something may have happened to an approval."""
-        self._hinted.set()
 
     def _user(self) -> User:
         # The session's user is a lazy object, which shows the class of what it holds.
@@ -131,14 +109,60 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _follow(self, user: User, after: Position) -> None:
         try:
-            await self._send_for_ever(user, after)
+            await self.follow(user, after)
         except Refused as refusal:
             await self.close(code=refusal.code)
         except _TooSlow:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._resync(), timeout=1.0)
 
-    async def _send_for_ever(self, user: User, after: Position) -> None:
+    async def send_in_time(self, text: str) -> None:
+        """Send a message; a client that does not take it in time is sent away."""
+        try:
+            async with asyncio.timeout(self.send_timeout_s):
+                await self.send(text_data=text)
+        except TimeoutError:
+            raise _TooSlow from None
+
+    async def _resync(self) -> None:
+        await self.send(text_data=json.dumps({"type": "resync"}))
+        await self.close(code=TOO_SLOW)
+
+
+class FollowingConsumer(LiveConsumer):
+    """Sends what comes after the position that the client gives, oldest first, and goes on as it is written.
+
+    A subclass says in ``admit`` whether the user may follow and which Channels groups bring hints, and in
+    ``read`` what comes after a position, each message with the position that it leads to. Both are called in a
+    thread. ``admit`` is asked again while the socket is open: who loses the right loses the socket.
+    """
+
+    poll_s: ClassVar[float] = 5.0
+    admit_every_s: ClassVar[float] = 30.0
+    look_again_s: float | None = None
+    """Set by ``read`` where more is known to come sooner than by the next hint."""
+
+    def admit(self, user: User) -> Sequence[str]:
+        """Return the groups that bring hints; raises ``Refused``."""
+        raise NotImplementedError
+
+    def read(self, user: User, after: Position, limit: int) -> Sequence[Positioned]:
+        """Return messages after ``after``, in order: ``limit`` of them or more where there may be others."""
+        raise NotImplementedError
+
+    async def execution_hint(self, message: dict[str, Any]) -> None:
+        """Look again: a run may have new events."""
+        self._hinted.set()
+
+    async def connect(self) -> None:
+        self._hinted = asyncio.Event()
+        await super().connect()
+
+    async def follow(self, user: User, after: Position) -> None:
+        self.groups = list(await in_thread(self.admit)(user))
+        for group in self.groups:
+            await self.channel_layer.group_add(group, self.channel_name)
+        await self._say_that_it_listens()
         clock = asyncio.get_running_loop().time
         admitted_at = listening_at = clock()
         while True:
@@ -149,12 +173,12 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             full = False
             try:
                 if clock() - admitted_at >= self.admit_every_s:
-                    await _in_thread(self._admit_again)(user)
+                    await in_thread(self._admit_again)(user)
                     admitted_at = clock()
-                page = await _in_thread(self.read)(user, after, self.page_size)
+                page = await in_thread(self.read)(user, after, self.page_size)
                 full = len(page) >= self.page_size
                 for position, message in page:
-                    await self._send(message)
+                    await self.send_in_time(json.dumps(message))
                     after = position
             except DatabaseError as error:
                 logger.warning("a socket cannot read what to send and will try again: %s", error)
@@ -169,23 +193,12 @@ class FollowingConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             logger.warning("a socket cannot say that it listens, and looks by itself: %s", error)
 
     def _admit_again(self, user: User) -> None:
-        fresh = User.objects.filter(pk=user.pk, is_active=True).first()
+        fresh = find_holder(user.pk, user.acting_key.pk if user.acting_key else None)
         if fresh is None:
             raise Refused(UNAUTHENTICATED)
-        fresh.acting_key = user.acting_key
         self.admit(fresh)
 
-    async def _send(self, message: JsonObject) -> None:
-        try:
-            await asyncio.wait_for(self.send(text_data=json.dumps(message)), timeout=self.send_timeout_s)
-        except TimeoutError:
-            raise _TooSlow from None
 
-    async def _resync(self) -> None:
-        await self.send(text_data=json.dumps({"type": "resync"}))
-        await self.close(code=TOO_SLOW)
-
-
-def _in_thread(function: Any) -> Any:
+def in_thread(function: Any) -> Any:
     """Run a database read in a thread of the pool: sockets must not queue up behind one another."""
     return database_sync_to_async(function, thread_sensitive=False)

@@ -197,7 +197,9 @@ class SharedFeed:
         return reading.full
 
     async def _in_own_thread(self, function: Any, *arguments: Any) -> Any:
-        return await database_sync_to_async(function, thread_sensitive=False, executor=self._thread)(*arguments)
+        return await database_sync_to_async(function, thread_sensitive=False, executor=self._thread)(
+            *arguments
+        )
 
     async def _listen(self) -> None:
         """Have the reader look whenever the group is told something; while Redis is away it looks by itself."""
@@ -214,7 +216,9 @@ class SharedFeed:
                             self._hinted.set()
                 except (RedisError, OSError) as error:
                     if not isinstance(error, TimeoutError):
-                        logger.warning("hints for sockets cannot be heard, who waits looks by itself: %s", error)
+                        logger.warning(
+                            "hints for sockets cannot be heard, who waits looks by itself: %s", error
+                        )
                         await asyncio.sleep(self.poll_s)
         finally:
             with contextlib.suppress(RedisError, OSError):

@@ -1,13 +1,15 @@
 """HTML forms from JSON schemas: fields for what a schema asks, and the value that was typed into them.
 
-A schema of plain properties becomes a field for each; any other becomes one field that takes JSON. The form only
-spells a value: whoever takes it checks it against the schema. What is left as it was shown keeps its value exactly,
-whatever a browser makes of its text.
+A schema of plain properties becomes a field for each, and a property that is such an object itself a group of fields;
+lists of plain values are typed a line each. Anything else becomes a field that takes JSON. The form only spells a
+value: whoever takes it checks it against the schema. What is left as it was shown keeps its value exactly, whatever a
+browser makes of its text.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
@@ -18,6 +20,9 @@ from workflow_service.settings.config import get_config
 
 MAX_FIELDS = 50
 ONE_LINE_CHARACTERS = 200
+
+LONG_TEXT = frozenset({"long-text", "markdown", "multiline", "textarea"})
+_MISSING = re.compile(r"'(.+)' is a required property")
 
 # The control of a plain type; "json" is a text area for anything.
 CONTROLS: Mapping[str, str] = {
@@ -32,7 +37,9 @@ CONTROLS: Mapping[str, str] = {
 class FormField:
     """One field of a form. ``value`` is what is shown in it; ``problem`` is what is wrong with that.
 
-    ``control`` is text, lines, date, integer, number, choice (among ``choices``) or json.
+    ``control`` is text, lines, date, integer, number, choice (among ``choices``) or json. A field of an object within
+    the value bears that one's label as ``group``, and as the beginning of its own; ``short`` is without it.
+    ``format`` is what the schema says of a text.
     """
 
     name: str
@@ -43,6 +50,9 @@ class FormField:
     choices: tuple[tuple[str, str], ...] = ()
     value: str = ""
     problem: str = ""
+    group: str = ""
+    short: str = ""
+    format: str = ""
 
 
 class FormUnreadable(ValueError):
@@ -81,13 +91,24 @@ def form_fields(
                 problem=problems.get(name, ""),
             ),
         )
-    required = schema.get("required")
-    named = required if isinstance(required, list) else []
+    named = _required(schema)
     values = present if isinstance(present, dict) else {}
-    return tuple(
-        _field(f"{name}.{key}", key, about, key in named, typed, problems, values.get(key))
-        for key, about in properties.items()
-    )
+    fields: list[FormField] = []
+    for key, about in properties.items():
+        field, value = f"{name}.{key}", values.get(key)
+        within = _members(about, value)
+        if within is None:
+            fields.append(_field(field, key, about, key in named, typed, problems, value))
+            continue
+        group, needed = str(about.get("title") or key), _required(about) if key in named else ()
+        shown = value if value is not None else about.get("default")
+        members = shown if isinstance(shown, dict) else {}
+        for member, each in within.items():
+            inner = _field(
+                f"{field}.{member}", member, each, member in needed, typed, problems, members.get(member)
+            )
+            fields.append(replace(inner, label=f"{group}: {inner.label}", group=group, short=inner.label))
+    return tuple(fields)
 
 
 def read_form(
@@ -109,6 +130,15 @@ def read_form(
     for key, about in properties.items():
         field = f"{name}.{key}"
         before = value.get(key)
+        if _members(about, before) is not None:
+            try:
+                within = read_form(about, typed, name=field, present=before)
+            except FormUnreadable as error:
+                problems.update(error.problems)
+                continue
+            if within or key in value or key in _required(schema):
+                value[key] = within
+            continue
         text = typed.get(field, "")
         if key in value and (field not in typed or _same(text, _text(about, before))):
             continue
@@ -141,17 +171,35 @@ def problems_by_field(
     schema: JsonObject | None, problems: Iterable[Problem], *, name: str, present: JsonValue = None
 ) -> dict[str, str]:
     """Return a value's problems by the field that each belongs to, ``""`` for those of no field."""
-    properties = _plain_properties(schema or {}, present)
     found: dict[str, list[str]] = {}
     for problem in problems:
-        field = name
-        if properties is not None:
-            inside = [
-                key for key in properties if (problem.pointer + "/").startswith(json_pointer(key) + "/")
-            ]
-            field = f"{name}.{inside[0]}" if inside else ""
-        found.setdefault(field, []).append(problem.message)
+        pointer, message = problem.pointer, problem.message
+        missing = _MISSING.fullmatch(message)
+        if missing is not None:
+            pointer += json_pointer(missing[1])
+        field = _field_at(schema or {}, pointer, name, present)
+        at_hand = missing is not None and field != "" and field.endswith(f".{missing[1]}")
+        found.setdefault(field, []).append("is needed" if at_hand else message)
     return {field: "; ".join(messages) for field, messages in found.items()}
+
+
+def _field_at(schema: JsonObject, pointer: str, name: str, present: JsonValue) -> str:
+    """Return the name of the field that a place in the value belongs to; ``""`` where it has none."""
+    properties = _plain_properties(schema, present)
+    if properties is None:
+        return name
+    for key, about in properties.items():
+        start = json_pointer(key)
+        if not (pointer + "/").startswith(start + "/"):
+            continue
+        value = present.get(key) if isinstance(present, dict) else None
+        within = _members(about, value)
+        if within is None:
+            return f"{name}.{key}"
+        # What is wrong with an object as a whole is said at its first field.
+        inner = _field_at(about, pointer.removeprefix(start), f"{name}.{key}", value)
+        return inner or f"{name}.{key}.{next(iter(within))}"
+    return ""
 
 
 def schema_of(value: JsonValue) -> JsonObject:
@@ -178,8 +226,8 @@ def _plain_properties(schema: JsonObject, present: JsonValue) -> dict[str, JsonO
     plain = {key: about for key, about in properties.items() if isinstance(about, dict)}
     if len(plain) != len(properties):
         return None
-    required = schema.get("required")
-    first = [key for key in required if key in plain] if isinstance(required, list) else []
+    needed = _required(schema)
+    first = [key for key in needed if key in plain]
 
     def order(key: str) -> tuple[float, int]:
         at = plain[key].get("propertyOrder")
@@ -189,17 +237,51 @@ def _plain_properties(schema: JsonObject, present: JsonValue) -> dict[str, JsonO
     return {key: plain[key] for key in sorted(plain, key=order)}
 
 
+def _required(schema: JsonObject) -> list[JsonValue]:
+    required = schema.get("required")
+    return required if isinstance(required, list) else []
+
+
+def _members(about: JsonObject, present: JsonValue) -> dict[str, JsonObject] | None:
+    """Return the properties of an object within the value that become fields; None where it is typed as JSON."""
+    properties = _plain_properties(about, present) if "enum" not in about else None
+    if not properties or any("properties" in each for each in properties.values()):
+        return None
+    return properties
+
+
+def _kind(about: JsonObject) -> JsonValue:
+    """Return the type of a property; of one that may be null too, the other."""
+    kind = about.get("type")
+    if isinstance(kind, list):
+        others = [each for each in kind if each != "null"]
+        return others[0] if len(others) == 1 else None
+    return kind
+
+
 def _control(about: JsonObject) -> str:
     choices = about.get("enum")
     if isinstance(choices, list) and choices and all(isinstance(each, str | int | float) for each in choices):
         return "choice"
-    kind = about.get("type")
-    if kind == "string" and about.get("format") == "date":
+    kind = _kind(about)
+    if kind == "array":
+        items = about.get("items")
+        plain = isinstance(items, dict) and _control(items) in {
+            "text",
+            "lines",
+            "date",
+            "integer",
+            "number",
+            "choice",
+        }
+        return "list" if plain else "json"
+    if kind != "string":
+        return CONTROLS.get(kind, "json") if isinstance(kind, str) else "json"
+    if about.get("format") == "date":
         return "date"
     longest = about.get("maxLength")
-    if kind == "string" and isinstance(longest, int) and longest > ONE_LINE_CHARACTERS:
-        return "lines"
-    return CONTROLS.get(kind, "json") if isinstance(kind, str) else "json"
+    is_long = isinstance(longest, int) and longest > ONE_LINE_CHARACTERS
+    return "lines" if is_long or about.get("format") in LONG_TEXT else "text"
 
 
 def _choices(about: JsonObject) -> dict[str, JsonValue]:
@@ -221,15 +303,19 @@ def _field(
     choices = tuple((each, each) for each in _choices(about)) if control == "choice" else ()
     if control == "boolean":
         control, choices = "choice", (("true", "Yes"), ("false", "No"))
+    about_it = str(about.get("description") or "")
+    if control == "list":
+        control, about_it = "lines", f"{about_it} One value a line.".strip()
     return FormField(
         name=name,
         label=str(about.get("title") or key),
         control=control,
         required=required,
-        help=str(about.get("description") or ""),
+        help=about_it,
         choices=choices,
         value=text,
         problem=problems.get(name, ""),
+        format=str(about.get("format") or ""),
     )
 
 
@@ -244,7 +330,7 @@ def _control_for(about: JsonObject, text: str) -> str:
         case "boolean" if text not in ("", "true", "false"):
             return "lines"
         case "integer" | "number" if text and not _is_number(text):
-            return "lines"
+            return "lines" if "\n" in text or len(text) > ONE_LINE_CHARACTERS else "text"
         case "date" if text and (len(text) != 10 or text.count("-") != 2):
             return "text"
     return control
@@ -261,9 +347,20 @@ def _text(about: JsonObject, value: JsonValue) -> str:
     """Return how a value stands in its field; where it is of another type than the field's, as JSON."""
     if value is None:
         return ""
-    if _control(about) == "json":
-        return json.dumps(value, ensure_ascii=False, indent=2)
+    match _control(about):
+        case "json":
+            return json.dumps(value, ensure_ascii=False, indent=2)
+        case "list" if isinstance(value, list) and _is_a_line_each(value):
+            return "\n".join(map(_scalar_text, value))
     return _scalar_text(value)
+
+
+def _is_a_line_each(values: list[JsonValue]) -> bool:
+    """Whether values that stand a line each are read as they were."""
+    texts = [each for each in values if isinstance(each, str)]
+    odd = any(not text.strip() or text != text.strip() or len(text.splitlines()) > 1 for text in texts)
+    begins_json = bool(texts) and isinstance(values[0], str) and values[0].startswith("[")
+    return not odd and not begins_json and all(isinstance(each, str | int | float) for each in values)
 
 
 def _scalar_text(value: JsonValue) -> str:
@@ -293,7 +390,26 @@ def _read(about: JsonObject, text: str) -> JsonValue:
             return {"true": True, "false": False}.get(text, text)
         case "integer" | "number" | "json":
             return load_json(text, max_bytes=get_config().max_input_bytes)
+        case "list":
+            return _read_list(about, text)
     return _lines(text)
+
+
+def _read_list(about: JsonObject, text: str) -> JsonValue:
+    """Return the values that stand a line each; who wrote a list as JSON meant that."""
+    if text.lstrip().startswith("["):
+        return load_json(text, max_bytes=get_config().max_input_bytes)
+    items = about["items"]
+    assert isinstance(items, dict)  # noqa: S101 - else it were no list of plain values
+    values: list[JsonValue] = []
+    for number, line in enumerate(_lines(text).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            values.append(_read(items, line.strip()))
+        except (ValueError, JsonUnfit) as error:
+            raise ValueError(f"line {number}: {error}") from error
+    return values
 
 
 def _read_json(text: str, name: str) -> JsonValue:

@@ -23,14 +23,18 @@ from approvals_app.selectors import get_approval
 from approvals_app.services.decisions import Decision, close_if_unneeded, lock_approval, settle
 from approvals_app.voting import Ballot, outcome
 from executions_app.aftermath import follow_up
-from executions_app.transaction import command_transaction, database_now
+from executions_app.crash_points import reach
+from executions_app.finishing import Aftermath
+from executions_app.transaction import EngineTransaction, command_transaction, database_now
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, require
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import Problem
-from workflow_service.engine.json_values import JsonUnfit, check_json
+from workflow_service.engine.json_values import JsonUnfit, check_json, storable_text
 from workflow_service.engine.states import ApprovalStatus
 from workflow_service.settings.config import get_config
+
+MAX_COMMENTS = 5_000
 
 
 def respond_to_approval(
@@ -49,6 +53,7 @@ def respond_to_approval(
     ``ApprovalNotFound``, ``Forbidden``, ``NotYourApproval``, ``ResponseInvalid``, ``OutOfDate``, ``AlreadyVoted``,
     ``AlreadyAnswered`` (the other way) and ``ApprovalClosed`` (nobody waits for it any more).
     """
+    comments = storable_text(comments, MAX_COMMENTS)
     seen = get_approval(actor, approval_id)
     require(actor, seen.workspace, Action.APPROVAL_RESPOND)
     _responder(actor, seen)
@@ -75,17 +80,14 @@ def respond_to_approval(
                 version=approval.version,
                 created_at=now,
             )
-            verdict = _count(vote, responder)
-            if verdict is None:
-                dispatch.tell_after_commit([_note_vote(vote)])
-                return approval
-            # Where approvers of different answers bring about a no, it has none.
-            given = response if verdict == approved else None
-            aftermath = settle(tx, approval, Decision(verdict, given, comments, source, actor), now=now)
-    if aftermath is None:
-        return _standing(approval, approved)
-    follow_up(aftermath, approval.execution_id)
-    return approval
+            aftermath = _cast(tx, vote, responder)
+    if aftermath is not None:
+        follow_up(aftermath, approval.execution_id)
+        return approval
+    if approval.status == ApprovalStatus.PENDING:
+        reach("approvals.vote:after commit")
+        return approval
+    return _standing(approval, approved)
 
 
 def answer_of(approval: Approval) -> JsonObject:
@@ -134,8 +136,8 @@ def _voted_already(approval: Approval, actor: User, approved: bool) -> bool:
     return False
 
 
-def _count(vote: ApprovalVote, responder: Responder) -> bool | None:
-    """Write a vote; return the decision that it brings about, None where others must answer too."""
+def _cast(tx: EngineTransaction, vote: ApprovalVote, responder: Responder) -> Aftermath | None:
+    """Write a vote, and the decision where it brings one about; None where others must answer too."""
     approval = vote.approval
     cast = list(approval.votes.all())
     seat = seat_of(approval, responder, cast)
@@ -147,10 +149,17 @@ def _count(vote: ApprovalVote, responder: Responder) -> bool | None:
     approval.involved_ids = sorted({*approval.involved_ids, vote.user_id, seat})
     ballots = [Ballot(one.approved, one.response) for one in (*cast, vote)]
     asked = count_asked(approval) if approval.quorum > 1 else 1
-    return outcome(ballots, quorum=approval.quorum, asked=asked)
+    verdict = outcome(ballots, quorum=approval.quorum, asked=asked)
+    if verdict is None:
+        _note_vote(vote)
+        return None
+    # Where approvers of different answers bring about a no, it has none.
+    given = vote.response if verdict == vote.approved else None
+    decision = Decision(verdict, given, vote.comments, vote.source, vote.user)
+    return settle(tx, approval, decision, now=vote.created_at)
 
 
-def _note_vote(vote: ApprovalVote) -> feed.ApprovalEvent:
+def _note_vote(vote: ApprovalVote) -> None:
     approval = vote.approval
     Approval.objects.filter(pk=approval.pk).update(
         version=approval.version, involved_ids=approval.involved_ids
@@ -161,8 +170,9 @@ def _note_vote(vote: ApprovalVote) -> feed.ApprovalEvent:
         "approved": vote.approved,
         "comments": vote.comments,
     }
-    (event,) = feed.append_events(feed.VOTED, [approval], now=vote.created_at, details=details)
-    return event
+    events = feed.append_events(feed.VOTED, [approval], now=vote.created_at, details=details)
+    dispatch.tell_after_commit(events)
+    reach("approvals.vote:before commit")
 
 
 def _standing(approval: Approval, approved: bool) -> Approval:

@@ -7,19 +7,19 @@ from django.db import transaction
 from django.db.models import Q
 
 from approvals_app import dispatch, feed
-from approvals_app.assignment import people_of, responder_of
+from approvals_app.assignment import responder_of
 from approvals_app.errors import ApprovalClosed, CannotDelegate, NotYourApproval
 from approvals_app.models import Approval, ApprovalComment, ApprovalDelegation
 from approvals_app.selectors import get_approval
+from approvals_app.services.approvals import MAX_COMMENTS
 from approvals_app.services.decisions import lock_row
 from executions_app.transaction import database_now
 from workflow_service.accounts.models import User, Workspace
-from workflow_service.accounts.policies import Action, key_permits, require
+from workflow_service.accounts.policies import Action, key_permits, permits, require
+from workflow_service.accounts.selectors import roles_of
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.json_values import storable_text
 from workflow_service.engine.states import ApprovalStatus
-
-MAX_COMMENTS = 5_000
 
 
 def delegate_approval(*, approval_id: str, actor: User, to: str, comments: str = "", source: str) -> Approval:
@@ -28,6 +28,7 @@ def delegate_approval(*, approval_id: str, actor: User, to: str, comments: str =
     Handing it to the same person again changes nothing. Raises ``ApprovalNotFound``, ``Forbidden``,
     ``NotYourApproval``, ``CannotDelegate`` and ``ApprovalClosed``.
     """
+    comments = storable_text(comments, MAX_COMMENTS)
     seen = get_approval(actor, approval_id)
     require(actor, seen.workspace, Action.APPROVAL_RESPOND)
     with transaction.atomic(durable=True):
@@ -88,17 +89,19 @@ def comment_on_approval(*, approval_id: str, actor: User, text: str, source: str
     return said
 
 
-def find_approver(workspace: Workspace, name: str) -> User | None:
-    """Return the active member of that name or public id whose role answers approvals in the workspace."""
+def find_member(workspace: Workspace, name: str) -> User | None:
+    """Return the active member of that name or public id."""
     name = name.removeprefix("user:")
     if not name or "\x00" in name:
         return None
-    users = User.objects.filter(Q(username=name) | Q(public_id=name), is_active=True)
-    user = users.order_by("pk").first()
-    if user is None:
-        return None
-    person = people_of([workspace.pk], [user.pk]).get(workspace.pk, {}).get(user.pk)
-    return user if person is not None and person.is_approver else None
+    members = User.objects.filter(is_active=True, workspaces=workspace)
+    return members.filter(Q(username=name) | Q(public_id=name)).order_by("pk").first()
+
+
+def find_approver(workspace: Workspace, name: str) -> User | None:
+    """Return the active member of that name or public id whose role answers approvals in the workspace."""
+    user = find_member(workspace, name)
+    return user if user is not None and permits(roles_of(user, workspace), Action.APPROVAL_RESPOND) else None
 
 
 def _find_deputy(approval: Approval, actor: User, to: str) -> User:

@@ -20,7 +20,7 @@ from approvals_app.services.questions import overdue_every
 from approvals_app.timers import Due, Timers, timers_of
 from executions_app.aftermath import follow_up
 from executions_app.finishing import Aftermath
-from executions_app.transaction import EngineTransaction, command_transaction, database_now
+from executions_app.transaction import command_transaction, database_now
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, ExecutionStatus
 
@@ -36,78 +36,98 @@ def run_due_timers(*, now: datetime | None = None, limit: int = 200) -> int:
     at = now or database_now()
     pending = Approval.objects.filter(status=ApprovalStatus.PENDING, next_timer_at__lte=at)
     waiting = pending.exclude(execution__status=ExecutionStatus.PAUSED)
+    acts = {Due.ESCALATION: _escalate, Due.TIMEOUT: _time_out, Due.REMINDER: _remind}
     done = 0
-    for approval in waiting.only("execution_id", "block_execution_id").order_by("next_timer_at", "id")[
-        :limit
-    ]:
+    for approval in waiting.order_by("next_timer_at", "id")[:limit]:
         try:
-            done += _fire(approval, now)
+            done += acts[_due(approval, at) or Due.REMINDER](approval, now)
         except Exception:
-            logger.exception("what is due for approval %s failed; it is repeated", approval.pk)
+            logger.exception("what is due for approval %s failed; it is repeated", approval.public_id)
     return done
 
 
-def _fire(seen: Approval, now: datetime | None) -> bool:
+def _escalate(seen: Approval, now: datetime | None) -> bool:
+    """Ask those of the chain's next level too; who was asked before may still answer."""
+    with command_transaction():
+        approval, at = _lock_due(seen, now, Due.ESCALATION)
+        if approval is None:
+            return False
+        step = approval.escalation_chain[approval.escalation_step]
+        level, named = step["level"], fitting_names(tuple(step["assignees"]))
+        added = named or names_of_level(approval.workspace_id, level) or EVERY_APPROVER
+        # Nobody listed meant every approver: to list those who are added alone would take it from the others.
+        before = approval.assignees or EVERY_APPROVER
+        approval.assignees = list(dict.fromkeys((*before, *added)))
+        approval.level = level or approval.level
+        approval.escalation_step += 1
+        approval.version += 1
+        approval.due_at = at + _timers(approval).term_of(approval.escalation_step)
+        approval.save(update_fields=("assignees", "level", "escalation_step", "version", "due_at"))
+        details: JsonObject = {"step": approval.escalation_step, "added": list(added)}
+        _announce(feed.ESCALATED, approval, at, details)
+    return True
+
+
+def _time_out(seen: Approval, now: datetime | None) -> bool:
+    """Do what the workflow wants when its last term is over: keep waiting, or decide."""
     aftermath: Aftermath | None = None
     with command_transaction() as tx:
-        approval = lock_approval(seen)
-        at = now or database_now()
-        since = approval.next_timer_at
-        if (
-            approval.status != ApprovalStatus.PENDING
-            or since is None
-            or since > at
-            or approval.execution.status == ExecutionStatus.PAUSED
-            or close_if_unneeded(approval, now=at)
-        ):
+        approval, at = _lock_due(seen, now, Due.TIMEOUT)
+        if approval is None:
             return False
-        timers = timers_of(approval, overdue_every=overdue_every())
-        match timers.due(since, at):
-            case Due.ESCALATION:
-                _escalate(approval, timers, at)
-            case Due.TIMEOUT:
-                aftermath = _time_out(tx, approval, timers, at)
-            case Due.REMINDER:
-                _announce(feed.REMINDED, approval, timers, at)
-            case None:
-                _set_timer(approval, timers, at)
+        decision = _decision_of_time(approval)
+        if decision is None:
+            _announce(feed.TIMEOUT, approval, at)
+        else:
+            aftermath = settle(tx, approval, decision, now=at)
     if aftermath is not None:
         follow_up(aftermath, approval.execution_id)
     return True
 
 
-def _escalate(approval: Approval, timers: Timers, now: datetime) -> None:
-    """Ask those of the chain's next level too; who was asked before may still answer."""
-    step = approval.escalation_chain[approval.escalation_step]
-    level, named = step["level"], fitting_names(tuple(step["assignees"]))
-    added = named or names_of_level(approval.workspace_id, level) or EVERY_APPROVER
-    # Nobody listed meant every approver: to list those who are added alone would take it from the others.
-    before = approval.assignees or EVERY_APPROVER
-    approval.assignees = list(dict.fromkeys((*before, *added)))
-    approval.level = level or approval.level
-    approval.escalation_step += 1
-    approval.version += 1
-    approval.due_at = now + timers.term_of(approval.escalation_step)
-    approval.next_timer_at = timers_of(approval, overdue_every=overdue_every()).next_after(now)
-    fields = ("assignees", "level", "escalation_step", "version", "due_at", "next_timer_at")
-    approval.save(update_fields=fields)
-    details: JsonObject = {"step": approval.escalation_step, "added": list(added)}
-    dispatch.tell_after_commit(feed.append_events(feed.ESCALATED, [approval], now=now, details=details))
+def _remind(seen: Approval, now: datetime | None) -> bool:
+    """Remind those who are asked."""
+    with command_transaction():
+        approval, at = _lock_due(seen, now, Due.REMINDER)
+        if approval is None:
+            return False
+        _announce(feed.REMINDED, approval, at)
+    return True
 
 
-def _time_out(tx: EngineTransaction, approval: Approval, timers: Timers, now: datetime) -> Aftermath | None:
-    """Do what the workflow wants when its last term is over: keep waiting, or decide."""
+def _lock_due(seen: Approval, now: datetime | None, due: Due) -> tuple[Approval | None, datetime]:
+    """Lock a question and return it with the time, None in its place where this is not what is due any more."""
+    approval = lock_approval(seen)
+    at = now or database_now()
+    if approval.status != ApprovalStatus.PENDING or approval.execution.status == ExecutionStatus.PAUSED:
+        return None, at
+    if close_if_unneeded(approval, now=at):
+        return None, at
+    found = _due(approval, at)
+    if found is None and approval.next_timer_at is not None and approval.next_timer_at <= at:
+        # Its times were changed meanwhile: what waits is looked for again.
+        _set_timer(approval, at)
+    return (approval if found is due else None), at
+
+
+def _due(approval: Approval, at: datetime) -> Due | None:
+    since = approval.next_timer_at
+    return None if since is None or since > at else _timers(approval).due(since, at)
+
+
+def _timers(approval: Approval) -> Timers:
+    return timers_of(approval, overdue_every=overdue_every())
+
+
+def _decision_of_time(approval: Approval) -> Decision | None:
     match approval.on_timeout:
         case Approval.OnTimeout.APPROVE if _may_approve_unseen(approval):
-            decision = Decision(True, None, "", SOURCE)
+            return Decision(True, None, "", SOURCE)
         case Approval.OnTimeout.REJECT:
-            decision = Decision(False, None, "", SOURCE)
+            return Decision(False, None, "", SOURCE)
         case Approval.OnTimeout.FAIL:
-            decision = Decision(False, None, "", SOURCE, expired=True)
-        case _:
-            _announce(feed.TIMEOUT, approval, timers, now)
-            return None
-    return settle(tx, approval, decision, now=now)
+            return Decision(False, None, "", SOURCE, expired=True)
+    return None
 
 
 def _may_approve_unseen(approval: Approval) -> bool:
@@ -119,11 +139,11 @@ def _may_approve_unseen(approval: Approval) -> bool:
     return True
 
 
-def _announce(kind: str, approval: Approval, timers: Timers, now: datetime) -> None:
-    _set_timer(approval, timers, now)
-    dispatch.tell_after_commit(feed.append_events(kind, [approval], now=now))
+def _announce(kind: str, approval: Approval, now: datetime, details: JsonObject | None = None) -> None:
+    _set_timer(approval, now)
+    dispatch.tell_after_commit(feed.append_events(kind, [approval], now=now, details=details))
 
 
-def _set_timer(approval: Approval, timers: Timers, now: datetime) -> None:
-    approval.next_timer_at = timers.next_after(now)
+def _set_timer(approval: Approval, now: datetime) -> None:
+    approval.next_timer_at = _timers(approval).next_after(now)
     approval.save(update_fields=("next_timer_at",))

@@ -3,12 +3,15 @@
 from typing import Any
 
 from django import template
+from django.contrib import admin
+from django.http import HttpRequest
 
+from approvals_app.inbox import order_of
 from approvals_app.models import Approval
-from approvals_app.selectors import awaiting
 from executions_app.models import Execution
-from workflow_service.accounts.models import User
 from workflow_service.engine.states import ApprovalStatus
+
+LANDING_ROWS = 10
 
 register = template.Library()
 
@@ -17,10 +20,22 @@ register = template.Library()
 def pending_approvals(execution: Execution) -> dict[str, Any]:
     """Show what a run asks people now."""
     pending = Approval.objects.filter(execution=execution, status=ApprovalStatus.PENDING)
-    return {"approvals": pending.defer("input").order_by("id")}
+    return {"approvals": pending.defer("input", "proposed").order_by("id")}
 
 
-@register.inclusion_tag("admin/waiting_for_you.html")
-def waiting_for_you(user: User) -> dict[str, Any]:
-    """Show how many questions wait for the user."""
-    return {"waiting": awaiting(user, Approval.objects.all()).count()}
+@register.inclusion_tag("admin/inbox_landing.html")
+def inbox(request: HttpRequest) -> dict[str, Any]:
+    """Show the most urgent of what waits for the user, and the way to the rest."""
+    pages: Any = admin.site.get_model_admin(Approval)
+    if not pages.has_view_permission(request):
+        return {"offered": False}
+    mine, tab = pages.inbox(request), pages.tab(request)
+    tabs = mine.tabs(tab)
+    return {
+        "offered": True,
+        "tab": tab,
+        "tabs": tabs,
+        "rows": mine.holding(tab).order_by(*order_of(tab))[:LANDING_ROWS],
+        "rest": max(0, next(one.count for one in tabs if one.chosen) - LANDING_ROWS),
+        "newest_event": mine.newest_event(),
+    }

@@ -56,7 +56,9 @@ def measure(bench: Bench) -> Iterator[Figure]:
             at_most=100.0 if percent == 95 else None,
         )
         yield Figure(f"approval_sockets.floor_p{percent}_ms", percentile(floor, percent))
-    yield Figure("approval_sockets.missed", missed, "messages that did not come, came twice or astray", at_most=0)
+    yield Figure(
+        "approval_sockets.missed", missed, "messages that did not come, came twice or astray", at_most=0
+    )
 
 
 def _make_watchers() -> list[User]:
@@ -72,7 +74,9 @@ def _make_watchers() -> list[User]:
 
 def _ask(count: int) -> list[str]:
     """Start runs that ask people, wait until all have; returns the ids of the approvals."""
-    template = engine.make_template("asks", [{"blockId": "load", "toolType": "NOOP", "humanInLoop": QUESTION}])
+    template = engine.make_template(
+        "asks", [{"blockId": "load", "toolType": "NOOP", "humanInLoop": QUESTION}]
+    )
     runs = [engine.start(template).pk for _ in range(count)]
     waiting = Approval.objects.filter(execution__in=runs, status="PENDING")
     if not wait_for(lambda: waiting.count() == count, ASK_TIMEOUT_S, 0.05):
@@ -99,7 +103,9 @@ async def _decide(
             await asyncio.sleep(PAUSE_S)
             if number == len(asked) // 2 + 1:
                 after = [_last(heard[index], begin) for index in again]
-                for index, listener in zip(again, await _open(base_url, [watchers[i] for i in again], after), strict=True):
+                for index, listener in zip(
+                    again, await _open(base_url, [watchers[i] for i in again], after), strict=True
+                ):
                     crowd[index] = listener
                     heard[index].append(listener)
     end = await asyncio.to_thread(_newest_event)

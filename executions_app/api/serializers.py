@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from executions_app.api.restart_serializers import RecoveryPointEntry
 from executions_app.models import BlockExecution
+from executions_app.run_notices import CHANNELS
 from templates_app.api.serializers import Issue
 from workflow_service.api_serializers import (
     CamelSerializer,
@@ -26,12 +27,15 @@ def _values(enum: type[Any]) -> list[str]:
 
 
 class Notifications(CamelSerializer):
-    """What a start asks to be told. It is kept and shown with the run; nothing is sent yet."""
+    """What a start asks to be told about the run's end: its starter, and webhooks that want the topic."""
 
     on_complete = serializers.BooleanField(required=False)
     on_error = serializers.BooleanField(required=False)
     channels = serializers.ListField(
-        child=serializers.CharField(max_length=50), required=False, max_length=10
+        child=serializers.ChoiceField(choices=CHANNELS),
+        required=False,
+        max_length=10,
+        help_text="How; websocket is another word for in_app. Not given: in every way.",
     )
 
 

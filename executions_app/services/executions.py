@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
 from executions_app.aftermath import follow_up
-from executions_app.concerned import say_what_is_not_sent
 from executions_app.errors import InputRejected, TemplateNotRunnable
 from executions_app.finishing import Aftermath, conclude_and_commit
 from executions_app.models import Execution, StartRequest
@@ -79,7 +80,6 @@ def start_execution(
         execution, run = insert_run(tx, given)
         if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
             settler = begin_run(tx, execution, run, compiled, context=context)
-            say_what_is_not_sent(settler, options)
             committed = conclude_and_commit(settler)
     if committed is None:
         # Another request with this key was first; its answer is there now.
@@ -137,11 +137,17 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
         return
     try:
         Draft202012Validator.check_schema(schema)
+        # The schema is a stranger's: with an empty registry no reference in it is ever fetched.
+        validator = Draft202012Validator(schema, registry=Registry())
+        found = sorted(validator.iter_errors(input), key=lambda error: list(map(str, error.path)))
     except SchemaError as error:
         raise TemplateNotRunnable(f"the template's inputSchema is no JSON Schema: {error.message}") from error
-    found = sorted(
-        Draft202012Validator(schema).iter_errors(input), key=lambda error: list(map(str, error.path))
-    )
+    except Unresolvable as error:
+        reason = f"its reference {error.ref!r} leads nowhere"
+        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
+    except RecursionError as error:
+        reason = "it refers to itself without end"
+        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
     problems = [
         Problem("INPUT_REJECTED", error.message, pointer="/input" + json_pointer(*error.path))
         for error in found[:MAX_PROBLEMS]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 
+from templates_app.finding_sources import registered_findings
 from templates_app.models import Template
 from templates_app.pinned_files import GivenFiles, missing_files
 from templates_app.services.agent_findings import agent_findings
@@ -54,6 +55,7 @@ def validate_definition(
     findings += _configurations(definition, agents, workspace)
     findings += _schemas(definition)
     findings += llm_findings(definition)
+    findings += registered_findings(definition, workspace)
     if workspace is not None:
         findings += subworkflow_findings(definition, workspace, template)
         version = template and template.current_version

@@ -13,6 +13,8 @@ from pathlib import Path
 from django.db import connection
 from django.db.models import Q
 
+from approvals_app.models import Approval
+from approvals_app.selectors import awaiting
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.callback_tokens import Try
 from executions_app.crash_points import arm, deaths_of
@@ -38,14 +40,13 @@ from executions_app.services.control import (
 from executions_app.services.executions import start_execution
 from executions_app.services.restart import Restart, restart_execution
 from executions_app.services.signals import send_signal
-from executions_app.transaction import database_now
 from templates_app.models import Template
 from tests.chaos import ledger
 from tests.chaos.points import POINTS
 from tests.chaos.scenarios import ACCEPTS, AGENT, ASKING_CHILD, FAILING_CHILD, SCENARIOS, Scenario
 from tests.chaos.stack import CHILDREN, ChaosStack
 from tests.chaos.verdict import key_of
-from tests.chaos.workload import CHILD, nap, pending_approvals, work
+from tests.chaos.workload import CHILD, nap, work
 from tests.consistency import assert_consistent
 from tests.factories import make_template, make_user, make_workspace
 from workflow_service.accounts.models import Role
@@ -85,7 +86,7 @@ class Cases:
         with connection.cursor() as cursor:
             cursor.execute(ledger.SCHEMA)
         workspace = make_workspace()
-        self._approver = make_user(workspace, Role.APPROVER)
+        self._approvers = [make_user(workspace, Role.APPROVER) for _ in range(2)]
         ACCEPTS["configuration"]["endpoint"] = agent_url
         self._templates = {
             name: make_template(scenario.blocks, workspace=workspace, globalSettings=dict(scenario.settings))
@@ -160,11 +161,10 @@ class Cases:
         return [problem for execution in executions for problem in _problems_of(execution, scenario)]
 
     def _have_ended(self, executions: list[Execution], scenario: Scenario, case: str) -> bool:
-        for approval_id in pending_approvals(database_now()):
-            answer = partial(
-                respond_to_approval, approval_id=approval_id, actor=self._approver, approved=True
-            )
-            self._call(partial(answer, source="api"))
+        for approver in self._approvers:
+            for approval in awaiting(approver, Approval.objects.all()):
+                answer = partial(respond_to_approval, approval_id=approval.public_id, actor=approver)
+                self._call(partial(answer, approved=True, source="api"))
         for row in BlockExecution.objects.filter(status="WAITING", waits_for="callback"):
             token = Try(row.pk, row.retries).token(row.execution.public_id)
             self._call(partial(_call_back, token))

@@ -42,7 +42,11 @@ COMMITS = {
     "agent_slots.put_aside": "one-call",
     "agent_slots.wake": "one-call",
     "approvals.respond_to_approval": "approval",
+    "timers.escalate": "overdue",
+    "timers.time_out": "overdue",
 }
+# What a transaction above does in some of its cases only, by the name that is given to it there.
+CASES_OF_COMMITS = {"approvals.vote": "voted"}
 PUBLISHES = {
     "run_block": "chain",
     "group": "scattered",
@@ -53,6 +57,7 @@ PUBLISHES = {
 }
 # Which scenarios do not try, and why.
 NOT_TRIED = {
+    "timers.remind": "it writes a timer and an event as timers.escalate does, and is due until it is committed",
     "gate.message_of": "it only reads",
     "parking.postpone": "it writes what parking.recover writes for a delay, and is taken back by the same lease",
     "parking.ask_unasked": "the sweeper repeats it every second until it is committed, as it does waits.fire_due",
@@ -61,7 +66,7 @@ NOT_TRIED = {
 SIDES = ("before", "after")
 POINTS = {
     f"{name}:{side} {what}": scenario
-    for what, names in (("commit", COMMITS), ("publish", PUBLISHES))
+    for what, names in (("commit", COMMITS | CASES_OF_COMMITS), ("publish", PUBLISHES))
     for name, scenario in names.items()
     for side in SIDES
 }

@@ -9,6 +9,8 @@ from tests.chaos.workload import CHILD, SIGNAL, Block, await_signal, chain, mapp
 AGENT = "crm"
 FAILING_CHILD = "tpl_failing_child"
 ASKING_CHILD = "tpl_asking_child"
+# Assigned to whom nobody is, a question waits for its time.
+NOBODY = "user:nobody"
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,25 @@ CALLS: Block = {
     "configuration": {"template": CHILD, "input": {}},
 }
 
+
+def asking(**step: Any) -> list[Block]:
+    """Return blocks of which one asks people before its work."""
+    return [work("before", ms=20), work("asks", "before", humanInLoop={"required": True, **step})]
+
+
 SCENARIOS = {
     "chain": Scenario([work("one", ms=20), work("two", "one", ms=20), work("three", "two", ms=20)]),
     "fan-out": Scenario([work("split", ms=20), *PARTS, work("join", *(part["blockId"] for part in PARTS))]),
     "scattered": Scenario([work("split", ms=20), *PARTS]),
     "poked": Scenario(chain(8), poked=True),
     "poisoned": Scenario([work("poison", ms=20), work("never", "poison")], ends="FAILED"),
-    "approval": Scenario([work("before", ms=20), work("asks", "before", humanInLoop={"required": True})]),
+    "approval": Scenario(asking()),
+    "voted": Scenario(asking(quorum=2)),
+    "overdue": Scenario(
+        asking(
+            dueIn=1_000, escalationChain=[{"assignees": [NOBODY]}], onTimeout="approve", assignees=[NOBODY]
+        )
+    ),
     "retries": Scenario([work("shaky", ms=20, fails=3), work("then", "shaky", ms=20)]),
     "map": Scenario(mapping(3)),
     "dying": Scenario([work("dies", ms=20, dies=1), work("then", "dies", ms=20)]),

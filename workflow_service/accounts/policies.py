@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from workflow_service.accounts.errors import Forbidden
-from workflow_service.accounts.models import Membership, Role, User, Workspace
+from workflow_service.accounts.models import ApiKey, Membership, Role, User, Workspace
 
 
 class Action(StrEnum):
@@ -40,6 +40,9 @@ class Action(StrEnum):
     AGENT_REGISTER = "agent:register"
     AGENT_MANAGE = "agent:manage"
     AGENT_HEARTBEAT = "agent:heartbeat"
+    NOTIFICATION_READ = "notification:read"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_MANAGE = "webhook:manage"
     OPERATIONS_VIEW = "operations:view"
     USAGE_READ = "usage:read"
     BUDGET_MANAGE = "budget:manage"
@@ -55,6 +58,7 @@ READ = frozenset(
         Action.ARTIFACT_READ,
         Action.APPROVAL_READ,
         Action.AGENT_READ,
+        Action.NOTIFICATION_READ,
     }
 )
 
@@ -84,6 +88,8 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         Action.AGENT_REGISTER,
         Action.AGENT_MANAGE,
         Action.AGENT_HEARTBEAT,
+        Action.WEBHOOK_READ,
+        Action.WEBHOOK_MANAGE,
         Action.OPERATIONS_VIEW,
         Action.USAGE_READ,
         Action.KEY_CREATE,
@@ -156,8 +162,12 @@ def permits(roles: Iterable[Role], action: Action, *, own: bool = False) -> bool
 
 def key_permits(user: User, workspace: Workspace, action: Action) -> bool:
     """Say whether the API key the user came in with, if any, covers ``action`` in ``workspace``."""
-    key = user.acting_key
-    return key is None or (key.workspace_id == workspace.pk and action in KEY_SCOPES and action in key.scopes)
+    return key_covers(user.acting_key, workspace.pk, action)
+
+
+def key_covers(key: ApiKey | None, workspace_id: int, action: Action) -> bool:
+    """Say whether an API key covers ``action`` in a workspace; no key covers everything."""
+    return key is None or (key.workspace_id == workspace_id and action in KEY_SCOPES and action in key.scopes)
 
 
 def allows(

@@ -9,6 +9,7 @@ import json
 import secrets
 from functools import cache
 
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from redis import Redis
 
@@ -33,13 +34,22 @@ def redeem_ticket(ticket: str) -> User | None:
     if text is None:
         return None
     held = json.loads(text)
-    user = User.objects.filter(pk=held["user"], is_active=True).first()
-    if user is not None and held["key"] is not None:
-        user.acting_key = ApiKey.objects.filter(
-            pk=held["key"], revoked_at=None, expires_at__gt=timezone.now()
-        ).first()
+    return find_holder(held["user"], held["key"])
+
+
+def find_holder(user_id: int, key_id: int | None) -> User | None:
+    """Return an active user with the limits of the API key they came in with; None once either does not hold."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is not None and key_id is not None:
+        user.acting_key = list_living_keys().filter(pk=key_id).first()
         return user if user.acting_key else None
     return user
+
+
+def list_living_keys() -> QuerySet[ApiKey]:
+    """Return the API keys that are neither revoked nor expired."""
+    lasts = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return ApiKey.objects.filter(lasts, revoked_at=None)
 
 
 def _name(ticket: str) -> str:

@@ -5,13 +5,13 @@ inside a transaction.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID, uuid4
 
-from django.db import connection
+from django.db import connection, transaction
 from pydantic import JsonValue
 
 from workflow_service.outbox.models import Message
@@ -97,15 +97,55 @@ class Envelope:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a channel's messages are tried, and when one is given up.
+
+    ``silence_counts``: a try that nobody answered is one of the message's own too, so that another message is the next
+    to be tried, and none waits for ever. Not so where messages must stay in their order.
+    """
+
+    first_backoff_s: float = FIRST_BACKOFF_S
+    longest_backoff_s: float = LONGEST_BACKOFF_S
+    most_refusals: int = MOST_REFUSALS
+    most_failures: int = MOST_FAILURES
+    given_up_after: timedelta = GIVEN_UP_AFTER
+    silence_counts: bool = False
+
+    def backoff_s(self, failures: int) -> float:
+        """Return how many seconds to wait after so many failures in a row."""
+        return float(min(self.longest_backoff_s, self.first_backoff_s * 2 ** min(max(failures - 1, 0), 20)))
+
+
 Send = Callable[[Envelope], Sent]
+# Told what came of a try, and whether the message is given up, in the transaction that notes it.
+Noted = Callable[[Envelope, Sent, bool], object]
+IN_ORDER = Retries()
 
 
-def enqueue(channel: str, subject: str, body: JsonValue) -> UUID:
+def enqueue(channel: str, subject: str, body: JsonValue, *, message_id: UUID | None = None) -> UUID:
     """Keep a message for ``channel``, in the transaction that is open; returns its id."""
-    return Message.objects.create(channel=channel, subject=subject, body=body).message_id
+    return enqueue_all(channel, [(subject, body, message_id or uuid4())])[0]
 
 
-def deliver(channel: str, send: Send, *, timeout_s: float, most: int = 100) -> int:
+def enqueue_all(channel: str, messages: Iterable[tuple[str, JsonValue, UUID]]) -> list[UUID]:
+    """Keep messages, each a subject, a body and an id, in the transaction that is open; returns their ids."""
+    rows = [
+        Message(channel=channel, subject=subject, body=body, message_id=message_id)
+        for subject, body, message_id in messages
+    ]
+    return [row.message_id for row in Message.objects.bulk_create(rows)]
+
+
+def deliver(
+    channel: str,
+    send: Send,
+    *,
+    timeout_s: float,
+    most: int = 100,
+    retries: Retries = IN_ORDER,
+    noted: Noted | None = None,
+) -> int:
     """Send at most ``most`` messages that are due, one after another; returns how many arrived.
 
     ``timeout_s`` is how long ``send`` may take. Ends early where the receiver does not answer.
@@ -114,7 +154,7 @@ def deliver(channel: str, send: Send, *, timeout_s: float, most: int = 100) -> i
     for _ in range(most):
         if not is_open(channel):
             break
-        sent = _deliver_one(channel, send, timeout_s)
+        sent = _deliver_one(channel, send, timeout_s, retries, noted)
         if sent is None or sent.outcome is Outcome.UNREACHABLE:
             break
         arrived += sent.outcome is Outcome.DELIVERED
@@ -130,11 +170,13 @@ def is_open(channel: str) -> bool:
 
 
 def backoff_s(failures: int) -> float:
-    """Return how many seconds to wait after so many failures in a row."""
-    return float(min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(max(failures - 1, 0), 20)))
+    """Return how many seconds to wait after so many failures in a row, where nothing else is said."""
+    return IN_ORDER.backoff_s(failures)
 
 
-def _deliver_one(channel: str, send: Send, timeout_s: float) -> Sent | None:
+def _deliver_one(
+    channel: str, send: Send, timeout_s: float, retries: Retries, noted: Noted | None
+) -> Sent | None:
     lease = uuid4()
     with connection.cursor() as cursor:
         cursor.execute(TAKE, [lease, timeout_s + LEASE_MARGIN_S, channel])
@@ -142,22 +184,33 @@ def _deliver_one(channel: str, send: Send, timeout_s: float) -> Sent | None:
     if row is None:
         return None
     row_id, subject, message_id, body, attempts, age = row
-    sent = send(Envelope(subject, message_id, body))
+    envelope = Envelope(subject, message_id, body)
+    sent = send(envelope)
+    silent = sent.outcome is Outcome.UNREACHABLE
+    most = retries.most_refusals if sent.outcome is Outcome.REFUSED else retries.most_failures
+    given_up = (
+        sent.outcome is not Outcome.DELIVERED
+        and (retries.silence_counts or not silent)
+        and (attempts >= most or age >= retries.given_up_after)
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        if sent.outcome is Outcome.DELIVERED:
+            cursor.execute(DELIVERED, [row_id, lease])
+        elif silent and not retries.silence_counts:
+            cursor.execute(NOT_TRIED, [sent.reason[:500], row_id, lease])
+        else:
+            wait_s = max(sent.wait_s, retries.backoff_s(attempts))
+            cursor.execute(LATER, [sent.reason[:500], wait_s, given_up, row_id, lease])
+        # Whoever was too slow has nothing to tell: another one sends it.
+        if cursor.rowcount and noted is not None:
+            noted(envelope, sent, given_up)
     with connection.cursor() as cursor:
-        match sent.outcome:
-            case Outcome.DELIVERED:
-                cursor.execute(DELIVERED, [row_id, lease])
-                cursor.execute(ANSWERED, [channel])
-            case Outcome.UNREACHABLE:
-                cursor.execute(NOT_TRIED, [sent.reason[:500], row_id, lease])
-                _leave_alone(cursor, channel, sent)
-            case _:
-                most = MOST_REFUSALS if sent.outcome is Outcome.REFUSED else MOST_FAILURES
-                given_up = attempts >= most or age >= GIVEN_UP_AFTER
-                wait_s = max(sent.wait_s, backoff_s(attempts))
-                cursor.execute(LATER, [sent.reason[:500], wait_s, given_up, row_id, lease])
-                if given_up:
-                    logger.error("A message about %s is given up on %s: %s", subject, channel, sent.reason)
+        if sent.outcome is Outcome.DELIVERED:
+            cursor.execute(ANSWERED, [channel])
+        elif silent:
+            _leave_alone(cursor, channel, sent)
+    if given_up:
+        logger.error("A message about %s is given up on %s: %s", subject, channel, sent.reason)
     return sent
 
 

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "workflow_service.vault",
     "workflow_service.outbox",
     "workflow_service.agents",
+    "workflow_service.notifications",
     "workflow_service.ai",
     "templates_app",
     "executions_app",

@@ -192,7 +192,15 @@ class Config(BaseSettings):
         86_400_000, ge=1_000, description="When an unanswered approval is overdue."
     )
     human_in_loop_notification_channels: CommaList = Field(
-        ("email", "webhook", "websocket"), description="How approvers are told."
+        ("email", "webhook", "websocket"),
+        description="How people and webhooks are told of approvals: email, webhook, and websocket for what stands in "
+        "the service itself.",
+    )
+    notification_threads: int = Field(
+        4,
+        ge=0,
+        le=64,
+        description="Webhook endpoints that a process sends to at once, beside the sweeper. 0: it sends nothing.",
     )
 
     use_case_modules: CommaList | None = Field(

@@ -1,6 +1,7 @@
 """How pages show statuses, durations and JSON."""
 
 import json
+import math
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -84,6 +85,12 @@ def is_nested(value: Any) -> bool:
 
 
 @register.filter
+def simple_first(values: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the members of an object: those that are read at a glance before objects and lists."""
+    return sorted(values.items(), key=lambda member: is_nested(member[1]))
+
+
+@register.filter
 def plain(value: Any) -> str:
     """Show a simple JSON value as people write it."""
     if isinstance(value, bool):
@@ -91,3 +98,48 @@ def plain(value: Any) -> str:
     if isinstance(value, int | float):
         return f"{value:,}".replace(",", "\u202f")
     return "—" if value in (None, "", [], {}) else str(value)
+
+
+@register.filter
+def from_now(value: datetime) -> str:
+    """Say in words how far a moment is from now: "in 3 hours", "2 days ago"."""
+    ahead = (value - timezone.now()).total_seconds()
+    if abs(ahead) < 45:
+        return "just now"
+    return f"in {far(abs(ahead))}" if ahead > 0 else f"{far(-ahead)} ago"
+
+
+def far(seconds: float) -> str:
+    """Return a distance in time in its largest unit: minutes under 90, hours under 36, else days."""
+    for unit, length, most in (("minute", 60, 90), ("hour", 3_600, 36), ("day", 86_400, math.inf)):
+        number = max(1, round(seconds / length))
+        if number < most:
+            return f"{number} {unit}{'' if number == 1 else 's'}"
+    raise AssertionError
+
+
+@register.filter
+def due(value: datetime) -> SafeString:
+    """Say in words when something is due, or for how long it has been; the page keeps it current."""
+    ahead = (value - timezone.now()).total_seconds()
+    words = f"due in {far(ahead)}" if ahead > 0 else f"overdue by {far(-ahead)}"
+    return format_html(
+        '<time class="{}" datetime="{}" title="{} UTC" data-due>{}</time>',
+        "" if ahead > 0 else "wf-overdue",
+        value.isoformat(),
+        value.strftime("%Y-%m-%d %H:%M:%S"),
+        words,
+    )
+
+
+@register.filter
+def ago(value: datetime | None) -> SafeString | str:
+    """Say in words how long ago something was; the exact time is beside it."""
+    if value is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        value.isoformat(),
+        value.strftime("%Y-%m-%d %H:%M:%S"),
+        from_now(value),
+    )

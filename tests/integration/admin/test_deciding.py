@@ -1,5 +1,6 @@
 """Deciding in admin: by POST alone, with the CSRF token, one by one or many at once."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.test import Client
 
 from approvals_app.models import Approval
+from executions_app.models import Execution
 from tests.driver import run_until_quiet
 from tests.factories import make_workspace
 from tests.people import People, asking, make_people, question_of, run_asking
@@ -110,8 +112,9 @@ def test_a_second_answer_is_told_what_stands(people: People) -> None:
 
 def test_who_may_not_answer_is_refused(people: People) -> None:
     approval = question_of(run_asking(people, asking(assignees=["user:bob"])))
-    assert "assigned to user:bob" in messages_of(decide(people.alice, approval, decision="approve"))[0]
-    assert "approval:respond" in messages_of(decide(people.developer, approval, decision="approve"))[0]
+    for starter, words in ((people.alice, "assigned to user:bob"), (people.developer, "approval:respond")):
+        Execution.objects.filter(pk=approval.execution_id).update(created_by=starter)
+        assert words in messages_of(decide(starter, approval, decision="approve"))[0]
     refused = signed_in(people.stranger).post(respond_path(approval), {"decision": "approve"})
     assert refused.status_code == 404
     anonymous = Client().post(respond_path(approval), {"decision": "approve"})
@@ -196,49 +199,83 @@ def test_a_schema_of_no_plain_fields_takes_json(people: People) -> None:
     assert status_of(approval) == "APPROVED"
 
 
+def bulk_form(approvals: list[Approval], *, approve: bool = True) -> dict[str, Any]:
+    """Return what the buttons under the list send: both actions, and the number of the one that was pressed."""
+    return {
+        "action": ["approve_selected", "reject_selected"],
+        "index": "0" if approve else "1",
+        "_selected_action": [str(approval.pk) for approval in approvals],
+    }
+
+
+def confirmed(html: str, **more: Any) -> dict[str, Any]:
+    """Return what the page that asks once more would send."""
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', html)
+    form: dict[str, Any] = {"_selected_action": []}
+    for name, value in fields:
+        if name == "_selected_action":
+            form[name].append(value)
+        elif name != "csrfmiddlewaretoken":
+            form[name] = value
+    return form | more
+
+
+def words_of(response: Any) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
 def test_many_are_answered_at_once_after_asking_again(people: People) -> None:
     plain = [question_of(run_asking(people)) for _ in range(2)]
     form = question_of(run_asking(people, asking("ask", type="INPUT", inputSchema=SCHEMA)))
-    elsewhere = replace(people, workspace=make_workspace())
-    foreign = question_of(run_asking(elsewhere))
+    foreign = question_of(run_asking(replace(people, workspace=make_workspace())))
     client = signed_in(people.alice)
-    selected = [str(approval.pk) for approval in (*plain, form, foreign)]
-    asked = client.post(INBOX, {"action": "approve_selected", "_selected_action": selected})
-    assert asked.status_code == 200
-    assert "Approve the selected?" in asked.content.decode()
+    asked = client.post(INBOX, bulk_form([*plain, form, foreign]))
+    assert "Approve 2 of 3 selected?" in words_of(asked)
+    assert "left as it is : its form has to be filled in" in words_of(asked)
     assert [status_of(approval) for approval in plain] == ["PENDING", "PENDING"]
-    done = client.post(
-        INBOX,
-        {
-            "action": "approve_selected",
-            "_selected_action": selected,
-            "confirmed": "yes",
-            "comments": "all fine",
-        },
-        follow=True,
-    )
-    told = messages_of(done)
-    assert any("limit" in text and "required" in text for text in told)
-    assert "Approved 2 of 3." in told
-    assert "1 of the selected no longer wait for you." in told
+    decide(people.bob, plain[1], decision="reject")
+    sent = confirmed(asked.content.decode(), comments="all fine")
+    sent["_selected_action"].append(str(foreign.pk))
+    report = client.post(INBOX, sent)
+    words = words_of(report)
+    assert "Approved 1 of 3" in words
+    assert f"approval {plain[1].public_id} was already rejected by bob" in words.lower()
+    assert "1 of the selected is not there for you." in words
     assert [status_of(approval) for approval in (*plain, form, foreign)] == [
         "APPROVED",
-        "APPROVED",
+        "REJECTED",
         "PENDING",
         "PENDING",
     ]
     assert plain[0].comments == "all fine"
 
 
+def test_what_was_answered_alike_meanwhile_is_not_claimed(people: People) -> None:
+    approval = question_of(run_asking(people))
+    client = signed_in(people.alice)
+    sent = confirmed(client.post(INBOX, bulk_form([approval])).content.decode())
+    decide(people.bob, approval, decision="approve")
+    words = words_of(client.post(INBOX, sent))
+    assert "Approved 0 of 1" in words
+    assert "Not answered by you Approved by bob" in words
+
+
 def test_many_are_rejected_at_once(people: People) -> None:
     approvals = [question_of(run_asking(people)) for _ in range(2)]
-    form = {
-        "action": "reject_selected",
-        "_selected_action": [str(approval.pk) for approval in approvals],
-        "confirmed": "yes",
-    }
-    assert "Rejected 2 of 2." in messages_of(signed_in(people.alice).post(INBOX, form, follow=True))
+    client = signed_in(people.alice)
+    asked = client.post(INBOX, bulk_form(approvals, approve=False))
+    assert "Rejected 2 of 2" in words_of(client.post(INBOX, confirmed(asked.content.decode())))
     assert [status_of(approval) for approval in approvals] == ["REJECTED", "REJECTED"]
+
+
+@pytest.mark.parametrize(
+    "sent", [["x", "-1", "9" * 30], ["\N{DIGIT ONE}\N{SUPERSCRIPT TWO}"], [""]], ids=["odd", "digit", "none"]
+)
+def test_a_selection_that_names_nothing_answers_nothing(people: People, sent: list[str]) -> None:
+    approval = question_of(run_asking(people))
+    form = {"action": "approve_selected", "confirmed": "yes", "_selected_action": sent}
+    assert signed_in(people.alice).post(INBOX, form).status_code == 404
+    assert status_of(approval) == "PENDING"
 
 
 def test_who_only_reads_is_offered_no_answers(people: People) -> None:
@@ -247,16 +284,136 @@ def test_who_only_reads_is_offered_no_answers(people: People) -> None:
     assert "approve_selected" not in html
 
 
-def test_the_inbox_shows_first_what_waits_and_can_show_only_mine(people: People) -> None:
+def test_the_tabs_hold_what_their_names_say(people: People) -> None:
     first = question_of(run_asking(people, asking(message="first")))
     answered = question_of(run_asking(people, asking(message="second")))
     decide(people.alice, answered, decision="approve")
     run_asking(people, asking(message="third", assignees=["user:bob"]))
-    client = signed_in(people.alice)
-    html = client.get(INBOX).content.decode()
-    assert html.index("third") < html.index("first") < html.index("second")
-    mine = client.get(INBOX, {"inbox": "mine"}).content.decode()
-    assert "first" in mine
-    assert "third" not in mine
-    assert "second" not in mine
+    Approval.objects.filter(pk=first.pk).update(due_at=first.requested_at)
+    run_asking(people, asking(message="fourth", assignees=["user:alice"]))
+    run_asking(people, asking(message="fifth", assignees=["role:workflow_approver"]))
+    shown = {
+        tab: re.findall(
+            r'wf-asked">(\w+)<', signed_in(people.alice).get(INBOX, {"inbox": tab}).content.decode()
+        )
+        for tab in ("mine", "groups", "overdue", "all", "nonsense")
+    }
+    assert shown == {
+        "mine": ["first", "fourth", "fifth"],
+        "groups": ["first", "fifth"],
+        "overdue": ["first"],
+        "all": ["fifth", "fourth", "first", "second"],
+        "nonsense": shown["mine"],
+    }
+    page = signed_in(people.alice).get(INBOX)
+    assert [(one.tab, one.count) for one in page.context["tabs"]] == [
+        ("mine", 3),
+        ("groups", 2),
+        ("overdue", 1),
+        ("all", 4),
+    ]
     assert status_of(first) == "PENDING"
+
+
+def news(user: User, **query: Any) -> dict[str, Any]:
+    response = signed_in(user).get(f"{INBOX}news/", query)
+    assert response.status_code == 200
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_an_open_inbox_learns_what_came_and_what_went(people: People) -> None:
+    old = [question_of(run_asking(people)) for _ in range(2)]
+    shown = ",".join(str(approval.pk) for approval in old)
+    seen = news(people.alice, inbox="mine", shown=shown)
+    assert (seen["closed"], seen["counts"]["mine"]) == ({}, 2)
+    assert news(people.alice, inbox="mine", shown=shown, after=seen["after"])["new"] == 0
+    run_asking(people)
+    run_asking(people, asking(assignees=["user:bob"]))
+    decide(people.bob, old[0], decision="reject")
+    told = news(people.alice, inbox="mine", shown=shown, after=seen["after"])
+    assert told["new"] == 1
+    assert told["closed"] == {str(old[0].pk): {"words": "Rejected by bob", "tone": "bad"}}
+    assert told["counts"] == {"mine": 2, "groups": 2, "overdue": 0, "all": 3}
+    assert told["after"] > seen["after"]
+
+
+def test_news_are_of_what_one_may_see(people: People) -> None:
+    approval = question_of(run_asking(people))
+    decide(people.bob, approval, decision="approve")
+    told = news(people.stranger, inbox="all", shown=str(approval.pk))
+    assert (told["new"], told["closed"], told["counts"]["all"]) == (0, {}, 0)
+    odd = news(people.alice, inbox="\x00", shown="x,-1,\x00," + "9" * 40, after="1; drop")
+    assert odd["closed"] == {}
+    assert Client().get(f"{INBOX}news/").status_code == 302
+
+
+def page_of(user: User, approval: Approval) -> str:
+    return str(signed_in(user).get(f"{INBOX}{approval.pk}/change/").content.decode())
+
+
+def test_a_question_is_handed_on_and_talked_about_from_its_page(people: People) -> None:
+    approval = question_of(run_asking(people, asking(assignees=["user:alice"])))
+    assert signed_in(people.bob).get(f"{INBOX}{approval.pk}/change/").status_code == 302
+    client = signed_in(people.alice)
+    act = f"{INBOX}{approval.pk}/"
+    assert client.get(f"{act}delegate/").status_code == client.get(f"{act}comment/").status_code == 405
+    told = [
+        messages_of(client.post(f"{act}{door}/", form, follow=True))[0]
+        for door, form in (
+            ("comment", {"comments": " "}),
+            ("comment", {"comments": "Is it <b>paid</b>?"}),
+            ("delegate", {"to": "nobody"}),
+            ("delegate", {"to": "bob", "comments": "you know them"}),
+        )
+    ]
+    assert told == [
+        "The comment is empty.",
+        "Said.",
+        "Nobody called 'nobody' answers approvals in this workspace.",
+        "Handed to bob.",
+    ]
+    html = page_of(people.bob, approval)
+    assert "handed it to bob" in html
+    assert "you know them" in html
+    assert "Is it &lt;b&gt;paid&lt;/b&gt;?" in html
+    assert messages_of(decide(people.bob, approval, decision="approve")) == ["Approved: Load rows."]
+    assert signed_in(people.stranger).post(f"{act}comment/", {"comments": "x"}).status_code == 404
+
+
+def test_an_answer_to_what_has_changed_meanwhile_is_asked_for_again(people: People) -> None:
+    approval = question_of(run_asking(people))
+    seen = str(approval.version)
+    signed_in(people.bob).post(f"{INBOX}{approval.pk}/delegate/", {"to": "ada"})
+    again = decide(people.alice, approval, decision="approve", version=seen, comments="kept")
+    html = again.content.decode()
+    assert again.status_code == 409
+    assert "changed while you looked at it" in html
+    assert ">kept</textarea>" in html
+    assert status_of(approval) == "PENDING"
+    form = dict(re.findall(r'<input type="hidden" name="(version)" value="(\d+)"', html))
+    decide(people.alice, approval, decision="approve", **form)
+    assert status_of(approval) == "APPROVED"
+
+
+def test_a_quorum_says_how_many_answers_are_there(people: People) -> None:
+    execution = run_asking(people, asking(quorum=2))
+    approval = question_of(execution)
+    assert "<strong>0 of 2</strong>" in page_of(people.alice, approval)
+    assert messages_of(decide(people.alice, approval, decision="approve")) == [
+        "Your answer counts, others have to answer too: Load rows."
+    ]
+    html = page_of(people.alice, approval)
+    assert "You have answered." in html
+    assert 'name="decision"' not in html
+    assert "<strong>1 of 2</strong> needed have approved: alice approves." in page_of(people.bob, approval)
+    assert signed_in(people.alice).get(INBOX).context["tabs"][0].count == 0
+    decide(people.bob, approval, decision="approve")
+    assert status_of(approval) == "APPROVED"
+
+
+def test_a_page_leads_to_the_next_question(people: People) -> None:
+    first, second = (question_of(run_asking(people, asking(message=name))) for name in ("first", "second"))
+    assert "Next for you" not in page_of(people.alice, first)
+    html = decide(people.alice, first, decision="approve").content.decode()
+    assert f'<a href="{INBOX}{second.pk}/change/">Next for you: <span>second</span>' in html

@@ -3,17 +3,16 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection
 
-from executions_app.models import Execution, ExecutionEvent, ExecutionLog, StartRequest
+from executions_app.models import Execution, ExecutionEvent, StartRequest
 from executions_app.services.executions import StartedExecution, start_execution
 from templates_app.models import Template
 from tests.consistency import assert_consistent
-from tests.factories import make_template, noop, start
+from tests.factories import make_template, noop
 from workflow_service.accounts.idempotency import IdempotencyConflict
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -75,20 +74,3 @@ def test_a_key_is_one_workspaces_own() -> None:
     key = uuid4().hex
     one, other = make_template([noop("one")]), make_template([noop("one")])
     assert start_once(one, key).execution != start_once(other, key).execution
-
-
-def lines_of(template: Template, **options: Any) -> tuple[Execution, list[str]]:
-    execution = start(template, **options)
-    rows = ExecutionLog.objects.filter(execution_id=execution.pk, level=ExecutionLog.Level.WARNING)
-    return execution, list(rows.values_list("message", flat=True))
-
-
-def test_notifications_are_kept_and_the_log_says_that_nothing_is_sent() -> None:
-    template = make_template([noop("one")])
-    asked = {"onComplete": True, "onError": True, "channels": ["email", "webhook"]}
-    execution, (line,) = lines_of(template, notifications=asked)
-    assert line.startswith("Notifications by email, webhook were asked for and are not sent")
-    assert Execution.objects.get(pk=execution.pk).given.options["notifications"] == asked
-    assert_consistent(execution)
-    assert lines_of(template, notifications={"onComplete": False, "channels": []})[1] == []
-    assert lines_of(template)[1] == []

@@ -10,7 +10,6 @@ from channels.db import database_sync_to_async
 from django.db import connection, connections, transaction
 from django.test import Client
 
-from approvals_app.models import ApprovalEvent
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.dispatch import tell_execution
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, ExecutionLog
@@ -348,46 +347,6 @@ async def test_a_client_that_takes_nothing_is_told_to_come_back(
     assert sent[-1]["code"] == 4408
     received.put_nowait({"type": "websocket.disconnect", "code": 4408})
     await asyncio.wait_for(running, timeout=5)
-
-
-async def test_approvals_are_told_to_who_may_read_them(
-    people: People, execution: Execution, sockets: Callable[..., SocketClient]
-) -> None:
-    approval = await in_database(question_of, execution)
-    alice, developer, stranger = (
-        sockets("/ws/approvals", user) for user in (people.alice, people.developer, people.stranger)
-    )
-    for socket in (alice, developer, stranger):
-        assert await socket.connect() is not None
-    (asked,) = await alice.messages(1)
-    assert (asked["type"], asked["approvalId"]) == ("approval_requested", approval.public_id)
-    assert (asked["executionId"], asked["blockId"]) == (execution.public_id, "load")
-    assert asked["canRespond"] is True
-    (seen,) = await developer.messages(1)
-    assert seen["canRespond"] is False
-    await in_database(
-        respond_to_approval,
-        approval_id=approval.public_id,
-        actor=people.alice,
-        approved=True,
-        comments="fine",
-        source="test",
-    )
-    (answered,) = await alice.messages(1)
-    assert (answered["type"], answered["data"]["status"]) == ("approval_responded", "APPROVED")
-    assert (answered["data"]["respondedBy"], answered["canRespond"]) == ("alice", False)
-    assert await stranger.hears_nothing(seconds=0.1)
-
-
-async def test_approvals_are_replayed_after_an_event(
-    people: People, execution: Execution, sockets: Callable[..., SocketClient]
-) -> None:
-    await in_database(run_asking, people)
-    first, second = await in_database(lambda: list(ApprovalEvent.objects.order_by("id")))
-    socket = sockets(f"/ws/approvals?after={first.pk}", people.alice)
-    await socket.connect()
-    (only,) = await socket.messages(1)
-    assert only["id"] == second.pk
 
 
 async def test_approvals_are_not_for_who_is_in_no_workspace(

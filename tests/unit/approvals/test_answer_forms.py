@@ -66,7 +66,7 @@ def test_what_was_typed_is_shown_again_with_what_is_wrong_with_it() -> None:
         read_form(LIMITS, typed, name="input")
     assert raised.value.problems.keys() == {"input.limit"}
     field = form_fields(LIMITS, typed, raised.value.problems, name="input")[1]
-    assert (field.value, field.control) == ("ten", "lines")
+    assert (field.value, field.control) == ("ten", "text")
     assert field.problem
 
 

@@ -38,10 +38,9 @@ def keep_credentials(data_dir: Path) -> None:
         ensure_initial_users(kept)
         return
     write_credentials(path, kept | missing)  # before the users exist: a kill in between locks nobody out
+    known_before = set(User.objects.filter(username__in=missing).values_list("username", flat=True))
     ensure_initial_users(kept | missing)
-    users = User.objects.in_bulk(list(missing), field_name="username")
-    made = {name: word for name, word in missing.items() if users[name].check_password(word)}
-    write_credentials(path, kept | made)
+    write_credentials(path, kept | {name: word for name, word in missing.items() if name not in known_before})
 
 
 def write_credentials(path: Path, credentials: dict[str, str]) -> None:

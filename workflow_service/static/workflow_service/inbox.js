@@ -1,45 +1,95 @@
-// Tells the reader of the inbox that something changed since the list was rendered; the list itself stays put,
-// so that nothing moves under a hand that is about to tick a box.
+// Keeps an open inbox honest without moving it: what is new is counted and shown when asked for, what was answered
+// meanwhile is said in its row. Nothing moves under a hand that is about to tick a box.
 "use strict";
 
 (() => {
-  const RETRY_MAX_MS = 30000;
-  const notice = document.getElementById("wf-inbox");
-  if (!notice) return;
+  const place = document.getElementById("wf-inbox");
+  if (!place) return;
+  const words = document.getElementById("wf-inbox-words");
+  const show = document.getElementById("wf-inbox-show");
+  const list = () => document.querySelector(place.dataset.list);
+  const title = document.title;
+  let after = Number(place.dataset.after);
 
-  let after = Number(notice.dataset.after);
-  let retryMs = 1000;
-  let asked = 0;
-  let answered = 0;
-
-  function show() {
-    const parts = [];
-    if (asked) parts.push(`${asked} new`);
-    if (answered) parts.push(`${answered} answered or closed`);
-    notice.querySelector("span").textContent = `${parts.join(", ")} since this list was made.`;
-    notice.hidden = false;
+  function rows() {
+    const found = new Map();
+    for (const row of list().querySelectorAll("[data-row]")) found.set(row.dataset.row, row);
+    for (const box of list().querySelectorAll("input.action-select")) found.set(box.value, box.closest("tr"));
+    return found;
   }
 
-  function connect() {
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/ws/approvals?after=${after}`);
-    socket.addEventListener("open", () => {
-      retryMs = 1000;
-    });
-    socket.addEventListener("message", (message) => {
-      const told = JSON.parse(message.data);
-      if (!told.id) return;
-      after = Math.max(after, told.id);
-      if (told.type === "approval_requested") asked += 1;
-      else if (told.type !== "approval_timeout") answered += 1;
-      if (asked || answered) show();
-    });
-    socket.addEventListener("close", (event) => {
-      if (event.code >= 4400 && event.code <= 4404) return;
-      setTimeout(connect, retryMs);
-      retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
-    });
+  // Among all of them those that wait are those with a time to answer.
+  function waits(row) {
+    if (row.classList.contains("wf-gone")) return false;
+    return place.dataset.tab !== "all" || row.querySelector("time[data-due]") !== null;
   }
 
-  connect();
+  function say(fresh) {
+    document.title = fresh ? `(${fresh}) ${title}` : title;
+    const text = fresh ? `${fresh} new` : "";
+    if (words.textContent !== text) words.textContent = text;
+    show.hidden = !fresh;
+  }
+
+  function close(row, outcome) {
+    row.classList.add("wf-gone");
+    const box = row.querySelector("input.action-select");
+    if (box) {
+      if (box.checked) box.click();
+      box.disabled = true;
+    }
+    const state = row.querySelector("[data-state], .field-due");
+    const badge = document.createElement("span");
+    badge.className = `wf-badge wf-tone-${outcome.tone}`;
+    badge.textContent = outcome.words;
+    if (state) state.replaceChildren(badge);
+  }
+
+  function count(counts) {
+    for (const tab of document.querySelectorAll("[data-tab] [data-count]")) {
+      const now = String(counts[tab.parentElement.dataset.tab]);
+      if (tab.textContent !== now) tab.textContent = now;
+    }
+  }
+
+  async function ask() {
+    const shown = rows();
+    const waiting = [...shown].filter(([, row]) => waits(row)).map(([key]) => key);
+    const query = new URLSearchParams({ after, inbox: place.dataset.tab, shown: waiting.join(",") });
+    const response = await fetch(`${place.dataset.news}?${query}`, { credentials: "same-origin", redirect: "manual" });
+    if (!response.ok) return;
+    const news = await response.json();
+    for (const [key, outcome] of Object.entries(news.closed)) if (shown.has(key)) close(shown.get(key), outcome);
+    count(news.counts);
+    // Where there is nothing, nothing can move.
+    if (news.new && list().querySelector("[data-empty]")) await renew();
+    else say(news.new);
+  }
+
+  async function renew() {
+    const response = await fetch(location.href, { credentials: "same-origin", redirect: "manual" });
+    if (!response.ok) return location.reload();
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    const ticked = new Set([...list().querySelectorAll("input.action-select:checked")].map((box) => box.value));
+    const known = new Set(rows().keys());
+    list().replaceWith(document.adoptNode(fresh.querySelector(place.dataset.list)));
+    after = Number(fresh.getElementById("wf-inbox").dataset.after);
+    const boxes = list().querySelectorAll("input.action-select");
+    for (const box of boxes) box.checked = ticked.has(box.value);
+    if (boxes.length && window.Actions) {
+      window.Actions(boxes);
+      for (const box of boxes) if (box.checked) box.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+    for (const [key, row] of rows()) row.classList.toggle("wf-fresh", !known.has(key));
+    say(0);
+  }
+
+  show.addEventListener("click", async (event) => {
+    event.preventDefault();
+    await renew();
+    const first = list().querySelector(".wf-fresh a, a");
+    if (first) first.focus();
+  });
+
+  window.followApprovals(after, ask);
 })();
