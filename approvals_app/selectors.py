@@ -160,7 +160,11 @@ def newest_event_id() -> int:
 def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]]:
     """Return what was asked in a run and answered, by block execution, oldest first."""
     found: dict[int, list[HumanInteraction]] = defaultdict(list)
-    approvals = Approval.objects.filter(execution=execution_id).select_related("responded_by").defer("input")
+    approvals = (
+        Approval.objects.filter(execution=execution_id)
+        .select_related("responded_by")
+        .defer("input", "proposed")
+    )
     for approval in approvals.order_by("id"):
         found[approval.block_execution_id].append(
             HumanInteraction(
