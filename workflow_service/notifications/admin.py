@@ -278,6 +278,12 @@ class WebhookEndpointAdmin(PolicyAdmin):
         """Show the new endpoint's secret, once."""
         return self._secret_page(request, obj, request._made_secret)  # type: ignore[attr-defined]
 
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Name the endpoints alone: what was sent to them goes with them, and nobody deletes that by itself."""
+        return [f"{endpoint.url}, with what was sent there" for endpoint in objs], {}, set(), []
+
     def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
         delete_endpoint(endpoint=obj, actor=_user(request))
 
