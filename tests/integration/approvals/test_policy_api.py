@@ -73,7 +73,7 @@ def test_a_question_is_handed_on_talked_about_and_remembered(people: People) -> 
     call(people.bob, "post", f"{path}/comment", {"text": " "}, gives=422)
     call(people.bob, "post", f"{path}/respond", {"approved": False, "comments": "no"})
     history = call(people.alice, "get", f"{path}/history")["history"]
-    assert [(one["what"], one["who"], one["source"], one["comments"]) for one in history] == [
+    assert [(one["what"], one["who"], one["door"], one["comments"]) for one in history] == [
         ("approval_requested", "", "", ""),
         ("approval_delegated", "alice", "api", "please"),
         ("approval_commented", "bob", "api", "I look."),
