@@ -56,7 +56,7 @@ ACTIONS: Mapping[str, str] = {
     "agent.update": "an agent was changed",
     "agent.delete": "an agent was taken away",
     "artifact.upload": "a file was uploaded",
-    "artifact.delete": "a file was deleted",
+    "artifact.delete": "a file was deleted, by `system` when its time was over",
     "budget.replace": "the budgets of a workspace were replaced",
     "budget.create": "a budget was made",
     "budget.change": "a budget was changed",
