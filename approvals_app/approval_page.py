@@ -199,7 +199,10 @@ def _preview(approval: Approval, typed: Mapping[str, str]) -> dict[str, Any]:
         response = read_answer(approval, {**typed, DECISION: CHANGE}).response or {}
     except FormUnreadable as error:
         return {"form": answer_form(approval, typed, error.problems)}
-    return {"changes": changes_of(approval.proposed, response.get("output")), "previewed": True}
+    return {
+        "changes": changes_of(approval.proposed, response.get("output", approval.proposed)),
+        "previewed": True,
+    }
 
 
 def _in_order(value: JsonValue) -> JsonValue:

@@ -69,7 +69,7 @@ class _Messages:
             if responder.sees(approval):
                 can_respond[approval.pk] = responder.awaits(approval)
         return [
-            self._text(event, can_respond[event.approval_id])
+            (event.pk, self._text(event, can_respond[event.approval_id]))
             for event in self._events
             if event.approval_id in can_respond
         ]

@@ -49,11 +49,11 @@ def append_events(
     ]
     if not rows:
         return []
+    # Before the lock, which others wait for.
+    notices.tell_people(kind, [(row.approval, row.data) for row in rows])
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_FEED_LOCK])
-    events = ApprovalEvent.objects.bulk_create(rows)
-    notices.tell_people(kind, [(event.approval, event.data) for event in events])
-    return events
+    return ApprovalEvent.objects.bulk_create(rows)
 
 
 def summary_of(approval: Approval) -> JsonObject:

@@ -12,6 +12,7 @@ from functools import reduce
 from operator import or_
 
 from django.db.models import F, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from approvals_app.assignment import NONE, Responder, responders_of
 from approvals_app.errors import ApprovalNotFound
@@ -19,12 +20,14 @@ from approvals_app.models import Approval, ApprovalEvent
 from executions_app.handlers import BlockWork
 from executions_app.interactions import HumanInteraction
 from executions_app.selectors import places_in_run
-from workflow_service.accounts.models import Membership, User, Workspace
+from workflow_service.accounts.models import User, Workspace
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
 
 # Of the places of items and rounds there may be many.
 MAX_STANDING = 1_000
+# What an approval shows and nobody's right to it depends on.
+_LARGE = ("input", "proposed", "response", "response_schema")
 # By name: the ways to sort a list; the id settles what is equal.
 SORTS = {
     "newest": ("-id",),
@@ -142,10 +145,11 @@ _SEARCHED = (
 
 def list_feed(user_ids: Collection[int], after: int, limit: int) -> list[ApprovalEvent]:
     """Return what happened to approvals after event ``after`` in the workspaces of these users, oldest first."""
-    theirs = Membership.objects.filter(user__in=user_ids).values("workspace")
+    theirs = RawSQL("SELECT workspace_id FROM accounts_membership WHERE user_id = ANY(%s)", [list(user_ids)])
     events = ApprovalEvent.objects.filter(workspace_id__in=theirs, id__gt=after)
     related = events.select_related("approval__execution", "approval__workspace")
-    return list(related.prefetch_related("approval__votes").order_by("id")[:limit])
+    small = related.defer(*(f"approval__{field}" for field in _LARGE)).prefetch_related("approval__votes")
+    return list(small.order_by("id")[:limit])
 
 
 def newest_event_id() -> int:
@@ -156,7 +160,11 @@ def newest_event_id() -> int:
 def interactions_by_block(execution_id: int) -> dict[int, list[HumanInteraction]]:
     """Return what was asked in a run and answered, by block execution, oldest first."""
     found: dict[int, list[HumanInteraction]] = defaultdict(list)
-    approvals = Approval.objects.filter(execution=execution_id).select_related("responded_by").defer("input")
+    approvals = (
+        Approval.objects.filter(execution=execution_id)
+        .select_related("responded_by")
+        .defer("input", "proposed")
+    )
     for approval in approvals.order_by("id"):
         found[approval.block_execution_id].append(
             HumanInteraction(

@@ -1,6 +1,6 @@
 """Many WebSocket clients in one process, as cheap as they can be: what they cost is in every time they measure.
 
-Each notes when bytes came, before it reads them. ``Crowd`` is the same for the service and for the floor.
+Each notes when bytes came and reads them later. They are the same for the service and for the floor.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 CONNECT_AT_ONCE = 20
+READ_AFTER_S = 0.2
 TIMEOUT_S = 60.0
 
 Message = dict[str, Any]
@@ -26,13 +27,14 @@ class SocketLost(RuntimeError):
 
 
 class Listener(asyncio.Protocol):
-    """One client. ``arrivals`` are the messages it was sent, each with the time (``time.time``) at which it came."""
+    """One client, open once ``opened`` is done, until ``closed``."""
 
     def __init__(self, address: str, ticket: str | None) -> None:
         offered = None if ticket is None else [Subprotocol(f"ticket.{ticket}")]
         origin = None if ticket else "http://" + address.split("/")[2]
         self._client = ClientProtocol(parse_uri(address), subprotocols=offered, origin=origin)  # type: ignore[arg-type]
-        self.arrivals: list[Arrival] = []
+        self._unread: list[tuple[float, bytes]] = []
+        self._arrivals: list[Arrival] = []
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
 
@@ -41,16 +43,31 @@ class Listener(asyncio.Protocol):
         self._client.send_request(self._client.connect())
         self._flush()
 
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """The messages that came, oldest first, each with the time (``time.time``) at which it came."""
+        self._read()
+        return self._arrivals
+
     def data_received(self, data: bytes) -> None:
-        now = time.time()
-        self._client.receive_data(data)
-        for event in self._client.events_received():
-            if not isinstance(event, Frame):
-                self._open()
-            elif event.opcode is Opcode.TEXT:
-                self.arrivals.append((now, json.loads(event.data)))
-            elif event.opcode is Opcode.CLOSE:
-                self.closed = True
+        # Read later: what this client does now keeps the next one waiting.
+        self._unread.append((time.time(), data))
+        if not self.opened.done():
+            self._read()
+        elif len(self._unread) == 1:
+            asyncio.get_running_loop().call_later(READ_AFTER_S, self._read)
+
+    def _read(self) -> None:
+        unread, self._unread = self._unread, []
+        for came_at, data in unread:
+            self._client.receive_data(data)
+            for event in self._client.events_received():
+                if not isinstance(event, Frame):
+                    self._open()
+                elif event.opcode is Opcode.TEXT:
+                    self._arrivals.append((came_at, json.loads(event.data)))
+                elif event.opcode is Opcode.CLOSE:
+                    self.closed = True
         self._flush()
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -87,5 +87,5 @@ def kept_reason(reason: str) -> str:
 
 def give_command(execution: Execution, command: Command, *, actor: User, reason: str) -> str:
     """Give a command and return in words what came of it; raises ``ExecutionEnded``."""
-    standing = command.give(execution.pk, Asked(actor.get_username(), kept_reason(reason)))
+    standing = command.give(execution.pk, Asked.by(actor, kept_reason(reason)))
     return command.done if standing.changed else command.stood

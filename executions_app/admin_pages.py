@@ -33,7 +33,7 @@ class ReasonForm(forms.Form):
 
     def asked(self, actor: User) -> Asked:
         """Return who gives the command, and why."""
-        return Asked(actor.get_username(), kept_reason(self.cleaned_data["reason"]))
+        return Asked.by(actor, kept_reason(self.cleaned_data["reason"]))
 
     def refuse(self, error: WorkflowError) -> None:
         """Show why a command was not carried out, in the service's words."""

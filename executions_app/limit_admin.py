@@ -3,19 +3,22 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
 from executions_app.models import ConcurrencyLimit
 from executions_app.services.limits import delete_limit, save_limit
 from workflow_service.accounts.admin_policies import PolicyAdmin
+from workflow_service.accounts.admin_recording import RecordedAdmin
 from workflow_service.accounts.policies import Action
 
 
 @admin.register(ConcurrencyLimit)
-class ConcurrencyLimitAdmin(PolicyAdmin):
+class ConcurrencyLimitAdmin(RecordedAdmin, PolicyAdmin):
     """Of a limit that stands only the number may change: slots and waiters belong to its agent."""
 
+    recorded_as = "limit"
     view_action = Action.EXECUTION_READ
     add_action = change_action = delete_action = Action.EXECUTION_CONTROL
     list_display = ("key", "kind", "workspace", "max_concurrency", "at_work")
@@ -46,9 +49,11 @@ class ConcurrencyLimitAdmin(PolicyAdmin):
     def save_model(self, request: HttpRequest, obj: ConcurrencyLimit, form: Any, change: bool) -> None:
         save_limit(obj)
 
+    @transaction.atomic
     def delete_model(self, request: HttpRequest, obj: ConcurrencyLimit) -> None:
+        self.record_row(request, "delete", obj)
         delete_limit(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[ConcurrencyLimit]") -> None:
         for limit in queryset:
-            delete_limit(limit)
+            self.delete_model(request, limit)

@@ -39,6 +39,7 @@ from executions_app.waits import fire_due
 from executions_app.worker_identity import LEASE_S
 from workflow_service.accounts.idempotency import forget_old_answers
 from workflow_service.agents.upkeep import keep_agents
+from workflow_service.audit.sealing import seal_entries
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +143,7 @@ def sweep() -> bool:
         forget_old_answers,
         keep_agents,
         keep_statistics,
+        seal_entries,
         *sweep_steps(),
     )
     for step in steps:

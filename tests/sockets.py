@@ -1,13 +1,19 @@
 """A WebSocket client that talks to an ASGI application in the test's own event loop."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from asgiref.testing import ApplicationCommunicator
+from channels.db import database_sync_to_async
+from django.test import Client
+
+from workflow_service.accounts.models import User
 
 Headers = Sequence[tuple[bytes, bytes]]
+ORIGIN = (b"origin", b"http://localhost")
+HOST = (b"host", b"localhost")
 
 
 # asgiref has no types for it.
@@ -54,3 +60,30 @@ class SocketClient:
         """Go away, as a client does, and wait until the server has noticed."""
         await self._application.send_input({"type": "websocket.disconnect", "code": 1000})
         await self._application.wait(timeout=5)
+
+
+_sessions: dict[int, str] = {}
+
+
+def sign_in(*users: User) -> None:
+    """Begin a session for each of the users."""
+    for user in users:
+        client = Client()
+        client.force_login(user)
+        _sessions[user.pk] = client.cookies["sessionid"].value
+
+
+def session_of(user: User) -> str:
+    """Return the session that ``sign_in`` began."""
+    return _sessions[user.pk]
+
+
+async def in_database(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call a function in a thread that may ask the database."""
+    return await database_sync_to_async(function)(*arguments, **named)
+
+
+async def refusal_of(socket: SocketClient) -> int:
+    """Return the code with which a socket is closed at once: only an accepted socket can carry one."""
+    assert await socket.connect() is not None
+    return await socket.close_code()

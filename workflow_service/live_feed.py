@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 # Channels forgets after a day who is in a group.
 JOIN_AGAIN_S = 3_600.0
 
-Texts = Sequence[str]
+Texts = Sequence[tuple[int, str]]
+"""Messages in order, each with the number of its event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +124,21 @@ class SharedFeed:
                 behind = page.after > after or follower not in page.texts
                 if behind:
                     continue
-                after, texts = page.upto, page.texts[follower]
+                # Who has just read for themselves may have read further than the page begins.
+                after, texts = page.upto, [text for text in page.texts[follower] if text[0] > after]
             else:
                 await follower.news.wait()
                 continue
-            for text in texts:
+            for _, text in texts:
                 yield text
 
     def _page_after(self, after: int) -> Page | None:
-        return next((page for page in self._pages if page.upto > after), None)
+        found = None
+        for page in reversed(self._pages):
+            if page.upto <= after:
+                break
+            found = page
+        return found
 
     async def _replay(self, user: User, after: int) -> tuple[int, Texts, bool]:
         """Return what Postgres has after a position, the new position, and whether there may be more."""

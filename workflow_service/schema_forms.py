@@ -338,9 +338,10 @@ def _control_for(about: JsonObject, text: str) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        return isinstance(load_json(text, max_bytes=100), int | float)
+        value = load_json(text, max_bytes=100)
     except JsonUnfit:
         return False
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(about: JsonObject, value: JsonValue) -> str:
@@ -388,7 +389,11 @@ def _read(about: JsonObject, text: str) -> JsonValue:
             return _choices(about).get(text, text)
         case "boolean":
             return {"true": True, "false": False}.get(text, text)
-        case "integer" | "number" | "json":
+        case "integer" | "number" as control:
+            if not _is_number(text.strip()):
+                raise ValueError("must be a whole number" if control == "integer" else "must be a number")
+            return load_json(text, max_bytes=get_config().max_input_bytes)
+        case "json":
             return load_json(text, max_bytes=get_config().max_input_bytes)
         case "list":
             return _read_list(about, text)

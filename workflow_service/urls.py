@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/v1/", include("workflow_service.agents.api.use_case_urls")),
     path("api/v1/", include("workflow_service.ai.api.urls")),
     path("api/v1/", include("workflow_service.vault.api.urls")),
+    path("api/v1/", include("workflow_service.notifications.api.urls")),
     path("api/v1/", include("workflow_service.agents.api.urls")),
     path("api/v1/", include("templates_app.api.urls")),
     path("api/v1/", include("executions_app.api.urls")),

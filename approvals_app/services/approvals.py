@@ -17,6 +17,7 @@ from approvals_app.errors import (
     ResponseInvalid,
 )
 from approvals_app.models import Approval, ApprovalVote
+from approvals_app.recording import record_answer
 from approvals_app.response_schema import find_problems
 from approvals_app.seats import count_asked, seat_of
 from approvals_app.selectors import get_approval
@@ -80,7 +81,7 @@ def respond_to_approval(
                 version=approval.version,
                 created_at=now,
             )
-            aftermath = _cast(tx, vote, responder)
+            aftermath = _cast(tx, vote, responder, seen=version)
     if aftermath is not None:
         follow_up(aftermath, approval.execution_id)
         return approval
@@ -136,7 +137,9 @@ def _voted_already(approval: Approval, actor: User, approved: bool) -> bool:
     return False
 
 
-def _cast(tx: EngineTransaction, vote: ApprovalVote, responder: Responder) -> Aftermath | None:
+def _cast(
+    tx: EngineTransaction, vote: ApprovalVote, responder: Responder, *, seen: int | None
+) -> Aftermath | None:
     """Write a vote, and the decision where it brings one about; None where others must answer too."""
     approval = vote.approval
     cast = list(approval.votes.all())
@@ -150,6 +153,7 @@ def _cast(tx: EngineTransaction, vote: ApprovalVote, responder: Responder) -> Af
     ballots = [Ballot(one.approved, one.response) for one in (*cast, vote)]
     asked = count_asked(approval) if approval.quorum > 1 else 1
     verdict = outcome(ballots, quorum=approval.quorum, asked=asked)
+    record_answer(vote, seen=seen, decided=verdict)
     if verdict is None:
         _note_vote(vote)
         return None

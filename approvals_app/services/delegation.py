@@ -10,6 +10,7 @@ from approvals_app import dispatch, feed
 from approvals_app.assignment import responder_of
 from approvals_app.errors import ApprovalClosed, CannotDelegate, NotYourApproval
 from approvals_app.models import Approval, ApprovalComment, ApprovalDelegation
+from approvals_app.recording import record_deed
 from approvals_app.selectors import get_approval
 from approvals_app.services.approvals import MAX_COMMENTS
 from approvals_app.services.decisions import lock_row
@@ -62,6 +63,9 @@ def delegate_approval(*, approval_id: str, actor: User, to: str, comments: str =
                 "to": deputy.get_username(),
                 "comments": comments,
             }
+            record_deed(
+                actor, "approval.delegate", approval, version=approval.version, to=deputy.get_username()
+            )
             events = feed.append_events(feed.DELEGATED, [approval], now=now, details=details)
             dispatch.tell_after_commit(events)
     return approval
@@ -84,6 +88,7 @@ def comment_on_approval(*, approval_id: str, actor: User, text: str, source: str
         if actor.pk not in approval.involved_ids:
             approval.involved_ids = sorted({*approval.involved_ids, actor.pk})
             approval.save(update_fields=("involved_ids",))
+        record_deed(actor, "approval.comment", approval, version=approval.version, comment=said.pk)
         details: JsonObject = {"by": actor.get_username(), "source": source, "comments": said.text}
         dispatch.tell_after_commit(feed.append_events(feed.COMMENTED, [approval], now=now, details=details))
     return said

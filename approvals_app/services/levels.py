@@ -13,6 +13,7 @@ from approvals_app.errors import LevelInvalid, LevelNotFound
 from approvals_app.models import ApprovalLevel
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
+from workflow_service.accounts.recording import record_by
 
 MAX_NAME = 100
 
@@ -36,6 +37,8 @@ def set_level(*, workspace: Workspace, actor: User, name: str, groups: Collectio
     with transaction.atomic():
         level, _ = ApprovalLevel.objects.select_for_update().get_or_create(workspace=workspace, name=name)
         level.groups.set(found)
+        names = sorted(group.name for group in found)
+        record_by(actor, "level.set", workspace, "approval_level", name, groups=names)
     return level
 
 
@@ -43,7 +46,9 @@ def delete_level(*, workspace: Workspace, actor: User, name: str) -> None:
     """Forget a level: who is asked for it from now on is every approver. Raises ``Forbidden``, ``LevelNotFound``."""
     require(actor, workspace, Action.MEMBER_MANAGE)
     level = get_level(workspace, name)
-    level.delete()
+    with transaction.atomic():
+        level.delete()
+        record_by(actor, "level.delete", workspace, "approval_level", name)
 
 
 def get_level(workspace: Workspace, name: str) -> ApprovalLevel:

@@ -6,6 +6,7 @@ one who is away is asked, as long as both are members; what a manager may beyond
 
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from approvals_app.errors import AbsenceInvalid, AbsenceNotFound
@@ -14,6 +15,7 @@ from approvals_app.services.delegation import find_approver
 from executions_app.transaction import database_now
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, allows, require
+from workflow_service.accounts.recording import record_by
 from workflow_service.engine.json_values import storable_text
 
 MAX_REASON = 200
@@ -51,7 +53,9 @@ def set_out_of_office(
         reason=reason,
         user=user,
     )
-    absence.save(force_insert=True)
+    with transaction.atomic():
+        absence.save(force_insert=True)
+        _record(actor, "absence.set", absence)
     return absence
 
 
@@ -103,7 +107,19 @@ def clear_out_of_office(*, workspace: Workspace, actor: User, absence_id: int) -
     if absence.user_id != actor.pk:
         require(actor, workspace, Action.MEMBER_MANAGE)
     require_key_may_write(actor, workspace)
-    absence.delete()
+    with transaction.atomic():
+        _record(actor, "absence.clear", absence)
+        absence.delete()
+
+
+def _record(actor: User, action: str, absence: OutOfOffice) -> None:
+    told = {
+        "user": absence.user.get_username(),
+        "delegate": absence.delegate.get_username(),
+        "from": absence.starts_at.isoformat(),
+        "to": absence.ends_at.isoformat() if absence.ends_at else "",
+    }
+    record_by(actor, action, absence.workspace_id, "absence", str(absence.pk), **told)
 
 
 def require_key_may_write(actor: User, workspace: Workspace) -> None:

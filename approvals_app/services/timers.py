@@ -14,6 +14,7 @@ from approvals_app.assignment import EVERY_APPROVER
 from approvals_app.errors import ResponseInvalid
 from approvals_app.levels import fitting_names, names_of_level
 from approvals_app.models import Approval
+from approvals_app.recording import record_deed
 from approvals_app.services.approvals import check_response
 from approvals_app.services.decisions import Decision, close_if_unneeded, lock_approval, settle
 from approvals_app.services.questions import overdue_every
@@ -64,6 +65,7 @@ def _escalate(seen: Approval, now: datetime | None) -> bool:
         approval.due_at = at + _timers(approval).term_of(approval.escalation_step)
         approval.save(update_fields=("assignees", "level", "escalation_step", "version", "due_at"))
         details: JsonObject = {"step": approval.escalation_step, "added": list(added)}
+        record_deed(None, "approval.escalate", approval, version=approval.version, **details)
         _announce(feed.ESCALATED, approval, at, details)
     return True
 
@@ -79,6 +81,8 @@ def _time_out(seen: Approval, now: datetime | None) -> bool:
         if decision is None:
             _announce(feed.TIMEOUT, approval, at)
         else:
+            told = {"version": approval.version, "decision": decision.status.value}
+            record_deed(None, "approval.time_out", approval, **told)
             aftermath = settle(tx, approval, decision, now=at)
     if aftermath is not None:
         follow_up(aftermath, approval.execution_id)

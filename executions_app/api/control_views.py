@@ -101,7 +101,7 @@ def commanded(request: Request, execution_id: str) -> tuple[Execution, Asked]:
     read_query(QuerySerializer, request)
     body = read_body(CommandBody, request)
     execution = controlled_execution(request, execution_id, Action.EXECUTION_CONTROL)
-    return execution, Asked(current_user(request).get_username(), body.get("reason", ""))
+    return execution, Asked.by(current_user(request), body.get("reason", ""))
 
 
 def controlled_execution(request: Request, execution_id: str, action: Action) -> Execution:

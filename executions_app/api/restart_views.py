@@ -211,4 +211,4 @@ def _asked(
     read_query(QuerySerializer, request)
     body = read_body(body_class, request)
     execution = controlled_execution(request, execution_id, action)
-    return execution, Asked(current_user(request).get_username(), body.get("reason", "")), body
+    return execution, Asked.by(current_user(request), body.get("reason", "")), body

@@ -148,6 +148,7 @@ class SignalView(APIView):
             execution=execution,
             name=name,
             payload=body.get("payload"),
+            actor=user,
             idempotency_key=idempotency_key(request),
             body_sha256=body_digest(request.data),
         )

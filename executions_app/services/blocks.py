@@ -200,6 +200,7 @@ def _command(
             change(settler, row)
             aftermaths = [(run.id, conclude_locked(settler))]
             changed = BlockChanged(run.public_id, block_id, action, run.status)
+        tx.run(*asked.recorded(f"block.{action}", run, block=block_id, agents=options.get("agents")))
         confirm(changed)
     follow_up_all(aftermaths)
     return changed

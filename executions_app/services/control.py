@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString, Self
 
 from executions_app import log_lines
 from executions_app.aftermath import follow_up
@@ -23,6 +23,8 @@ from executions_app.run_state import RunState, lock_run
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, command_transaction
 from executions_app.trees import lock_tree, settle_finished, settler_of
+from workflow_service.accounts.models import User
+from workflow_service.audit.trail import statement
 from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 
@@ -92,6 +94,24 @@ class Asked:
 
     actor: str
     reason: str = ""
+    actor_id: int | None = None
+
+    @classmethod
+    def by(cls, user: User, reason: str = "") -> Self:
+        return cls(user.get_username(), reason, user.pk)
+
+    def recorded(self, action: str, run: RunState, /, **detail: Any) -> tuple[LiteralString, Sequence[Any]]:
+        """Return the statement that puts what was asked of ``run`` into the audit trail."""
+        told = {"reason": self.reason, **detail}
+        return statement(
+            action,
+            workspace_id=run.workspace_id,
+            actor_id=self.actor_id,
+            actor=self.actor,
+            target_type="execution",
+            target_id=run.public_id,
+            detail={name: value for name, value in told.items() if value not in (None, "")},
+        )
 
     def data(self) -> dict[str, str]:
         return {"actor": self.actor} | ({"reason": self.reason} if self.reason else {})
@@ -120,6 +140,8 @@ def pause_execution(execution_id: int, asked: Asked, *, confirm: Confirm = uncon
             changed=runs[0] in to_pause,
             at_work=tuple(row.block_id for row in running),
         )
+        if standing.changed:
+            tx.run(*asked.recorded("execution.pause", runs[0]))
         confirm(standing)
     follow_up_all(aftermaths)
     return standing
@@ -135,6 +157,8 @@ def resume_execution(execution_id: int, asked: Asked, *, confirm: Confirm = unco
         paused = [run for run in runs if run.status is ExecutionStatus.PAUSED]
         aftermaths = [(run.id, _resume(tx, run, asked)) for run in paused]
         standing = _standing(runs[0], "execution_resumed", changed=runs[0] in paused)
+        if standing.changed:
+            tx.run(*asked.recorded("execution.resume", runs[0]))
         confirm(standing)
     follow_up_all(aftermaths)
     return standing
@@ -161,6 +185,8 @@ def cancel_execution(execution_id: int, asked: Asked, *, confirm: Confirm = unco
             at_work=tuple(row.block_id for row in tx.run(STOPPING, (execution_id,))),
             last_state=last.block_id if last else "start",
         )
+        if standing.changed:
+            tx.run(*asked.recorded("execution.cancel", root))
         confirm(standing)
     follow_up_all(aftermaths)
     return standing
@@ -278,6 +304,7 @@ def create_recovery_point(
         settler.flush()
         aftermath = Aftermath(event_seq=run.event_seq, execution_public_id=run.public_id)
         point = RecoveryPoint.objects.filter(execution_id=execution_id).latest("pk")
+        tx.run(*asked.recorded("execution.note_recovery_point", run, seq=point.seq))
         confirm(point)
     follow_up_all([(execution_id, aftermath)])
     return point

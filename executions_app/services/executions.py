@@ -25,6 +25,7 @@ from templates_app.plans import CompiledVersion, compiled_version
 from templates_app.services.subworkflows import subworkflow_findings
 from workflow_service.accounts.idempotency import IdempotencyConflict
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.accounts.recording import statement_by
 from workflow_service.engine.definition import MAX_RUN_TIMEOUT_MS, JsonObject
 from workflow_service.engine.errors import InvalidDefinition, Problem
 from workflow_service.engine.findings import errors_in
@@ -80,6 +81,14 @@ def start_execution(
         execution, run = insert_run(tx, given)
         if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
             settler = begin_run(tx, execution, run, compiled, context=context)
+            told = {
+                "template": template.public_id,
+                "version": version.label,
+                "definition": version.definition_sha256,
+            }
+            tx.run(
+                *statement_by(actor, "execution.start", workspace, "execution", execution.public_id, **told)
+            )
             committed = conclude_and_commit(settler)
     if committed is None:
         # Another request with this key was first; its answer is there now.

@@ -112,7 +112,10 @@ def restart_execution(
     ``BlockStateForbids`` where what is to be skipped or reassigned lies behind work that was undone.
     """
     with command_transaction() as tx:
-        restarted, aftermaths = restart_locked(tx, lock_tree(tx, execution_id), asked, restart)
+        runs = lock_tree(tx, execution_id)
+        restarted, aftermaths = restart_locked(tx, runs, asked, restart)
+        told = {"fromBlock": restarted.from_block, "generation": restarted.generation, "force": restart.force}
+        tx.run(*asked.recorded("execution.restart", runs[0], **told))
         confirm(restarted)
     follow_up_all(aftermaths)
     return restarted

@@ -19,6 +19,8 @@ from executions_app.transaction import command_transaction
 from executions_app.waits import deliver_signal
 from templates_app.plans import compiled_version
 from workflow_service.accounts.idempotency import IdempotencyConflict
+from workflow_service.accounts.models import User
+from workflow_service.accounts.recording import statement_by
 from workflow_service.agents.waits import SIGNAL_NAME
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import JsonUnfit, check_json
@@ -44,6 +46,7 @@ def send_signal(
     payload: JsonValue,
     idempotency_key: str | None = None,
     body_sha256: str = "",
+    actor: User | None = None,
 ) -> SentSignal:
     """Give a run a signal; the same ``idempotency_key`` and body give it once.
 
@@ -71,6 +74,12 @@ def send_signal(
         settler = Settler(tx, run, compiled_version(run.version_id))
         settler.journal.event("signal_received", data={"signalId": signal.public_id, "name": name})
         delivered = deliver_signal(settler, name)
+        tx.run(
+            *statement_by(
+                actor, "execution.signal", run.workspace_id, "execution", run.public_id, signal=signal.public_id,
+                name=name,
+            )
+        )  # fmt: skip
         aftermath = conclude_locked(settler)
     aftermath.unsettled = any_unsettled(execution.pk)
     follow_up(aftermath, execution.pk)

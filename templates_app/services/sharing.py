@@ -13,6 +13,7 @@ from django.db.models import Q
 from templates_app.errors import GranteeNotFound, OwnerUnfit
 from templates_app.models import Template, TemplateShare
 from templates_app.services.locks import lock_template
+from templates_app.services.recording import record_template
 from templates_app.sharing import require_on
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, ShareRight, permits
@@ -38,7 +39,7 @@ def share_template(
     holder = _find_grantee(template.workspace, grantee) if rights else None
     wanted = frozenset(rights)
     with transaction.atomic():
-        lock_template(template, if_match, archived_too=True)
+        locked = lock_template(template, if_match, archived_too=True)
         standing = TemplateShare.objects.filter(_is_for(grantee), template=template)
         standing.exclude(right__in=[right.value for right in wanted]).delete()
         kept = set(standing.values_list("right", flat=True))
@@ -51,6 +52,9 @@ def share_template(
                 created_by=actor,
             )
             for right in sorted(wanted - kept)
+        )
+        record_template(
+            actor, "template.share", locked, grantee=grantee, rights=sorted(right.value for right in wanted)
         )
     return wanted
 
@@ -70,8 +74,10 @@ def transfer_template(
         locked = lock_template(template, if_match)
         if locked.owner_id != new.pk:
             locked.created_by = locked.created_by or locked.owner
-            locked.owner = new
+            before, locked.owner = locked.owner, new
             locked.save(update_fields=["owner", "created_by", "updated_at"])
+            names = {"before": before.get_username(), "owner": new.get_username()}
+            record_template(actor, "template.transfer", locked, **names)
     return locked
 
 

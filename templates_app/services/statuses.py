@@ -13,6 +13,7 @@ from templates_app.errors import StaleTemplate
 from templates_app.models import Template
 from templates_app.selectors import current_version
 from templates_app.services.locks import lock_template, require_no_errors
+from templates_app.services.recording import record_template
 from templates_app.services.validation import validate_definition
 from templates_app.sharing import require_on
 from workflow_service.accounts.models import User
@@ -39,6 +40,7 @@ def publish_template(*, template: Template, actor: User, if_match: Sequence[str]
         if locked.status != TemplateStatus.ACTIVE:
             set_status(locked, TemplateStatus.ACTIVE)
             locked.save(update_fields=STATUS_FIELDS)
+            record_template(actor, "template.publish", locked)
     return locked
 
 
@@ -55,6 +57,7 @@ def deprecate_template(
         if (locked.status, locked.deprecation_note) != (TemplateStatus.DEPRECATED, note):
             set_status(locked, TemplateStatus.DEPRECATED, note=note)
             locked.save(update_fields=STATUS_FIELDS)
+            record_template(actor, "template.deprecate", locked, note=note)
     return locked
 
 
@@ -64,7 +67,7 @@ def archive_template(*, template: Template, actor: User, if_match: Sequence[str]
     Raises ``Forbidden`` and ``StaleTemplate``.
     """
     require_on(template, actor, Action.TEMPLATE_ARCHIVE)
-    return _change(template, TemplateStatus.ARCHIVED, if_match)
+    return _change(template, actor, "template.archive", TemplateStatus.ARCHIVED, if_match)
 
 
 def restore_template(*, template: Template, actor: User, if_match: Sequence[str] = ()) -> Template:
@@ -73,7 +76,7 @@ def restore_template(*, template: Template, actor: User, if_match: Sequence[str]
     Raises ``Forbidden``, ``IllegalTransition`` for one that is in use, ``StaleTemplate``.
     """
     require_on(template, actor, Action.TEMPLATE_ARCHIVE)
-    return _change(template, TemplateStatus.DRAFT, if_match)
+    return _change(template, actor, "template.restore", TemplateStatus.DRAFT, if_match)
 
 
 STATUS_FIELDS = ("status", "archived_at", "deprecation_note", "updated_at")
@@ -91,10 +94,13 @@ def set_status(locked: Template, new: TemplateStatus, *, note: str = "") -> None
         locked.deprecation_note = note
 
 
-def _change(template: Template, new: TemplateStatus, if_match: Sequence[str]) -> Template:
+def _change(
+    template: Template, actor: User, action: str, new: TemplateStatus, if_match: Sequence[str]
+) -> Template:
     with transaction.atomic():
         locked = lock_template(template, if_match, archived_too=True)
         if locked.status != new:
             set_status(locked, new)
             locked.save(update_fields=STATUS_FIELDS)
+            record_template(actor, action, locked)
     return locked

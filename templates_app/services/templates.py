@@ -20,6 +20,7 @@ from templates_app.models import Template, TemplateVersion
 from templates_app.pinned_files import named_artifacts, pin_files
 from templates_app.selectors import current_version
 from templates_app.services.locks import lock_template, require_no_errors
+from templates_app.services.recording import record_template
 from templates_app.services.statuses import set_status
 from templates_app.services.validation import validate_definition
 from templates_app.sharing import require_on
@@ -54,7 +55,7 @@ def create_template(
     require(actor, workspace, Action.TEMPLATE_CREATE)
     draft = body if isinstance(body, TemplateDraft) else read_template(body)
     draft = replace(draft, nl_description=draft.nl_description or nl_description)
-    return _create(workspace, actor, draft, findings, door)
+    return _create(workspace, actor, draft, findings, door, recorded_as="template.create")
 
 
 def clone_template(
@@ -81,7 +82,8 @@ def clone_template(
         definition=load_definition(version.definition),
         nl_description=template.nl_description,
     )
-    return _create(template.workspace, actor, draft, None, Template.Door(template.door), version.pinned)
+    door = Template.Door(template.door)
+    return _create(template.workspace, actor, draft, None, door, version.pinned, recorded_as="template.clone")
 
 
 def add_version(
@@ -130,6 +132,7 @@ def add_version(
             )
         _write_header(locked, draft)
         locked.save()
+        _record(actor, "template.update", locked, note=change_note or draft.change_note)
     return current_version(locked)
 
 
@@ -163,6 +166,7 @@ def roll_back(
                 locked, definition, actor, current.ordinal + 1, label, note, version.pinned
             )
             locked.save(update_fields=["current_version", "updated_at"])
+            _record(actor, "template.roll_back", locked, to=version.label)
     return locked
 
 
@@ -182,6 +186,7 @@ def change_header(
             setattr(locked, name, value)
         if changed:
             locked.save(update_fields=[*changed, "updated_at"])
+            _record(actor, "template.update", locked, fields=sorted(changed))
     return locked
 
 
@@ -192,6 +197,8 @@ def _create(
     findings: Findings | None,
     door: str,
     pinned: JsonObject | None = None,
+    *,
+    recorded_as: str,
 ) -> Template:
     _refuse_given_fields(draft)
     _refuse_what_needs_a_version(draft)
@@ -208,7 +215,13 @@ def _create(
             template, draft.definition, actor, 1, draft.version or FIRST_VERSION, draft.change_note, pinned
         )
         template.save(update_fields=["current_version"])
+        _record(actor, recorded_as, template, note=draft.change_note)
     return template
+
+
+def _record(actor: User, action: str, template: Template, **detail: Any) -> None:
+    digest = current_version(template).definition_sha256
+    record_template(actor, action, template, status=template.status, sha256=digest, **detail)
 
 
 def _status_of(

@@ -14,7 +14,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from workflow_service.accounts import audit_admin  # noqa: F401 - registers its page
 from workflow_service.accounts.admin_policies import PolicyAdmin
+from workflow_service.accounts.admin_recording import RecordedAdmin
 from workflow_service.accounts.api_keys import revoke_api_key
 from workflow_service.accounts.models import ApiKey, Membership, User, Workspace
 from workflow_service.accounts.policies import Action
@@ -24,15 +26,17 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class GroupAdmin(RecordedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
     """A name for several users, such as ``finance``, that approvals may be assigned to."""
 
+    recorded_as = "group"
     fields = ("name",)
     search_fields = ("name",)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(RecordedAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
+    recorded_as = "user"
     list_display = ("username", "public_id", "email", "is_active", "is_staff", "last_login")
     readonly_fields = ("public_id", "last_login", "date_joined")
     fieldsets = (
@@ -62,7 +66,8 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class WorkspaceAdmin(RecordedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+    recorded_as = "workspace"
     list_display = ("name", "slug", "public_id", "created_at")
     search_fields = ("name", "slug", "public_id")
     readonly_fields = ("public_id", "created_at")
@@ -71,7 +76,8 @@ class WorkspaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Membership)
-class MembershipAdmin(PolicyAdmin):
+class MembershipAdmin(RecordedAdmin, PolicyAdmin):
+    recorded_as = "member"
     view_action = add_action = change_action = delete_action = Action.MEMBER_MANAGE
     list_display = ("user", "workspace", "role", "created_at")
     list_filter = ("role",)
@@ -109,5 +115,5 @@ class ApiKeyAdmin(PolicyAdmin):
     def revoke(self, request: HttpRequest, queryset: "QuerySet[ApiKey]") -> None:
         """End the selected keys at once."""
         for key in queryset:
-            revoke_api_key(key, now=timezone.now())
+            revoke_api_key(key, actor=request.user, now=timezone.now())  # type: ignore[arg-type]
         self.message_user(request, f"Revoked {queryset.count()} key(s).")

@@ -11,11 +11,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Q
 
 from workflow_service.accounts.errors import ApiKeyInvalid
 from workflow_service.accounts.models import ApiKey, User, Workspace
 from workflow_service.accounts.policies import KEY_SCOPES, Action, require
+from workflow_service.accounts.recording import record_by
 from workflow_service.engine.errors import Problem
 
 DEFAULT_LIFETIME = timedelta(days=90)
@@ -52,21 +54,35 @@ def create_api_key(
     ends = now + DEFAULT_LIFETIME if expires_at is None else expires_at
     _check(wanted, ends, now)
     prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    key = ApiKey.objects.create(
-        workspace=workspace,
-        user=user,
-        name=name,
-        prefix=prefix,
-        digest=_digest(secret),
-        scopes=wanted,
-        expires_at=ends,
-    )
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            workspace=workspace,
+            user=user,
+            name=name,
+            prefix=prefix,
+            digest=_digest(secret),
+            scopes=wanted,
+            expires_at=ends,
+        )
+        record_by(
+            user,
+            "key.create",
+            workspace,
+            "api_key",
+            prefix,
+            name=name,
+            scopes=wanted,
+            expires_at=ends.isoformat(),
+        )
     return NewApiKey(key, f"wfk_{prefix}.{secret}")
 
 
-def revoke_api_key(key: ApiKey, *, now: datetime) -> None:
+@transaction.atomic
+def revoke_api_key(key: ApiKey, *, actor: User, now: datetime) -> None:
     """End the key's life; a key that is revoked already keeps its first time."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+        user = key.user.get_username()
+        record_by(actor, "key.revoke", key.workspace_id, "api_key", key.prefix, name=key.name, user=user)
 
 
 def find_api_key(text: str, *, now: datetime) -> ApiKey | None:

@@ -10,6 +10,7 @@ from workflow_service.accounts.api_keys import find_api_key
 from workflow_service.accounts.errors import InvalidCredentials
 from workflow_service.accounts.models import ApiKey, User
 from workflow_service.accounts.tokens import user_of_access_token
+from workflow_service.audit.origin import came_with_key
 
 
 class JwtAuthentication(BaseAuthentication):
@@ -41,6 +42,7 @@ class ApiKeyAuthentication(BaseAuthentication):
                 "the API key is unknown, revoked or expired", code="INVALID_CREDENTIALS"
             )
         key.user.acting_key = key
+        came_with_key(key.prefix)
         return key.user, key
 
     def authenticate_header(self, request: Request) -> str:

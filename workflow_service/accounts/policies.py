@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from workflow_service.accounts.errors import Forbidden
 from workflow_service.accounts.models import ApiKey, Membership, Role, User, Workspace
+from workflow_service.audit.origin import was_denied
 
 
 class Action(StrEnum):
@@ -49,6 +50,7 @@ class Action(StrEnum):
     MEMBER_MANAGE = "member:manage"
     KEY_CREATE = "key:create"
     KEY_MANAGE = "key:manage"
+    AUDIT_READ = "audit:read"
 
 
 READ = frozenset(
@@ -202,6 +204,7 @@ def require(
 ) -> None:
     """Raise ``Forbidden`` unless ``allows`` says yes."""
     if not allows(user, workspace, action, owner_id=owner_id, shared=shared):
+        was_denied(action, workspace.pk)
         raise Forbidden(
             f"'{user.get_username()}' has no permission '{action}' in the workspace '{workspace.slug}'"
         )

@@ -177,15 +177,16 @@ class AgentAdmin(PolicyAdmin):
             for name in (*FIELDS, "max_concurrency")
             if name in form.cleaned_data
         }
+        assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
         if change:
-            update_agent(obj, fields)
+            update_agent(obj, fields, actor=request.user)
         else:
-            assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
             saved = register_agent(workspace=obj.workspace, actor=request.user, fields=fields)  # type: ignore[arg-type]
             obj.pk = saved.pk
 
     def delete_model(self, request: HttpRequest, obj: Agent) -> None:
-        delete_agent(obj)
+        assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
+        delete_agent(obj, actor=request.user)
 
     def get_urls(self) -> list[URLPattern]:
         check = path(

@@ -6,12 +6,14 @@ changed here.
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.accounts.recording import record_by
 from workflow_service.agents.assignment import defaults_template
 from workflow_service.agents.breaker import CircuitBreaker, breaker_key
 from workflow_service.agents.catalog import forget_agents, list_agents
@@ -84,12 +86,13 @@ def register_agent(*, workspace: Workspace, actor: User, fields: Mapping[str, An
     try:
         with transaction.atomic():
             _write(agent, fields)
+            _record(actor, "agent.register", agent, fields)
     except IntegrityError:
         raise AgentExists(f"this workspace has an agent '{agent.public_id}' already") from None
     return agent
 
 
-def update_agent(agent: Agent, fields: Mapping[str, Any]) -> Agent:
+def update_agent(agent: Agent, fields: Mapping[str, Any], *, actor: User) -> Agent:
     """Change what ``fields`` name of a workspace's own agent; raises ``AgentBuiltIn``, ``AgentInvalid``."""
     require_own(agent)
     with transaction.atomic():
@@ -97,10 +100,11 @@ def update_agent(agent: Agent, fields: Mapping[str, Any]) -> Agent:
         if {"endpoint", "enabled", "tool_types", "configuration"} & fields.keys():
             locked.next_check_at, locked.failed_checks = None, 0
         _write(locked, fields)
+        _record(actor, "agent.update", locked, fields)
     return locked
 
 
-def delete_agent(agent: Agent) -> None:
+def delete_agent(agent: Agent, *, actor: User) -> None:
     """Take an agent away; work that names it becomes AGENT_UNAVAILABLE. Raises ``AgentBuiltIn``."""
     require_own(agent)
     workspace = agent.workspace
@@ -108,9 +112,16 @@ def delete_agent(agent: Agent) -> None:
     with transaction.atomic():
         AgentStatistic.objects.filter(workspace=workspace, agent_id=agent.public_id).delete()
         set_concurrency_limit(workspace, agent.public_id, None)
+        _record(actor, "agent.delete", agent, {})
         agent.delete()
     CircuitBreaker(breaker_key(workspace.pk, agent.public_id)).reset()
     forget_agents()
+
+
+def _record(actor: User, action: str, agent: Agent, fields: Mapping[str, Any]) -> None:
+    """Record what was done to an agent: the names of what was set, and the host that work goes to."""
+    told = {"host": urlsplit(agent.endpoint).hostname, "enabled": agent.enabled, "fields": sorted(fields)}
+    record_by(actor, action, agent.workspace_id, "agent", agent.public_id, **told)
 
 
 def require_own(agent: Agent) -> None:

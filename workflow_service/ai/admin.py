@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from workflow_service.accounts.admin_policies import PolicyAdmin
+from workflow_service.accounts.admin_recording import RecordedAdmin
 from workflow_service.accounts.policies import Action
 from workflow_service.admin_pages import WordsFilter
 from workflow_service.ai.budgets import period_start
@@ -100,9 +101,10 @@ class BudgetForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Budget)
-class BudgetAdmin(TitledAdmin):
+class BudgetAdmin(RecordedAdmin, TitledAdmin):
     """Of a budget that stands limit and policy may change: what was spent belongs to the rest."""
 
+    recorded_as = "budget"
     form = BudgetForm
     view_action = Action.USAGE_READ
     add_action = change_action = delete_action = Action.BUDGET_MANAGE

@@ -168,6 +168,11 @@ class WebhookDelivery(models.Model):
         return f"{self.topic} {self.public_id}"
 
     @property
+    def workspace_id(self) -> int:
+        """The key of the endpoint's workspace."""
+        return self.endpoint.workspace_id
+
+    @property
     def webhook_id(self) -> str:
         """The id that the receiver knows the message by."""
         return f"msg_{self.message_id.hex}"

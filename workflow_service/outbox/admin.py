@@ -6,10 +6,14 @@ Messages are of all workspaces together, so only superusers see them.
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from workflow_service.accounts.admin_recording import RecordedAdmin
+from workflow_service.accounts.models import User
+from workflow_service.accounts.recording import record_by
 from workflow_service.outbox.models import Channel, Message
 
 
@@ -33,9 +37,10 @@ class SuperuserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Message)
-class MessageAdmin(SuperuserAdmin):
+class MessageAdmin(RecordedAdmin, SuperuserAdmin):
     """Messages that were given up can be sent again, or thrown away."""
 
+    recorded_as = "message"
     list_display = ("subject", "status", "attempts", "last_error", "due_at")
     list_filter = ("channel", "status")
     search_fields = ("subject", "message_id")
@@ -48,9 +53,12 @@ class MessageAdmin(SuperuserAdmin):
     @admin.action(description="Send again what was given up", permissions=["view"])
     def send_again(self, request: HttpRequest, queryset: "QuerySet[Message]") -> None:
         now = timezone.now()
-        done = queryset.filter(status=Message.Status.DEAD).update(
-            status=Message.Status.PENDING, attempts=0, due_at=now, created_at=now
-        )
+        assert isinstance(request.user, User)  # noqa: S101 - the admin lets nobody else in
+        with transaction.atomic():
+            done = queryset.filter(status=Message.Status.DEAD).update(
+                status=Message.Status.PENDING, attempts=0, due_at=now, created_at=now
+            )
+            record_by(request.user, "message.send_again", None, "message", "dead", count=done)
         messages.success(request, f"{done} message(s) will be sent again.")
 
 

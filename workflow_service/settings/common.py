@@ -15,7 +15,7 @@ from workflow_service.settings.secrets import signing_key
 CONFIG = get_config()
 BASE_DIR = PROJECT_ROOT
 SECRET_KEY = signing_key(CONFIG)
-# Development and tests make a key for secrets on first use.
+# Development and tests make keys for secrets and for the audit trail on first use.
 MAKE_SECRETS_KEYS = True
 DEBUG = False
 ALLOWED_HOSTS = list(CONFIG.allowed_hosts)
@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     # Before our own admin, which takes its pages away again.
     "django_celery_beat",
     "workflow_service",
+    "workflow_service.audit",
     "workflow_service.accounts",
     "workflow_service.artifacts",
     "workflow_service.vault",
@@ -61,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "workflow_service.audit.middleware.AuditedRequests",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -270,6 +272,17 @@ SPECTACULAR_SETTINGS = {
         "AgentRuntime": "workflow_service.agents.models.Agent.Runtime",
         "ErrorType": "workflow_service.engine.states.ErrorType",
         "HumanStepType": "workflow_service.engine.states.HumanStepType",
+        "NotificationTopic": [
+            "approval_requested",
+            "approval_reminded",
+            "approval_escalated",
+            "approval_delegated",
+            "approval_responded",
+            "approval_timeout",
+            "execution_completed",
+            "execution_failed",
+        ],
+        "DeliveryStatus": ["pending", "delivered", "failed"],
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

@@ -45,6 +45,21 @@ class Config(BaseSettings):
         description="File of such keys, one on a line, read again when it changes. Not set: DATA_DIR/secrets.keys, "
         "made on first use but in production.",
     )
+    audit_keys: SecretStr | None = Field(
+        None,
+        description="Keys that the audit trail is authenticated with, as SECRETS_KEYS are written. The first one "
+        "signs, all verify. Not set: AUDIT_KEYS_FILE. One of both is required in production.",
+    )
+    audit_keys_file: Path | None = Field(
+        None,
+        description="File of such keys, read again when it changes. Not set: DATA_DIR/audit.keys, made on first use "
+        "but in production.",
+    )
+    audit_anchor_file: Path | None = Field(
+        None,
+        description="Where the end of the sealed audit trail is noted, outside the database. Not set: "
+        "DATA_DIR/audit.anchor.",
+    )
     allowed_hosts: CommaList = Field(
         ("localhost", "127.0.0.1", "[::1]"), description="Host names the web process answers to."
     )
@@ -280,7 +295,15 @@ class Config(BaseSettings):
             raise ValueError("two providers have one name")
         return providers
 
-    @field_validator("data_dir", "scripts_dir", "secrets_keys_file", "mcp_servers_file", mode="after")
+    @field_validator(
+        "data_dir",
+        "scripts_dir",
+        "secrets_keys_file",
+        "audit_keys_file",
+        "audit_anchor_file",
+        "mcp_servers_file",
+        mode="after",
+    )
     @classmethod
     def absolute(cls, value: Path | None) -> Path | None:
         return value if value is None or value.is_absolute() else PROJECT_ROOT / value

@@ -9,6 +9,9 @@ for name in ("secret_key", "database_url", "redis_url"):
     if getattr(CONFIG, name) is None:
         raise ImproperlyConfigured(f"{name.upper()} must be set in production")
 
+if CONFIG.audit_keys is None and CONFIG.audit_keys_file is None:
+    raise ImproperlyConfigured("AUDIT_KEYS or AUDIT_KEYS_FILE must be set in production, see docs/audit.md")
+
 # Each host would make its own, and none could read what another one wrote.
 MAKE_SECRETS_KEYS = False
 SESSION_COOKIE_SECURE = True

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from approvals_app.errors import ApprovalClosed, ResponseInvalid
 from approvals_app.models import Approval
@@ -440,7 +442,9 @@ def test_an_answer_whose_process_dies_is_not_lost_and_not_asked_for_again(
     with monkeypatch.context() as patched:
         patched.setattr("approvals_app.services.approvals.follow_up", lambda *_: None)
         respond(people, question, {"output": {"text": "kept"}})
-    assert statuses(execution)["draft"] == "COMPLETED"
+    left_at = timezone.now() - timedelta(seconds=10)
+    left = BlockExecution.objects.filter(execution=execution, status="COMPLETED", settled=False)
+    assert left.update(finished_at=left_at) == 1
     sweep()
     execution = checked(go_on(execution))
     assert execution.status == "COMPLETED"

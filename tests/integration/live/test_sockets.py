@@ -2,76 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from channels.db import database_sync_to_async
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.test import Client
 
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.dispatch import tell_execution
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, ExecutionLog
-from tests.factories import event_types, make_user
-from tests.people import People, make_people, question_of, run_asking
-from tests.sockets import SocketClient
+from tests.factories import event_types
+from tests.people import People, question_of, run_asking
+from tests.sockets import HOST, ORIGIN, SocketClient, in_database, refusal_of, session_of, sign_in
 from workflow_service.accounts.models import Membership, User
 from workflow_service.accounts.tickets import issue_ticket
 from workflow_service.live import FollowingConsumer
 from workflow_service.routing import websocket_application
-
-ORIGIN = (b"origin", b"http://localhost")
-HOST = (b"host", b"localhost")
-
-
-@pytest.fixture
-def people(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> People:
-    # As in the web process: a thread gives its connection back after each read.
-    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
-    return make_people()
-
-
-@pytest.fixture
-async def sockets() -> AsyncIterator[Callable[..., SocketClient]]:
-    """Make sockets; those left open are closed after the test."""
-    made: list[SocketClient] = []
-
-    def make(path: str, user: User | None = None, **options: Any) -> SocketClient:
-        headers = options.pop("headers", [ORIGIN, HOST])
-        if user is not None:
-            headers = [*headers, (b"cookie", f"sessionid={session_of(user)}".encode())]
-        socket = SocketClient(websocket_application, path, headers=headers, **options)
-        made.append(socket)
-        return socket
-
-    yield make
-    for socket in made:
-        await socket.disconnect()
-
-
-_sessions: dict[int, str] = {}
-
-
-def session_of(user: User) -> str:
-    return _sessions[user.pk]
-
-
-def sign_in(*users: User) -> None:
-    for user in users:
-        client = Client()
-        client.force_login(user)
-        _sessions[user.pk] = client.cookies["sessionid"].value
-
-
-async def in_database(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    return await database_sync_to_async(function)(*arguments, **named)
-
-
-async def refusal_of(socket: SocketClient) -> int:
-    """Return the code with which a socket is closed at once: only an accepted socket can carry one."""
-    assert await socket.connect() is not None
-    return await socket.close_code()
 
 
 @pytest.fixture
@@ -347,12 +294,3 @@ async def test_a_client_that_takes_nothing_is_told_to_come_back(
     assert sent[-1]["code"] == 4408
     received.put_nowait({"type": "websocket.disconnect", "code": 4408})
     await asyncio.wait_for(running, timeout=5)
-
-
-async def test_approvals_are_not_for_who_is_in_no_workspace(
-    people: People, sockets: Callable[..., SocketClient]
-) -> None:
-    outsider = await in_database(make_user)
-    await in_database(sign_in, outsider)
-    assert await refusal_of(sockets("/ws/approvals", outsider)) == 4403
-    assert await refusal_of(sockets("/ws/approvals")) == 4401

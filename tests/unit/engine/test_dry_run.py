@@ -175,6 +175,60 @@ def test_people_answer_as_told(answers: Any, status: str, path: tuple[str, ...])
     assert (run.status, run.path) == (status, path)
 
 
+REVIEWED = {"humanInLoop": {"required": True, "type": "REVIEW"}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "outputs", "draft"),
+    [
+        ({}, {"text": "a"}, {"text": "a", "approved": True}),
+        ({"draft": "approve"}, {"comments": "mine"}, {"comments": "mine", "approved": True}),
+        ({"draft": {"response": {"output": {"text": "b"}}}}, {"text": "a"}, {"text": "b", "approved": True}),
+        ({"draft": {"output": 3}}, {"text": "a"}, 3),
+        ({"draft": False}, {"text": "a"}, {"approved": False, "proposed": {"text": "a"}}),
+    ],
+    ids=["assumed", "own-key", "edited", "no-object", "rejected"],
+)
+def test_people_look_at_what_a_block_made(answers: Any, outputs: Any, draft: Any) -> None:
+    plan = plan_from(
+        "start->draft; draft->mend:not default(approved, True); draft->pay:else; pay->end; mend->end;",
+        draft=REVIEWED,
+    )
+    run = dry_run(plan, outputs={"draft": outputs}, answers=answers)
+    (step,) = (step for step in run.steps if step.block_id == "draft")
+    output = step.output
+    if isinstance(output, dict):
+        output = {key: value for key, value in output.items() if key in draft}
+    assert output == draft
+    assert run.path == ("draft", "mend" if draft == {"approved": False, "proposed": {"text": "a"}} else "pay")
+
+
+def test_a_rejected_review_that_nothing_reads_fails_and_every_way_is_found() -> None:
+    plan = plan_from("start->draft; draft->pay; draft!->mend; pay->end; mend->end;", draft=REVIEWED)
+    run = dry_run(plan, answers={"draft": "reject"})
+    assert (run.path, run.verdicts["draft"]) == (("draft", "mend"), "REJECTED")
+    assert not untaken(plan, *dry_run_branches(plan))
+    failing = dry_run(plan, outputs={"draft": {"$error": "VALIDATION_ERROR"}}, answers={"draft": "approve"})
+    assert failing.verdicts["draft"] == "FAILED", "what failed is not reviewed"
+
+
+def test_a_review_without_work_is_of_its_input() -> None:
+    step = {"toolType": "HUMAN", "configuration": {"input": {"total": "${sum}"}}, **REVIEWED}
+    run = dry_run(plan_from("start->look; look->end;", look=step), input={"x": 1}, outputs={})
+    assert run.problems, "nobody writes sum"
+    plan = plan_from(
+        "start->add; add->look; look->end;",
+        look=step,
+        add={"toolType": "NOOP", "configuration": {"output": {"sum": 4}}},
+    )
+    assert dry_run(plan).steps[-1].output == {
+        "total": 4,
+        "approved": True,
+        "comments": "",
+        "approver": "dry-run",
+    }
+
+
 def test_a_rejection_that_the_conditions_provide_for_is_a_way_on() -> None:
     plan = plan_from(
         "start->ask; ask->pay:approved; ask->stop:else; pay->end; stop->end;", ask={"toolType": "HUMAN"}

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from workflow_service.accounts.api.audit_views import AuditView
 from workflow_service.accounts.api.views import (
     ApiKeysView,
     ApiKeyView,
@@ -17,5 +18,6 @@ urlpatterns = [
     path("ws-tickets", WebSocketTicketsView.as_view(), name="ws-tickets"),
     path("workspaces", WorkspacesView.as_view(), name="workspaces"),
     path("api-keys", ApiKeysView.as_view(), name="api-keys"),
+    path("audit", AuditView.as_view(), name="audit"),
     path("api-keys/<slug:prefix>", ApiKeyView.as_view(), name="api-key"),
 ]

@@ -30,6 +30,7 @@ from workflow_service.accounts.throttles import LoginThrottle
 from workflow_service.accounts.tickets import LIFETIME_S, issue_ticket
 from workflow_service.accounts.tokens import TokenPair, issue_tokens, refresh_tokens
 from workflow_service.api_serializers import PageQuery, QuerySerializer, read_body, read_query
+from workflow_service.audit.logins import record_login
 
 
 class TokenView(APIView):
@@ -46,6 +47,7 @@ class TokenView(APIView):
         user = authenticate(request._request, username=body["username"], password=body["password"])
         if not isinstance(user, User):
             raise InvalidCredentials("the user name or the password is not right")
+        record_login(user, by="token")
         return _tokens(issue_tokens(user))
 
 
@@ -160,7 +162,7 @@ class ApiKeyView(APIView):
         """End a key at once. A key that is revoked already stays so."""
         read_query(QuerySerializer, request)
         user = current_user(request)
-        revoke_api_key(get_api_key(user, workspace_of(request), prefix), now=timezone.now())
+        revoke_api_key(get_api_key(user, workspace_of(request), prefix), actor=user, now=timezone.now())
         return Response(status=204)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from workflow_service.accounts.models import Membership, Role, User, Workspace
+from workflow_service.accounts.recording import record_by
 
 WORKSPACE_NAME = "Demo"
 WORKSPACE_SLUG = "demo"
@@ -66,4 +67,7 @@ def ensure_initial_users(
                 user.save(update_fields=["password"])
         if created:
             Membership.objects.get_or_create(workspace=workspace, user=user, role=initial.role)
+            record_by(
+                None, "user.create", workspace, "user", user.public_id, name=user.username, role=initial.role
+            )
     return known

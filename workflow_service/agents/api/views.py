@@ -145,14 +145,14 @@ class AgentView(APIView):
         read_query(QuerySerializer, request)
         body = read_body(AgentUpdate, request)
         workspace, agent = _manageable(request, agent_id)
-        return _detail(workspace, update_agent(agent, fields_of(body)))
+        return _detail(workspace, update_agent(agent, fields_of(body), actor=current_user(request)))
 
     @extend_schema(summary="Delete an agent", tags=TAGS, parameters=[QuerySerializer], responses={204: None})
     def delete(self, request: Request, agent_id: str) -> Response:
         """Take the agent away. Blocks that name it wait for another, as their recovery says, or fail."""
         read_query(QuerySerializer, request)
         _, agent = _manageable(request, agent_id)
-        delete_agent(agent)
+        delete_agent(agent, actor=current_user(request))
         return Response(status=204)
 
 

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
+from workflow_service.accounts.recording import record_by
 from workflow_service.ai.errors import BudgetsInvalid
 from workflow_service.ai.models import Budget
 from workflow_service.engine.errors import Problem
@@ -63,6 +64,11 @@ def replace_budgets(*, workspace: Workspace, actor: User, drafts: Sequence[Budge
                 period=one.period,
                 defaults={"limit_usd": one.limit_usd, "policy": one.policy},
             )
+        told = [
+            {"scope": one.scope, "subject": one.subject, "period": one.period, "limitUsd": str(one.limit_usd)}
+            for one in drafts
+        ]
+        record_by(actor, "budget.replace", workspace, "workspace", workspace.public_id, budgets=told)
 
 
 def _problems(drafts: Sequence[BudgetDraft]) -> list[Problem]:

@@ -135,7 +135,7 @@ class ArtifactView(APIView):
         artifact = readable_artifact(request, artifact_id)
         user = current_user(request)
         require(user, artifact.workspace, Action.ARTIFACT_DELETE, owner_id=artifact.created_by_id)
-        delete_artifact(artifact)
+        delete_artifact(artifact, actor=user)
         return Response(status=204)
 
 

@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from workflow_service.accounts.models import User
+from workflow_service.accounts.recording import record_by
 from workflow_service.artifacts.errors import (
     ArtifactMismatch,
     ArtifactNameInvalid,
@@ -113,6 +114,9 @@ def keep_file(
                 created_by=origin.actor,
                 expires_at=expires_at,
             )
+            if origin.actor is not None:
+                told = {"name": name, "sha256": file.sha256, "size": file.size}
+                record_by(origin.actor, "artifact.upload", workspace_id, "artifact", public_id, **told)
     except IntegrityError:
         # The same work, done by two workers at once: the other's is the one.
         known = find_made(origin.work_key, name, file.sha256)
@@ -128,7 +132,7 @@ def expiry(days: int | None) -> datetime | None:
     return None if days is None else timezone.now() + timedelta(days=days)
 
 
-def delete_artifact(artifact: Artifact) -> None:
+def delete_artifact(artifact: Artifact, *, actor: User) -> None:
     """Delete an artifact that nothing needs; raises ``ArtifactPinned``."""
     with transaction.atomic():
         # The row is locked: a pin refers to it, and its insert waits for the lock.
@@ -140,6 +144,8 @@ def delete_artifact(artifact: Artifact) -> None:
             raise ArtifactPinned(row.public_id, holders)
         row.deleted_at = timezone.now()
         row.save(update_fields=["deleted_at"])
+        told = {"name": row.name, "sha256": row.sha256, "size": row.size}
+        record_by(actor, "artifact.delete", row.workspace_id, "artifact", row.public_id, **told)
     try:
         finish_deletion(row)
     except StorageUnavailable as error:

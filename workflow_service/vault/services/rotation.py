@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Model
 
+from workflow_service.accounts.recording import record_by
 from workflow_service.vault.ciphers import Sealed, seal, unseal
 from workflow_service.vault.errors import SecretUnreadable
 from workflow_service.vault.keys import Keyring, keyring
@@ -48,6 +49,7 @@ def rotate_secrets(
             rotated += tried - len(problems)
             unreadable += problems
             on_batch(rotated)
+    record_by(None, "secret.rotate", None, "key", ring.current, rotated=rotated, unreadable=len(unreadable))
     return Rotation(ring.current, rotated, tuple(unreadable))
 
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
+from workflow_service.accounts.recording import record_by
 from workflow_service.engine.errors import Problem
 from workflow_service.vault.ciphers import seal
 from workflow_service.vault.errors import SecretExists, SecretInvalid, SecretNotFound
@@ -17,6 +18,7 @@ from workflow_service.vault.redaction import LEAST_CHARACTERS
 MAX_VALUE_BYTES = 65_536
 
 
+@transaction.atomic
 def create_secret(
     *, workspace: Workspace, actor: User, name: str, value: str, description: str = ""
 ) -> Secret:
@@ -41,6 +43,7 @@ def create_secret(
     )
     if not created:
         raise SecretExists(f"the secret '{name}' is there already; replace its value instead")
+    record_by(actor, "secret.create", workspace, "secret", name, key_id=sealed.key_id)
     return secret
 
 
@@ -65,13 +68,18 @@ def replace_secret(
         standing.version += 1
         standing.updated_by, standing.updated_at = actor, timezone.now()
     standing.save()
+    told = {"version": standing.version, "value": "replaced" if value is not None else "kept"}
+    record_by(actor, "secret.change", standing.workspace_id, "secret", standing.name, **told)
     return standing
 
 
+@transaction.atomic
 def delete_secret(*, secret: Secret, actor: User) -> None:
     """Delete a secret; blocks that name it fail from now on. Raises ``Forbidden``."""
     require(actor, secret.workspace, Action.SECRET_MANAGE, owner_id=secret.created_by_id)
-    Secret.objects.filter(pk=secret.pk).delete()
+    deleted, _ = Secret.objects.filter(pk=secret.pk).delete()
+    if deleted:
+        record_by(actor, "secret.delete", secret.workspace_id, "secret", secret.name, version=secret.version)
 
 
 def check_value(value: str) -> None:

@@ -1,0 +1,45 @@
+"""People and the sockets that they open.
+
+pytest reads this file before Django is set up: what imports models is imported by the fixtures.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connections
+
+if TYPE_CHECKING:
+    from tests.people import People
+    from tests.sockets import SocketClient
+    from workflow_service.accounts.models import User
+
+
+@pytest.fixture
+def people(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> "People":
+    from tests.people import make_people
+
+    # As in the web process: a thread gives its connection back after each read.
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
+    return make_people()
+
+
+@pytest.fixture
+async def sockets() -> AsyncIterator[Callable[..., "SocketClient"]]:
+    """Make sockets; those left open are closed after the test."""
+    from tests.sockets import HOST, ORIGIN, SocketClient, session_of
+    from workflow_service.routing import websocket_application
+
+    made: list[SocketClient] = []
+
+    def make(path: str, user: "User | None" = None, **options: Any) -> SocketClient:
+        headers = options.pop("headers", [ORIGIN, HOST])
+        if user is not None:
+            headers = [*headers, (b"cookie", f"sessionid={session_of(user)}".encode())]
+        socket = SocketClient(websocket_application, path, headers=headers, **options)
+        made.append(socket)
+        return socket
+
+    yield make
+    for socket in made:
+        await socket.disconnect()
