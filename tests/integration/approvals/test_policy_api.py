@@ -91,7 +91,7 @@ def test_everything_that_concerns_one_is_listed(people: People) -> None:
     Execution.objects.filter(pk=started.execution_id).update(created_by=people.alice)
     call(people.alice, "post", f"approvals/{mine.public_id}/respond", {"approved": True})
 
-    def listed(path: str = "approvals", **query: str) -> list[str]:
+    def listed(path: str = "approvals", **query: Any) -> list[str]:
         found = call(people.alice, "get", path, **query)
         assert found["total"] == len(found["approvals"])
         return [one["approvalId"] for one in found["approvals"]]
