@@ -129,7 +129,7 @@ class OutOfOfficeAdmin(PolicyAdmin):
         return self._may(request, Action.MEMBER_MANAGE, obj)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **kwargs)
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
         form.actor = _actor(request)
         if "user" in form.base_fields:
             form.base_fields["user"].required = False

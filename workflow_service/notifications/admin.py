@@ -204,8 +204,19 @@ class WebhookEndpointAdmin(PolicyAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer the workspaces in which the user may manage webhooks, and no other."""
         if db_field.name == "workspace":
-            kwargs["queryset"] = self.workspaces(request, Action.WEBHOOK_MANAGE)
+            mine = self.workspaces(request, Action.WEBHOOK_MANAGE)
+            kwargs["queryset"] = mine
+            if mine.count() == 1:
+                kwargs["initial"] = mine.get()
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Choose a workspace, and neither add nor change one from here."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "workspace" and field is not None:
+            for right in ("can_add_related", "can_change_related", "can_delete_related", "can_view_related"):
+                setattr(field.widget, right, False)
+        return field
 
     @admin.display(description="Told about")
     def told(self, endpoint: WebhookEndpoint) -> str:
@@ -254,7 +265,9 @@ class WebhookEndpointAdmin(PolicyAdmin):
     ) -> HttpResponse:
         """Register an endpoint; the answer shows its secret. What the service refuses is said, and nothing is kept."""
         try:
-            return super().add_view(request, form_url, extra_context)
+            # The answer shows the secret, so there is one way to go on.
+            ways = {"show_save_and_add_another": False, "show_save_and_continue": False}
+            return super().add_view(request, form_url, {**ways, **(extra_context or {})})
         except WorkflowError as error:
             messages.error(request, sentence(error.message))
             return HttpResponseRedirect(reverse("admin:notifications_webhookendpoint_changelist"))
@@ -264,6 +277,12 @@ class WebhookEndpointAdmin(PolicyAdmin):
     ) -> HttpResponse:
         """Show the new endpoint's secret, once."""
         return self._secret_page(request, obj, request._made_secret)  # type: ignore[attr-defined]
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Name the endpoints alone: what was sent to them goes with them, and nobody deletes that by itself."""
+        return [f"{endpoint.url}, with what was sent there" for endpoint in objs], {}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
         delete_endpoint(endpoint=obj, actor=_user(request))

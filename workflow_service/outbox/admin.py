@@ -46,6 +46,8 @@ class MessageAdmin(RecordedAdmin, SuperuserAdmin):
     search_fields = ("subject", "message_id")
     ordering = ("id",)
     actions = ("send_again",)
+    # A message may hold what is its receiver's alone, such as a link that answers in their name.
+    exclude = ("body",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_module_permission(request)

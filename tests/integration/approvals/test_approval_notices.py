@@ -1,5 +1,6 @@
 """Whom approvals are told to: who is asked, by links of their own; the starter, of the answer; webhooks, of all."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.delegation import delegate_approval
 from approvals_app.services.questions import close_of_runs
+from approvals_app.services.timers import run_due_timers
 from tests.driver import run_until_quiet
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.models import User
@@ -78,6 +80,36 @@ def test_a_delegate_is_told_and_nobody_else_again(people: People) -> None:
     delegate_approval(approval_id=approval.public_id, actor=people.alice, to="bob", source="api")
     deliver_due()
     assert told() == {("alice", "approval_requested"), ("bob", "approval_delegated")}
+
+
+def test_reminders_and_escalations_reach_who_has_not_answered_and_the_end_of_the_time_the_starter_too(
+    people: People,
+) -> None:
+    chain = [{"after": 300_000, "approvalLevel": "BOSS", "assignees": ["ada"]}]
+    approval = ask(
+        people,
+        assignees=["alice", "bob"],
+        quorum=2,
+        dueIn=600_000,
+        remindEvery=120_000,
+        escalationChain=chain,
+    )
+    respond_to_approval(approval_id=approval.public_id, actor=people.alice, approved=True, source="api")
+    Message.objects.all().delete()
+    for seconds, expected in (
+        (121, {("bob", "approval_reminded")}),
+        (301, {("bob", "approval_escalated"), ("ada", "approval_escalated")}),
+    ):
+        run_due_timers(now=approval.requested_at + timedelta(seconds=seconds))
+        deliver_due()
+        assert told() >= expected
+        assert "alice" not in {name for name, _ in told()}
+    for seconds in (1_000, 2_000):
+        run_due_timers(now=approval.requested_at + timedelta(seconds=seconds))
+    deliver_due()
+    starter = approval.execution.created_by.username
+    assert {("bob", "approval_timeout"), ("ada", "approval_timeout"), (starter, "approval_timeout")} <= told()
+    assert "alice" not in {name for name, _ in told()}
 
 
 def test_webhooks_get_the_feeds_own_words_of_every_event_at_its_time(people: People) -> None:

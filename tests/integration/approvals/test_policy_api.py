@@ -20,7 +20,7 @@ def people(transactional_db: None) -> People:
     return make_people()
 
 
-def call(user: User, method: str, path: str, body: Any = None, *, gives: int = 200, **query: str) -> Any:
+def call(user: User, method: str, path: str, body: Any = None, *, gives: int = 200, **query: Any) -> Any:
     given = {"get": [query], "delete": []}.get(method, [body])
     answer = getattr(Caller(user), method)(path, *given)
     assert answer.status_code == gives, answer.content

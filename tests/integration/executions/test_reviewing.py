@@ -14,6 +14,7 @@ from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from executions_app import parking, running
 from executions_app.aftermath import follow_up
+from executions_app.agent_statistics import count_work
 from executions_app.callback_tokens import PATH
 from executions_app.claiming import claim_block
 from executions_app.errors import CallbackUsed
@@ -36,6 +37,7 @@ from tests.people import People, make_people, question_of
 from tests.restarting import ran, work
 from tests.waiting import go_on, let_time_pass, wait_block
 from workflow_service.agents.limits import tool_limits
+from workflow_service.agents.models import AgentStatistic
 from workflow_service.engine.definition import JsonObject
 
 pytestmark = pytest.mark.usefixtures("empty_queues")
@@ -131,7 +133,8 @@ def test_an_edit_takes_the_place_of_what_was_made(people: People) -> None:
     execution = begun(
         people, drafting(inputSchema=schema), noop("after", {"got": "${text}"}, dependencies=["draft"])
     )
-    for wrong in ({"output": {"text": 3}}, {"output": {}}, {"output": []}, {"text": "bare"}):
+    refused: list[JsonObject] = [{"output": {"text": 3}}, {"output": {}}, {"output": []}, {"text": "bare"}]
+    for wrong in refused:
         with pytest.raises(ResponseInvalid):
             respond(people, question_of(execution), wrong)
     execution = answer(people, execution, {"output": {"text": "goodbye"}})
@@ -479,3 +482,11 @@ def test_work_is_undone_whether_or_not_it_was_approved(people: People, approved:
     assert execution.status == "FAILED"
     assert ran == ["draft", "undo-hello"]
     assert json.dumps(execution.error).count("APPROVAL_REJECTED") == 1
+
+
+def test_how_long_people_look_is_not_the_agent_s_time(people: People) -> None:
+    execution = begun(people, reviewed(noop("draft", {"a": 1}, agentId="drafter")))
+    answer(people, execution)
+    count_work()
+    counted = AgentStatistic.objects.get(agent_id="drafter")
+    assert (counted.tries, counted.succeeded, counted.average_ms) == (1, 1, None)

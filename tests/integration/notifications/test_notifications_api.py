@@ -141,6 +141,12 @@ def test_who_does_not_manage_webhooks_reads_and_changes_none(
 def test_endpoints_of_another_workspace_do_not_exist(admin: User) -> None:
     path = Caller(admin).post("webhooks", HOOK)["Location"].removeprefix("/api/v1/")
     stranger = Caller(make_user(make_workspace(), Role.ADMIN))
-    for method, rest in (("get", ""), ("patch", ""), ("delete", ""), ("get", "/deliveries"), ("post", "/test")):
+    for method, rest in (
+        ("get", ""),
+        ("patch", ""),
+        ("delete", ""),
+        ("get", "/deliveries"),
+        ("post", "/test"),
+    ):
         assert getattr(stranger, method)(path + rest).status_code == 404, (method, rest)
     assert stranger.get("webhooks").json()["total"] == 0

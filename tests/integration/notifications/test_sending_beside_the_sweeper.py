@@ -29,9 +29,7 @@ def hooks() -> Iterator[list[Hook]]:
 
 
 def threads(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    config = get_config().model_copy(
-        update={"notification_threads": number, "egress_allow": ("127.0.0.1",)}
-    )
+    config = get_config().model_copy(update={"notification_threads": number, "egress_allow": ("127.0.0.1",)})
     monkeypatch.setattr(delivery, "get_config", lambda: config)
     monkeypatch.setattr(webhooks, "get_config", lambda: config)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
+from workflow_service.accounts.recording import record_by
 from workflow_service.agents.egress_rules import EgressRefused, check_url
 from workflow_service.engine.errors import Problem
 from workflow_service.notifications.errors import (
@@ -47,6 +49,7 @@ def create_endpoint(
     endpoint = WebhookEndpoint.objects.create(
         workspace=workspace, url=url, topics=sorted(set(topics)), description=description, created_by=actor
     )
+    _record(actor, "webhook.create", endpoint)
     return endpoint, new_secret(endpoint)
 
 
@@ -80,6 +83,7 @@ def change_endpoint(
         else:
             give_up(endpoint.pk, "the endpoint was switched off")
     endpoint.save()
+    _record(actor, "webhook.change", endpoint)
     return endpoint
 
 
@@ -89,13 +93,16 @@ def delete_endpoint(*, endpoint: WebhookEndpoint, actor: User) -> None:
     endpoint = _locked(endpoint, actor)
     Message.objects.filter(channel=endpoint.channel).delete()
     Channel.objects.filter(name=endpoint.channel).delete()
+    _record(actor, "webhook.delete", endpoint)
     endpoint.delete()
 
 
 @transaction.atomic
 def rotate_secret(*, endpoint: WebhookEndpoint, actor: User) -> str:
     """Give an endpoint another secret and return it; for 24 hours messages are signed with both."""
-    return new_secret(_locked(endpoint, actor))
+    endpoint = _locked(endpoint, actor)
+    _record(actor, "webhook.rotate_secret", endpoint)
+    return new_secret(endpoint)
 
 
 @transaction.atomic
@@ -122,6 +129,7 @@ def replay_delivery(*, endpoint: WebhookEndpoint, actor: User, delivery_id: str)
     if delivery is None:
         raise DeliveryNotFound(f"this endpoint has no delivery '{delivery_id[:40]}'")
     _send_again(endpoint, [delivery])
+    _record(actor, "webhook.replay", endpoint, count=1, delivery=delivery.public_id)
     return delivery
 
 
@@ -135,6 +143,7 @@ def replay_failed(*, endpoint: WebhookEndpoint, actor: User, since: datetime) ->
     )
     deliveries = list(failed.order_by("id")[:MAX_REPLAYED])
     _send_again(endpoint, deliveries)
+    _record(actor, "webhook.replay", endpoint, count=len(deliveries))
     return len(deliveries)
 
 
@@ -156,6 +165,12 @@ def check_endpoint(*, url: str, topics: Collection[str]) -> None:
         wrong = f"there is no topic '{unknown[0]}'" if unknown else "name at least one topic"
         message = f"{wrong}; topics are {', '.join(Topic.values)}"
         raise WebhookInvalid(message, [Problem("WEBHOOK_INVALID", message, pointer="/topics")])
+
+
+def _record(actor: User, action: str, endpoint: WebhookEndpoint, /, **detail: Any) -> None:
+    """Record what was done to an endpoint: with the host of its address, for the rest of that may be a secret."""
+    told = {"host": httpx.URL(endpoint.url).host, "topics": endpoint.topics, "enabled": endpoint.enabled}
+    record_by(actor, action, endpoint.workspace_id, "webhook", endpoint.public_id, **told, **detail)
 
 
 def _locked(endpoint: WebhookEndpoint, actor: User) -> WebhookEndpoint:
