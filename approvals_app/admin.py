@@ -36,7 +36,7 @@ from approvals_app.selectors import visible_to
 from approvals_app.services.delegation import comment_on_approval, delegate_approval
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
-from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
+from workflow_service.admin_pages import PageAdmin, ValuesFilter, WordsFilter, sentence
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ApprovalStatus
 from workflow_service.schema_forms import FormUnreadable
@@ -73,7 +73,13 @@ class ApprovalAdmin(PageAdmin):
     page_template = "admin/approval.html"
     change_list_template = "admin/approval_list.html"
     list_display_links = ("question",)
-    list_filter = (TabFilter, ("type", WordsFilter), ("status", WordsFilter), "level", "requested_at")
+    list_filter = (
+        TabFilter,
+        ("type", WordsFilter),
+        ("status", WordsFilter),
+        ("level", ValuesFilter),
+        "requested_at",
+    )
     list_select_related = ("execution__template", "execution__created_by", "responded_by", "workspace")
     list_per_page = 50
     list_max_show_all = 0

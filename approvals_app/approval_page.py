@@ -27,6 +27,7 @@ from workflow_service.schema_forms import FormUnreadable
 PREVIEW = "preview"
 CHANGE = "change"
 MAX_DELEGATES = 200
+NOT_SENT = "Your answer has not been sent: see what is marked below."
 
 FIELDS_TITLES: Mapping[str, str] = {
     HumanStepType.INPUT: "What is to be filled in",
@@ -58,7 +59,7 @@ def page_of(
         **_standing(approval, inbox),
         **_answering(approval, typed, problems),
         "fields_title": FIELDS_TITLES[approval.type],
-        "general_problem": problems.get("", ""),
+        "general_problem": problems.get("") or (problems and NOT_SENT),
         "comments": typed.get("comments", ""),
         "asked_of": asked_of(approval),
         "newest_event": inbox.newest_event(),

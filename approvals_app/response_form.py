@@ -129,10 +129,9 @@ def problems_of_answer(approval: Approval, problems: Iterable[Problem]) -> dict[
         schema, output = _reviewed(approval)
         inside = [replace(problem, pointer=problem.pointer.removeprefix("/output")) for problem in problems]
         return problems_by_field(schema, inside, name=OUTPUT, present=output)
-    schema = approval.response_schema
-    if approval.type == HumanStepType.INTERVENTION:
-        schema = _mending_schema(approval)
-    return problems_by_field(schema, problems, name=RESPONSE)
+    mending = approval.type == HumanStepType.INTERVENTION
+    asked = _mending_schema(approval) if mending else approval.response_schema
+    return problems_by_field(asked, problems, name=RESPONSE)
 
 
 def _buttons_of(approval: Approval) -> tuple[Button, ...]:

@@ -45,7 +45,9 @@ COUNT_WORK = """
         WHERE completed_at > clock_timestamp() - interval '1 day'
     ), blocks AS (
         SELECT r.workspace_id, b.agent_id, b.status, b.retries, b.stand_in,
-            extract(epoch FROM b.finished_at - b.started_at) * 1000 AS ms
+            -- How long people look at what an agent made is not the agent's time.
+            CASE WHEN b.waits_for = 'person' AND b.wait_key = 'review' THEN NULL
+                ELSE extract(epoch FROM b.finished_at - b.started_at) * 1000 END AS ms
         FROM runs r JOIN executions_app_blockexecution b ON b.execution_id = r.id
         WHERE b.agent_id <> '' AND b.status IN ('COMPLETED', 'FAILED') AND b.started_at IS NOT NULL
     ), handed_on AS (

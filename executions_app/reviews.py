@@ -19,7 +19,7 @@ from executions_app.journal import place_data
 from executions_app.models import BlockExecution
 from executions_app.recovering import read_block, recover_block
 from executions_app.results import REVIEW, complete_review, complete_wait
-from executions_app.settlement import Settler
+from executions_app.settlement import Error, Settler
 from executions_app.stand_ins import work_of_row
 from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
@@ -49,7 +49,7 @@ def give_output(settler: Settler, waiting: Any, output: JsonValue) -> None:
     try:
         answer = review_gate()(_work(settler, row), output, settler.values)
     except ToolError as error:
-        described = {"type": error.error_type, "message": error.message, "details": error.details}
+        described: Error = {"type": error.error_type, "message": error.message, "details": error.details}
         recover_block(settler, row, {**described, "retryable": False})
         return
     if isinstance(answer, Reviewed):

@@ -34,7 +34,7 @@ from templates_app.sharing import may, shared_with
 from templates_app.version_diff import diff_versions
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, ShareRight
-from workflow_service.admin_pages import WordsFilter, sentence
+from workflow_service.admin_pages import ValuesFilter, WordsFilter, sentence
 from workflow_service.badges import badge
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.documents import dump_definition, load_definition
@@ -95,7 +95,14 @@ class TemplateAdmin(LibraryPages):
     page_template = "admin/template.html"
     list_display = ("title", "state", "filed", "run_count", "changed")
     list_display_links = ("title",)
-    list_filter = (("status", WordsFilter), OwnerFilter, "category", TagFilter, "complexity", "created_at")
+    list_filter = (
+        ("status", WordsFilter),
+        OwnerFilter,
+        ("category", ValuesFilter),
+        TagFilter,
+        ("complexity", ValuesFilter),
+        "created_at",
+    )
     list_select_related = ("current_version", "owner", "workspace")
     list_per_page = 50
     # Only names the search box: ``get_search_results`` says what is searched.

@@ -26,6 +26,14 @@ class WordsFilter(admin.ChoicesFieldListFilter):
             yield {**choice, "display": str(choice["display"]).replace("_", " ").capitalize()}
 
 
+class ValuesFilter(admin.AllValuesFieldListFilter):
+    """A filter by the values that there are, with a word for the empty one."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or "(none)"}
+
+
 class PageAdmin(PolicyAdmin):
     """An admin whose rows have a page of their own, found by key or public id."""
 

@@ -8,19 +8,26 @@ from django.http import HttpRequest
 
 from approvals_app.inbox import order_of
 from approvals_app.models import Approval
+from approvals_app.selectors import visible_to
 from executions_app.models import Execution
+from workflow_service.accounts.models import User
 from workflow_service.engine.states import ApprovalStatus
 
 LANDING_ROWS = 10
+QUESTIONS_SHOWN = 5
 
 register = template.Library()
 
 
 @register.inclusion_tag("admin/pending_approvals.html")
-def pending_approvals(execution: Execution) -> dict[str, Any]:
-    """Show what a run asks people now."""
+def pending_approvals(execution: Execution, user: User) -> dict[str, Any]:
+    """Show what a run asks people now: to those whom a question does not concern only that there is one."""
     pending = Approval.objects.filter(execution=execution, status=ApprovalStatus.PENDING)
-    return {"approvals": pending.defer("input", "proposed").order_by("id")}
+    visible = visible_to(user, pending).defer("input", "proposed").order_by("id")
+    shown = list(visible[:QUESTIONS_SHOWN])
+    total = pending.count()
+    seen = visible.count() if len(shown) == QUESTIONS_SHOWN else len(shown)
+    return {"execution": execution, "approvals": shown, "more": seen - len(shown), "others": total - seen}
 
 
 @register.inclusion_tag("admin/inbox_landing.html")

@@ -4,11 +4,14 @@ The server speaks HTTP alone, so pages here live by polling; sockets are met on 
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from tests.browsing import SignIn
 
 if TYPE_CHECKING:  # Django is not set up yet when this is read.
     from workflow_service.accounts.models import User
@@ -21,9 +24,6 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
-PASSWORD = "a-long-password"
-
-SignIn = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
@@ -52,17 +52,28 @@ def sign_in(browser: Browser, live_server: Any) -> Iterator[SignIn]:
             java_script_enabled=scripts,
         )
         contexts.append(context)
+        client = Client()
+        client.force_login(user)
+        context.add_cookies(
+            [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+        )
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text) if "Security Policy" in said.text else None)
-        page.goto("/admin/login/")
-        page.fill("#id_username", user.get_username())
-        page.fill("#id_password", PASSWORD)
-        page.click("[type=submit]")
+        page.on(
+            "console",
+            lambda said: (
+                errors.append(f"{page.url}: {said.text}") if "Security Policy" in said.text else None
+            ),
+        )
         return page
 
     yield opened
     for context in contexts:
         context.close()
     assert errors == []
+
+
+def _is_blocked(said: ConsoleMessage) -> bool:
+    """Say whether the browser tells that the security policy kept something out."""
+    return "Content Security Policy" in said.text

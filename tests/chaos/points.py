@@ -20,7 +20,7 @@ COMMITS = {
     "finishing.finish": "chain",
     "finishing.settle_batch": "poked",
     "finishing.settle_singly": "poisoned",
-    "parking.park": "naps",
+    "parking.park": "reviewed",
     "parking.recover": "retries",
     "parking.wake_retries": "retries",
     "parking.take_back": "dying",

@@ -60,6 +60,7 @@ SCENARIOS = {
     "poked": Scenario(chain(8), poked=True),
     "poisoned": Scenario([work("poison", ms=20), work("never", "poison")], ends="FAILED"),
     "approval": Scenario(asking()),
+    "reviewed": Scenario([*asking(type="REVIEW"), work("after", "asks", ms=20)]),
     "voted": Scenario(asking(quorum=2)),
     "overdue": Scenario(
         asking(

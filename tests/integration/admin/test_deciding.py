@@ -162,10 +162,10 @@ def test_a_form_asks_for_what_the_schema_names(people: People) -> None:
     ("form", "problem"),
     [
         ({"response.limit": "0", "response.mode": "strict"}, "less than the minimum of 1"),
-        ({"response.limit": "many", "response.mode": "strict"}, "is not JSON"),
-        ({"response.limit": "NaN", "response.mode": "strict"}, "NaN is not a JSON number"),
+        ({"response.limit": "many", "response.mode": "strict"}, "must be a whole number"),
+        ({"response.limit": "NaN", "response.mode": "strict"}, "must be a whole number"),
         ({"response.limit": "1", "response.mode": "<b>odd</b>"}, "is not one of"),
-        ({"response.limit": "1"}, "mode&#x27; is a required property"),
+        ({"response.limit": "1"}, "is needed"),
         ({"response.limit": "1", "response.mode": "strict", "response.more": "{" * 300}, "nested deeper"),
         ({"response.limit": "1", "response.mode": "strict", "response.until": "soon"}, "is not a &#x27;date"),
     ],
@@ -417,3 +417,25 @@ def test_a_page_leads_to_the_next_question(people: People) -> None:
     assert "Next for you" not in page_of(people.alice, first)
     html = decide(people.alice, first, decision="approve").content.decode()
     assert f'<a href="{INBOX}{second.pk}/change/">Next for you: <span>second</span>' in html
+
+
+def test_an_edit_of_an_output_is_shown_beside_what_was_proposed(people: People) -> None:
+    letter = asking("letter", type="REVIEW", fields={"configuration": {"output": {"to": "Ada", "discount": 18}}})
+    approval = question_of(run_asking(people, letter))
+    html = page_of(people.alice, approval)
+    assert "The output under review" in html
+    assert "What was changed" not in html
+    form = {"output.to": "Ada", "output.discount": "15"}
+    client = signed_in(people.alice)
+    preview = client.post(respond_path(approval), {"decision": "preview", "comments": "kept", **form})
+    words = words_of(preview)
+    assert "Your changes, not sent yet" in words
+    assert "− &quot;discount&quot;: 18, + &quot;discount&quot;: 15," in words
+    assert ">kept</textarea>" in preview.content.decode()
+    broken = client.post(respond_path(approval), {"decision": "preview", "output.discount": "{"})
+    assert "is not JSON" in broken.content.decode()
+    assert status_of(approval) == "PENDING"
+    decide(people.alice, approval, decision="change", **form)
+    approval.refresh_from_db()
+    assert (approval.status, approval.response) == ("APPROVED", {"output": {"to": "Ada", "discount": 15}})
+    assert "What was changed" in page_of(people.bob, approval)

@@ -251,3 +251,20 @@ def test_the_log_is_searched_filtered_and_paged(people: People) -> None:
     live = client.get(path_of(execution, "live") + "?level=error").content.decode()
     assert "line 007" in live
     assert "line 008" not in live
+
+
+def test_a_run_s_page_shows_the_questions_that_concern_its_reader(people: People) -> None:
+    questions = [
+        noop(f"load_{number}", humanInLoop={"required": True, "message": f"Load {number}?"})
+        for number in range(7)
+    ]
+    private = {"required": True, "message": "Between us?", "assignees": ["user:bob"]}
+    execution = run_asking(people, *questions, noop("secret", humanInLoop=private))
+    alice = words(signed_in(people.alice).get(path_of(execution, "change")))
+    assert alice.count("Open the approval") == 5
+    assert "2 more questions of this run" in alice
+    assert "1 question of this run waits for other people." in alice
+    assert "secret waits for" not in alice
+    admin = words(signed_in(people.admin).get(path_of(execution, "live")))
+    assert "3 more questions of this run" in admin
+    assert "for other people" not in admin

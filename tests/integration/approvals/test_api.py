@@ -114,6 +114,7 @@ def test_an_answer_lets_the_run_go_on(people: People) -> None:
         "approvalId": approval.public_id,
         "executionId": execution.public_id,
         "status": "APPROVED",
+        "version": 2,
         "respondedAt": None,
         "respondedBy": "alice",
     }

@@ -9,7 +9,6 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from approvals_app.errors import WorkflowError
 from approvals_app.models import Approval, ApprovalEvent
 from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.levels import set_level
@@ -20,6 +19,7 @@ from tests.driver import run_until_quiet
 from tests.factories import branch, error_of, noop, statuses
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.models import User
+from workflow_service.engine.errors import WorkflowError
 
 HOUR_MS = 3_600_000
 

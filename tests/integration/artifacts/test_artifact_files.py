@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from executions_app.models import BlockOutput
 from tests.caller import problem_of
 from tests.driver import run_until_quiet, wake_all
-from tests.factories import make_template, make_user, make_workspace, start
+from tests.factories import make_template, make_workspace, start
 from tests.failing_work import dying_at
 from tests.people import People, make_people
 from workflow_service.accounts.models import User
@@ -229,7 +229,7 @@ def test_a_deletion_whose_storage_is_away_is_finished_later(monkeypatch: pytest.
 
     with monkeypatch.context() as patch:
         patch.setattr(services, "delete_object", away)
-        delete_artifact(artifact, actor=make_user())
+        delete_artifact(artifact)
     with pytest.raises(ArtifactNotFound):
         get_artifact(workspace.pk, artifact.public_id, NOW())
     again = files_of(workspace.pk).save("a", BytesIO(b"x"), "")
@@ -342,4 +342,4 @@ def test_pinned_files_cannot_be_deleted_by_the_service_either() -> None:
     artifact = Artifact.objects.get()
     pin_artifact(artifact, "tplv_1")
     with pytest.raises(ArtifactPinned, match="tplv_1"):
-        delete_artifact(artifact, actor=make_user())
+        delete_artifact(artifact)

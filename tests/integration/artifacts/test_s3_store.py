@@ -13,7 +13,7 @@ from django.core.files.storage import StorageHandler
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from tests.factories import make_user, make_workspace
+from tests.factories import make_workspace
 from workflow_service.artifacts import s3_storage, storage
 from workflow_service.artifacts.errors import StorageUnavailable
 from workflow_service.artifacts.models import Artifact
@@ -65,7 +65,7 @@ def test_a_file_goes_in_comes_out_and_goes_away(in_s3: None) -> None:
         assert opened.read() == content
     (day,) = storage.list_days()
     assert storage.list_keys(day) == [artifact.storage_key]
-    delete_artifact(artifact, actor=make_user())
+    delete_artifact(artifact)
     assert storage.list_keys(day) == []
     with pytest.raises(StorageUnavailable):
         storage.open_object(artifact.storage_key).read()

@@ -12,8 +12,10 @@ from django.utils import timezone
 from approvals_app.errors import ApprovalClosed, ResponseInvalid
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
+from approvals_app.services.timers import run_due_timers
 from executions_app import parking, running
 from executions_app.aftermath import follow_up
+from executions_app.agent_statistics import count_work
 from executions_app.callback_tokens import PATH
 from executions_app.claiming import claim_block
 from executions_app.errors import CallbackUsed
@@ -36,6 +38,7 @@ from tests.people import People, make_people, question_of
 from tests.restarting import ran, work
 from tests.waiting import go_on, let_time_pass, wait_block
 from workflow_service.agents.limits import tool_limits
+from workflow_service.agents.models import AgentStatistic
 from workflow_service.engine.definition import JsonObject
 
 pytestmark = pytest.mark.usefixtures("empty_queues")
@@ -131,7 +134,8 @@ def test_an_edit_takes_the_place_of_what_was_made(people: People) -> None:
     execution = begun(
         people, drafting(inputSchema=schema), noop("after", {"got": "${text}"}, dependencies=["draft"])
     )
-    for wrong in ({"output": {"text": 3}}, {"output": {}}, {"output": []}, {"text": "bare"}):
+    refused: list[JsonObject] = [{"output": {"text": 3}}, {"output": {}}, {"output": []}, {"text": "bare"}]
+    for wrong in refused:
         with pytest.raises(ResponseInvalid):
             respond(people, question_of(execution), wrong)
     execution = answer(people, execution, {"output": {"text": "goodbye"}})
@@ -161,16 +165,37 @@ def test_a_rejection_that_the_workflow_reads_begins_another_round_with_what_was_
     assert output_of(execution, "after") == {"first": 2}
 
 
-def test_a_loop_asks_about_the_same_output_in_every_round(people: People) -> None:
+@pytest.mark.parametrize("kind", ["REVIEW", "APPROVAL"])
+def test_a_loop_asks_in_every_round_though_nothing_changed(people: People, kind: str) -> None:
     ways = {"branches": [branch("count < 2", "count"), branch(None, "after")]}
     count = noop("count", {"count": "${default(count, 0) + 1}"}, dependencies=["start"])
-    same = reviewed(noop("same", {"always": 1}, dependencies=["count"], conditions=ways))
+    same = reviewed(noop("same", {"always": 1}, dependencies=["count"], conditions=ways), type=kind)
     execution = begun(people, count, same, noop("after"))
     first = question_of(execution)
     execution = answer(people, execution)
     assert question_of(execution).pk != first.pk
-    assert question_of(execution).proposed == first.proposed
+    assert question_of(execution).input_sha256 == first.input_sha256
     assert answer(people, execution).status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("action", "draft"),
+    [("approve", "COMPLETED"), ("reject", "COMPLETED"), ("fail", "FAILED")],
+)
+def test_the_end_of_a_review_s_time_does_what_the_step_says(people: People, action: str, draft: str) -> None:
+    ways = {"branches": [branch("approved == True", "after"), branch(None, "other")]}
+    block = drafting(onTimeout=action, dueIn=60_000) | {"conditions": ways}
+    execution = begun(people, block, noop("after"), noop("other"))
+    run_due_timers(now=timezone.now() + timedelta(minutes=2))
+    execution = checked(go_on(execution))
+    assert statuses(execution)["draft"] == draft
+    if draft == "COMPLETED":
+        assert output_of(execution)["approved"] is (action == "approve")
+        assert statuses(execution)["after"] == ("COMPLETED" if action == "approve" else "SKIPPED")
+    else:
+        assert execution.error is not None
+        assert execution.error["type"] == "APPROVAL_TIMEOUT"
+    assert ran == ["draft"]
 
 
 @pytest.mark.parametrize("made", [{}, [], 0, "text", None, {"approved": False}], ids=repr)
@@ -479,3 +504,11 @@ def test_work_is_undone_whether_or_not_it_was_approved(people: People, approved:
     assert execution.status == "FAILED"
     assert ran == ["draft", "undo-hello"]
     assert json.dumps(execution.error).count("APPROVAL_REJECTED") == 1
+
+
+def test_how_long_people_look_is_not_the_agent_s_time(people: People) -> None:
+    execution = begun(people, reviewed(noop("draft", {"a": 1}, agentId="drafter")))
+    answer(people, execution)
+    count_work()
+    counted = AgentStatistic.objects.get(agent_id="drafter")
+    assert (counted.tries, counted.succeeded, counted.average_ms) == (1, 1, None)

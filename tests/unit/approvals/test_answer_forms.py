@@ -10,9 +10,10 @@ from approvals_app.models import Approval
 from approvals_app.response_form import Answer, answer_form, problems_of_answer, read_answer
 from approvals_app.response_schema import find_problems
 from approvals_app.review import reviewed_schema
+from workflow_service.engine.definition import JsonObject
 from workflow_service.schema_forms import FormUnreadable, form_fields, read_form, schema_of
 
-LIMITS = {
+LIMITS: JsonObject = {
     "type": "object",
     "properties": {
         "note": {"type": "string", "maxLength": 500},
@@ -36,6 +37,11 @@ def shown(question: Approval) -> dict[str, str]:
     }
 
 
+def schema_asked(question: Approval) -> JsonObject:
+    assert isinstance(question.response_schema, dict)
+    return question.response_schema
+
+
 def press(question: Approval, button: str, **typed: str) -> Answer:
     return read_answer(question, {**shown(question), **typed, "decision": button})
 
@@ -52,7 +58,7 @@ def test_fields_come_in_the_order_that_is_required_for_postgres_keeps_none() -> 
 
 
 def test_an_order_that_is_given_goes_before_all() -> None:
-    schema = {
+    schema: JsonObject = {
         "type": "object",
         "properties": {"a": {}, "b": {"propertyOrder": 2}, "c": {"propertyOrder": 1}},
         "required": ["a"],
@@ -98,15 +104,18 @@ def test_a_change_that_changes_nothing_approves_what_was_made(value: Any) -> Non
 
 
 def test_an_edit_changes_what_was_changed_and_nothing_else() -> None:
-    made = {"title": "Hello", "words": 2, "tags": ["x"], "hidden": {"kept": True}}
-    schema = {"type": "object", "properties": {"title": {"type": "string"}, "words": {"type": "integer"}}}
+    made: JsonObject = {"title": "Hello", "words": 2, "tags": ["x"], "hidden": {"kept": True}}
+    schema: JsonObject = {
+        "type": "object",
+        "properties": {"title": {"type": "string"}, "words": {"type": "integer"}},
+    }
     question = approval("REVIEW", proposed=made, response_schema=reviewed_schema(schema))
     answer = press(question, "change", **{"output.title": "Hello you", "output.words": ""})
     assert answer == Answer(True, {"output": {"title": "Hello you", "tags": ["x"], "hidden": {"kept": True}}})
 
 
 def test_an_output_without_a_schema_is_edited_field_by_field() -> None:
-    made = {"title": "Hello", "words": 2, "ready": True}
+    made: JsonObject = {"title": "Hello", "words": 2, "ready": True}
     question = approval("REVIEW", proposed=made, response_schema=reviewed_schema(None))
     assert {field.label: field.control for field in answer_form(question).fields} == {
         "title": "text",
@@ -129,18 +138,18 @@ def test_an_approved_review_sends_no_output() -> None:
 
 
 def test_what_is_wrong_with_an_edit_is_said_at_its_field() -> None:
-    schema = {
+    schema: JsonObject = {
         "$defs": {"few": {"maximum": 3}},
         "type": "object",
         "properties": {"n": {"$ref": "#/$defs/few"}},
     }
     question = approval("REVIEW", proposed={"n": 1}, response_schema=reviewed_schema(schema))
     answer = press(question, "change", **{"output.n": "4"})
-    problems = find_problems(question.response_schema, answer.response)
+    problems = find_problems(schema_asked(question), answer.response)
     assert [(problem.code, problem.pointer) for problem in problems] == [("SCHEMA_MAXIMUM", "/output/n")]
     assert problems_of_answer(question, problems).keys() == {"output.n"}
-    assert not find_problems(question.response_schema, {}), "an approval without an edit"
-    assert find_problems(question.response_schema, {"other": 1})
+    assert not find_problems(schema_asked(question), {}), "an approval without an edit"
+    assert find_problems(schema_asked(question), {"other": 1})
 
 
 # Buttons
@@ -190,7 +199,7 @@ def test_only_what_was_changed_is_sent_with_a_retry() -> None:
     assert press(question, "retry") == Answer(True, {"action": "retry"})
     answer = press(question, "retry", **{"response.input": '{"key": "b", "rows": [1], "new": null}'})
     assert answer == Answer(True, {"action": "retry", "input": {"key": "b", "new": None}})
-    assert not find_problems(question.response_schema, answer.response)
+    assert not find_problems(schema_asked(question), answer.response)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +224,7 @@ def test_a_skip_takes_an_output() -> None:
     question = intervention()
     answer = press(question, "skip", **{"response.output": '{"by": 1}'})
     assert answer == Answer(True, {"action": "skip", "output": {"by": 1}})
-    assert not find_problems(question.response_schema, answer.response)
+    assert not find_problems(schema_asked(question), answer.response)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +237,7 @@ def test_a_skip_takes_an_output() -> None:
     ids=["skip", "retry", "abort"],
 )
 def test_an_action_takes_its_own_fields_alone(response: dict[str, Any], pointer: str) -> None:
-    (problem,) = find_problems(intervention().response_schema, response)
+    (problem,) = find_problems(schema_asked(intervention()), response)
     assert (problem.pointer, problem.code) == (pointer, "SCHEMA_NOT")
 
 

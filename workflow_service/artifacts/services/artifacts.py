@@ -132,8 +132,8 @@ def expiry(days: int | None) -> datetime | None:
     return None if days is None else timezone.now() + timedelta(days=days)
 
 
-def delete_artifact(artifact: Artifact, *, actor: User) -> None:
-    """Delete an artifact that nothing needs; raises ``ArtifactPinned``."""
+def delete_artifact(artifact: Artifact, *, actor: User | None = None) -> None:
+    """Delete an artifact that nothing needs, without ``actor`` because its time is over; raises ``ArtifactPinned``."""
     with transaction.atomic():
         # The row is locked: a pin refers to it, and its insert waits for the lock.
         row = Artifact.objects.select_for_update().filter(pk=artifact.pk, deleted_at__isnull=True).first()

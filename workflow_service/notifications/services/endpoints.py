@@ -49,9 +49,8 @@ def create_endpoint(
     endpoint = WebhookEndpoint.objects.create(
         workspace=workspace, url=url, topics=sorted(set(topics)), description=description, created_by=actor
     )
-    secret = new_secret(endpoint)
-    _record(actor, "webhook.create", endpoint, host=httpx.URL(url).host, topics=endpoint.topics)
-    return endpoint, secret
+    _record(actor, "webhook.create", endpoint)
+    return endpoint, new_secret(endpoint)
 
 
 @transaction.atomic
@@ -84,8 +83,7 @@ def change_endpoint(
         else:
             give_up(endpoint.pk, "the endpoint was switched off")
     endpoint.save()
-    about = {"host": httpx.URL(endpoint.url).host, "topics": endpoint.topics, "enabled": endpoint.enabled}
-    _record(actor, "webhook.change", endpoint, **about)
+    _record(actor, "webhook.change", endpoint)
     return endpoint
 
 
@@ -95,7 +93,7 @@ def delete_endpoint(*, endpoint: WebhookEndpoint, actor: User) -> None:
     endpoint = _locked(endpoint, actor)
     Message.objects.filter(channel=endpoint.channel).delete()
     Channel.objects.filter(name=endpoint.channel).delete()
-    _record(actor, "webhook.delete", endpoint, host=httpx.URL(endpoint.url).host)
+    _record(actor, "webhook.delete", endpoint)
     endpoint.delete()
 
 
@@ -103,9 +101,8 @@ def delete_endpoint(*, endpoint: WebhookEndpoint, actor: User) -> None:
 def rotate_secret(*, endpoint: WebhookEndpoint, actor: User) -> str:
     """Give an endpoint another secret and return it; for 24 hours messages are signed with both."""
     endpoint = _locked(endpoint, actor)
-    secret = new_secret(endpoint)
-    _record(actor, "webhook.rotate", endpoint)
-    return secret
+    _record(actor, "webhook.rotate_secret", endpoint)
+    return new_secret(endpoint)
 
 
 @transaction.atomic
@@ -132,7 +129,7 @@ def replay_delivery(*, endpoint: WebhookEndpoint, actor: User, delivery_id: str)
     if delivery is None:
         raise DeliveryNotFound(f"this endpoint has no delivery '{delivery_id[:40]}'")
     _send_again(endpoint, [delivery])
-    _record(actor, "webhook.replay", endpoint, deliveries=1, delivery=delivery.public_id)
+    _record(actor, "webhook.replay", endpoint, count=1, delivery=delivery.public_id)
     return delivery
 
 
@@ -146,7 +143,7 @@ def replay_failed(*, endpoint: WebhookEndpoint, actor: User, since: datetime) ->
     )
     deliveries = list(failed.order_by("id")[:MAX_REPLAYED])
     _send_again(endpoint, deliveries)
-    _record(actor, "webhook.replay", endpoint, deliveries=len(deliveries), since=since.isoformat())
+    _record(actor, "webhook.replay", endpoint, count=len(deliveries))
     return len(deliveries)
 
 
@@ -170,9 +167,10 @@ def check_endpoint(*, url: str, topics: Collection[str]) -> None:
         raise WebhookInvalid(message, [Problem("WEBHOOK_INVALID", message, pointer="/topics")])
 
 
-def _record(actor: User, action: str, endpoint: WebhookEndpoint, **told: Any) -> None:
-    # The host and no more of the URL: its path may be a credential.
-    record_by(actor, action, endpoint.workspace_id, "webhook", endpoint.public_id, **told)
+def _record(actor: User, action: str, endpoint: WebhookEndpoint, /, **detail: Any) -> None:
+    """Record what was done to an endpoint: with the host of its address, for the rest of that may be a secret."""
+    told = {"host": httpx.URL(endpoint.url).host, "topics": endpoint.topics, "enabled": endpoint.enabled}
+    record_by(actor, action, endpoint.workspace_id, "webhook", endpoint.public_id, **told, **detail)
 
 
 def _locked(endpoint: WebhookEndpoint, actor: User) -> WebhookEndpoint:
