@@ -433,7 +433,7 @@ def test_an_edit_of_an_output_is_shown_beside_what_was_proposed(people: People) 
     assert "− &quot;discount&quot;: 18, + &quot;discount&quot;: 15," in words
     assert ">kept</textarea>" in preview.content.decode()
     broken = client.post(respond_path(approval), {"decision": "preview", "output.discount": "{"})
-    assert "is not JSON" in broken.content.decode()
+    assert 'aria-invalid="true"' in broken.content.decode()
     assert status_of(approval) == "PENDING"
     decide(people.alice, approval, decision="change", **form)
     approval.refresh_from_db()
