@@ -122,7 +122,7 @@ class Responder:
             return NONE
         votes = ApprovalVote.objects.filter(approval=OuterRef("pk"))
         mine = self.person.user_id
-        voted = Q(quorum__gt=1) & Exists(votes.filter(Q(user=mine) | Q(on_behalf_of=mine)))
+        voted = Q(Exists(votes.filter(Q(user=mine) | Q(on_behalf_of=mine))), quorum__gt=1)
         asked = ~NONE if self.may_stand_in else self._for_me()
         return asked & self.person.unbound() & ~voted
 

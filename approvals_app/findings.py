@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from approvals_app.assignment import Person, people_of
-from approvals_app.gate import human_step_of
 from approvals_app.levels import assignee_of_group
 from approvals_app.models import ApprovalLevel
 from approvals_app.response_schema import find_problems
 from workflow_service.accounts.models import Workspace
+from workflow_service.engine.approval import human_step_of
 from workflow_service.engine.definition import Asked, Definition, EscalationLevel, HumanInLoop
 from workflow_service.engine.findings import Finding, Severity, nearest_name_hint
 from workflow_service.engine.json_values import json_pointer
@@ -30,8 +30,8 @@ class _Place:
     blocks: tuple[str, ...]
     inherited: frozenset[str] = frozenset()
 
-    def at(self, name: str, field: str, *parts: int | str) -> str:
-        return (DEFAULTS if field in self.inherited else self.pointer) + json_pointer(name, *parts)
+    def at(self, field: str, *parts: int | str) -> str:
+        return (DEFAULTS if field in self.inherited else self.pointer) + json_pointer(*parts)
 
 
 class _Staff:
@@ -125,21 +125,19 @@ def _unknown(
 ) -> Iterator[Finding]:
     level = asked.approval_level
     if level is not None and not asked.assignees and level not in staff.levels:
-        name, *rest = (*inside, "approvalLevel")
         yield _warning(
             "UNKNOWN_APPROVAL_LEVEL",
             f"the workspace has no approval level '{level}': every approver is asked",
-            place.at(str(name), level_field, *rest),
+            place.at(level_field, *inside, "approvalLevel"),
             nearest_name_hint(level, staff.levels) or f"give it groups: PUT /api/v1/approval-levels/{level}",
             place,
         )
     for index, assignee in enumerate(asked.assignees):
         if not staff.approvers((assignee,)):
-            name, *rest = (*inside, "assignees", index)
             yield _warning(
                 "UNKNOWN_ASSIGNEE",
                 f"'{assignee[:150]}' means nobody who answers approvals here",
-                place.at(str(name), assignees_field, *rest),
+                place.at(assignees_field, *inside, "assignees", index),
                 nearest_name_hint(assignee, staff.names())
                 or "name a user:, group: or role: of this workspace",
                 place,
@@ -153,7 +151,7 @@ def _unfit_for_a_clock(place: _Place, step: HumanInLoop) -> Iterator[Finding]:
         yield _warning(
             "TIMEOUT_CANNOT_APPROVE",
             "the form must be filled in, so the end of the time cannot approve: the question stays open",
-            place.at("onTimeout", "on_timeout"),
+            place.at("on_timeout", "onTimeout"),
             "use reject, fail or wait, or a form that may be left empty",
             place,
         )

@@ -1,5 +1,7 @@
 """What an approval level means in a workspace: the names of those whom it asks."""
 
+from django.contrib.auth.models import Group
+
 from approvals_app.models import ApprovalLevel
 
 MAX_ASSIGNEE = 150
@@ -7,9 +9,10 @@ MAX_ASSIGNEE = 150
 
 def names_of_level(workspace_id: int, level: str) -> list[str]:
     """Return the assignees that a level stands for; none where the workspace has not said."""
-    groups = ApprovalLevel.objects.filter(workspace=workspace_id, name=level)
-    names = groups.order_by("groups__name").values_list("groups__name", flat=True)
-    return [assignee_of_group(name) for name in names if name is not None]
+    groups = Group.objects.filter(
+        pk__in=ApprovalLevel.objects.filter(workspace=workspace_id, name=level).values("groups")
+    )
+    return [assignee_of_group(name) for name in groups.order_by("name").values_list("name", flat=True)]
 
 
 def assignee_of_group(name: str) -> str:

@@ -7,17 +7,28 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
 from approvals_app.models import ApprovalLevel, OutOfOffice
 from approvals_app.services.levels import delete_level, set_level
 from approvals_app.services.out_of_office import check_out_of_office, clear_out_of_office, set_out_of_office
 from workflow_service.accounts.admin_policies import PolicyAdmin
-from workflow_service.accounts.models import Membership, Role, User
+from workflow_service.accounts.models import Membership, Role, User, Workspace
 from workflow_service.accounts.policies import Action, permits
 from workflow_service.admin_pages import sentence
 from workflow_service.engine.errors import WorkflowError
 
 ANSWERING_ROLES = [role.value for role in Role if permits((role,), Action.APPROVAL_RESPOND)]
+
+ABSENCE_WORDS = {
+    "user": ("Who is away", "You, if left empty."),
+    "delegate": (
+        "Who answers meanwhile",
+        "Answers what is asked of whoever is away, who may still answer too.",
+    ),
+    "starts_at": ("From", ""),
+    "ends_at": ("Until", "Open, if left empty: delete it to be back."),
+}
 
 
 class LevelForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -65,6 +76,9 @@ class ApprovalLevelAdmin(PolicyAdmin):
         managed = self.workspaces(request, Action.MEMBER_MANAGE)
         kwargs["queryset"] = Group.objects.filter(user__workspaces__in=managed).distinct().order_by("name")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return _only(self.workspaces(request, Action.MEMBER_MANAGE))
 
     def save_model(self, request: HttpRequest, obj: ApprovalLevel, form: Any, change: bool) -> None:
         groups = [group.name for group in form.cleaned_data["groups"]]
@@ -131,10 +145,18 @@ class OutOfOfficeAdmin(PolicyAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, change=change, **kwargs)
         form.actor = _actor(request)
+        for name, (label, words) in ABSENCE_WORDS.items():
+            if name in form.base_fields:
+                form.base_fields[name].label, form.base_fields[name].help_text = label, words
         if "user" in form.base_fields:
             form.base_fields["user"].required = False
-            form.base_fields["user"].help_text = "You, if left empty."
         return form
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return _only(self.workspaces(request, Action.APPROVAL_RESPOND)) | {"starts_at": timezone.now()}
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": "Out of office", **(extra_context or {})})
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer the workspaces where one answers approvals, and who else does there."""
@@ -162,6 +184,12 @@ class OutOfOfficeAdmin(PolicyAdmin):
                 self.delete_model(request, absence)
             except WorkflowError as error:
                 messages.error(request, sentence(error.message))
+
+
+def _only(workspaces: "QuerySet[Workspace]") -> dict[str, Any]:
+    """Return a form's workspace where there is no choice."""
+    found = list(workspaces[:2])
+    return {"workspace": found[0].pk} if len(found) == 1 else {}
 
 
 def _actor(request: HttpRequest) -> User:

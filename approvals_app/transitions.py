@@ -42,7 +42,9 @@ def decide(
     if not written:
         raise IllegalTransition(f"approval {approval.public_id} is not pending and cannot become {status}")
     kind = feed.TIMEOUT if status == ApprovalStatus.EXPIRED else feed.RESPONDED
-    details: JsonObject = {"source": source} | ({"by": actor.get_username()} if actor else {})
+    details: JsonObject = {"source": source}
+    if actor is not None:
+        details["by"] = actor.get_username()
     (event,) = feed.append_events(kind, [approval], now=now, details=details)
     return event
 

@@ -253,8 +253,8 @@ def _block_of(execution: Execution, block_id: str) -> Block:
 
 def _document(execution: Execution, block_id: str) -> Any:
     """Return the block as its template's document has it."""
-    document = dump_definition(compiled_version(execution.version_id).definition)
-    return next(block for block in document["blocks"] if block["blockId"] == block_id)
+    blocks: Any = dump_definition(compiled_version(execution.version_id).definition)["blocks"]
+    return next(block for block in blocks if block["blockId"] == block_id)
 
 
 def _last_row(execution: Execution, block_id: str) -> BlockExecution | None:

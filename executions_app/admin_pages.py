@@ -27,7 +27,8 @@ class ReasonForm(forms.Form):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         # The reason comes last, whatever a command asks for besides.
         self.order_fields([name for name in self.fields if name != "reason"] + ["reason"])
 

@@ -72,7 +72,7 @@ class RestartForm(ReasonForm):
     @property
     def forces(self) -> bool:
         """Whether the restart is to happen although the run is under way."""
-        return self.cleaned_data["force"] == "yes"
+        return str(self.cleaned_data["force"]) == "yes"
 
     def restart(self, execution: Execution) -> Restart:
         """Return what is asked for; raises ``RecoveryPointNotFound``."""

@@ -10,7 +10,7 @@ import secrets
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 
@@ -117,7 +117,9 @@ class StartPage(ExecutionPages):
         words = request.GET.get("q", "").replace("\x00", "").strip()[:200]
         found = self._startable(request)
         found = (
-            search_templates(found, words).order_by("-rank", "-id") if words else found.order_by("name", "id")
+            search_templates(found, words).order_by(F("rank").desc(), "-id")
+            if words
+            else found.order_by("name", "id")
         )
         templates = list(
             found.select_related("current_version").defer("current_version__definition")[: OFFERED + 1]

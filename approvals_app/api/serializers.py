@@ -189,7 +189,7 @@ class ApprovalHistoryEntry(CamelSerializer):
     what = serializers.CharField(help_text="An event of `/ws/approvals`, as `approval_voted`.")
     who = serializers.CharField(help_text="User name; empty where the service did it.")
     at = serializers.DateTimeField()
-    source = serializers.CharField(help_text="The door: api, admin, email, timeout.")
+    door = serializers.CharField(source="source", help_text="api, admin, email or timeout.")
     comments = serializers.CharField()
     details = serializers.JSONField()
 

@@ -29,7 +29,7 @@ SOURCE = "timeout"
 logger = logging.getLogger(__name__)
 
 
-def run_due_timers(*, now: datetime | None = None, limit: int = 200) -> int:
+def run_due_timers(*, now: datetime | None = None, limit: int = 100) -> int:
     """Do what is due at ``now`` (None: the database's clock) for pending questions; return for how many.
 
     What has waited longest comes first. One question that cannot be dealt with does not keep the others.

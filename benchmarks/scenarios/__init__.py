@@ -18,6 +18,7 @@ SCENARIOS = {
     "worker_memory": "worker_memory.measure",
     "live": "live.measure",
     "approval_sockets": "approval_sockets.measure",
+    "approval_inbox": "approval_inbox.measure",
     "api": "api.measure",
     "outage": "outage.measure",
     "million_rows": "million_rows.measure",

@@ -1,11 +1,9 @@
 """`demo` on a real stack: the sales pipeline through the REST API, and its load when the worker is killed in it."""
 
 import json
-import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,29 +13,22 @@ import pytest
 
 from examples.sales_etl import generate_sales
 from templates_app.workflow_files import load_workflow_file
+from tests.running_stack import PROJECT_ROOT, READY_TIMEOUT_S, environment, running_stack
 from tests.unit.examples.independent_count import count_valid_sales
 from workflow_service.demo.client import Json, ServiceClient
 from workflow_service.demo.follow import follow_execution
 from workflow_service.embedded.stack_record import AttachedStack, find_running_stack
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = Path(generate_sales.__file__).with_name("workflow.yaml")
 USE_CASES = "examples.sales_etl.use_cases,tests.acceptance.dying_load"
-READY_TIMEOUT_S = 150.0
 DEMO_TIMEOUT_S = 150.0
-
-
-def environment(data_dir: Path) -> dict[str, str]:
-    unset = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
-    own = {"DATA_DIR": str(data_dir), "SERVER_PORT": "0", "FLOWER_PORT": "0", "USE_CASE_MODULES": USE_CASES}
-    return {name: value for name, value in os.environ.items() if name not in unset} | own
 
 
 def demo(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", "demo", *arguments],
         cwd=PROJECT_ROOT,
-        env=environment(data_dir),
+        env=environment(data_dir, USE_CASE_MODULES=USE_CASES),
         capture_output=True,
         text=True,
         timeout=DEMO_TIMEOUT_S + READY_TIMEOUT_S,
@@ -47,25 +38,8 @@ def demo(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttachedStack]:
     data_dir = tmp_path_factory.mktemp("stack") / "data"
-    output = data_dir.with_suffix(".out")
-    with output.open("wb") as said:
-        up = subprocess.Popen(
-            [sys.executable, "manage.py", "up"],
-            cwd=PROJECT_ROOT,
-            env=environment(data_dir),
-            stdout=said,
-            stderr=said,
-        )
-    try:
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while (found := find_running_stack(data_dir)) is None:
-            assert up.poll() is None, output.read_text()
-            assert time.monotonic() < deadline, output.read_text()
-            time.sleep(0.1)
+    with running_stack(data_dir, USE_CASE_MODULES=USE_CASES) as found:
         yield found
-    finally:
-        up.terminate()
-        up.wait(60)
 
 
 def count_loaded(stack: AttachedStack, execution_id: str) -> tuple[int, int]:

@@ -9,8 +9,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action
@@ -19,6 +21,26 @@ from workflow_service.audit.actions import ACTIONS
 from workflow_service.audit.models import AuditEntry, Seal
 from workflow_service.badges import badge
 from workflow_service.templatetags.workflow_service import moment
+
+TARGET_SHOWN = 40
+
+
+class SourceFilter(admin.SimpleListFilter):
+    """Through which door it was done; the doors are few and known, and are not looked for in the rows."""
+
+    title = "source"
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("api", "API"),
+            ("admin", "Admin"),
+            ("page", "Other pages"),
+            ("service", "The service itself"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        return queryset.filter(source=self.value()) if self.value() else queryset
 
 
 class NounFilter(admin.SimpleListFilter):
@@ -40,14 +62,20 @@ class NounFilter(admin.SimpleListFilter):
 class AuditEntryAdmin(PageAdmin):
     view_action = Action.AUDIT_READ
     page_template = "admin/audit_entry.html"
-    list_display = ("when", "who", "action", "target", "result", "address", "source")
+    list_display = ("when", "who", "action", "target", "result", "address")
     list_display_links = ("when",)
-    list_filter = (NounFilter, ("outcome", WordsFilter), "source", "at")
+    list_filter = (("outcome", WordsFilter), "at", SourceFilter, NounFilter)
     search_fields = ("actor", "action", "target_id", "=address", "=request_id")
     search_help_text = "Name, action, id, path; a whole address or request id"
     list_per_page = 50
     show_full_result_count = False
     ordering = ("-id",)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        """Show the list under its own name."""
+        return super().changelist_view(request, {"title": "Audit trail", **(extra_context or {})})
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         # Workspaces are plain ids here: an entry outlives what it is about.
@@ -73,7 +101,8 @@ class AuditEntryAdmin(PageAdmin):
 
     @admin.display(description="To what")
     def target(self, entry: AuditEntry) -> SafeString:
-        return format_html('<span class="wf-id">{}</span>', entry.target_id)
+        shown = Truncator(entry.target_id).chars(TARGET_SHOWN)
+        return format_html('<span class="wf-id wf-nowrap">{}</span>', shown)
 
     @admin.display(description="Outcome")
     def result(self, entry: AuditEntry) -> SafeString:
@@ -85,7 +114,7 @@ class AuditEntryAdmin(PageAdmin):
             "entry": row,
             "title": f"{row.action} by {row.actor}",
             "words": ACTIONS.get(row.action, ""),
-            "user": User.objects.filter(pk=row.actor_id).first() if row.actor_id else None,
+            "person": User.objects.filter(pk=row.actor_id).first() if row.actor_id else None,
             "workspace": Workspace.objects.filter(pk=row.workspace_id).first() if row.workspace_id else None,
             "seal": _seal_of(row),
         }

@@ -23,7 +23,7 @@ class AuditEntry(models.Model):
     """
 
     event_id = models.CharField(max_length=40)
-    at = models.DateTimeField()
+    at = models.DateTimeField("time")
     workspace_id = models.BigIntegerField(null=True)
     actor_id = models.BigIntegerField(null=True)
     actor = models.CharField(max_length=150)
@@ -45,7 +45,7 @@ class AuditEntry(models.Model):
         db_table = "audit_entry"
         ordering = ("-id",)
         verbose_name = "audit entry"
-        verbose_name_plural = "audit trail"
+        verbose_name_plural = "audit entries"
         indexes = (
             models.Index(fields=("workspace_id", "-id"), name="audit_of_workspace"),
             models.Index(fields=("target_id", "-id"), name="audit_of_target"),

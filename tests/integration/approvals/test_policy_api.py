@@ -73,7 +73,7 @@ def test_a_question_is_handed_on_talked_about_and_remembered(people: People) -> 
     call(people.bob, "post", f"{path}/comment", {"text": " "}, gives=422)
     call(people.bob, "post", f"{path}/respond", {"approved": False, "comments": "no"})
     history = call(people.alice, "get", f"{path}/history")["history"]
-    assert [(one["what"], one["who"], one["source"], one["comments"]) for one in history] == [
+    assert [(one["what"], one["who"], one["door"], one["comments"]) for one in history] == [
         ("approval_requested", "", "", ""),
         ("approval_delegated", "alice", "api", "please"),
         ("approval_commented", "bob", "api", "I look."),
@@ -91,7 +91,7 @@ def test_everything_that_concerns_one_is_listed(people: People) -> None:
     Execution.objects.filter(pk=started.execution_id).update(created_by=people.alice)
     call(people.alice, "post", f"approvals/{mine.public_id}/respond", {"approved": True})
 
-    def listed(path: str = "approvals", **query: str) -> list[str]:
+    def listed(path: str = "approvals", **query: Any) -> list[str]:
         found = call(people.alice, "get", path, **query)
         assert found["total"] == len(found["approvals"])
         return [one["approvalId"] for one in found["approvals"]]

@@ -122,7 +122,7 @@ def responder(user: User, approval: Approval) -> Responder:
 def every_kind(office: Office) -> Iterator[Approval]:
     """Ask every kind of question there is: some 400."""
     people = office.people
-    assignees = (
+    assignees: tuple[list[str], ...] = (
         [],
         ["alice"],
         ["group:finance"],
@@ -130,7 +130,7 @@ def every_kind(office: Office) -> Iterator[Approval]:
         ["user:afar", "user:gone"],
         ["nobody"],
     )
-    delegates = ([], [people["bob"].pk], [people["dora"].pk, people["away"].pk])
+    delegates: tuple[list[int], ...] = ([], [people["bob"].pk], [people["dora"].pk, people["away"].pk])
     for names, handed, run, four_eyes in product(assignees, delegates, office.runs, (False, True)):
         for involved, quorum, status in (
             ([], 1, "PENDING"),

@@ -115,6 +115,7 @@ def test_the_page_shows_the_workspace_and_no_other_and_takes_nothing() -> None:
     text = shown.content.decode()
     assert "&lt;b&gt;Load" in text
     assert "covered by seal 1" in text
+    assert "Welcome, <strong>ada" in " ".join(text.split())
     assert browser.get(f"/admin/audit/auditentry/{foreign.pk}/change/").status_code == 302
     assert browser.post(f"/admin/audit/auditentry/{mine.pk}/change/").status_code == 405
     for path in ("add/", f"{mine.pk}/delete/"):

@@ -12,6 +12,7 @@ from django.utils import timezone
 from approvals_app.errors import ApprovalClosed, ResponseInvalid
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
+from approvals_app.services.timers import run_due_timers
 from executions_app import parking, running
 from executions_app.aftermath import follow_up
 from executions_app.agent_statistics import count_work
@@ -164,16 +165,37 @@ def test_a_rejection_that_the_workflow_reads_begins_another_round_with_what_was_
     assert output_of(execution, "after") == {"first": 2}
 
 
-def test_a_loop_asks_about_the_same_output_in_every_round(people: People) -> None:
+@pytest.mark.parametrize("kind", ["REVIEW", "APPROVAL"])
+def test_a_loop_asks_in_every_round_though_nothing_changed(people: People, kind: str) -> None:
     ways = {"branches": [branch("count < 2", "count"), branch(None, "after")]}
     count = noop("count", {"count": "${default(count, 0) + 1}"}, dependencies=["start"])
-    same = reviewed(noop("same", {"always": 1}, dependencies=["count"], conditions=ways))
+    same = reviewed(noop("same", {"always": 1}, dependencies=["count"], conditions=ways), type=kind)
     execution = begun(people, count, same, noop("after"))
     first = question_of(execution)
     execution = answer(people, execution)
     assert question_of(execution).pk != first.pk
-    assert question_of(execution).proposed == first.proposed
+    assert question_of(execution).input_sha256 == first.input_sha256
     assert answer(people, execution).status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("action", "draft"),
+    [("approve", "COMPLETED"), ("reject", "COMPLETED"), ("fail", "FAILED")],
+)
+def test_the_end_of_a_review_s_time_does_what_the_step_says(people: People, action: str, draft: str) -> None:
+    ways = {"branches": [branch("approved == True", "after"), branch(None, "other")]}
+    block = drafting(onTimeout=action, dueIn=60_000) | {"conditions": ways}
+    execution = begun(people, block, noop("after"), noop("other"))
+    run_due_timers(now=timezone.now() + timedelta(minutes=2))
+    execution = checked(go_on(execution))
+    assert statuses(execution)["draft"] == draft
+    if draft == "COMPLETED":
+        assert output_of(execution)["approved"] is (action == "approve")
+        assert statuses(execution)["after"] == ("COMPLETED" if action == "approve" else "SKIPPED")
+    else:
+        assert execution.error is not None
+        assert execution.error["type"] == "APPROVAL_TIMEOUT"
+    assert ran == ["draft"]
 
 
 @pytest.mark.parametrize("made", [{}, [], 0, "text", None, {"approved": False}], ids=repr)

@@ -13,10 +13,11 @@ from executions_app.admin_start_form import (
     read_options,
     shown_options,
 )
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import Problem
 from workflow_service.schema_forms import FormField
 
-ADDRESS = {
+ADDRESS: JsonObject = {
     "type": "object",
     "title": "Address",
     "required": ["city"],
@@ -25,12 +26,20 @@ ADDRESS = {
 
 
 def fields(about: Any, *, required: bool = False, present: Any = None) -> list[FormField]:
-    schema = {"type": "object", "properties": {"it": about}, "required": ["it"] if required else []}
+    schema: JsonObject = {
+        "type": "object",
+        "properties": {"it": about},
+        "required": ["it"] if required else [],
+    }
     return [one for group in StartForm(schema, present).groups({}, {}) for one in group.fields]
 
 
 def read(about: Any, typed: str | dict[str, str], *, present: Any = None, required: bool = False) -> Any:
-    schema = {"type": "object", "properties": {"it": about}, "required": ["it"] if required else []}
+    schema: JsonObject = {
+        "type": "object",
+        "properties": {"it": about},
+        "required": ["it"] if required else [],
+    }
     given = {"input.it": typed} if isinstance(typed, str) else typed
     return StartForm(schema, present).read_input(given)
 
@@ -126,7 +135,7 @@ def test_only_one_level_becomes_a_group() -> None:
 
 
 def test_problems_stand_next_to_their_fields() -> None:
-    schema = {
+    schema: JsonObject = {
         "type": "object",
         "required": ["who"],
         "properties": {"who": {"type": "string"}, "address": ADDRESS, "many": {"type": "array"}},
@@ -174,7 +183,7 @@ def test_a_schema_without_fields_is_one_text(schema: Any) -> None:
 
 
 def test_a_schema_with_fields_may_be_one_text_too() -> None:
-    schema = {"properties": {"it": {"type": "integer"}}}
+    schema: JsonObject = {"properties": {"it": {"type": "integer"}}}
     assert StartForm(schema).has_fields
     assert StartForm(schema).read_input({"input.it": "1"}) == {"it": 1}
     assert StartForm(schema, as_json=True).read_input({"input": '{"it": 1}'}) == {"it": 1}

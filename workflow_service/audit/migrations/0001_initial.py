@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("event_id", models.CharField(max_length=40)),
-                ("at", models.DateTimeField()),
+                ("at", models.DateTimeField(verbose_name="time")),
                 ("workspace_id", models.BigIntegerField(null=True)),
                 ("actor_id", models.BigIntegerField(null=True)),
                 ("actor", models.CharField(max_length=150)),
@@ -108,7 +108,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "audit entry",
-                "verbose_name_plural": "audit trail",
+                "verbose_name_plural": "audit entries",
                 "db_table": "audit_entry",
                 "ordering": ("-id",),
                 "indexes": [

@@ -54,18 +54,24 @@
     ];
     for (const candidate of candidates) {
       const id = idAround(candidate);
-      if (id) return { id, top: document.getElementById(id).getBoundingClientRect().top };
+      if (!id) continue;
+      const list = candidate.closest(".wf-tall");
+      return { id, top: topOf(document.getElementById(id)), list, listTop: list ? topOf(list) : 0 };
     }
     return null;
+  }
+
+  function topOf(element) {
+    return element.getBoundingClientRect().top;
   }
 
   function hold(held) {
     const element = held && document.getElementById(held.id);
     if (!element) return;
-    const moved = () => element.getBoundingClientRect().top - held.top;
-    const list = element.closest(".wf-tall");
-    if (list && list !== element) list.scrollTop += moved();
-    if (Math.abs(moved()) >= 1) window.scrollBy({ top: moved(), behavior: "instant" });
+    // The page moves by as much as its list did, and the list by what is left.
+    const shift = held.list && held.list !== element ? topOf(held.list) - held.listTop : topOf(element) - held.top;
+    if (Math.abs(shift) >= 1) window.scrollBy({ top: shift, behavior: "instant" });
+    if (held.list && held.list !== element) held.list.scrollTop += topOf(element) - held.top;
   }
 
   const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
@@ -125,6 +131,22 @@
     return waiting;
   }
 
+  // Commands stand outside of what is replaced. None comes, goes or moves while a hand is among them.
+  const commands = document.querySelector(".wf-commands");
+  let offered = null;
+
+  function offer() {
+    if (!commands || !offered || commands.matches(":hover, :focus-within")) return;
+    for (const button of commands.querySelectorAll("[data-command]")) {
+      button.hidden = !offered.includes(button.dataset.command);
+    }
+  }
+
+  if (commands) {
+    commands.addEventListener("pointerleave", () => setTimeout(offer));
+    commands.addEventListener("focusout", () => setTimeout(offer));
+  }
+
   async function refresh() {
     refreshTimer = null;
     let response;
@@ -148,13 +170,8 @@
       after = Math.max(after, Number(head.dataset.after));
       if (afterLog !== null) afterLog = Math.max(afterLog, Number(head.dataset.afterLog || 0));
       ended = "ended" in head.dataset;
-      // Commands stand outside of what is replaced: none vanishes under a finger.
-      const offered = (head.dataset.commands || "").split(" ");
-      for (const button of document.querySelectorAll("[data-command]")) {
-        const vanishes = !offered.includes(button.dataset.command);
-        if (vanishes && button === document.activeElement) continue;
-        button.hidden = vanishes;
-      }
+      offered = (head.dataset.commands || "").split(" ");
+      offer();
     }
     const waiting = update(fresh);
     report();
