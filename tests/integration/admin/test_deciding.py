@@ -420,7 +420,9 @@ def test_a_page_leads_to_the_next_question(people: People) -> None:
 
 
 def test_an_edit_of_an_output_is_shown_beside_what_was_proposed(people: People) -> None:
-    letter = asking("letter", type="REVIEW", fields={"configuration": {"output": {"to": "Ada", "discount": 18}}})
+    letter = asking(
+        "letter", type="REVIEW", fields={"configuration": {"output": {"to": "Ada", "discount": 18}}}
+    )
     approval = question_of(run_asking(people, letter))
     html = page_of(people.alice, approval)
     assert "The output under review" in html
