@@ -19,7 +19,7 @@ from approvals_app.errors import (
 from approvals_app.models import Approval, ApprovalVote
 from approvals_app.recording import record_answer
 from approvals_app.response_schema import find_problems
-from approvals_app.seats import count_asked, seat_of
+from approvals_app.seats import count_seats, seat_of
 from approvals_app.selectors import get_approval
 from approvals_app.services.decisions import Decision, close_if_unneeded, lock_approval, settle
 from approvals_app.voting import Ballot, outcome
@@ -150,8 +150,9 @@ def _cast(
     vote.save(force_insert=True)
     approval.version += 1
     approval.involved_ids = sorted({*approval.involved_ids, vote.user_id, seat})
-    ballots = [Ballot(one.approved, one.response) for one in (*cast, vote)]
-    asked = count_asked(approval) if approval.quorum > 1 else 1
+    votes = [*cast, vote]
+    ballots = [Ballot(one.approved, one.response) for one in votes]
+    asked = count_seats(approval, votes) if approval.quorum > 1 else 1
     verdict = outcome(ballots, quorum=approval.quorum, asked=asked)
     record_answer(vote, seen=seen, decided=verdict)
     if verdict is None:

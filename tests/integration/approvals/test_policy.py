@@ -30,7 +30,7 @@ from tests.driver import run_until_quiet
 from tests.factories import make_user
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.errors import Forbidden
-from workflow_service.accounts.models import ApiKey, Role, User
+from workflow_service.accounts.models import ApiKey, Membership, Role, User
 from workflow_service.engine.errors import WorkflowError
 
 
@@ -103,6 +103,15 @@ def test_a_quorum_is_of_one_answer(people: People) -> None:
     answer(other, people.alice, response={"limit": 5})
     rejected = answer(other, people.bob, response={"limit": 6})
     assert (rejected.status, rejected.response) == ("REJECTED", None)
+
+
+def test_who_left_after_voting_leaves_the_others_their_seats(people: People) -> None:
+    (carl,) = approvers(people, "carl")
+    approval = ask(people, people.alice, people.bob, carl, quorum=2)
+    answer(approval, carl, approved=False)
+    Membership.objects.filter(user=carl).delete()
+    assert answer(approval, people.alice).status == "PENDING"
+    assert answer(approval, people.bob).status == "APPROVED"
 
 
 @pytest.mark.parametrize("quorum", [2, 3])
