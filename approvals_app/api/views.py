@@ -109,7 +109,7 @@ class RespondView(APIView):
         responses=ResponseAccepted,
     )
     def post(self, request: Request, approval_id: str) -> Response:
-        """Approve or reject. The same answer again changes nothing; the opposite one is refused (409)."""
+        """Approve or reject. The same answer again changes nothing; another one is refused (409)."""
         body = read_body(ApprovalResponse, request)
         approval = respond_to_approval(
             approval_id=_named(request, approval_id, body=body).public_id,

@@ -96,6 +96,8 @@ def test_a_quorum_is_of_one_answer(people: People) -> None:
     approval = ask(people, people.alice, people.bob, carl, quorum=2, type="INPUT", inputSchema=schema)
     answer(approval, people.alice, response={"limit": 5})
     assert answer(approval, people.bob, response={"limit": 6}).status == "PENDING"
+    with pytest.raises(AlreadyVoted, match="another answer"):
+        answer(approval, people.bob, response={"limit": 5})
     decided = answer(approval, carl, response={"limit": 5})
     assert (decided.status, decided.response) == ("APPROVED", {"limit": 5})
 
