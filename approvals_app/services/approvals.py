@@ -103,13 +103,16 @@ def answer_of(approval: Approval) -> JsonObject:
 
 
 def check_response(approval: Approval, response: JsonObject | None, *, approved: bool = True) -> None:
-    """Raise ``ResponseInvalid`` unless ``response`` can be kept, and is what an approval asks for to approve it."""
+    """Raise ``ResponseInvalid`` unless ``response`` can be kept, and is what an approval asks for.
+
+    A rejection need not have one; what it has may become the block's output as well.
+    """
     try:
         # It becomes the block's output, or a part of it.
         check_json(response, max_bytes=get_config().max_output_bytes)
     except JsonUnfit as error:
         raise ResponseInvalid([Problem(error.kind, error.reason, pointer=error.pointer)]) from None
-    if approval.response_schema is None or not approved:
+    if approval.response_schema is None or not (approved or response):
         return
     problems = find_problems(approval.response_schema, response or {})
     if problems:

@@ -204,6 +204,8 @@ def test_a_response_must_fit_what_is_asked_for(
 
 def test_a_rejection_needs_no_response(people: People) -> None:
     approval = question_of(run_asking(people, asking(type="INPUT", inputSchema=SCHEMA)))
+    with pytest.raises(ResponseInvalid, match="limit"):
+        answer(approval, people.alice, approved=False, response={"limit": "many"})
     assert answer(approval, people.alice, approved=False).status == "REJECTED"
 
 
