@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
 
+from approvals_app.assignment import receivers_of
 from approvals_app.errors import (
     AbsenceInvalid,
     AlreadyVoted,
@@ -226,6 +227,22 @@ def test_who_is_away_is_stood_in_for_as_long_as_they_are(people: People) -> None
     clear_out_of_office(workspace=people.workspace, actor=people.alice, absence_id=absence.pk)
     with pytest.raises(ApprovalNotFound):
         answer(third, people.bob)
+
+
+def test_nobody_stands_in_through_the_starter_where_four_eyes_are_wanted(people: People) -> None:
+    (starter,) = approvers(people, "stella")
+    approval, other = (ask(people, people.bob, fourEyes=four_eyes) for four_eyes in (True, False))
+    Execution.objects.filter(pk__in=(approval.execution_id, other.execution_id)).update(created_by=starter)
+    for actor, delegate in ((people.bob, "stella"), (starter, "alice")):
+        set_out_of_office(workspace=people.workspace, actor=actor, delegate=delegate)
+    approval.execution.refresh_from_db()
+    assert receivers_of([approval])[approval.pk] == {people.bob.pk}
+    with pytest.raises(ApprovalNotFound):
+        answer(approval, people.alice)
+    assert answer(other, people.alice).votes.get().on_behalf_of == people.bob
+    # A way around the starter leads there as well.
+    set_out_of_office(workspace=people.workspace, actor=people.bob, delegate="alice")
+    assert answer(approval, people.alice).status == "APPROVED"
 
 
 def test_an_absence_names_somebody_fit_and_a_time_to_come(people: People) -> None:
