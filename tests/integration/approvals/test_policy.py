@@ -268,6 +268,14 @@ def test_an_absence_names_somebody_fit_and_a_time_to_come(people: People) -> Non
     assert OutOfOffice.objects.get() == made
 
 
+def test_a_key_that_may_only_read_names_no_deputy(people: People) -> None:
+    alice = User.objects.get(pk=people.alice.pk)
+    people.alice.acting_key = ApiKey(workspace=people.workspace, user=people.alice, scopes=["approval:read"])
+    for user in (None, alice):
+        with pytest.raises(Forbidden):
+            set_out_of_office(workspace=people.workspace, actor=people.alice, user=user, delegate="bob")
+
+
 def test_whoever_sees_a_question_may_talk_about_it(people: People) -> None:
     approval = ask(people, people.alice)
     Execution.objects.filter(pk=approval.execution_id).update(created_by=people.developer)
