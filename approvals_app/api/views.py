@@ -212,6 +212,7 @@ def _page(request: Request, query: dict[str, Any], approvals: QuerySet[Approval]
 
 def _named(request: Request, approval_id: str, *, body: dict[str, Any] | None = None) -> Approval:
     """Return the approval if it lies in the workspace that the request is about."""
+    approval_id = approval_id.replace("\x00", "")
     holding = Approval.objects.filter(public_id=approval_id)
     workspace = workspace_of(request, body=body, holding=holding)
     return get_approval(current_user(request), approval_id, workspace)
