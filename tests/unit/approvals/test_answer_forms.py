@@ -251,3 +251,21 @@ def test_a_block_whose_work_is_done_takes_values_for_the_run() -> None:
 
 def test_the_input_of_a_whole_map_is_not_to_be_mended() -> None:
     assert [field.label for field in answer_form(intervention(mendable=False)).fields] == ["Output"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "given"),
+    [
+        ({"pattern": "a{99999999999}"}, "a"),
+        ({"multipleOf": 0.1}, 10**400),
+        ({"$ref": "#/required"}, 1),
+        ({"$ref": "#/required/first"}, 1),
+        ({"$ref": "#/default"}, 1),
+    ],
+    ids=["too often", "too large", "a list", "no index", "no schema"],
+)
+def test_what_a_schema_cannot_be_used_for_is_a_problem_and_no_crash(schema: JsonObject, given: Any) -> None:
+    asked: JsonObject = {"properties": {"x": schema}, "required": ["x"], "default": {"type": "nothing"}}
+    for whole, answer in ((asked, {"x": given}), (reviewed_schema(asked), {"output": {"x": given}})):
+        (problem,) = find_problems(whole, answer)
+        assert problem.code == "RESPONSE_SCHEMA_UNUSABLE"
