@@ -61,7 +61,7 @@ class TabFilter(admin.SimpleListFilter):
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
         # The first of the filters: what stands before it is what the inbox looks at too.
-        self.found = model_admin.inbox(request).holding(model_admin.tab(request))
+        self.found: QuerySet[Any] = model_admin.inbox(request).holding(model_admin.tab(request))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return self.found
@@ -298,7 +298,7 @@ class ApprovalAdmin(PageAdmin):
         """Do what the buttons under the list say; raises ``Http404`` for a selection that is none."""
         if not all(_number(text) for text in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise Http404
-        return super().response_action(request, queryset)  # type: ignore[return-value]
+        return super().response_action(request, queryset)
 
     def _answer_selected(
         self, request: HttpRequest, queryset: QuerySet[Approval], *, approved: bool

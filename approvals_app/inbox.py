@@ -11,7 +11,7 @@ from functools import reduce
 from operator import or_
 
 from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
-from django.db.models.expressions import BaseExpression
+from django.db.models.expressions import Expression
 from django.utils import timezone
 from pydantic import JsonValue
 
@@ -110,7 +110,7 @@ class Inbox:
         return reduce(or_, named, Q(assignees=[]))
 
 
-def order_of(tab: Tab) -> list[BaseExpression | str]:
+def order_of(tab: Tab) -> list[Expression | str]:
     """Return how a tab is ordered: the most urgent first; among all of them the newest that waits."""
     if tab is not Tab.ALL:
         return [F("due_at").asc(nulls_last=True), "id"]

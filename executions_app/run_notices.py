@@ -5,6 +5,7 @@ is found out beside the sweeper. A sub-workflow's run tells nobody: it is a part
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 from django.urls import reverse
@@ -44,7 +45,7 @@ def tell_of_end(
         tx.run(KEEP, (CHANNEL, public_id, status.value, generation, run_id, _WANTED[topic]))
 
 
-def announce(body: JsonObject) -> None:
+def announce(body: dict[str, Any]) -> None:
     """Tell the starter, and the webhooks, what a message of ``tell_of_end`` says; repeated, it changes nothing."""
     runs = Execution.objects.select_related("template", "version", "workspace", "created_by")
     with transaction.atomic():

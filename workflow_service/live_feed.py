@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -109,7 +109,7 @@ class SharedFeed:
             if not self._followers:
                 self._stop()
 
-    async def messages(self, follower: Follower, after: int) -> AsyncIterator[str]:
+    async def messages(self, follower: Follower, after: int) -> AsyncGenerator[str, None]:
         """Give what comes after ``after``, and what is new from then on; raises ``Refused``."""
         # Of who has just come nothing is remembered: the first page is read, and with it whether they may follow.
         behind = True

@@ -26,9 +26,9 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, the machine's own where it has one, else Playwright's."""
+    """Chromium, the machine's own where it has one, else Playwright's; asynchronous tests need their loop back."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     # Playwright's loop runs in this thread, where the tests make their rows.
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:

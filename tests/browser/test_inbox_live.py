@@ -1,5 +1,7 @@
 """The inbox and a question in a browser: live without moving, on a phone, by keyboard and without JavaScript."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -17,7 +19,7 @@ def people(transactional_db: None) -> People:
     return make_people()
 
 
-def ask(people: People, message: str, **step: object) -> Approval:
+def ask(people: People, message: str, **step: Any) -> Approval:
     return question_of(run_asking(people, asking(message=message, **step)))
 
 

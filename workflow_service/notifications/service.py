@@ -4,6 +4,7 @@ It writes rows in the caller's transaction and sends nothing: what is told is to
 however often it is asked for with one ``key``. Sending is the outbox's affair (``delivery.py``).
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,6 @@ from uuid import UUID, uuid4
 
 from django.db import connection
 from django.utils import timezone
-from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from workflow_service.engine.definition import JsonObject
@@ -36,7 +36,7 @@ KEEP = """
 KEEP_DELIVERIES = """
     INSERT INTO notifications_webhookdelivery (
         endpoint_id, public_id, message_id, key, topic, body, status, attempts, last_error)
-    SELECT r.endpoint_id, r.public_id, r.message_id, %s, %s, %s, 'pending', 0, ''
+    SELECT r.endpoint_id, r.public_id, r.message_id, %s, %s, %s::jsonb, 'pending', 0, ''
     FROM unnest(%s::bigint[], %s::text[], %s::uuid[]) AS r (endpoint_id, public_id, message_id)
     ON CONFLICT (endpoint_id, key) DO NOTHING RETURNING id, endpoint_id, message_id
 """
@@ -181,7 +181,7 @@ def keep_deliveries(
     with connection.cursor() as cursor:
         cursor.execute(
             KEEP_DELIVERIES,
-            [key, topic, Jsonb(body), list(by_id), public_ids, [uuid4() for _ in endpoints]],
+            [key, topic, json.dumps(body), list(by_id), public_ids, [uuid4() for _ in endpoints]],
         )
         kept: list[tuple[int, int, UUID]] = cursor.fetchall()
     for delivery_id, endpoint_id, message_id in kept:

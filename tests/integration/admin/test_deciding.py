@@ -420,7 +420,9 @@ def test_a_page_leads_to_the_next_question(people: People) -> None:
 
 
 def test_an_edit_of_an_output_is_shown_beside_what_was_proposed(people: People) -> None:
-    letter = asking("letter", type="REVIEW", fields={"configuration": {"output": {"to": "Ada", "discount": 18}}})
+    letter = asking(
+        "letter", type="REVIEW", fields={"configuration": {"output": {"to": "Ada", "discount": 18}}}
+    )
     approval = question_of(run_asking(people, letter))
     html = page_of(people.alice, approval)
     assert "The output under review" in html
@@ -430,10 +432,10 @@ def test_an_edit_of_an_output_is_shown_beside_what_was_proposed(people: People) 
     preview = client.post(respond_path(approval), {"decision": "preview", "comments": "kept", **form})
     words = words_of(preview)
     assert "Your changes, not sent yet" in words
-    assert "− &quot;discount&quot;: 18, + &quot;discount&quot;: 15," in words
+    assert "\N{MINUS SIGN} &quot;discount&quot;: 18, + &quot;discount&quot;: 15," in words
     assert ">kept</textarea>" in preview.content.decode()
     broken = client.post(respond_path(approval), {"decision": "preview", "output.discount": "{"})
-    assert "is not JSON" in broken.content.decode()
+    assert 'aria-invalid="true"' in broken.content.decode()
     assert status_of(approval) == "PENDING"
     decide(people.alice, approval, decision="change", **form)
     approval.refresh_from_db()
