@@ -1,7 +1,7 @@
 """The gate behind a block's work: people look at what it made (document A section 3.4).
 
-A review stands for one question, input and output, as they were when somebody said yes. A block that makes just that again
-is given the answer it had, with the edit if there was one; anything else is asked about anew.
+A review stands for one question, input and output, as they were when somebody said yes. A block that makes just that
+again is given the answer it had, with the edit if there was one; anything else is asked about anew.
 """
 
 import json
