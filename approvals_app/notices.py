@@ -93,11 +93,15 @@ def announce(body: dict[str, Any]) -> None:
             data=body["data"],
             key=body["key"],
         )
-        notify(approval.workspace_id, notice, receivers_of(topic, approval), channels=_channels())
+        receivers = receivers_of(topic, approval, body["data"])
+        notify(approval.workspace_id, notice, receivers, channels=_channels())
 
 
-def receivers_of(topic: Topic, approval: Approval) -> Sequence[Receiver]:
-    """Return who is told: those who are asked, with their links, and who started the run where it concerns them."""
+def receivers_of(topic: Topic, approval: Approval, said: JsonObject) -> Sequence[Receiver]:
+    """Return who is told: those who are asked, with their links, and who started the run where it concerns them.
+
+    ``said`` is what the feed says of it: whom it was handed to, for by now it may have been handed on.
+    """
     starter = approval.execution.created_by
     if topic is Topic.APPROVAL_RESPONDED:
         concerned = dict.fromkeys([starter.pk, *approval.involved_ids, *approval.delegate_ids])
@@ -106,8 +110,7 @@ def receivers_of(topic: Topic, approval: Approval) -> Sequence[Receiver]:
         return []
     asked = _still_asked(approval)
     if topic is Topic.APPROVAL_DELEGATED:
-        newest = approval.delegations.order_by("-id").values_list("to_user", flat=True).first()
-        asked = [user for user in asked if user.pk == newest]
+        asked = [user for user in asked if user.get_username() == said.get("to")]
     receivers = [Receiver(user.pk, links_of(approval, user)) for user in asked]
     if topic is Topic.APPROVAL_TIMEOUT and starter.pk not in {user.pk for user in asked}:
         receivers.append(Receiver(starter.pk))
@@ -126,7 +129,7 @@ def renew_link(approval: Approval, user: User) -> None:
     )
     receiver = Receiver(user.pk, links_of(approval, user))
     with transaction.atomic():
-        notify(approval.workspace_id, notice, [receiver], channels=[Way.EMAIL])
+        notify(approval.workspace_id, notice, [receiver], channels=[Way.EMAIL], asked_for=True)
 
 
 def links_of(approval: Approval, user: User) -> tuple[Link, ...]:

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
+from django.utils.encoding import punycode
 
 from workflow_service.accounts.models import Membership
 from workflow_service.notifications.mail_server import SEND_TIMEOUT_S, MailServer
@@ -88,7 +89,7 @@ def render_email(
         subject=one_line(notification.title, 200),
         body=render_to_string("notifications/email.txt", context),
         from_email=settings.DEFAULT_FROM_EMAIL,
-        to=[formataddr((name, user.email)) if name else user.email],
+        to=[formataddr((name, _ascii(user.email))) if name else user.email],
         headers={
             "Message-ID": message_id,
             "Auto-Submitted": "auto-generated",
@@ -97,6 +98,12 @@ def render_email(
     )
     message.attach_alternative(render_to_string("notifications/email.html", context), "text/html")
     return message
+
+
+def _ascii(address: str) -> str:
+    # ``formataddr`` takes no other; of what ``validate_email`` lets pass, the domain alone can be anything else.
+    local, _, domain = address.rpartition("@")
+    return f"{local}@{punycode(domain)}"
 
 
 def _may_have(notification: Notification) -> bool:

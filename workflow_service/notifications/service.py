@@ -84,15 +84,16 @@ def notify(
     receivers: Sequence[Receiver],
     *,
     channels: Collection[str] | None = None,
+    asked_for: bool = False,
 ) -> None:
     """Tell people, each as they prefer, and the workspace's webhooks that want the topic, in the open transaction.
 
-    ``channels`` are the ways to be used (``Way``), all of them if not given. Whoever was told the notice of that key
-    is not told again.
+    ``channels`` are the ways to be used (``Way``), all of them if not given. What was ``asked_for`` by its receiver comes
+    whatever they prefer to be told unasked. Whoever was told the notice of that key is not told again.
     """
     ways = frozenset(Way) if channels is None else frozenset(channels) & frozenset(Way)
     if Way.EMAIL in ways or Way.IN_APP in ways:
-        _tell_people(workspace_id, notice, receivers, ways)
+        _tell_people(workspace_id, notice, receivers, ways, asked_for)
     if Way.WEBHOOK in ways:
         _tell_webhooks(workspace_id, notice)
 
@@ -109,10 +110,10 @@ def one_line(text: str, most: int = MAX_TITLE_CHARACTERS) -> str:
 
 
 def _tell_people(
-    workspace_id: int, notice: Notice, receivers: Sequence[Receiver], ways: Collection[str]
+    workspace_id: int, notice: Notice, receivers: Sequence[Receiver], ways: frozenset[str], asked_for: bool
 ) -> None:
     links = {receiver.user_id: receiver.links for receiver in receivers}
-    wanted = _wanted(notice.topic, list(links), ways)
+    wanted = dict.fromkeys(links, ways) if asked_for else _wanted(notice.topic, list(links), ways)
     shown = {user_id: Way.IN_APP in chosen for user_id, chosen in wanted.items() if chosen}
     if not shown:
         return

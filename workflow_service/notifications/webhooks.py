@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import httpx
+from django.db import transaction
 from django.utils import timezone
 
 from workflow_service.agents.egress import Egress, GuardedTransport
@@ -55,8 +56,12 @@ def send_webhooks(endpoint_id: int) -> int:
     )
 
 
+@transaction.atomic
 def give_up(endpoint_id: int, reason: str) -> None:
-    """Give up what still waits for an endpoint; a replay sends it after all."""
+    """Give up what still waits for an endpoint; a replay sends it after all.
+
+    At once: a delivery that waits without a message would wait for ever.
+    """
     Message.objects.filter(channel=f"{CHANNEL_PREFIX}{endpoint_id}").delete()
     waiting = WebhookDelivery.objects.filter(endpoint=endpoint_id, status=WebhookDelivery.Status.PENDING)
     waiting.update(status=WebhookDelivery.Status.FAILED, last_error=reason)

@@ -13,6 +13,7 @@ from approvals_app.services.approvals import respond_to_approval
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.models import Membership
 from workflow_service.notifications.delivery import deliver_due
+from workflow_service.notifications.models import NotificationPreference
 from workflow_service.outbox.models import Message
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,6 +121,17 @@ def test_a_link_is_stale_once_somebody_else_answered_and_a_new_one_is_sent_once(
     [url] = [line for line in str(sent.body).splitlines() if "/approvals/answer/" in line]
     Client().post("/" + url.split("/", 3)[3], {"decision": "approve"})
     assert stands(approval) == "APPROVED"
+
+
+def test_a_new_link_that_was_asked_for_comes_whatever_is_wanted_unasked(people: People) -> None:
+    approval = ask(people, quorum=2)
+    path = mail_links.sign(approval, people.bob)
+    respond_to_approval(approval_id=approval.public_id, actor=people.alice, approved=True, source="api")
+    Message.objects.all().delete()
+    NotificationPreference.objects.create(user=people.bob, topic="approval_reminded", email=False)
+    assert "on its way" in Client().post(path, {"decision": "renew"}).content.decode()
+    deliver_due()
+    assert [sent.to for sent in mail.outbox] == [["bob@example.org"]]
 
 
 def test_a_voter_whose_vote_counts_is_told_so_and_counts_once(people: People) -> None:

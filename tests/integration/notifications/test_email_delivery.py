@@ -212,3 +212,12 @@ def test_html_is_escaped_and_a_line_break_in_a_title_makes_no_header(workspace: 
     assert "&lt;b&gt;A" in html
     assert '<img src="x">' in str(message.body)
     assert get_connection().__class__.__name__ == "EmailBackend"
+
+
+def test_an_address_with_an_international_domain_is_written_as_servers_know_it(workspace: Workspace) -> None:
+    user = person(workspace, "alice", first_name="Ada")
+    user.email = "ada@bücher.example"
+    user.save()
+    tell(workspace, user)
+    message = render_email(Notification.objects.get(), [], "<1@example.org>")
+    assert message.to == ["Ada <ada@xn--bcher-kva.example>"]

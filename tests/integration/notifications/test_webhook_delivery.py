@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from tests.factories import make_user, make_workspace
@@ -288,3 +289,21 @@ def test_what_waits_for_a_deleted_endpoint_is_nobodys(admin: User, receiver: Rec
     WebhookEndpoint.objects.filter(pk=endpoint.pk).delete()
     deliver_due()
     assert (receiver.heard, Message.objects.count()) == ([], 0)
+
+
+def test_a_process_that_dies_while_messages_are_given_up_leaves_none_that_waits_for_ever(
+    admin: User, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, _ = register(admin, receiver.url())
+    tell(admin)
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(enabled=False)
+
+    def die(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as dying, pytest.raises(SystemExit):
+        dying.setattr(QuerySet, "update", die)
+        deliver_due()
+    assert Message.objects.count() == 1
+    deliver_due()
+    assert (WebhookDelivery.objects.get().status, Message.objects.count()) == ("failed", 0)
