@@ -11,7 +11,7 @@ Each rule is written twice, for one approval in memory and as a condition on man
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from operator import or_
 
@@ -32,13 +32,17 @@ EVERY_APPROVER = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A member as one workspace's approvals see them. ``names`` are the assignees that mean them."""
+    """A member as one workspace's approvals see them. ``names`` are the assignees that mean them.
+
+    Of one who is away, ``through`` are those without whom it would not come to who stands in for them.
+    """
 
     user_id: int
     names: frozenset[str]
     is_approver: bool
     is_manager: bool = False
     rights: frozenset[Action] = frozenset()
+    through: frozenset[int] = frozenset()
 
     def is_asked(self, approval: Approval) -> bool:
         """Say whether an approval asks this person by name, or everybody."""
@@ -50,8 +54,8 @@ class Person:
         return self.is_asked(approval) or (self.is_approver and self.user_id in approval.delegate_ids)
 
     def is_bound(self, approval: Approval) -> bool:
-        """Say whether four eyes keep this person from deciding."""
-        return approval.four_eyes and approval.execution.created_by_id == self.user_id
+        """Say whether four eyes keep this person from deciding, or from being stood in for."""
+        return approval.four_eyes and approval.execution.created_by_id in {self.user_id, *self.through}
 
     def condition(self) -> Q:
         """Return ``is_for`` as a condition on approvals of this workspace."""
@@ -62,7 +66,7 @@ class Person:
 
     def unbound(self) -> Q:
         """Return the opposite of ``is_bound`` as a condition."""
-        return ~Q(four_eyes=True, execution__created_by=self.user_id)
+        return ~Q(four_eyes=True, execution__created_by__in=sorted({self.user_id, *self.through}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +247,9 @@ def receivers_of(approvals: Sequence[Approval]) -> Mapping[int, frozenset[int]]:
         asked = {
             pk for pk, person in here.items() if person.is_for(approval) and not person.is_bound(approval)
         }
-        reached = _reach(asked, deputies.get(approval.workspace_id, {}))
+        away = deputies.get(approval.workspace_id, {})
+        # Nobody gets it through one who may not decide.
+        reached = _reach(asked, {pk: ways for pk, ways in away.items() if not _is_bound(pk, here, approval)})
         found[approval.pk] = frozenset(
             pk for pk in reached if pk in here and here[pk].is_approver and not here[pk].is_bound(approval)
         )
@@ -252,22 +258,37 @@ def receivers_of(approvals: Sequence[Approval]) -> Mapping[int, frozenset[int]]:
 
 def _absent_for(user_ids: Mapping[int, Collection[int]]) -> Mapping[tuple[int, int], tuple[Person, ...]]:
     """Return, by workspace and user, who is away and named the user, or named somebody who is away and did."""
-    away: dict[tuple[int, int], set[int]] = {}
+    away: dict[tuple[int, int], dict[int, frozenset[int]]] = {}
     for workspace_id, deputies in _deputies(user_ids.keys()).items():
         principals: dict[int, set[int]] = defaultdict(set)
         for absent, named in deputies.items():
             for deputy in named:
                 principals[deputy].add(absent)
         for user_id in principals.keys() & set(user_ids[workspace_id]):
-            away[workspace_id, user_id] = _reach({user_id}, principals) - {user_id}
+            away[workspace_id, user_id] = _through(user_id, principals)
     if not away:
         return {}
     people = people_of({workspace_id for workspace_id, _ in away}, set().union(*away.values()))
     found = {}
     for (workspace_id, user_id), ids in away.items():
         here = people.get(workspace_id, {})
-        found[workspace_id, user_id] = tuple(here[pk] for pk in sorted(ids) if pk in here)
+        found[workspace_id, user_id] = tuple(
+            replace(here[pk], through=ids[pk]) for pk in sorted(ids) if pk in here
+        )
     return found
+
+
+def _through(user_id: int, principals: Mapping[int, set[int]]) -> dict[int, frozenset[int]]:
+    """Return who is reached from a user, each with those without whom they would not be."""
+    reached = _reach({user_id}, principals) - {user_id}
+    without = {
+        pk: _reach({user_id}, {one: ways for one, ways in principals.items() if one != pk}) for pk in reached
+    }
+    return {pk: frozenset(one for one in reached if one != pk and pk not in without[one]) for pk in reached}
+
+
+def _is_bound(user_id: int, here: Mapping[int, Person], approval: Approval) -> bool:
+    return user_id in here and here[user_id].is_bound(approval)
 
 
 def _deputies(workspace_ids: Collection[int]) -> Mapping[int, Mapping[int, set[int]]]:

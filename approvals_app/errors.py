@@ -27,16 +27,13 @@ class NotYourApproval(WorkflowError):
 
 
 class AlreadyAnswered(WorkflowError):
-    """The approval was answered the other way; the standing decision holds."""
+    """The approval was answered otherwise; the standing decision holds."""
 
     code: ClassVar[str] = "ALREADY_ANSWERED"
 
-    def __init__(self, approval_id: str, status: str, responder: str) -> None:
-        super().__init__(
-            f"approval {approval_id} was already {status.lower()} by {responder}; that decision stands"
-        )
+    def __init__(self, approval_id: str, decided: str, responder: str) -> None:
+        super().__init__(f"approval {approval_id} was already {decided} by {responder}; that decision stands")
         self.approval_id = approval_id
-        self.status = status
 
 
 class ApprovalClosed(WorkflowError):
@@ -70,7 +67,7 @@ class UnknownDecision(WorkflowError):
 
 
 class AlreadyVoted(WorkflowError):
-    """The user has answered the other way, or somebody has answered for them; a vote is not taken back."""
+    """The user has answered otherwise, or somebody has answered for them; a vote is not taken back."""
 
     code: ClassVar[str] = "ALREADY_VOTED"
 

@@ -1,7 +1,7 @@
 """The gate in front of a block that asks people (document A sections 3.4 and 7.3).
 
-The runner calls it before the block's work. An approval stands while the block's resolved input is the same,
-so a block that comes back, after its approval or a restart, asks nobody again for what was approved.
+The runner calls it before the block's work. An approval stands while the block's resolved input is the same, and after
+a restart the question with its figures, so a block that comes back asks nobody again for what was approved.
 """
 
 import json
@@ -35,10 +35,10 @@ def ask_people(work: BlockWork) -> Proceed | Ask:
 
     Raises ``ToolError`` (CONFIGURATION_ERROR) where the question's ``${...}`` cannot be resolved.
     """
-    standing = find_standing_approval(work)
+    execution, step = human_step_of_run(work)
+    standing = find_standing_approval(work, lambda: message_of(work, step))
     if standing is not None:
         return Proceed(answer_of(standing))
-    execution, step = human_step_of_run(work)
     question = Question(
         execution=execution,
         block_execution_id=work.block_execution_id,

@@ -17,8 +17,8 @@ def new_approval_id() -> str:
 class Approval(models.Model):
     """One question put to people about one block execution.
 
-    It stands while the hash of the block's resolved input is the same: a re-run with the same input asks nobody
-    again. A review stands for one output too: ``proposed`` is what the block made and has not given yet.
+    It stands while the hash of the block's resolved input, and after a restart the message, is the same: such a re-run
+    asks nobody again. A review stands for one output too: ``proposed`` is what the block made and has not given yet.
 
     ``assignees`` are names, ``delegate_ids`` the users it was handed to, and ``involved_ids`` those who did something
     to it. ``version`` rises whenever who is asked changes, or how far they are. ``next_timer_at`` is when a reminder,

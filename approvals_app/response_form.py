@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
+from urllib.parse import quote_plus
 
 from pydantic import JsonValue
 
@@ -25,6 +26,7 @@ from workflow_service.schema_forms import (
     read_object,
     schema_of,
 )
+from workflow_service.settings.config import get_config
 
 # What the button is called in what a form sends.
 DECISION = "decision"
@@ -45,10 +47,14 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class AnswerForm:
-    """What a person fills in to answer, and how they send it; the first button is the one to offer first."""
+    """What a person fills in to answer, and how they send it; the first button is the one to offer first.
+
+    ``too_large`` says that there is an output to be changed which no form can send.
+    """
 
     fields: tuple[FormField, ...]
     buttons: tuple[Button, ...]
+    too_large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ def answer_form(
     match approval.type:
         case HumanStepType.REVIEW:
             schema, output = _reviewed(approval)
+            if not _is_sendable(output):
+                return AnswerForm((), tuple(one for one in buttons if not one.needs_fields), too_large=True)
             fields = form_fields(schema, typed, problems, name=OUTPUT, label="Output", present=output)
             # They are looked at, and filled in only by who wants to change something.
             return AnswerForm(tuple(replace(field, required=False) for field in fields), buttons)
@@ -181,7 +189,9 @@ def _mendable(approval: Approval) -> JsonObject:
     configuration = {key: value for key, value in given.items() if key != "input"}
     inner = given.get("input")
     shown: JsonObject = {"input": inner} if isinstance(inner, dict) else {}
-    return shown | ({"configuration": configuration} if configuration else {})
+    shown |= {"configuration": configuration} if configuration else {}
+    # What is typed replaces what it names: that needs not be there to be looked at.
+    return shown if _is_sendable(shown) else {}
 
 
 def _mended(approval: Approval, typed: Mapping[str, str], pressed: str) -> JsonObject:
@@ -213,6 +223,13 @@ def _mended(approval: Approval, typed: Mapping[str, str], pressed: str) -> JsonO
     if problems:
         raise FormUnreadable(problems)
     return mended
+
+
+def _is_sendable(value: JsonValue) -> bool:
+    """Say whether a form with ``value`` in its fields, as a browser escapes them, is one that the server takes."""
+    most = get_config().max_input_bytes // 2
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return len(text) <= most and len(quote_plus(text.replace("\n", "\r\n"))) <= most
 
 
 def _member(schema: JsonObject | None, *path: str) -> JsonValue:

@@ -30,6 +30,9 @@ def find_problems(schema: JsonObject, response: JsonValue) -> tuple[Problem, ...
         return (_unusable(f"its reference {error.ref!r} leads nowhere"),)
     except RecursionError:
         return (_unusable("it refers to itself without end"),)
+    except Exception as error:
+        # A reference may lead to what is no schema, or a bound be beyond what numbers can be: then anything is raised.
+        return (_unusable(f"{type(error).__name__}: {error}"[:300]),)
     return found
 
 

@@ -1,7 +1,7 @@
 """The gate behind a block's work: people look at what it made (document A section 3.4).
 
-A review stands for one input and one output, as they were when somebody said yes. A block that makes just that again
-is given the answer it had, with the edit if there was one; anything else is asked about anew.
+A review stands for one question, input and output, as they were when somebody said yes. A block that makes just that
+again is given the answer it had, with the edit if there was one; anything else is asked about anew.
 """
 
 import json
@@ -29,16 +29,17 @@ def ask_for_review(work: BlockWork, output: JsonValue, values: RunValues | None 
     Raises ``ToolError`` (CONFIGURATION_ERROR) where the question's ``${...}`` cannot be resolved.
     """
     sha = sha256(json.dumps(output, sort_keys=True).encode()).hexdigest()
-    standing = find_standing_approval(work, proposed_sha256=sha)
+    execution, step = human_step_of_run(work)
+    asked = partial(message_of, work, step, values, {"output": output})
+    standing = find_standing_approval(work, asked, proposed_sha256=sha)
     if standing is not None:
         return Reviewed(output_of(standing, output))
-    execution, step = human_step_of_run(work)
     question = Question(
         execution=execution,
         block_execution_id=work.block_execution_id,
         block=work.block,
         step=step.model_copy(update={"input_schema": reviewed_schema(step.input_schema)}),
-        message=message_of(work, step, values, {"output": output}),
+        message=asked(),
         input=work.input,
         input_sha256=work.input_sha256,
         proposed=output,

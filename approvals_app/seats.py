@@ -8,10 +8,15 @@ from approvals_app.models import Approval, ApprovalVote
 from approvals_app.voting import free_seat
 
 
-def count_asked(approval: Approval) -> int:
-    """Return how many people an approval asks by themselves: by name, or as everybody."""
+def count_seats(approval: Approval, cast: Sequence[ApprovalVote]) -> int:
+    """Return how many people an approval asks by themselves, by name or as everybody, now or when they voted."""
     people = people_of([approval.workspace_id]).get(approval.workspace_id, {})
-    return sum(person.is_asked(approval) and not person.is_bound(approval) for person in people.values())
+    asked = {
+        pk for pk, person in people.items() if person.is_asked(approval) and not person.is_bound(approval)
+    }
+    # Who has left takes their seat with them, not that of somebody who has still to vote.
+    taken = {vote.on_behalf_of_id or vote.user_id for vote in cast}
+    return len(asked | {pk for pk in taken if pk not in people or not people[pk].is_manager})
 
 
 def seat_of(approval: Approval, responder: Responder, cast: Sequence[ApprovalVote]) -> int | None:

@@ -5,7 +5,7 @@ read all approvals of a workspace sees all of them. ``awaiting`` narrows that to
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -79,10 +79,14 @@ def get_approval(user: User, approval_id: str, workspace: Workspace | None = Non
     return approval
 
 
-def find_standing_approval(work: BlockWork, *, proposed_sha256: str = "") -> Approval | None:
+def find_standing_approval(
+    work: BlockWork, message: Callable[[], str], *, proposed_sha256: str = ""
+) -> Approval | None:
     """Return the yes that still holds for a block of a run: one given to exactly this input, and this output if any.
 
-    It holds for the block itself, and for what a restart has in its place; every item and round asks for itself.
+    It holds for the block itself, and for what a restart has in its place; every item and round asks for itself. Of
+    what a restart took back it holds where the question, the ``message``, is the same too: its figures need not be
+    among the block's input.
     """
     same = Approval.objects.filter(
         execution_id=work.execution_id,
@@ -93,12 +97,18 @@ def find_standing_approval(work: BlockWork, *, proposed_sha256: str = "") -> App
     ).exclude(type=HumanStepType.INTERVENTION)
     mine = Q(block_execution=work.block_execution_id)
     standing = same.filter(mine | Q(block_execution__superseded=True)).order_by("-id")
-    found = list(standing.values_list("pk", "block_execution_id")[:MAX_STANDING])
-    places = places_in_run({row for _, row in found} | {work.block_execution_id}) if found else {}
+    found = list(standing.values_list("pk", "block_execution_id", "message")[:MAX_STANDING])
+    places = places_in_run({row for _, row, _ in found} | {work.block_execution_id}) if found else {}
     place = places.get(work.block_execution_id)
-    for approval_id, row in found:
-        if row == work.block_execution_id or places.get(row) == place:
-            return standing.select_related("responded_by").get(pk=approval_id)
+    asked: str | None = None
+    for approval_id, row, said in found:
+        if row != work.block_execution_id:
+            if places.get(row) != place:
+                continue
+            asked = message() if asked is None else asked
+            if said != asked:
+                continue
+        return standing.select_related("responded_by").get(pk=approval_id)
     return None
 
 

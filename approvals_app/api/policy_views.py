@@ -19,7 +19,7 @@ from approvals_app.services.out_of_office import (
     set_out_of_office,
 )
 from workflow_service.accounts.api.requests import current_user, workspace_of
-from workflow_service.accounts.models import Workspace
+from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
 from workflow_service.api_serializers import (
     CamelSerializer,
@@ -191,7 +191,7 @@ def _readable(request: Request) -> Workspace:
     return workspace
 
 
-def _away(workspace: Workspace, name: str) -> Any:
+def _away(workspace: Workspace, name: str) -> User:
     user = find_member(workspace, name)
     if user is None:
         raise AbsenceInvalid(f"there is no member '{name[:150]}' of this workspace")

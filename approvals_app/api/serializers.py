@@ -54,7 +54,9 @@ class AllQuery(ApprovalsQuery):
 class ApprovalResponse(CamelSerializer):
     approved = TrueOrFalse()
     response = serializers.DictField(
-        required=False, allow_null=True, help_text="What was asked for; must fit `responseSchema` to approve."
+        required=False,
+        allow_null=True,
+        help_text="What was asked for; must fit `responseSchema`. A rejection needs none.",
     )
     comments = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_COMMENTS)
     version = serializers.IntegerField(

@@ -109,7 +109,7 @@ class RespondView(APIView):
         responses=ResponseAccepted,
     )
     def post(self, request: Request, approval_id: str) -> Response:
-        """Approve or reject. The same answer again changes nothing; the opposite one is refused (409)."""
+        """Approve or reject. The same answer again changes nothing; another one is refused (409)."""
         body = read_body(ApprovalResponse, request)
         approval = respond_to_approval(
             approval_id=_named(request, approval_id, body=body).public_id,
@@ -212,6 +212,7 @@ def _page(request: Request, query: dict[str, Any], approvals: QuerySet[Approval]
 
 def _named(request: Request, approval_id: str, *, body: dict[str, Any] | None = None) -> Approval:
     """Return the approval if it lies in the workspace that the request is about."""
+    approval_id = approval_id.replace("\x00", "")
     holding = Approval.objects.filter(public_id=approval_id)
     workspace = workspace_of(request, body=body, holding=holding)
     return get_approval(current_user(request), approval_id, workspace)

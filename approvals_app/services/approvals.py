@@ -2,7 +2,7 @@
 
 Locks are taken in one order, execution, block, approval, feed, so that of two people who answer at once one decides
 and the other is counted or told what stands; the end of a question's time takes the same locks. A second click is
-inert: the same answer returns what stands, the opposite one is refused. Nothing here waits for anything but those
+inert: the same answer returns what stands, another one is refused. Nothing here waits for anything but those
 locks.
 """
 
@@ -19,7 +19,7 @@ from approvals_app.errors import (
 from approvals_app.models import Approval, ApprovalVote
 from approvals_app.recording import record_answer
 from approvals_app.response_schema import find_problems
-from approvals_app.seats import count_asked, seat_of
+from approvals_app.seats import count_seats, seat_of
 from approvals_app.selectors import get_approval
 from approvals_app.services.decisions import Decision, close_if_unneeded, lock_approval, settle
 from approvals_app.voting import Ballot, outcome
@@ -52,7 +52,7 @@ def respond_to_approval(
 
     Once it is decided its run goes on. ``source`` names the door, ``version`` what the actor looked at. Raises
     ``ApprovalNotFound``, ``Forbidden``, ``NotYourApproval``, ``ResponseInvalid``, ``OutOfDate``, ``AlreadyVoted``,
-    ``AlreadyAnswered`` (the other way) and ``ApprovalClosed`` (nobody waits for it any more).
+    ``AlreadyAnswered`` (otherwise) and ``ApprovalClosed`` (nobody waits for it any more).
     """
     comments = storable_text(comments, MAX_COMMENTS)
     seen = get_approval(actor, approval_id)
@@ -67,7 +67,7 @@ def respond_to_approval(
         responder = _responder(actor, approval)
         now = database_now()
         if approval.status == ApprovalStatus.PENDING and not close_if_unneeded(approval, now=now):
-            if _voted_already(approval, actor, approved):
+            if _voted_already(approval, actor, approved, response):
                 return approval
             if version is not None and version != approval.version:
                 raise OutOfDate(approval_id, approval.version, version)
@@ -88,7 +88,7 @@ def respond_to_approval(
     if approval.status == ApprovalStatus.PENDING:
         reach("approvals.vote:after commit")
         return approval
-    return _standing(approval, approved)
+    return _standing(approval, approved, response)
 
 
 def answer_of(approval: Approval) -> JsonObject:
@@ -103,13 +103,16 @@ def answer_of(approval: Approval) -> JsonObject:
 
 
 def check_response(approval: Approval, response: JsonObject | None, *, approved: bool = True) -> None:
-    """Raise ``ResponseInvalid`` unless ``response`` can be kept, and is what an approval asks for to approve it."""
+    """Raise ``ResponseInvalid`` unless ``response`` can be kept, and is what an approval asks for.
+
+    A rejection need not have one; what it has may become the block's output as well.
+    """
     try:
         # It becomes the block's output, or a part of it.
         check_json(response, max_bytes=get_config().max_output_bytes)
     except JsonUnfit as error:
         raise ResponseInvalid([Problem(error.kind, error.reason, pointer=error.pointer)]) from None
-    if approval.response_schema is None or not approved:
+    if approval.response_schema is None or not (approved or response):
         return
     problems = find_problems(approval.response_schema, response or {})
     if problems:
@@ -124,13 +127,15 @@ def _responder(actor: User, approval: Approval) -> Responder:
     return responder
 
 
-def _voted_already(approval: Approval, actor: User, approved: bool) -> bool:
+def _voted_already(approval: Approval, actor: User, approved: bool, response: JsonObject | None) -> bool:
     """Say whether the actor has given this very answer; raises ``AlreadyVoted`` for another."""
     for vote in approval.votes.select_related("user"):
         if vote.user_id == actor.pk:
             if vote.approved != approved:
                 stands = "approved" if vote.approved else "rejected"
                 raise AlreadyVoted(approval.public_id, f"you have {stands} it")
+            if approved and (vote.response or None) != (response or None):
+                raise AlreadyVoted(approval.public_id, "you have approved another answer")
             return True
         if vote.on_behalf_of_id == actor.pk:
             raise AlreadyVoted(approval.public_id, f"{vote.user.get_username()} has answered for you")
@@ -150,8 +155,9 @@ def _cast(
     vote.save(force_insert=True)
     approval.version += 1
     approval.involved_ids = sorted({*approval.involved_ids, vote.user_id, seat})
-    ballots = [Ballot(one.approved, one.response) for one in (*cast, vote)]
-    asked = count_asked(approval) if approval.quorum > 1 else 1
+    votes = [*cast, vote]
+    ballots = [Ballot(one.approved, one.response) for one in votes]
+    asked = count_seats(approval, votes) if approval.quorum > 1 else 1
     verdict = outcome(ballots, quorum=approval.quorum, asked=asked)
     record_answer(vote, seen=seen, decided=verdict)
     if verdict is None:
@@ -179,11 +185,14 @@ def _note_vote(vote: ApprovalVote) -> None:
     reach("approvals.vote:before commit")
 
 
-def _standing(approval: Approval, approved: bool) -> Approval:
+def _standing(approval: Approval, approved: bool, response: JsonObject | None) -> Approval:
     responder = approval.responded_by.get_username() if approval.responded_by else "the end of its time"
     match approval.status:
         case ApprovalStatus.APPROVED | ApprovalStatus.REJECTED:
             if (approval.status == ApprovalStatus.APPROVED) != approved:
-                raise AlreadyAnswered(approval.public_id, approval.status, responder)
+                raise AlreadyAnswered(approval.public_id, approval.status.lower(), responder)
+            # Another edit, another form, retry in place of skip: who sent it must not take it for what was done.
+            if approved and (approval.response or None) != (response or None):
+                raise AlreadyAnswered(approval.public_id, "answered otherwise", responder)
             return approval
     raise ApprovalClosed(approval.public_id)

@@ -73,8 +73,9 @@ def check_out_of_office(
 
     Raises ``Forbidden``, and ``AbsenceInvalid`` where the delegate does not answer approvals here, or the time is none.
     """
-    away = user or actor
-    if away.pk != actor.pk:
+    # Who names themselves comes with the same API key as who names nobody.
+    away = actor if user is None or user.pk == actor.pk else user
+    if away is not actor:
         require(actor, workspace, Action.MEMBER_MANAGE)
     require(away, workspace, Action.APPROVAL_RESPOND)
     deputy = find_approver(workspace, delegate)

@@ -157,6 +157,10 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
     except RecursionError as error:
         reason = "it refers to itself without end"
         raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
+    except Exception as error:
+        # A reference may lead to what is no schema, or a bound be beyond what numbers can be: then anything is raised.
+        reason = f"{type(error).__name__}: {error}"[:300]
+        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
     problems = [
         Problem("INPUT_REJECTED", error.message, pointer="/input" + json_pointer(*error.path))
         for error in found[:MAX_PROBLEMS]

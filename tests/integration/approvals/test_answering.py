@@ -88,6 +88,14 @@ def test_the_opposite_answer_is_refused_and_names_who_decided(people: People) ->
         answer(approval, people.bob, approved=False)
 
 
+def test_another_form_than_the_one_that_counts_is_refused(people: People) -> None:
+    approval = question_of(run_asking(people, asking(type="INPUT", inputSchema={"type": "object"})))
+    answer(approval, people.alice, response={"limit": 1})
+    assert answer(approval, people.alice, response={"limit": 1}).response == {"limit": 1}
+    with pytest.raises(AlreadyAnswered, match="answered otherwise by alice"):
+        answer(approval, people.bob, response={"limit": 2})
+
+
 def test_an_answer_after_the_run_ended_changes_nothing(people: People) -> None:
     execution = run_asking(people)
     approval = question_of(execution)
@@ -196,6 +204,8 @@ def test_a_response_must_fit_what_is_asked_for(
 
 def test_a_rejection_needs_no_response(people: People) -> None:
     approval = question_of(run_asking(people, asking(type="INPUT", inputSchema=SCHEMA)))
+    with pytest.raises(ResponseInvalid, match="limit"):
+        answer(approval, people.alice, approved=False, response={"limit": "many"})
     assert answer(approval, people.alice, approved=False).status == "REJECTED"
 
 

@@ -180,8 +180,9 @@ def test_who_is_not_asked_is_told_why(people: People) -> None:
         response = respond(user, approval, {"approved": True})
         assert (response.status_code, response.json()["code"]) == (status, code)
     assert Client().get(f"/api/v1/approvals/{assigned.public_id}").status_code == 401
-    unknown = signed_in(people.alice).get("/api/v1/approvals/appr_unknown")
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "APPROVAL_NOT_FOUND")
+    for name in ("appr_unknown", "appr%00unknown"):
+        unknown = signed_in(people.alice).get(f"/api/v1/approvals/{name}")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "APPROVAL_NOT_FOUND")
 
 
 def test_an_approval_is_looked_for_in_the_workspace_that_is_named(people: People) -> None:

@@ -8,10 +8,13 @@ from approvals_app.models import Approval, ApprovalEvent
 from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.timers import run_due_timers
 from executions_app.models import BlockExecution, BlockOutput, Execution, ExecutionEvent
+from executions_app.services.control import Asked
+from executions_app.services.restart import Restart, restart_execution
 from executions_app.sweeper import sweep
 from tests.driver import run_until_quiet
 from tests.factories import branch, event_types, make_template, noop, start, statuses
 from tests.people import People, asking, make_people, question_of, run_asking
+from tests.restarting import ran, work
 from workflow_service.accounts.models import User
 from workflow_service.engine.definition import JsonObject
 
@@ -156,6 +159,21 @@ def test_an_approval_stands_for_a_block_that_runs_again_with_the_same_input(peop
     execution = run_until_quiet(execution)
     assert execution.status == "COMPLETED"
     assert Approval.objects.filter(execution=execution).count() == 1
+
+
+@pytest.mark.parametrize(("counted", "questions"), [("fetch_runs", 2), ("name", 1)])
+def test_after_a_restart_a_yes_stands_for_the_figures_that_were_asked_about(
+    people: People, counted: str, questions: int
+) -> None:
+    ran.clear()
+    step = {"required": True, "message": f"Pay ${{{counted}}}?"}
+    gate = {"blockId": "gate", "toolType": "HUMAN", "dependencies": ["fetch"], "humanInLoop": step}
+    execution = answer(run_asking(people, work("fetch", gives={"name": "one"}), gate), people.alice)
+    assert execution.status == "COMPLETED"
+    restart_execution(execution.pk, Asked("ada"), Restart(from_block="fetch"))
+    execution = run_until_quiet(execution)
+    assert execution.status == ("COMPLETED" if questions == 1 else "WAITING_FOR_APPROVAL")
+    assert Approval.objects.filter(execution=execution).count() == questions
 
 
 def test_a_question_of_a_run_that_ended_is_closed_by_the_sweeper(people: People) -> None:

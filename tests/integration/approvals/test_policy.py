@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
 
+from approvals_app.assignment import receivers_of
 from approvals_app.errors import (
     AbsenceInvalid,
     AlreadyVoted,
@@ -30,7 +31,7 @@ from tests.driver import run_until_quiet
 from tests.factories import make_user
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.errors import Forbidden
-from workflow_service.accounts.models import ApiKey, Role, User
+from workflow_service.accounts.models import ApiKey, Membership, Role, User
 from workflow_service.engine.errors import WorkflowError
 
 
@@ -96,6 +97,8 @@ def test_a_quorum_is_of_one_answer(people: People) -> None:
     approval = ask(people, people.alice, people.bob, carl, quorum=2, type="INPUT", inputSchema=schema)
     answer(approval, people.alice, response={"limit": 5})
     assert answer(approval, people.bob, response={"limit": 6}).status == "PENDING"
+    with pytest.raises(AlreadyVoted, match="another answer"):
+        answer(approval, people.bob, response={"limit": 5})
     decided = answer(approval, carl, response={"limit": 5})
     assert (decided.status, decided.response) == ("APPROVED", {"limit": 5})
 
@@ -103,6 +106,15 @@ def test_a_quorum_is_of_one_answer(people: People) -> None:
     answer(other, people.alice, response={"limit": 5})
     rejected = answer(other, people.bob, response={"limit": 6})
     assert (rejected.status, rejected.response) == ("REJECTED", None)
+
+
+def test_who_left_after_voting_leaves_the_others_their_seats(people: People) -> None:
+    (carl,) = approvers(people, "carl")
+    approval = ask(people, people.alice, people.bob, carl, quorum=2)
+    answer(approval, carl, approved=False)
+    Membership.objects.filter(user=carl).delete()
+    assert answer(approval, people.alice).status == "PENDING"
+    assert answer(approval, people.bob).status == "APPROVED"
 
 
 @pytest.mark.parametrize("quorum", [2, 3])
@@ -217,6 +229,22 @@ def test_who_is_away_is_stood_in_for_as_long_as_they_are(people: People) -> None
         answer(third, people.bob)
 
 
+def test_nobody_stands_in_through_the_starter_where_four_eyes_are_wanted(people: People) -> None:
+    (starter,) = approvers(people, "stella")
+    approval, other = (ask(people, people.bob, fourEyes=four_eyes) for four_eyes in (True, False))
+    Execution.objects.filter(pk__in=(approval.execution_id, other.execution_id)).update(created_by=starter)
+    for actor, delegate in ((people.bob, "stella"), (starter, "alice")):
+        set_out_of_office(workspace=people.workspace, actor=actor, delegate=delegate)
+    approval.execution.refresh_from_db()
+    assert receivers_of([approval])[approval.pk] == {people.bob.pk}
+    with pytest.raises(ApprovalNotFound):
+        answer(approval, people.alice)
+    assert answer(other, people.alice).votes.get().on_behalf_of == people.bob
+    # A way around the starter leads there as well.
+    set_out_of_office(workspace=people.workspace, actor=people.bob, delegate="alice")
+    assert answer(approval, people.alice).status == "APPROVED"
+
+
 def test_an_absence_names_somebody_fit_and_a_time_to_come(people: People) -> None:
     now = timezone.now()
     cases: list[tuple[type[WorkflowError], dict[str, Any]]] = [
@@ -238,6 +266,14 @@ def test_an_absence_names_somebody_fit_and_a_time_to_come(people: People) -> Non
     with pytest.raises(Forbidden):
         clear_out_of_office(workspace=people.workspace, actor=people.bob, absence_id=made.pk)
     assert OutOfOffice.objects.get() == made
+
+
+def test_a_key_that_may_only_read_names_no_deputy(people: People) -> None:
+    alice = User.objects.get(pk=people.alice.pk)
+    people.alice.acting_key = ApiKey(workspace=people.workspace, user=people.alice, scopes=["approval:read"])
+    for user in (None, alice):
+        with pytest.raises(Forbidden):
+            set_out_of_office(workspace=people.workspace, actor=people.alice, user=user, delegate="bob")
 
 
 def test_whoever_sees_a_question_may_talk_about_it(people: People) -> None:

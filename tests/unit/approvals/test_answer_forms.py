@@ -12,6 +12,7 @@ from approvals_app.response_schema import find_problems
 from approvals_app.review import reviewed_schema
 from workflow_service.engine.definition import JsonObject
 from workflow_service.schema_forms import FormUnreadable, form_fields, read_form, schema_of
+from workflow_service.settings.config import get_config
 
 LIMITS: JsonObject = {
     "type": "object",
@@ -251,3 +252,34 @@ def test_a_block_whose_work_is_done_takes_values_for_the_run() -> None:
 
 def test_the_input_of_a_whole_map_is_not_to_be_mended() -> None:
     assert [field.label for field in answer_form(intervention(mendable=False)).fields] == ["Output"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "given"),
+    [
+        ({"pattern": "a{99999999999}"}, "a"),
+        ({"multipleOf": 0.1}, 10**400),
+        ({"$ref": "#/required"}, 1),
+        ({"$ref": "#/required/first"}, 1),
+        ({"$ref": "#/default"}, 1),
+    ],
+    ids=["too often", "too large", "a list", "no index", "no schema"],
+)
+def test_what_a_schema_cannot_be_used_for_is_a_problem_and_no_crash(schema: JsonObject, given: Any) -> None:
+    asked: JsonObject = {"properties": {"x": schema}, "required": ["x"], "default": {"type": "nothing"}}
+    answer: JsonObject = {"x": given}
+    for whole, typed in ((asked, answer), (reviewed_schema(asked), {"output": answer})):
+        (problem,) = find_problems(whole, typed)
+        assert problem.code == "RESPONSE_SCHEMA_UNUSABLE"
+
+
+def test_what_no_form_could_send_back_is_not_put_into_one() -> None:
+    large = {"text": "é" * (get_config().max_input_bytes // 8)}
+    form = answer_form(approval("REVIEW", proposed=large, response_schema=reviewed_schema(None)))
+    assert ([button.value for button in form.buttons], form.fields) == (["approve", "reject"], ())
+    assert form.too_large
+    asked = response_schema(("retry", "abort"))
+    failed = approval("INTERVENTION", input={"url": "x", "input": large}, response_schema=asked)
+    assert not any("é" in value for value in shown(failed).values())
+    mended = press(failed, "retry", **shown(failed) | {"response.input": '{"text": "short"}'})
+    assert mended.response == {"action": "retry", "input": {"text": "short"}}
