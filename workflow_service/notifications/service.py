@@ -88,8 +88,8 @@ def notify(
 ) -> None:
     """Tell people, each as they prefer, and the workspace's webhooks that want the topic, in the open transaction.
 
-    ``channels`` are the ways to be used (``Way``), all of them if not given. What was ``asked_for`` by its receiver comes
-    whatever they prefer to be told unasked. Whoever was told the notice of that key is not told again.
+    ``channels`` are the ways to be used (``Way``), all of them if not given. What was ``asked_for`` by its receiver
+    comes whatever they prefer to be told unasked. Whoever was told the notice of that key is not told again.
     """
     ways = frozenset(Way) if channels is None else frozenset(channels) & frozenset(Way)
     if Way.EMAIL in ways or Way.IN_APP in ways:

@@ -151,8 +151,8 @@ def deliver(
 ) -> int:
     """Send at most ``most`` messages that are due, one after another; returns how many arrived.
 
-    ``timeout_s`` is how long ``send`` may take; none is begun once ``turn_s`` are over. Ends early where the receiver does
-    not answer.
+    ``timeout_s`` is how long ``send`` may take; none is begun once ``turn_s`` are over. Ends early where the receiver
+    does not answer.
     """
     arrived, until = 0, time.monotonic() + turn_s
     for _ in range(most):
