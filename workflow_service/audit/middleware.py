@@ -79,6 +79,13 @@ def _brought_credentials(request: HttpRequest) -> bool:
     )
 
 
+def _path_of(request: HttpRequest) -> str:
+    """Return the path as it may be kept: a token in it is a permission, of which its first characters name it."""
+    match = request.resolver_match
+    token = str(match.kwargs.get("token", "")) if match else ""
+    return request.path.replace(token, f"{token[:8]}…") if token else request.path
+
+
 def _record_denial(request: HttpRequest, origin: Origin, status: int) -> None:
     user: Any = getattr(request, "user", None)
     known = user is not None and user.is_authenticated
@@ -93,7 +100,7 @@ def _record_denial(request: HttpRequest, origin: Origin, status: int) -> None:
             actor_id=user.pk if known else None,
             actor=user.get_username() if known else "unknown",
             target_type="path",
-            target_id=request.path,
+            target_id=_path_of(request),
             outcome=Outcome.DENIED,
             detail={
                 "method": str(request.method),

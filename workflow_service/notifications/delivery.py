@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -37,7 +37,7 @@ DUE_CHANNELS = """
         AND (m.leased_until IS NULL OR m.leased_until <= clock_timestamp())
         AND (c.paused_until IS NULL OR c.paused_until <= clock_timestamp())
         AND (m.channel = ANY(%s) OR m.channel LIKE %s) AND NOT m.channel = ANY(%s)
-    GROUP BY m.channel ORDER BY min(m.due_at), m.channel LIMIT 200
+    GROUP BY m.channel ORDER BY min(m.due_at), m.channel
 """
 
 # Given what was announced, finds out whom it concerns and calls ``notify``; asked again it must say the same.
@@ -47,6 +47,8 @@ _under_way: dict[str, str] = {}
 _lock = threading.Lock()
 _pools: dict[str, ThreadPoolExecutor] = {}
 _forgotten_at = 0.0
+# When a channel with something to send last had its turn, on the monotonic clock.
+_turns: dict[str, float] = {}
 
 
 def register_announcer(channel: str, announce: Announce) -> None:
@@ -62,7 +64,7 @@ def send_notifications() -> None:
     forget_old()
     with _lock:
         under_way = list(_under_way)
-    for channel in due_channels(but=under_way):
+    for channel in _by_turn(due_channels(but=under_way), under_way):
         _begin(channel, threads)
 
 
@@ -109,6 +111,13 @@ def forget_old() -> None:
     WebhookDelivery.objects.filter(pk__in=sent.order_by("created_at").values("pk")[:FORGET_AT_ONCE]).delete()
 
 
+def _by_turn(due: Sequence[str], under_way: Collection[str]) -> list[str]:
+    """Order channels by who had no turn for longest: a slow one with much that waits must not come first each time."""
+    for channel in _turns.keys() - {*due, *under_way}:
+        del _turns[channel]
+    return sorted(due, key=lambda channel: _turns.get(channel, 0.0))
+
+
 def _announce(announce: Announce, envelope: Envelope) -> Sent:
     try:
         announce(json.loads(envelope.body))
@@ -132,6 +141,7 @@ def _begin(channel: str, webhook_threads: int) -> None:
         if channel in _under_way or sum(one == kind for one in _under_way.values()) >= threads:
             return
         _under_way[channel] = kind
+        _turns[channel] = time.monotonic()
         pool = _pools.get(kind)
         if pool is None:
             pool = _pools[kind] = ThreadPoolExecutor(threads, thread_name_prefix=f"notify-{kind}")

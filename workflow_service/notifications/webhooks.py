@@ -28,6 +28,8 @@ from workflow_service.settings.config import get_config
 CHANNEL_PREFIX = "webhook:"
 TIMEOUT_S = 15.0
 MESSAGES_AT_ONCE = 20
+# One that answers, but slowly, gives its thread back to the others.
+TURN_S = 5.0
 MAX_WAIT_S = 3_600.0
 GONE = 410
 RETRIES = Retries(
@@ -51,6 +53,7 @@ def send_webhooks(endpoint_id: int) -> int:
         sender.send,
         timeout_s=TIMEOUT_S + 5,
         most=MESSAGES_AT_ONCE,
+        turn_s=TURN_S,
         retries=RETRIES,
         noted=sender.note,
     )

@@ -5,6 +5,8 @@ inside a transaction.
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -143,16 +145,18 @@ def deliver(
     *,
     timeout_s: float,
     most: int = 100,
+    turn_s: float = math.inf,
     retries: Retries = IN_ORDER,
     noted: Noted | None = None,
 ) -> int:
     """Send at most ``most`` messages that are due, one after another; returns how many arrived.
 
-    ``timeout_s`` is how long ``send`` may take. Ends early where the receiver does not answer.
+    ``timeout_s`` is how long ``send`` may take; none is begun once ``turn_s`` are over. Ends early where the receiver does
+    not answer.
     """
-    arrived = 0
+    arrived, until = 0, time.monotonic() + turn_s
     for _ in range(most):
-        if not is_open(channel):
+        if time.monotonic() > until or not is_open(channel):
             break
         sent = _deliver_one(channel, send, timeout_s, retries, noted)
         if sent is None or sent.outcome is Outcome.UNREACHABLE:

@@ -12,6 +12,7 @@ from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.models import Membership
+from workflow_service.audit.models import AuditEntry
 from workflow_service.notifications.delivery import deliver_due
 from workflow_service.notifications.models import NotificationPreference
 from workflow_service.outbox.models import Message
@@ -104,6 +105,16 @@ def test_whoever_lost_the_right_is_refused_although_the_link_was_good(people: Pe
     people.alice.save()
     assert Client().post(path, {"decision": "approve"}).status_code in (403, 404)
     assert stands(approval) == "PENDING"
+
+
+def test_a_refused_link_is_on_record_without_what_makes_it_one(people: People) -> None:
+    approval = ask(people)
+    path = mail_links.sign(approval, approval.execution.created_by)
+    client = Client()
+    client.force_login(people.bob)
+    assert client.post(path, {"decision": "approve"}).status_code == 403
+    entry = AuditEntry.objects.get(action="request.denied")
+    assert entry.target_id == f"/approvals/answer/{path.rsplit('/', 1)[1][:8]}…"
 
 
 def test_a_link_is_stale_once_somebody_else_answered_and_a_new_one_is_sent_once(people: People) -> None:

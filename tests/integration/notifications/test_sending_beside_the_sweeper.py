@@ -69,6 +69,22 @@ def test_a_tick_waits_for_no_receiver_and_none_for_another(
     assert WebhookDelivery.objects.filter(status="delivered").count() == 5
 
 
+def test_a_receiver_that_answers_slowly_takes_turns_with_the_others(
+    hooks: list[Hook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads(monkeypatch, 1)
+    monkeypatch.setattr(webhooks, "TURN_S", 0.1)
+    slow, well = hooks
+    slow.answers.clear()
+    slow.on_message = lambda: time.sleep(0.2)
+    tell(5, slow.url())
+    tell(1, well.url())
+    for _ in range(2):
+        send_notifications()
+        wait_until(lambda: not delivery._under_way)
+    assert (len(slow.heard), len(well.heard)) == (1, 1)
+
+
 def test_a_flood_is_sent_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emails, "MAILS_AT_ONCE", 10)
     tell(25)
