@@ -51,7 +51,7 @@ def worker_of(execution: Execution) -> UUID:
     return worker
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 45.0) -> None:
+def eventually(holds: Callable[[], bool], within_s: float = 120.0) -> None:
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, "it did not come about"

@@ -268,7 +268,8 @@ def test_the_input_of_a_whole_map_is_not_to_be_mended() -> None:
 def test_what_a_schema_cannot_be_used_for_is_a_problem_and_no_crash(schema: JsonObject, given: Any) -> None:
     asked: JsonObject = {"properties": {"x": schema}, "required": ["x"], "default": {"type": "nothing"}}
     answer: JsonObject = {"x": given}
-    for whole, typed in ((asked, answer), (reviewed_schema(asked), {"output": answer})):
+    edit: JsonObject = {"output": answer}
+    for whole, typed in ((asked, answer), (reviewed_schema(asked), edit)):
         (problem,) = find_problems(whole, typed)
         assert problem.code == "RESPONSE_SCHEMA_UNUSABLE"
 
