@@ -22,6 +22,8 @@ class Execution(models.Model):
     people or is paused, and ``deadline_at`` is where it would reach ``timeout_ms``. ``held_back`` says that the run was
     accepted and begins when its template's limit allows. ``compensating`` says that nothing is under way but work that
     undoes. A sub-workflow's run has a ``parent`` and the block execution there that it works for.
+    ``digested_generation`` is the generation in which it was last handed to those who learn from it (``digest.py``),
+    ``anomaly_detected`` what they found.
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=new_execution_id, editable=False)
@@ -66,6 +68,8 @@ class Execution(models.Model):
     deadline_at = models.DateTimeField(null=True)
     held_back = models.BooleanField(default=False)
     recovery_point_at = models.DateTimeField(null=True)
+    digested_generation = models.IntegerField(default=0, db_default=0)
+    anomaly_detected = models.BooleanField(default=False, db_default=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="executions", db_index=False
     )
@@ -110,6 +114,12 @@ class Execution(models.Model):
             ),
             models.Index(
                 fields=("template", "id"), condition=models.Q(held_back=True), name="execution_held_back"
+            ),
+            models.Index(
+                fields=("id",),
+                condition=models.Q(completed_at__isnull=False)
+                & ~models.Q(digested_generation=models.F("generation")),
+                name="execution_undigested",
             ),
         )
 

@@ -29,12 +29,14 @@ logger = logging.getLogger(__name__)
 CHECKS_PER_TICK = 50
 THREADS = 4
 
+# As a join the rows would be looked for again for each that is compared, and more than the limit be taken.
 TAKE_DUE = """
-    UPDATE agents_agent SET next_check_at = clock_timestamp() + make_interval(secs => %s) WHERE id IN (
+    WITH due AS MATERIALIZED (
         SELECT id FROM agents_agent
         WHERE enabled AND (next_check_at IS NULL OR next_check_at <= clock_timestamp())
         ORDER BY next_check_at NULLS FIRST LIMIT %s FOR UPDATE SKIP LOCKED)
-    RETURNING id
+    UPDATE agents_agent SET next_check_at = clock_timestamp() + make_interval(secs => %s)
+    FROM due WHERE agents_agent.id = due.id RETURNING agents_agent.id
 """
 TAKE_TASK = """
     INSERT INTO agents_agentupkeep AS u (id, {name}, service_status, service_message)
@@ -54,7 +56,7 @@ def keep_agents(run: Run | None = None) -> None:
     room = CHECKS_PER_TICK - _under_way()
     interval_s = get_config().agent_health_interval_ms / 1_000
     with connection.cursor() as cursor:
-        cursor.execute(TAKE_DUE, [interval_s, room])
+        cursor.execute(TAKE_DUE, [room, interval_s])
         due = [pk for (pk,) in cursor.fetchall()]
     for agent in Agent.objects.filter(pk__in=due) if due else ():
         if agent.runtime == Agent.Runtime.LOCAL or agent.heartbeat_ttl_s is not None:

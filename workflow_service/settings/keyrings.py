@@ -105,16 +105,16 @@ def parse_keys(text: str, place: str) -> Keyring:
     return Keyring(next(iter(keys)), keys)
 
 
-# By path: the version that was read (modification time and inode), and what it held.
-_read_before: dict[Path, tuple[tuple[int, int], Keyring]] = {}
+# By path: the text that was read, and what it says.
+_read_before: dict[Path, tuple[str, Keyring]] = {}
 
 
 def _read(path: Path) -> Keyring:
-    status = path.stat()
-    version = (status.st_mtime_ns, status.st_ino)
+    # Times of files are too coarse to tell two writes apart that follow each other closely.
+    text = path.read_text(encoding="utf-8")
     known = _read_before.get(path)
-    if known is None or known[0] != version:
-        known = _read_before[path] = (version, parse_keys(path.read_text(encoding="utf-8"), path.name))
+    if known is None or known[0] != text:
+        known = _read_before[path] = (text, parse_keys(text, path.name))
     return known[1]
 
 

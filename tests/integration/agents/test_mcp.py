@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from executions_app.models import BlockExecution, BlockOutput, ExecutionLog
 from tests.driver import run_until_quiet
 from tests.factories import make_template, make_user, make_workspace, start
 from tests.invocations import make_invocation, make_limits
+from tests.patience import wait_until
 from workflow_service.accounts.models import Role
 from workflow_service.agents import process_keeper
 from workflow_service.agents.configuration import configuration_errors
@@ -118,13 +118,6 @@ def processes_with(marker: str) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        threading.Event().wait(0.02)
-    return condition()
 
 
 def test_a_tool_over_stdio(call: Callable[..., Any]) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from textwrap import dedent
 import pytest
 
 from tests.invocations import make_limits
+from tests.patience import wait_until
 from tests.script_runner import ScriptRunner
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.invocation import LogLine
@@ -78,13 +78,6 @@ def processes_with(marker: str) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        threading.Event().wait(0.02)
-    return condition()
 
 
 def sleeper(marker: str) -> str:

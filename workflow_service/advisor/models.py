@@ -1,0 +1,1 @@
+"""Suggestions, their replays and what came of them."""

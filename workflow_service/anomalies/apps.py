@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class AnomaliesConfig(AppConfig):
+    name = "workflow_service.anomalies"
+    verbose_name = "Anomalies"

@@ -1,0 +1,1 @@
+"""Baselines, anomalies and predictions."""

@@ -1,0 +1,1 @@
+"""Assignments, tests and guardrails."""
