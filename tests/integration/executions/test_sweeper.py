@@ -25,7 +25,7 @@ from tests.factories import error_of, event_types, make_template, noop, start, s
 from tests.locks import connect_elsewhere, locked_elsewhere
 from workflow_service.engine.states import BlockStatus
 
-pytestmark = pytest.mark.usefixtures("db", "leases_expire", "empty_queues")
+pytestmark = pytest.mark.usefixtures("db", "leases_expire", "empty_queues", "idle_process")
 
 ERROR: dict[str, JsonValue] = {"type": "NETWORK_ERROR", "message": "again", "retryable": True}
 
@@ -36,6 +36,12 @@ def leases_expire(db: None) -> None:
     SweeperState.objects.update_or_create(
         id=1, defaults={"last_tick_at": timezone.now(), "grace_until": None}
     )
+
+
+@pytest.fixture
+def idle_process() -> None:
+    """Say that this process is at work on nothing, whatever an earlier test left it at."""
+    work_board.note_idle()
 
 
 def claim_one(execution: Execution, worker: UUID | None = None) -> Claim:
