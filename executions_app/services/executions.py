@@ -15,6 +15,7 @@ from executions_app.new_runs import NewRun, insert_run
 from executions_app.run_state import RunState
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, pipelined_transaction
+from executions_app.version_choice import StartFacts, choose_version
 from executions_app.workspace_context import workspace_context
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
@@ -58,7 +59,7 @@ def start_execution(
     body_sha256: str = "",
     door: str = Template.Door.A,
 ) -> StartedExecution:
-    """Start a run of a template's version (the current one where none is given).
+    """Start a run of a template's version; where none is given, of the one chosen for it or the current one.
 
     Exactly once for an ``idempotency_key``: the key is inserted with the execution. Raises
     ``TemplateNotRunnable``, ``InputRejected``, ``IdempotencyConflict``.
@@ -66,7 +67,8 @@ def start_execution(
     standing = _standing_start(workspace, idempotency_key, body_sha256)
     if standing is not None:
         return StartedExecution(standing, created=False)
-    version, compiled = runnable_version(template, version)
+    choice = choose_version(StartFacts(template, actor, input)) if version is None else None
+    version, compiled = runnable_version(template, choice.version if choice else version)
     check_input(compiled.definition.input_schema, input)
     options = options or {}
     given = NewRun(
@@ -77,7 +79,10 @@ def start_execution(
     with pipelined_transaction() as tx:
         execution, run = insert_run(tx, given)
         if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
-            settler = begin_run(tx, execution, run, compiled, context=context)
+            if choice:
+                choice.record(tx, execution)
+            data = choice.event_data if choice else None
+            settler = begin_run(tx, execution, run, compiled, data, context)
             told = {
                 "template": template.public_id,
                 "version": version.label,
