@@ -4,15 +4,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('approvals_app', '0003_timers_of_open_questions'),
+        ("approvals_app", "0003_timers_of_open_questions"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='approval',
-            name='type',
-            field=models.CharField(choices=[('APPROVAL', 'APPROVAL'), ('REVIEW', 'REVIEW'), ('INPUT', 'INPUT'), ('INTERVENTION', 'INTERVENTION'), ('CHOICE', 'CHOICE')], max_length=16),
+            model_name="approval",
+            name="type",
+            field=models.CharField(
+                choices=[
+                    ("APPROVAL", "APPROVAL"),
+                    ("REVIEW", "REVIEW"),
+                    ("INPUT", "INPUT"),
+                    ("INTERVENTION", "INTERVENTION"),
+                    ("CHOICE", "CHOICE"),
+                ],
+                max_length=16,
+            ),
         ),
     ]
