@@ -217,7 +217,8 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]], *, never_ran: 
 
     The fence rises, so a late result of the old worker is thrown away. A block that had overrun its timeout has failed
     with TIMEOUT_ERROR, and one that was lost ``MAX_LOSSES`` times with WORKER_LOST: they go up the recovery ladder.
-    One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides. With
+    One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides. Work that is not
+    idempotent may have been done: it goes up the ladder too, where nothing does it again. With
     ``never_ran`` no worker ever learned of the claims: nothing was lost, and the blocks are queued again.
     Where this goes wrong the run fails with SETTLEMENT_ERROR: else the blocks were RUNNING for ever, at no worker.
     """
@@ -272,7 +273,8 @@ def _take_back_one(
     losses = row.losses + 1
     on_lost = block.on_worker_lost if block and row.kind != BlockExecution.Kind.UNDO else "rerun"
     log_lines.block_lost(settler.journal, run, row, losses)
-    if losses < MAX_LOSSES and on_lost == "rerun":
+    once = block is not None and block.recovery is not None and not block.recovery.idempotent
+    if losses < MAX_LOSSES and on_lost == "rerun" and not once:
         _rerun(settler, row, losses)
         return
     settler.journal.event(
