@@ -42,6 +42,7 @@ from executions_app.trees import restore, settler_of
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import Block
 from workflow_service.engine.recovery import RecoveryStep
+from workflow_service.engine.recovery_advice import ModelAdvice
 from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
@@ -159,8 +160,11 @@ def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:
     return _looked_again(aftermath, claim.execution_id)
 
 
-def recover(claim: Claim, error: Error, logs: Logs) -> Aftermath:
-    """Do about a failed block what its policy says: the next step of the ladder, or that it failed for good."""
+def recover(claim: Claim, error: Error, logs: Logs, advice: ModelAdvice | None = None) -> Aftermath:
+    """Do about a failed block what its policy says: the next step of the ladder, or that it failed for good.
+
+    ``advice`` is what a model said about it, while nothing was locked.
+    """
     with command_transaction() as tx:
         _, settler = _lock(tx, claim.execution_id)
         _record_start(tx, settler, claim.block_execution_id, claim.fence)
@@ -169,7 +173,7 @@ def recover(claim: Claim, error: Error, logs: Logs) -> Aftermath:
             return _zombie(settler)
         if logs:
             tx.run(WRITE_BLOCK_LOGS, (log_rows(logs), row.id))
-        recover_block(settler, row, error)
+        recover_block(settler, row, error, advice)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, claim.execution_id)
 

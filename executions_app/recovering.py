@@ -25,9 +25,9 @@ from executions_app.recovery_journal import (
     error_type_of,
     past_actions,
 )
+from executions_app.recovery_patterns import experience_of
 from executions_app.recovery_policy import INTERVENTION, ROUTING, ROUTING_ASKED, policy_for
 from executions_app.results import REPLACE_OUTPUT
-from executions_app.recovery_patterns import experience_of
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
 from workflow_service.agents.errors import NOT_DONE

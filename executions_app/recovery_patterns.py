@@ -84,7 +84,9 @@ def describe_patterns(rows: Sequence[RecoveryPattern]) -> list[Pattern]:
     grouped: dict[str, list[RecoveryPattern]] = defaultdict(list)
     for row in rows:
         grouped[row.fingerprint].append(row)
-    return [_pattern(group, of_class[group[0].workspace_id, group[0].error_class]) for group in grouped.values()]
+    return [
+        _pattern(group, of_class[group[0].workspace_id, group[0].error_class]) for group in grouped.values()
+    ]
 
 
 def _pattern(rows: Sequence[RecoveryPattern], of_class: dict[RecoveryStrategy, SuccessRate]) -> Pattern:
@@ -94,7 +96,12 @@ def _pattern(rows: Sequence[RecoveryPattern], of_class: dict[RecoveryStrategy, S
     )
     records = records_of(experience, ErrorClass(newest.error_class), experience.of_pattern)
     return Pattern(
-        newest.fingerprint, newest.error_class, newest.error_type, newest.example, newest.last_seen_at, records
+        newest.fingerprint,
+        newest.error_class,
+        newest.error_type,
+        newest.example,
+        newest.last_seen_at,
+        records,
     )
 
 

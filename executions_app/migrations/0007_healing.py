@@ -5,50 +5,70 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_idempotent_requests'),
-        ('executions_app', '0006_digested'),
+        ("accounts", "0002_idempotent_requests"),
+        ("executions_app", "0006_digested"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='recoveryaction',
-            name='ai_confidence',
+            model_name="recoveryaction",
+            name="ai_confidence",
             field=models.SmallIntegerField(null=True),
         ),
         migrations.AddField(
-            model_name='recoveryaction',
-            name='ai_model',
-            field=models.CharField(blank=True, db_default='', max_length=200),
+            model_name="recoveryaction",
+            name="ai_model",
+            field=models.CharField(blank=True, db_default="", max_length=200),
         ),
         migrations.AddField(
-            model_name='recoveryaction',
-            name='ai_reasoning',
-            field=models.TextField(blank=True, db_default=''),
+            model_name="recoveryaction",
+            name="ai_reasoning",
+            field=models.TextField(blank=True, db_default=""),
         ),
         migrations.AddField(
-            model_name='recoveryaction',
-            name='error_context',
+            model_name="recoveryaction",
+            name="error_context",
             field=models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict),
         ),
         migrations.CreateModel(
-            name='RecoveryPattern',
+            name="RecoveryPattern",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fingerprint', models.CharField(max_length=16)),
-                ('error_class', models.CharField(max_length=20)),
-                ('error_type', models.CharField(max_length=40)),
-                ('example', models.TextField(blank=True)),
-                ('strategy', models.CharField(max_length=12)),
-                ('succeeded', models.BigIntegerField(default=0)),
-                ('failed', models.BigIntegerField(default=0)),
-                ('last_seen_at', models.DateTimeField()),
-                ('workspace', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.workspace')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("fingerprint", models.CharField(max_length=16)),
+                ("error_class", models.CharField(max_length=20)),
+                ("error_type", models.CharField(max_length=40)),
+                ("example", models.TextField(blank=True)),
+                ("strategy", models.CharField(max_length=12)),
+                ("succeeded", models.BigIntegerField(default=0)),
+                ("failed", models.BigIntegerField(default=0)),
+                ("last_seen_at", models.DateTimeField()),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.workspace",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['workspace', '-last_seen_at'], name='recovery_pattern_newest'), models.Index(fields=['last_seen_at'], name='recovery_pattern_oldest')],
-                'constraints': [models.UniqueConstraint(fields=('workspace', 'fingerprint', 'strategy'), name='recovery_pattern_once')],
+                "indexes": [
+                    models.Index(fields=["workspace", "-last_seen_at"], name="recovery_pattern_newest"),
+                    models.Index(fields=["last_seen_at"], name="recovery_pattern_oldest"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("workspace", "fingerprint", "strategy"), name="recovery_pattern_once"
+                    )
+                ],
             },
         ),
     ]

@@ -52,8 +52,8 @@ class RecoveryAction(models.Model):
     ``attempt`` counts the steps for the row from 1. ``outcome`` is pending until the block settles or fails again, or
     a person puts another step in this one's place (``superseded``: it says nothing about the strategy). The error's
     class and type are empty where a person acted before the block had failed. ``agent_id`` is who is to do the work
-    after it. ``suggested_by`` is ``rules``, ``history`` (what worked before put it first), ``ai`` or ``person``; who the
-    person is, and why, is in ``reason``. ``ai_reasoning`` is what a model said for it, ``ai_confidence`` 0 to 100.
+    after it. ``suggested_by`` is ``rules``, ``history`` (what worked before put it first), ``ai`` or ``person``; who
+    the person is, and why, is in ``reason``. ``ai_reasoning`` is what a model said for it, ``ai_confidence`` 0 to 100.
     ``error_context`` is what else is known of the error and the try.
     """
 

@@ -252,9 +252,7 @@ def _query_pairs(query: Mapping[str, FieldValue | list[FieldValue]]) -> Iterator
                 yield name, field_text(one)
 
 
-def _answer(
-    request: httpx.Request, response: httpx.Response, content: bytes, *, redirected: bool
-) -> Answer:
+def _answer(request: httpx.Request, response: httpx.Response, content: bytes, *, redirected: bool) -> Answer:
     return Answer(
         method=request.method,
         url=request.url,

@@ -1,4 +1,4 @@
-"""Which of the allowed strategies is best tried first: what worked before, for errors of the class and for this very one.
+"""Which of the allowed strategies is best tried first: what worked before, for the class of errors and for this one.
 
 Advice changes the order of strategies that do the work again, and never adds one. A rate of success is a Beta
 distribution: its prior for a class of errors is the declared order, its prior for one pattern of error (a fingerprint)
@@ -116,7 +116,9 @@ def advise(strategies: Sequence[S], experience: Experience) -> tuple[Advice, ...
     found: list[Advice] = []
     for group in _neighbours(strategies):
         does_the_work = group[0] in DOES_THE_WORK
-        priors = [prior_of(place, len(group)) if does_the_work else PRIOR_FIRST for place in range(len(group))]
+        priors = [
+            prior_of(place, len(group)) if does_the_work else PRIOR_FIRST for place in range(len(group))
+        ]
         weighed = [
             Advice(each, experience.posterior(each, prior).mean, experience.reason(each))
             for each, prior in zip(group, priors, strict=True)
