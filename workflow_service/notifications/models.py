@@ -23,6 +23,7 @@ class Topic(models.TextChoices):
     EXECUTION_COMPLETED = "execution_completed", "An execution completed"
     EXECUTION_FAILED = "execution_failed", "An execution failed"
     ANOMALY_DETECTED = "anomaly_detected", "An execution was unusual"
+    EXPERIMENT_ENDED = "experiment_ended", "An experiment ended"
 
 
 def new_endpoint_id() -> str:

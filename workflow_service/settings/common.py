@@ -287,6 +287,7 @@ SPECTACULAR_SETTINGS = {
             "execution_completed",
             "execution_failed",
             "anomaly_detected",
+            "experiment_ended",
         ],
         "DeliveryStatus": ["pending", "delivered", "failed"],
     },
