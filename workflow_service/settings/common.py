@@ -288,6 +288,8 @@ SPECTACULAR_SETTINGS = {
             "execution_failed",
             "experiment_ended",
         ],
+        "ExperimentStatus": ["draft", "running", "stopped", "rolled_back"],
+        "ExperimentArm": ["control", "treatment"],
         "DeliveryStatus": ["pending", "delivered", "failed"],
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},
