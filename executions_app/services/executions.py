@@ -4,11 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
@@ -34,6 +30,7 @@ from workflow_service.engine.findings import errors_in
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import unsupported_features
 from workflow_service.engine.states import ExecutionStatus, Priority, TemplateStatus
+from workflow_service.json_schemas import SchemaUnusable, misfits
 
 logger = logging.getLogger(__name__)
 
@@ -152,25 +149,12 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
     if schema is None:
         return
     try:
-        Draft202012Validator.check_schema(schema)
-        # The schema is a stranger's: with an empty registry no reference in it is ever fetched.
-        validator = Draft202012Validator(schema, registry=Registry())
-        found = sorted(validator.iter_errors(input), key=lambda error: list(map(str, error.path)))
-    except SchemaError as error:
-        raise TemplateNotRunnable(f"the template's inputSchema is no JSON Schema: {error.message}") from error
-    except Unresolvable as error:
-        reason = f"its reference {error.ref!r} leads nowhere"
-        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
-    except RecursionError as error:
-        reason = "it refers to itself without end"
-        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
-    except Exception as error:
-        # A reference may lead to what is no schema, or a bound be beyond what numbers can be: then anything is raised.
-        reason = f"{type(error).__name__}: {error}"[:300]
-        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
+        found = misfits(schema, input, MAX_PROBLEMS)
+    except SchemaUnusable as error:
+        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {error.message}") from error
     problems = [
         Problem("INPUT_REJECTED", error.message, pointer="/input" + json_pointer(*error.path))
-        for error in found[:MAX_PROBLEMS]
+        for error in sorted(found, key=lambda error: list(map(str, error.path)))
     ]
     if problems:
         raise InputRejected("the input does not fit the template's inputSchema", problems)

@@ -33,6 +33,8 @@ ACTIONS: Mapping[str, str] = {
     "template.restore": "an archived template became a draft",
     "template.share": "a template was shared with a user or a group, with these rights (none: not any more)",
     "template.transfer": "a template was given to another owner",
+    "suggestion.accept": "a suggestion of the advisor was taken: the version that was made of it",
+    "suggestion.reject": "a suggestion of the advisor was refused, and why",
     "execution.start": "a run was started: template, version, SHA-256 of the definition",
     "execution.pause": "a run was paused",
     "execution.resume": "a paused run was let go on",

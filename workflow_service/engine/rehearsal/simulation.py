@@ -6,12 +6,12 @@ The order is that in which blocks become ready, one after another. What is decid
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
 from workflow_service.engine import decide
-from workflow_service.engine.decide import Arrivals, LoopState, Place, Settlement, Verdict
+from workflow_service.engine.decide import Arrivals, Place, Settlement, Verdict
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.expressions import Scope
@@ -20,6 +20,7 @@ from workflow_service.engine.graph import END_NODE, Node, NodeKind
 from workflow_service.engine.places import routing_places
 from workflow_service.engine.plan import Plan
 from workflow_service.engine.rehearsal.choice import Ways
+from workflow_service.engine.rehearsal.live_loops import LiveLoops
 from workflow_service.engine.rehearsal.problems import problem_of
 from workflow_service.engine.rehearsal.script import NO_ERROR, Script, Work
 from workflow_service.engine.rehearsal.steering import Steering
@@ -50,39 +51,6 @@ class Step:
     conditions: tuple[tuple[str, bool], ...] = ()
     answer: bool | None = None
     items: int | None = None
-
-
-@dataclass(slots=True)
-class _Loops:
-    """The loops under way, and how deep the scopes lie that they made."""
-
-    states: dict[int, LoopState] = field(default_factory=dict)
-    path_of_scope: dict[int, tuple[int, ...]] = field(default_factory=lambda: {0: ()})
-
-    def take_over(self, settlement: Settlement) -> dict[int, int]:
-        """Keep the instances that changed; returns the names given to new ones."""
-        names: dict[int, int] = {}
-        for state in settlement.loops:
-            parent = replace(state.parent, scope=names.get(state.parent.scope, state.parent.scope))
-            if state.scope < 0:
-                names[state.scope] = len(self.path_of_scope)
-            kept = replace(state, scope=names.get(state.scope, state.scope), parent=parent)
-            self.path_of_scope[kept.scope] = self.rounds(parent)
-            self.states[state.loop] = kept
-            if state.closed:
-                del self.states[state.loop]
-        return names
-
-    def place(self, loop: int | None) -> Place | None:
-        if loop is None:
-            return decide.Place()
-        state = self.states.get(loop)
-        if state is None or state.round < 0 or state.ended:
-            return None
-        return Place(state.scope, state.round)
-
-    def rounds(self, place: Place) -> tuple[int, ...]:
-        return () if not place.scope else (*self.path_of_scope[place.scope], place.index)
 
 
 class Simulation:
@@ -119,7 +87,7 @@ class Simulation:
         self._steering = Steering(self.values, self._script, ways, self.taken, trials)
         self._worker = Worker(plan, self.values, self._script, self._steering, ways, self.taken)
         self._max_steps = max_steps
-        self._loops = _Loops()
+        self._loops = LiveLoops()
         self._arrivals: dict[int, tuple[Place, Arrivals]] = {}
         self._ready: deque[int] = deque()
         self._guarded: deque[tuple[int, Work]] = deque()

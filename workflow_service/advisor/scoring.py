@@ -1,0 +1,99 @@
+"""The optimization score, 0 to 100: how near a workflow is to the best that is known of it, part by part.
+
+Each part has its points and says what it lost and why; the total is their sum. Without recorded runs nothing is held
+against a workflow but its definition, and the parts that need runs say so.
+"""
+
+from dataclasses import dataclass
+
+RELIABILITY_POINTS = 40
+SPEED_POINTS = 30
+COST_POINTS = 15
+UPKEEP_POINTS = 15
+POINTS_PER_WARNING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePart:
+    """``points`` of ``maximum``, and the figures they come from. ``known``: there were runs to judge by."""
+
+    name: str
+    points: float
+    maximum: int
+    explanation: str
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """``total`` of 100, rounded, and the parts it is the sum of."""
+
+    parts: tuple[ScorePart, ...]
+
+    @property
+    def total(self) -> int:
+        return max(0, min(100, round(sum(part.points for part in self.parts))))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a workflow runs, and how it would with all that is suggested; shares are 0 to 1.
+
+    ``left_duration`` and ``left_cost`` are what would be left of the time and the cost of a run.
+    """
+
+    runs: int = 0
+    failure_share: float = 0.0
+    left_failure_share: float = 0.0
+    left_duration: float = 1.0
+    left_cost: float = 1.0
+    warnings: int = 0
+    dead_ways: int = 0
+
+
+def score_of(standing: Standing) -> Score:
+    """Return the score of a workflow as it is."""
+    known = standing.runs > 0
+    of_runs = f"of {standing.runs} runs" if known else "no run has ended yet"
+    failed = f"{standing.failure_share:.1%} {of_runs} failed" if known else of_runs
+    saved, cheaper = 1 - standing.left_duration, 1 - standing.left_cost
+    faults = standing.warnings + standing.dead_ways
+    return Score(
+        (
+            _part("reliability", RELIABILITY_POINTS, 1 - standing.failure_share, failed, known=known),
+            _part(
+                "speed",
+                SPEED_POINTS,
+                standing.left_duration,
+                f"{saved:.1%} of a run's time could be saved" if known else of_runs,
+                known=known,
+            ),
+            _part(
+                "cost",
+                COST_POINTS,
+                standing.left_cost,
+                f"{cheaper:.1%} of what a run costs could be saved" if known else of_runs,
+                known=known,
+            ),
+            _part(
+                "upkeep",
+                UPKEEP_POINTS,
+                1 - min(1.0, faults * POINTS_PER_WARNING / UPKEEP_POINTS),
+                f"{standing.warnings} warnings about the definition, {standing.dead_ways} ways nobody can take",
+            ),
+        )
+    )
+
+
+def potential_of(standing: Standing) -> int:
+    """Return the total of the score if all that is suggested were done."""
+    better = Standing(
+        runs=standing.runs,
+        failure_share=standing.left_failure_share,
+        warnings=standing.warnings,
+    )
+    return max(score_of(standing).total, score_of(better).total)
+
+
+def _part(name: str, maximum: int, share: float, explanation: str, *, known: bool = True) -> ScorePart:
+    return ScorePart(name, round(maximum * max(0.0, min(1.0, share)), 1), maximum, explanation, known)
