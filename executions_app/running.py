@@ -16,9 +16,11 @@ from functools import cache, partial
 from uuid import UUID
 
 from django.db import connection
+from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app import log_lines, work_board
+from executions_app.advising import advice_on
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import give_back, give_back_claimed, hand_on, wait_for_slot
 from executions_app.agent_work import work_for
@@ -46,13 +48,14 @@ from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.calls import AgentCall
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Accepted, Invocation, Origin
+from workflow_service.agents.invocation import Accepted, Invocation, LogLine, Origin
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.artifacts.run_files import ArtifactsOfRun
 from workflow_service.engine.approval import is_reviewed, to_review
 from workflow_service.engine.definition import Block
 from workflow_service.engine.plan import Node
+from workflow_service.engine.recovery_advice import ModelAdvice
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
 
 logger = logging.getLogger(__name__)
@@ -67,10 +70,11 @@ SHORT_WAIT_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The work failed; what is done about it the block's recovery policy says."""
+    """The work failed; what is done about it the block's recovery policy says, and a model where that lets it."""
 
     error: Error
     logs: Logs
+    advice: ModelAdvice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,8 @@ def run_in_place(
         begun.add((claim.block_execution_id, claim.fence))
         with agent_slot(claim):
             outcome = persistently(partial(work_on, claim))
+            if isinstance(outcome, Failed):
+                outcome = advised(claim, outcome)
             continue_as = (worker, queue) if time.monotonic() < slice_ends else None
             aftermath = persistently(partial(write_outcome, claim, outcome, continue_as))
         done += 1
@@ -209,6 +215,15 @@ def work_on(claim: Claim) -> Outcome:
         message = f"{type(error).__name__}: {error}"
         described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
         return Failed(described, ())
+
+
+def advised(claim: Claim, failed: Failed) -> Failed:
+    """Return a failure with a model's advice on it, where its block wants some; why there is none goes to the log."""
+    advice, why_not = advice_on(claim, failed.error)
+    if not why_not:
+        return replace(failed, advice=advice)
+    line = LogLine("WARNING", f"No model advised on this failure: {why_not}")
+    return replace(failed, logs=(*failed.logs, (timezone.now(), line)))
 
 
 def _work_on(claim: Claim) -> Outcome:
@@ -309,7 +324,7 @@ def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] 
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
         case Failed():
-            return recover(claim, outcome.error, outcome.logs)
+            return recover(claim, outcome.error, outcome.logs, outcome.advice)
         case Ask():
             person = BlockExecution.WaitsFor.PERSON
             return park(
