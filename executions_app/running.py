@@ -27,6 +27,7 @@ from executions_app.agent_work import work_for
 from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
+from executions_app.deciders import decider
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, Reviewed, human_gate, review_gate
 from executions_app.live_output import LiveOutput
@@ -232,9 +233,7 @@ def _work_on(claim: Claim) -> Outcome:
     logs = live.unwritten
     block = node.block
     if block is None:
-        message = f"'{node.id}' asks a language model, and none is configured"
-        error = _error(ErrorType.CONFIGURATION_ERROR, message, {}, False, "")
-        return Result(BlockStatus.FAILED, error=error, logs=logs)
+        return _decide(claim)
     block = work_of(block, undoes=claim.undoes, stand_in=claim.stand_in)
     log_lines.block_started(
         claim.execution_public_id, block.block_id, claim.agent_id or None, claim.retries + 1
@@ -269,6 +268,19 @@ def _work_on(claim: Claim) -> Outcome:
     if extra and isinstance(answer.output, dict):
         return replace(answer, output={**extra, **answer.output})
     return answer
+
+
+def _decide(claim: Claim) -> Outcome:
+    """Answer the question of a DECIDE node; what nobody foresaw fails it, for it has no policy of recovery."""
+    try:
+        return decider()(claim)
+    except DATABASE_GONE:
+        raise
+    except Exception as error:
+        logger.exception("the decision %s of %s broke its worker", claim.node, claim.execution_public_id)
+        message = f"{type(error).__name__}: {error}"
+        described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
+        return Result(BlockStatus.FAILED, error=described)
 
 
 def _do_work(claim: Claim, node: Node, block: Block, live: LiveOutput) -> Result | Park | Postpone:
@@ -315,7 +327,14 @@ def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] 
             return recover(claim, outcome.error, outcome.logs, outcome.advice)
         case Ask():
             person = BlockExecution.WaitsFor.PERSON
-            return park(claim, waits_for=person, record=outcome.record, proposed=outcome.proposed)
+            return park(
+                claim,
+                waits_for=person,
+                wait_key=outcome.wait_key,
+                record=outcome.record,
+                proposed=outcome.proposed,
+                output_extra=outcome.output_extra,
+            )
         case Park():
             return park(
                 claim,
