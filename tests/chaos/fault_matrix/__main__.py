@@ -1,6 +1,6 @@
 """The fault matrix: every row on a real stack, by what it declares, and beside it by retries alone.
 
-    python -m tests.chaos.fault_matrix [--only api-500 ...] [--policies ladder retry-only]
+    python -m tests.chaos.fault_matrix [--only api-500 ...] [--policies ladder retry-all]
 
 Writes ``build/faults.json`` and ``build/faults.md``; exits with 1 where a wrong action was taken by the ladder, or less
 than ``LEAST_RECOVERED`` percent of what can be recovered was.

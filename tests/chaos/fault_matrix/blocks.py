@@ -7,10 +7,12 @@ from tests.chaos.fault_matrix.rows import Row
 from tests.chaos.fault_matrix.wire import Wire
 from workflow_service.engine.states import ErrorType
 
-# As task queues do that know one thing: whatever failed is tried again, some times.
-RETRY_ONLY = "retry-only"
 OURS = "ladder"
-POLICIES = (OURS, RETRY_ONLY)
+# As a task queue does whose author named the errors that pass: those are tried again, some times.
+RETRY_PASSING = "retry-passing"
+# As a task queue does by default: whatever failed is tried again, some times.
+RETRY_ALL = "retry-all"
+POLICIES = (OURS, RETRY_PASSING, RETRY_ALL)
 RETRY_EVERYTHING = {"retryConditions": [one.value for one in ErrorType]}
 FALLBACK = {"toolType": "NOOP", "configuration": {"output": {"done": True, "by": "fallback"}}}
 
@@ -51,8 +53,9 @@ def block_of(row: Row, policy: str, wire: Wire, *, port: int | None = None) -> d
         block["agentId"] = case_of(row, policy)
     if "timeout" in row.declared:
         block["timeout"] = row.declared["timeout"]
-    if policy == RETRY_ONLY:
-        return block | {"recovery": {"strategies": ["retry"]}, "retryPolicy": RETRY_EVERYTHING}
+    if policy != OURS:
+        retries = {"retryPolicy": RETRY_EVERYTHING} if policy == RETRY_ALL else {}
+        return block | {"recovery": {"strategies": ["retry"]}} | retries
     recovery = {name: row.declared[name] for name in ("idempotent", "queueDelay") if name in row.declared}
     if row.declared.get("fallback"):
         recovery["fallback"] = FALLBACK

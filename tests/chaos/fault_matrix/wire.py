@@ -24,13 +24,15 @@ SILENT_S = 15.0
 BESIDE_WORK = frozenset({"health", "capabilities"})
 # Faults after which the work was done; all others happen in its place.
 DONE_FIRST = frozenset({"lost", "late", "done_500", "done_kill", "accepted"})
+# Brought about elsewhere: who comes here is served.
+NOT_HERE = frozenset({"refuse", "disabled"})
 # Told to the use case, which does it to itself.
 TOLD = {"kill": "kill", "done_kill": "kill", "declined": "declined", "forbidden": "forbidden", "bug": "bug"}
 
 
 @dataclass
 class Wire:
-    """By case: ``tries`` counts requests for work at ``main``, ``effects`` what was done, ``faults`` what went wrong."""
+    """By case: ``tries`` counts requests for work at ``main``, ``effects`` what was done, ``faults`` what failed."""
 
     port: int
     mcp_port: int | None = None
@@ -53,7 +55,7 @@ class Wire:
             row = self.rows[case]
             self.tries[case] += 1
             self.asked_at[case].append(time.monotonic())
-            faulty = row.times is None or self.tries[case] <= row.times
+            faulty = row.fault not in NOT_HERE and (row.times is None or self.tries[case] <= row.times)
             if faulty:
                 self.faults[case] += 1
             if row.work != "read" and (not faulty or row.fault in DONE_FIRST):
