@@ -26,8 +26,8 @@ EVENT = "anomaly_detected"
 KEEP = """
     INSERT INTO anomalies_anomaly AS a (workspace_id, template_id, version_id, execution_id, kind, block_id, value, low,
         high, score, runs, explanation, while_running)
-    SELECT e.workspace_id, e.template_id, e.version_id, e.id, f.kind, f.block_id, f.value, f.low, f.high, f.score, f.runs,
-        f.explanation, f.while_running
+    SELECT e.workspace_id, e.template_id, e.version_id, e.id, f.kind, f.block_id, f.value, f.low, f.high, f.score,
+        f.runs, f.explanation, f.while_running
     FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::int[],
         %s::text[], %s::boolean[])
         AS f(execution_id, kind, block_id, value, low, high, score, runs, explanation, while_running)

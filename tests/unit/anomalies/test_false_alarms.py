@@ -1,4 +1,4 @@
-"""Of healthy runs at most as many are flagged as the budget says, whatever their times are distributed like; simulated."""
+"""Of healthy runs no more are flagged than the budget says, however their times are distributed; simulated."""
 
 import random
 from collections.abc import Callable
