@@ -289,6 +289,8 @@ SPECTACULAR_SETTINGS = {
             "anomaly_detected",
             "experiment_ended",
         ],
+        "ExperimentStatus": ["draft", "running", "stopped", "rolled_back"],
+        "ExperimentArm": ["control", "treatment"],
         "DeliveryStatus": ["pending", "delivered", "failed"],
     },
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "filter": True},

@@ -13,7 +13,7 @@ from executions_app.models import Execution, ExecutionEvent
 from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet
 from tests.factories import event_types, make_template, noop, start
-from tests.past_runs import Past, copy_run
+from tests.copied_runs import Past, copy_run
 from workflow_service.anomalies.models import Anomaly, BlockHistory
 from workflow_service.notifications.models import Notification
 
