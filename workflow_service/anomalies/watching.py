@@ -17,7 +17,7 @@ from workflow_service.anomalies.telling import Found, record
 
 LOOK_EVERY_S = 5
 RUNS_PER_LOOK = 20
-_looked_at = 0.0
+_looked_at = float("-inf")
 
 LONG_RUNNING = """
     SELECT b.execution_id, b.block_id, h.id, max(extract(epoch FROM clock_timestamp() - b.started_at)) * 1000
@@ -47,7 +47,9 @@ def find_long_running() -> int:
     with connection.cursor() as cursor:
         cursor.execute(LONG_RUNNING, [RUNS_PER_LOOK])
         rows = cursor.fetchall()
-    return sum(_tell(execution_id, block_id, history, float(ms)) for execution_id, block_id, history, ms in rows)
+    return sum(
+        _tell(execution_id, block_id, history, float(ms)) for execution_id, block_id, history, ms in rows
+    )
 
 
 def _tell(execution_id: int, block_id: str, history_id: int, ran_ms: float) -> int:

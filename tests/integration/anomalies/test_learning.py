@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from executions_app.digest import digest_ended_runs
 from executions_app.models import Execution, ExecutionEvent
 from tests.consistency import assert_consistent, assert_rebuilt
+from tests.copied_runs import Past, copy_run
 from tests.driver import run_until_quiet
 from tests.factories import event_types, make_template, noop, start
-from tests.copied_runs import Past, copy_run
 from workflow_service.anomalies.models import Anomaly, BlockHistory
 from workflow_service.notifications.models import Notification
 
