@@ -125,7 +125,9 @@ def test_a_fault_is_found_accepted_and_measured() -> None:
     template.refresh_from_db()
     version = current_version(template)
     assert accepted.accepted_version == version
-    assert version.definition["blocks"][1]["retryPolicy"]["maxRetries"] == 3
+    policy = compiled_version(version.pk).definition.block("b").retry_policy
+    assert policy is not None
+    assert policy.max_retries == 3
     assert AuditEntry.objects.filter(action="suggestion.accept", target_id=template.public_id).exists()
 
     run(template, 20, lambda number: {"fails": False})
@@ -168,13 +170,13 @@ def test_a_suggestion_about_an_older_version_is_not_accepted_any_more() -> None:
     changed = {**first.definition, "globalSettings": {"maxParallelBlocks": 3}}
     TemplateVersion.objects.create(
         template=template,
-        ordinal=2,
-        label="1.1.0",
+        ordinal=9,
+        label="0.9.0",
         definition=changed,
         definition_sha256="",
         created_by=template.owner,
     )
-    roll_back(template=template, actor=template.owner, version=template.versions.get(ordinal=2))
+    roll_back(template=template, actor=template.owner, version=template.versions.get(ordinal=9))
     with pytest.raises(SuggestionOutdated):
         accept(record, template.owner)
     assert OptimizationRecord.objects.get(pk=record.pk).status == Status.SUGGESTED
