@@ -4,17 +4,12 @@ The schema comes from a template, so it is hostile input too: references to othe
 and a schema that cannot be used is an error of the response's check, not a crash.
 """
 
-from collections.abc import Iterator
-from itertools import islice
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.errors import Problem
+from workflow_service.json_schemas import SchemaUnusable, misfits
 
 MAX_PROBLEMS = 20
 
@@ -22,26 +17,13 @@ MAX_PROBLEMS = 20
 def find_problems(schema: JsonObject, response: JsonValue) -> tuple[Problem, ...]:
     """Return what keeps ``response`` from fitting ``schema``, the first 20 places at most."""
     try:
-        Draft202012Validator.check_schema(schema)
-        found = tuple(islice(_problems(schema, response), MAX_PROBLEMS))
-    except SchemaError as error:
+        found = misfits(schema, response, MAX_PROBLEMS, formats=True)
+    except SchemaUnusable as error:
         return (_unusable(error.message),)
-    except Unresolvable as error:
-        return (_unusable(f"its reference {error.ref!r} leads nowhere"),)
-    except RecursionError:
-        return (_unusable("it refers to itself without end"),)
-    except Exception as error:
-        # A reference may lead to what is no schema, or a bound be beyond what numbers can be: then anything is raised.
-        return (_unusable(f"{type(error).__name__}: {error}"[:300]),)
-    return found
-
-
-def _problems(schema: JsonObject, response: JsonValue) -> Iterator[Problem]:
-    validator = Draft202012Validator(
-        schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER
+    return tuple(
+        Problem(_code(error), _words(error), pointer=_pointer(error), suggestion=_suggestion(error))
+        for error in found
     )
-    for error in validator.iter_errors(response):
-        yield Problem(_code(error), _words(error), pointer=_pointer(error), suggestion=_suggestion(error))
 
 
 def _unusable(reason: str) -> Problem:

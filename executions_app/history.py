@@ -244,7 +244,7 @@ def _condition_of(node: Node, edge: int) -> str | None:
     if edge in routing.always:
         return None
     read = [
-        branch.expression.source if branch.expression else f'"{branch.question}"'
+        branch.expression.source if branch.expression and not branch.question else f'"{branch.question}"'
         for branch in routing.branches
         if edge in branch.edges
     ]

@@ -20,9 +20,10 @@ from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution, Execution, new_execution_id
 from executions_app.new_runs import NewRun, Parentage, insert_run
 from executions_app.run_state import lock_run
-from executions_app.services.executions import begin_run, check_input, runnable_version
+from executions_app.services.executions import begin_run, check_input, version_to_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
+from executions_app.version_choice import StartFacts, VersionChoice
 from templates_app.errors import TemplateNotFound, VersionNotFound
 from templates_app.plans import CompiledVersion, compiled_version
 from templates_app.selectors import get_template, get_version
@@ -74,9 +75,9 @@ def begin_child(work: BlockWork) -> Park:
     if parent.depth >= MAX_DEPTH:
         message = f"sub-workflows are nested at most {MAX_DEPTH} deep; does this one start itself again?"
         raise ToolError(ErrorType.CONFIGURATION_ERROR, message)
-    given, compiled = _prepare(parent, work)
+    given, compiled, choice = _prepare(parent, work)
     public_id = new_execution_id()
-    return _wait_for(public_id, work, partial(_start, given, compiled, parent, public_id))
+    return _wait_for(public_id, work, partial(_start, given, compiled, choice, parent, public_id))
 
 
 def _wait_for(
@@ -92,13 +93,15 @@ def _wait_for(
     )
 
 
-def _prepare(parent: Execution, work: BlockWork) -> tuple[NewRun, CompiledVersion]:
+def _prepare(parent: Execution, work: BlockWork) -> tuple[NewRun, CompiledVersion, VersionChoice | None]:
     configuration = read_configuration(
         SubworkflowConfiguration, work.input if isinstance(work.input, dict) else {}
     )
     try:
         template = get_template(parent.workspace, configuration.template)
-        version, compiled = runnable_version(template, get_version(template, configuration.version))
+        facts = StartFacts(template, parent.created_by, configuration.input, parent.public_id)
+        named = get_version(template, configuration.version) if configuration.version is not None else None
+        version, compiled, choice = version_to_run(facts, named)
         check_input(compiled.definition.input_schema, configuration.input)
     except (TemplateNotFound, VersionNotFound) as error:
         raise ToolError(ErrorType.RESOURCE_NOT_FOUND, error.message) from None
@@ -117,11 +120,17 @@ def _prepare(parent: Execution, work: BlockWork) -> tuple[NewRun, CompiledVersio
         compiled.definition.global_settings.timeout,
         parent.door,
     )
-    return given, compiled
+    return given, compiled, choice
 
 
 def _start(
-    given: NewRun, compiled: CompiledVersion, parent: Execution, public_id: str, settler: Settler, row: Any
+    given: NewRun,
+    compiled: CompiledVersion,
+    choice: VersionChoice | None,
+    parent: Execution,
+    public_id: str,
+    settler: Settler,
+    row: Any,
 ) -> list[tuple[int, Aftermath]]:
     """Insert and begin the child; while its parent is paused it begins paused."""
     paused = settler.run.status is ExecutionStatus.PAUSED
@@ -132,7 +141,10 @@ def _start(
         parentage=Parentage(parent, row.id),
         status=ExecutionStatus.PAUSED if paused else ExecutionStatus.STARTING,
     )
+    if choice:
+        choice.record(settler.tx, child)
     data = {"parentExecutionId": parent.public_id, "parentBlockId": row.block_id}
+    data |= choice.event_data if choice else {}
     return [(child.pk, conclude_locked(begin_run(settler.tx, child, run, compiled, data)))]
 
 

@@ -1,13 +1,10 @@
 """Starting executions."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from executions_app import log_lines
 from executions_app.admission import begin_or_hold_back
@@ -19,6 +16,7 @@ from executions_app.new_runs import NewRun, insert_run
 from executions_app.run_state import RunState
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, pipelined_transaction
+from executions_app.version_choice import StartFacts, VersionChoice, choose_version
 from executions_app.workspace_context import workspace_context
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
@@ -32,6 +30,9 @@ from workflow_service.engine.findings import errors_in
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import unsupported_features
 from workflow_service.engine.states import ExecutionStatus, Priority, TemplateStatus
+from workflow_service.json_schemas import SchemaUnusable, misfits
+
+logger = logging.getLogger(__name__)
 
 MAX_PROBLEMS = 50
 
@@ -61,7 +62,7 @@ def start_execution(
     body_sha256: str = "",
     door: str = Template.Door.A,
 ) -> StartedExecution:
-    """Start a run of a template's version (the current one where none is given).
+    """Start a run of a template's version; where none is given, of the one chosen for it or the current one.
 
     Exactly once for an ``idempotency_key``: the key is inserted with the execution. Raises
     ``TemplateNotRunnable``, ``InputRejected``, ``IdempotencyConflict``.
@@ -69,7 +70,7 @@ def start_execution(
     standing = _standing_start(workspace, idempotency_key, body_sha256)
     if standing is not None:
         return StartedExecution(standing, created=False)
-    version, compiled = runnable_version(template, version)
+    version, compiled, choice = version_to_run(StartFacts(template, actor, input), version)
     check_input(compiled.definition.input_schema, input)
     options = options or {}
     given = NewRun(
@@ -80,7 +81,10 @@ def start_execution(
     with pipelined_transaction() as tx:
         execution, run = insert_run(tx, given)
         if not idempotency_key or _claim_key(tx, workspace, idempotency_key, body_sha256, execution):
-            settler = begin_run(tx, execution, run, compiled, context=context)
+            if choice:
+                choice.record(tx, execution)
+            data = choice.event_data if choice else None
+            settler = begin_run(tx, execution, run, compiled, data, context)
             told = {
                 "template": template.public_id,
                 "version": version.label,
@@ -145,28 +149,33 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
     if schema is None:
         return
     try:
-        Draft202012Validator.check_schema(schema)
-        # The schema is a stranger's: with an empty registry no reference in it is ever fetched.
-        validator = Draft202012Validator(schema, registry=Registry())
-        found = sorted(validator.iter_errors(input), key=lambda error: list(map(str, error.path)))
-    except SchemaError as error:
-        raise TemplateNotRunnable(f"the template's inputSchema is no JSON Schema: {error.message}") from error
-    except Unresolvable as error:
-        reason = f"its reference {error.ref!r} leads nowhere"
-        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
-    except RecursionError as error:
-        reason = "it refers to itself without end"
-        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
-    except Exception as error:
-        # A reference may lead to what is no schema, or a bound be beyond what numbers can be: then anything is raised.
-        reason = f"{type(error).__name__}: {error}"[:300]
-        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {reason}") from error
+        found = misfits(schema, input, MAX_PROBLEMS)
+    except SchemaUnusable as error:
+        raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {error.message}") from error
     problems = [
         Problem("INPUT_REJECTED", error.message, pointer="/input" + json_pointer(*error.path))
-        for error in found[:MAX_PROBLEMS]
+        for error in sorted(found, key=lambda error: list(map(str, error.path)))
     ]
     if problems:
         raise InputRejected("the input does not fit the template's inputSchema", problems)
+
+
+def version_to_run(
+    facts: StartFacts, version: TemplateVersion | None
+) -> tuple[TemplateVersion, CompiledVersion, VersionChoice | None]:
+    """Return the version that a start runs, its plan, and the choice that was made where it names none.
+
+    A chosen version that cannot run any more keeps nobody from starting: the current one runs, and no choice was made.
+    Raises ``TemplateNotRunnable``.
+    """
+    choice = choose_version(facts) if version is None else None
+    if choice is not None:
+        try:
+            return (*runnable_version(facts.template, choice.version), choice)
+        except TemplateNotRunnable as error:
+            label, template = choice.version.label, facts.template.public_id
+            logger.warning("version %s of %s was chosen and cannot run: %s", label, template, error.message)
+    return (*runnable_version(facts.template, version), None)
 
 
 def runnable_version(

@@ -16,7 +16,7 @@ from templates_app.services.validation import validate_definition
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.agents.catalog import list_agents
 from workflow_service.ai.client import LlmRequest, UsageContext, ask, is_configured
-from workflow_service.ai.errors import BudgetExceeded, LlmUnavailable, NotConfigured
+from workflow_service.ai.errors import BudgetExceeded, LlmAnswerInvalid, LlmUnavailable, NotConfigured
 from workflow_service.ai.generation.assembly import assemble
 from workflow_service.ai.generation.facts import facts_by_step
 from workflow_service.ai.generation.flow import Flow
@@ -194,8 +194,8 @@ def design_workflow(
 ) -> Design:
     """Return the workflow that ``text`` describes, ready to be saved.
 
-    Raises ``TextNotUnderstood``, ``TooManyBlocks``, ``DesignFailed``, ``LlmAnswerInvalid`` (the model never gave a good
-    answer) and, where ``method`` insists on the model, ``NotConfigured``, ``LlmUnavailable`` or ``BudgetExceeded``.
+    Raises ``TextNotUnderstood``, ``TooManyBlocks``, ``DesignFailed`` and, where ``method`` insists on the model,
+    ``LlmAnswerInvalid`` (it never gave a good answer), ``NotConfigured``, ``LlmUnavailable`` or ``BudgetExceeded``.
     """
     designer = _Designer(text, workspace, user, wishes or Wishes(), operation)
     designer.find_offers()
@@ -207,7 +207,7 @@ def design_workflow(
     if used is Method.LLM:
         try:
             built = designer.by_model()
-        except (LlmUnavailable, BudgetExceeded, NotConfigured) as error:
+        except (LlmAnswerInvalid, LlmUnavailable, BudgetExceeded, NotConfigured) as error:
             if method is Method.LLM:
                 raise
             designer.notes.append(

@@ -2,9 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from jsonschema.exceptions import SchemaError
-from jsonschema.validators import Draft202012Validator
-
 from templates_app.finding_sources import registered_findings
 from templates_app.models import Template
 from templates_app.pinned_files import GivenFiles, missing_files
@@ -28,6 +25,7 @@ from workflow_service.engine.recommendations import recommend
 from workflow_service.engine.side_by_side import parallel_writers
 from workflow_service.engine.states import ToolType
 from workflow_service.engine.validation import check
+from workflow_service.json_schemas import SchemaUnusable, check_schema
 
 
 def validate_definition(
@@ -123,11 +121,11 @@ def _schemas(definition: Definition) -> Iterator[Finding]:
 
 def _schema(schema: JsonObject, pointer: str, blocks: tuple[str, ...]) -> Iterator[Finding]:
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = pointer + json_pointer(*error.absolute_path)
+        check_schema(schema)
+    except SchemaUnusable as error:
+        place = pointer + json_pointer(*error.place)
         mend = "write it as JSON Schema, draft 2020-12"
-        yield Finding("BAD_SCHEMA", f"is no JSON Schema: {error.message[:300]}", place, mend, blocks=blocks)
+        yield Finding("BAD_SCHEMA", f"is no JSON Schema: {error.message}", place, mend, blocks=blocks)
     for place in _foreign_references(schema, pointer):
         mend = "put the schema under $defs and refer to it as #/$defs/NAME"
         yield Finding(

@@ -5,16 +5,11 @@ Templates are validated against it; the server is asked when a block runs. Nothi
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from django.core.cache import cache
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from workflow_service.agents.errors import MAX_PROBLEMS, ToolError
 from workflow_service.agents.mcp_servers import McpServer, servers_for
@@ -22,6 +17,7 @@ from workflow_service.engine.errors import Problem
 from workflow_service.engine.findings import nearest_name_hint
 from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import ErrorType
+from workflow_service.json_schemas import SchemaUnusable, misfits
 
 KEPT_FOR_S = 86_400
 REFERENCE = "${"
@@ -50,18 +46,14 @@ def known_tools(server: McpServer) -> dict[str, McpTool] | None:
 def argument_problems(tool: McpTool, arguments: JsonValue) -> tuple[Problem, ...]:
     """Return what keeps arguments from fitting the tool's input schema; pointers begin at them."""
     try:
-        Draft202012Validator.check_schema(tool.input_schema)
-        # An empty registry: what the schema refers to elsewhere is never fetched.
-        validator = Draft202012Validator(tool.input_schema, registry=Registry())
-        return tuple(
-            Problem(
-                ErrorType.VALIDATION_ERROR, error.message[:300], pointer=json_pointer(*error.absolute_path)
-            )
-            for error in islice(validator.iter_errors(arguments), MAX_PROBLEMS)
-        )
-    except (SchemaError, Unresolvable, RecursionError):
+        found = misfits(tool.input_schema, arguments, MAX_PROBLEMS)
+    except SchemaUnusable:
         # The server checks by itself; a schema that is no good is not the author's fault.
         return ()
+    return tuple(
+        Problem(ErrorType.VALIDATION_ERROR, error.message[:300], pointer=json_pointer(*error.absolute_path))
+        for error in found
+    )
 
 
 def mcp_problems(

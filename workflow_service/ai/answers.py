@@ -4,14 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import EMPTY_REGISTRY
 
+from workflow_service import json_schemas
 from workflow_service.engine.errors import Problem
 from workflow_service.engine.json_values import JsonUnfit, check_json, json_pointer
+from workflow_service.json_schemas import SchemaUnusable, misfits
 
 MAX_PROBLEMS = 20
 MAX_BYTES = 2 * 1024 * 1024
@@ -57,9 +56,9 @@ def check_schema(schema: JsonValue) -> None:
     if schema is None:
         return
     try:
-        Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]
-    except SchemaError as error:
-        raise BadSchema(error.message[:300], json_pointer(*error.absolute_path)) from None
+        json_schemas.check_schema(schema)
+    except SchemaUnusable as error:
+        raise BadSchema(error.message, json_pointer(*error.place)) from None
     for place, target in _references(schema, ""):
         if not target.startswith("#"):
             raise BadSchema("it refers to another document, which is never fetched", place)
@@ -82,11 +81,10 @@ def schema_problems(value: JsonValue, schema: JsonValue) -> list[Problem]:
     """Return where ``value`` does not fit the JSON Schema, draft 2020-12; references lead nowhere outside of it."""
     if not isinstance(schema, dict):
         return []
-    errors = Draft202012Validator(schema, registry=EMPTY_REGISTRY).iter_errors(value)
     try:
-        return [_problem(error) for error, _ in zip(errors, range(MAX_PROBLEMS), strict=False)]
-    except Unresolvable as error:
-        return [Problem("BAD_SCHEMA", f"the schema refers to what is not in it: {error}")]
+        return [_problem(error) for error in misfits(schema, value, MAX_PROBLEMS)]
+    except SchemaUnusable as error:
+        return [Problem("BAD_SCHEMA", f"the schema cannot be used: {error.message}")]
 
 
 def _problem(error: ValidationError) -> Problem:

@@ -76,12 +76,20 @@ def read_strategy(value: Any) -> Any:
     return STRATEGY_NAMES.get(value, value) if isinstance(value, str) else value
 
 
+def check_unsure(value: str) -> str:
+    """Return ``value`` if it says who decides what is not sure: ``person``, ``default``, or a branch's target."""
+    return value if value in ("person", "default") else check_target_id(value)
+
+
 BlockId = Annotated[str, AfterValidator(check_block_id)]
 TargetId = Annotated[str, AfterValidator(check_target_id)]
 SourceId = Annotated[str, AfterValidator(check_source_id)]
 AgentId = Annotated[str, Field(min_length=1, max_length=100)]
 StandInTool = Annotated[ToolType, AfterValidator(check_stand_in_tool)]
 StrategyName = Annotated[RecoveryStrategy, BeforeValidator(read_strategy)]
+ContextName = Annotated[str, Field(min_length=1, max_length=255)]
+Unsure = Annotated[str, AfterValidator(check_unsure)]
+Fallback = Literal["expression", "history", "default", "person", "wait"]
 JsonObject = dict[str, JsonValue]
 
 
@@ -187,30 +195,87 @@ class RecoveryDefaults(DefinitionModel):
     """How failures are met; ``strategies`` are tried in order (None: the table of ``engine/recovery.py``).
 
     ``queue_delay`` is the milliseconds between two looks for a free agent, ``max_queued`` how many there are.
+    ``advice``: what may change the order in which the work is tried again: nothing (``rules``), what worked before
+    (``history``), or a language model too.
     """
 
     strategies: tuple[StrategyName, ...] | None = None
     escalate: Escalation | None = None
     queue_delay: StrictInt = Field(default=60_000, ge=0, le=86_400_000)
     max_queued: StrictInt = Field(default=5, ge=0, le=1_000)
+    advice: Literal["rules", "history", "model"] = "history"
 
 
 class Recovery(RecoveryDefaults):
-    """How the failures of one block are met. ``agents`` may take over; ``compensate`` undoes the finished work."""
+    """How the failures of one block are met. ``agents`` may take over; ``compensate`` undoes the finished work.
 
+    Work that is not ``idempotent`` must not be done twice: where it may have been done it is not tried again.
+    """
+
+    idempotent: StrictBool = True
     agents: tuple[AgentId, ...] = Field(default=(), max_length=100)
     fallback: StandIn | None = None
     compensate: StandIn | None = None
 
 
+class DecisionHistory(DefinitionModel):
+    """When what was decided in like cases decides: ``agreeing`` of the ``last`` decisions chose the same.
+
+    A case is like another if the same is asked about the same values. What a person decided last outweighs the rest.
+    """
+
+    agreeing: StrictInt = Field(default=3, ge=1, le=1_000)
+    last: StrictInt = Field(default=5, ge=1, le=1_000)
+
+    @model_validator(mode="after")
+    def can_agree(self) -> "DecisionHistory":
+        if self.agreeing > self.last:
+            raise ValueError("'agreeing' is more than 'last'")
+        return self
+
+
+class DecisionPolicy(DefinitionModel):
+    """How a block's questions are answered, and by whom where the language model cannot or may not.
+
+    ``question`` is what the branches' questions are the answers of: the one that fits best is taken; without it each is
+    a statement, and the first that holds is taken. Below ``min_confidence`` (0 to 100) goes ``when_unsure``: to a
+    ``person``, by the ``default`` branch, or to a branch's target. ``fallback`` is what decides instead of a model that
+    is down, switched off or too dear; the first that can (None: expression, history, default, person). ``confirm`` are
+    targets that nothing but a person's yes leads to. ``inputs`` are the names that the model is shown; None: the
+    finished work's output and what the question names. ``max_cost_usd`` bounds one decision. ``timeout`` is the
+    milliseconds for the model's answer, ``max_wait`` those for which ``wait`` lets the block wait for it.
+    """
+
+    question: str | None = Field(default=None, min_length=1, max_length=MAX_QUESTION_LENGTH)
+    min_confidence: Annotated[float, Field(ge=0, le=100)] = 70
+    when_unsure: Unsure = "person"
+    fallback: tuple[Fallback, ...] | None = Field(default=None, max_length=5)
+    history: DecisionHistory | None = DecisionHistory()
+    confirm: tuple[TargetId, ...] = Field(default=(), max_length=1_000)
+    inputs: tuple[ContextName, ...] | None = Field(default=None, max_length=100)
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+    max_cost_usd: Annotated[float, Field(gt=0, le=1_000)] | None = None
+    timeout: StrictInt | None = Field(default=None, ge=100, le=3_600_000)
+    max_wait: StrictInt = Field(default=3_600_000, ge=1_000, le=MAX_RUN_TIMEOUT_MS)
+    people: Asked | None = None
+
+    def over(self, common: "DecisionPolicy | None") -> "DecisionPolicy":
+        """Return this policy with what it does not say itself as ``common`` says it."""
+        if common is None:
+            return self
+        return common.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
+
+
 class Branch(DefinitionModel):
     """One way out of a block. With neither ``condition`` nor ``question`` it is the default.
 
-    ``condition`` is an expression; ``question`` is plain language, put to the LLM.
+    ``condition`` is an expression; ``question`` is plain language, put to the LLM. ``expression`` says the same as the
+    question, for when no model answers.
     """
 
     condition: str | None = None
     question: str | None = Field(default=None, min_length=1, max_length=MAX_QUESTION_LENGTH)
+    expression: str | None = Field(default=None, min_length=1)
     next_blocks: tuple[TargetId, ...] = Field(min_length=1)
 
     @property
@@ -230,6 +295,8 @@ class Branch(DefinitionModel):
     def one_kind(self) -> "Branch":
         if self.condition is not None and self.question is not None:
             raise ValueError("give 'condition' or 'question', not both")
+        if self.expression is not None and self.question is None:
+            raise ValueError("'expression' stands in for a 'question'; without one give 'condition'")
         object.__setattr__(self, "next_blocks", tuple(dict.fromkeys(self.next_blocks)))
         return self
 
@@ -281,6 +348,7 @@ class Block(DefinitionModel):
     tolerated_failure_percentage: Annotated[float, Field(ge=0, le=100)] = 0
     max_rounds: StrictInt | None = Field(default=None, ge=1, le=100_000)
     priority: Literal["high", "normal", "low"] | None = None
+    decision: DecisionPolicy | None = None
 
     @property
     def has_tool(self) -> bool:
@@ -309,6 +377,12 @@ class Block(DefinitionModel):
             )
         rest = {name: value for name, value in data.items() if name != "tool_type"}
         return {**rest, "toolType": tool, "configuration": configuration}
+
+    @model_validator(mode="after")
+    def asks_no_choice(self) -> "Block":
+        if self.human_in_loop.type is HumanStepType.CHOICE:
+            raise ValueError("humanInLoop.type CHOICE is asked for questions of branches alone; use INPUT")
+        return self
 
     @model_validator(mode="after")
     def normalise(self) -> "Block":
@@ -351,7 +425,14 @@ class GlobalSettings(DefinitionModel):
     default_retry_policy: RetryPolicy | None = None
     default_recovery: RecoveryDefaults | None = None
     human_in_loop_defaults: HumanInLoop | None = None
+    decisions: DecisionPolicy | None = None
     on_failure: Literal["fail", "continue"] = "fail"
+
+    @model_validator(mode="after")
+    def asks_no_choice(self) -> "GlobalSettings":
+        if self.human_in_loop_defaults and self.human_in_loop_defaults.type is HumanStepType.CHOICE:
+            raise ValueError("humanInLoopDefaults.type cannot be CHOICE")
+        return self
 
 
 class Definition(DefinitionModel):
@@ -390,6 +471,11 @@ class Definition(DefinitionModel):
             if block.block_id == block_id:
                 return block
         raise KeyError(block_id)
+
+    def decision_policy(self, block: Block | None) -> DecisionPolicy:
+        """Return how the questions behind a block, or behind a join (None), are answered."""
+        own = block.decision if block is not None else None
+        return (own or DecisionPolicy()).over(self.global_settings.decisions)
 
     def edge_targets(self) -> frozenset[str]:
         """Return what branches, error edges and joins lead to (dependencies apart)."""

@@ -16,6 +16,8 @@ from workflow_service.engine.definition import (
     Block,
     Branch,
     Conditions,
+    DecisionHistory,
+    DecisionPolicy,
     Definition,
     DefinitionModel,
     EscalationLevel,
@@ -53,6 +55,9 @@ _MODELS: Mapping[str, type[DefinitionModel]] = {
     "escalationChain": EscalationLevel,
     "retryPolicy": RetryPolicy,
     "defaultRetryPolicy": RetryPolicy,
+    "decision": DecisionPolicy,
+    "decisions": DecisionPolicy,
+    "history": DecisionHistory,
     "globalSettings": GlobalSettings,
 }
 

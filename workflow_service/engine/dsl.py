@@ -21,7 +21,7 @@ from workflow_service.engine.definition import (
     JsonObject,
 )
 from workflow_service.engine.documents import Document, invalid_definition, load_definition
-from workflow_service.engine.dsl_graph import QUOTED, DslGraph
+from workflow_service.engine.dsl_graph import FALLBACK, QUOTED, DslGraph
 from workflow_service.engine.dsl_syntax import read_transitions, syntax_error
 from workflow_service.engine.errors import ExpressionError, InvalidDefinition, Problem
 from workflow_service.engine.expressions import compile_condition
@@ -143,17 +143,22 @@ def _line(source: str, arrow: str, targets: Sequence[str], condition: str = "") 
 
 def _condition(branch: Branch) -> str:
     if branch.question is not None:
-        return json.dumps(branch.question, ensure_ascii=False)
-    if branch.condition is None:
-        return "else"
-    if _PLAIN_CONDITION.fullmatch(branch.condition) and not QUOTED.fullmatch(branch.condition):
+        question = json.dumps(branch.question, ensure_ascii=False)
+        return (
+            question if branch.expression is None else f"{question} {FALLBACK} {_source(branch.expression)}"
+        )
+    return "else" if branch.condition is None else _source(branch.condition)
+
+
+def _source(condition: str) -> str:
+    if _PLAIN_CONDITION.fullmatch(condition) and not QUOTED.fullmatch(condition):
         try:
-            compile_condition(branch.condition)
+            compile_condition(condition)
         except ExpressionError:
             pass
         else:
-            return branch.condition
-    return "`" + json.dumps(branch.condition, ensure_ascii=False)[1:-1].replace("`", "\\u0060") + "`"
+            return condition
+    return "`" + json.dumps(condition, ensure_ascii=False)[1:-1].replace("`", "\\u0060") + "`"
 
 
 def states_of(definition: Definition) -> dict[str, JsonObject]:

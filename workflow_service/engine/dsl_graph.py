@@ -27,6 +27,9 @@ from workflow_service.engine.syntax_hints import blank_texts, line_and_column, n
 
 DEFAULT_WORDS = frozenset({"else", "default"})
 QUOTED = re.compile(r"""("(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')""")
+# A question, and the expression that answers it where no model does: "the customer is angry" fallback score < 3
+FALLBACK = "fallback"
+_WITH_FALLBACK = re.compile(rf"{QUOTED.pattern}\s+{FALLBACK}\s(?P<expression>.*)", re.DOTALL)
 
 _UNCHECKED = re.compile(r"`[^`\n]*`")
 _PROSE = re.compile(r"[A-Za-z][A-Za-z,.-]*(?: +[A-Za-z][A-Za-z,.-]*){2,}\??")
@@ -181,17 +184,42 @@ class DslGraph:
                 return {"condition": unescape(text[1:-1]), **leads_to}
             if QUOTED.fullmatch(text):
                 return self._question(condition, unescape(text[1:-1]), leads_to)
+            if (both := _WITH_FALLBACK.fullmatch(text)) is not None:
+                return self._question_with_fallback(condition, both, leads_to)
         except ValueError:
             message = "the quoted text holds an unknown escape"
             self._problem("BAD_CONDITION", message, condition, "write \\\\ for a backslash")
             return None
+        return {"condition": text, **leads_to} if self._compiles(condition) else None
+
+    def _compiles(self, condition: Word) -> bool:
         _require_semicolon(condition)
         try:
-            compile_condition(text)
+            compile_condition(condition.text)
         except ExpressionError as error:
             self._bad_condition(condition, error)
+            return False
+        return True
+
+    def _question_with_fallback(
+        self, place: Word, both: re.Match[str], leads_to: Document
+    ) -> Document | None:
+        question = self._question(place, unescape(both[1][1:-1]), leads_to)
+        start = both.start("expression")
+        start += len(place.text[start:]) - len(place.text[start:].lstrip())
+        line, column = line_and_column(place.text, start)
+        expression = Word(
+            both["expression"].strip(),
+            place.line + line - 1,
+            column + (place.column - 1 if line == 1 else 0),
+        )
+        if _UNCHECKED.fullmatch(expression.text):
+            stand_in = unescape(expression.text[1:-1])
+        elif self._compiles(expression):
+            stand_in = expression.text
+        else:
             return None
-        return {"condition": text, **leads_to}
+        return None if question is None else {**question, "expression": stand_in}
 
     def _question(self, place: Word, question: str, leads_to: Document) -> Document | None:
         if 0 < len(question) <= MAX_QUESTION_LENGTH:

@@ -48,7 +48,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class RoutingBranch:
-    """One conditional way out: an expression, or a question to the LLM."""
+    """One conditional way out: an expression, or a question to the LLM.
+
+    Where both are there, the expression answers the question for a model that cannot.
+    """
 
     expression: Expression | None
     question: str | None

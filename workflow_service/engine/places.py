@@ -16,7 +16,8 @@ def routing_places(definition: Definition, node: Node) -> Iterator[tuple[str, Ex
     given = [position for position, one in enumerate(_branches(definition, at)) if not one.is_default]
     for position, branch in zip(given, node.routing.branches, strict=False):
         if branch.expression is not None:
-            yield at + json_pointer("branches", position, "condition"), branch.expression
+            field = "condition" if branch.question is None else "expression"
+            yield at + json_pointer("branches", position, field), branch.expression
 
 
 def _branches(definition: Definition, at: str) -> tuple[Branch, ...]:

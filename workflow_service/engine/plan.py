@@ -5,7 +5,7 @@ costly while running is computed here once, except who can reach whom: that is a
 failed, and then remembered.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from workflow_service.engine import levels
@@ -165,17 +165,5 @@ def unsupported_features(plan: Plan) -> tuple[Problem, ...]:
     """Return what the plan holds that is understood, but cannot be run by this version."""
     found: list[Problem] = []
     for node in plan.nodes:
-        found += _unsupported_in(node)
+        found += misplaced_secrets(node)
     return tuple(found)
-
-
-def _unsupported_in(node: Node) -> Iterator[Problem]:
-    yield from misplaced_secrets(node)
-    if node.kind is NodeKind.DECIDE:
-        yield Problem(
-            "QUESTIONS_NOT_SUPPORTED",
-            f"'{node.id[:-1]}' puts a question to the language model, which this version cannot do yet",
-            pointer=node.pointer,
-            suggestion="Write the condition as an expression",
-            blocks=(node.id[:-1],),
-        )

@@ -81,7 +81,7 @@ def choose_route(node: Node, scope_of: Callable[[int], Scope]) -> Route | Routin
 
 def _conditions(node: Node) -> Iterator[Expression]:
     for branch in node.routing.branches:
-        if branch.expression is None:
+        if branch.question is not None or branch.expression is None:
             raise ValueError(f"'{node.id}' asks a question: its answer must be given as the edges chosen")
         yield branch.expression
 

@@ -70,6 +70,8 @@ class HumanStepType(StrEnum):
     REVIEW = "REVIEW"
     INPUT = "INPUT"
     INTERVENTION = "INTERVENTION"
+    # Which way a run goes; asked for decisions, never by a block itself.
+    CHOICE = "CHOICE"
 
 
 class Priority(StrEnum):

@@ -8,6 +8,7 @@ however hostile the definition.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from workflow_service.engine.decision_findings import decision_findings
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.expressions import References
 from workflow_service.engine.findings import Finding, Severity
@@ -44,6 +45,7 @@ def check(definition: Definition) -> CheckedGraph:
     findings += _blocks_without_work(graph)
     findings += _unavailable_outputs(graph)
     findings += _missing_defaults(graph)
+    findings += decision_findings(graph)
     findings += _rounds_without_loop(graph, nest)
     return CheckedGraph(graph, nest, tuple(findings))
 
@@ -101,9 +103,10 @@ def _missing_defaults(graph: Graph) -> Iterator[Finding]:
         routing = node.routing
         if routing.branches and routing.default is None and routing.mode == "exclusive":
             owner = node.id.removesuffix("?")
+            then = "a person has to decide" if routing.asks else "the run fails"
             yield Finding(
                 "NO_DEFAULT_BRANCH",
-                f"If none of the conditions of '{owner}' holds, the run fails there",
+                f"If none of the conditions of '{owner}' holds, {then} there",
                 pointer=node.pointer,
                 suggestion=f"Add a default branch ({owner}->...:else)",
                 blocks=(owner,),

@@ -219,9 +219,12 @@ class _Builder:
         )
 
     def _branch_condition(self, branch: Branch, pointer: str, index: int) -> Expression | None:
-        if branch.condition is None:
+        source, field = branch.condition, "condition"
+        if branch.question is not None:
+            source, field = branch.expression, "expression"
+        if source is None:
             return None
-        return self.sources.condition(branch.condition, f"{pointer}/condition", self.nodes[index].id)
+        return self.sources.condition(source, f"{pointer}/{field}", self.nodes[index].id)
 
     def _branch_edges(self, source: int, branch: Branch, pointer: str, conditional: bool) -> tuple[int, ...]:
         found: list[int] = []

@@ -90,10 +90,13 @@ def test_invalid_json_an_unknown_agent_and_a_cycle_are_repaired(server: LlmServe
     assert {row.operation for row in LlmUsage.objects.all()} == {"generate"}
 
 
-def test_a_model_that_never_gets_there_is_a_clear_error(server: LlmServer, developer: Caller) -> None:
+def test_one_that_is_insisted_on_and_never_gets_there_is_a_clear_error(
+    server: LlmServer, developer: Caller
+) -> None:
     server.otherwise = say_json(CYCLE)
     with asking(server):
-        problem = problem_of(developer.post("templates/generate", {"goal": GOAL}), 502, "LLM_ANSWER_INVALID")
+        answer = developer.post("templates/generate", {"goal": GOAL, "method": "llm"})
+        problem = problem_of(answer, 502, "LLM_ANSWER_INVALID")
     assert server.calls == 4
     assert problem["errors"]
     assert not Template.objects.exists()

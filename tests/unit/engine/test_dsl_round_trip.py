@@ -12,6 +12,8 @@ from workflow_service.engine.definition import (
     Block,
     Branch,
     Conditions,
+    DecisionHistory,
+    DecisionPolicy,
     Definition,
     Gate,
     GlobalSettings,
@@ -73,6 +75,7 @@ def branches(draw: st.DrawFn, names: list[str]) -> tuple[Branch, ...]:
             fields["condition"] = draw(CONDITIONS)
         elif kind == "question":
             fields["question"] = draw(TEXT.filter(bool))
+            fields["expression"] = draw(maybe(CONDITIONS.filter(bool)))
         found.append(Branch(**fields))
     return tuple(found)
 
@@ -87,7 +90,7 @@ RETRY_POLICIES = st.builds(
 HUMAN_STEPS = st.builds(
     HumanInLoop,
     required=st.booleans(),
-    type=st.sampled_from(HumanStepType),
+    type=st.sampled_from([kind for kind in HumanStepType if kind is not HumanStepType.CHOICE]),
     assignees=st.lists(TEXT, max_size=2),
     message=maybe(TEXT),
     input_schema=maybe(JSON_OBJECTS),
@@ -114,6 +117,14 @@ FEATURES: dict[str, st.SearchStrategy[Any]] = {
     "on_failure": st.sampled_from(["fail", "continue"]),
     "on_worker_lost": st.sampled_from(["rerun", "fail", "ask"]),
     "priority": st.sampled_from(["high", "normal", "low"]),
+    "decision": st.builds(
+        DecisionPolicy,
+        question=maybe(TEXT.filter(bool)),
+        min_confidence=st.integers(0, 100),
+        fallback=maybe(st.lists(st.sampled_from(["expression", "default", "wait"]), max_size=3)),
+        history=maybe(st.builds(DecisionHistory, agreeing=st.integers(1, 3))),
+        inputs=maybe(st.lists(TEXT.filter(bool), max_size=2)),
+    ),
 }
 
 

@@ -163,18 +163,6 @@ class TestInvalid:
 
 
 class TestUnsupported:
-    @pytest.mark.parametrize(
-        ("edges", "options", "code"),
-        [
-            ('a->b:"is it good"; a->c:else', {}, "QUESTIONS_NOT_SUPPORTED"),
-        ],
-    )
-    def test_is_planned_and_named(self, edges: str, options: dict[str, Any], code: str) -> None:
-        [problem] = unsupported_features(planned(edges, **options))
-        assert problem.code == code
-        assert problem.blocks
-        assert problem.pointer.startswith("/blocks/")
-
     def test_secrets_belong_into_configurations_of_tools(self) -> None:
         tool = {"tool_type": "API", "configuration": {"headers": {"Authorization": "${secrets.TOKEN}"}}}
         plan = planned("a->b", a=tool | {"recovery": {"fallback": tool, "compensate": tool}})

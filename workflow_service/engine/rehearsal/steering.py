@@ -53,7 +53,11 @@ class Steering:
         if misses[0] == 0 or (0 in misses and not self._ways.insists):
             return
         expressions = [expression for _, expression in routing.set]
-        expressions += [branch.expression for branch in routing.branches if branch.expression is not None]
+        expressions += [
+            branch.expression
+            for branch in routing.branches
+            if branch.expression is not None and branch.question is None
+        ]
         computed = {name for name, _ in routing.set}
         candidates = {
             path: values for path, values in candidates_of(expressions).items() if path.name not in computed
@@ -179,7 +183,7 @@ def truths_of(node: Node, values: Values, owner: str | None, unread: int = 0) ->
         scope = GateScope(scope, computed)
     return [
         values.answers.get(branch.question or "", False)
-        if branch.expression is None
+        if branch.expression is None or branch.question is not None
         else _truth(branch.expression, scope)
         for branch in node.routing.branches[: len(node.routing.branches) - unread]
     ]

@@ -1,0 +1,101 @@
+"""Running experiments, looked at by the sweeper: those with news, those whose time is up, those that were overtaken.
+
+A look reads everything anew and is written with what follows from it in one transaction: one that dies half-way never
+was, and one that is repeated finds an experiment that is over.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from workflow_service.engine.definition import JsonObject
+from workflow_service.engine.states import TemplateStatus
+from workflow_service.experiments.choosing import running_experiments
+from workflow_service.experiments.evaluation import Guardrail, Reading, evaluate
+from workflow_service.experiments.measures import read_arms
+from workflow_service.experiments.models import Experiment, Metric
+from workflow_service.experiments.selectors import SHOWN
+from workflow_service.experiments.services.ending import end_experiment
+
+logger = logging.getLogger(__name__)
+
+LOOK_AGAIN = timedelta(seconds=5)
+
+
+OVERTAKEN = ~Q(template__current_version=F("control")) | Q(template__status=TemplateStatus.ARCHIVED)
+
+
+def evaluate_experiments() -> int:
+    """Evaluate the experiments that are due; returns how many were looked at. A step of the sweeper."""
+    now = timezone.now()
+    news = Q(has_news=True) & (Q(evaluated_at=None) | Q(evaluated_at__lt=now - LOOK_AGAIN))
+    running = Experiment.objects.filter(status=Experiment.Status.RUNNING).order_by("pk")
+    due = running.filter(news | Q(ends_at__lte=now) | OVERTAKEN).values_list("pk", flat=True)
+    return sum(_evaluate_one(pk, now) for pk in list(due))
+
+
+def take_reading(locked: Experiment, now: datetime) -> Reading:
+    """Read the arms of an experiment whose row is locked, and keep what they say."""
+    reading = evaluate(locked, read_arms(locked.pk))
+    locked.results, locked.evaluated_at, locked.has_news = reading.document(), now, False
+    locked.save(update_fields=["results", "evaluated_at", "has_news"])
+    return reading
+
+
+def newest_reading(experiment: Experiment) -> tuple[JsonObject, datetime]:
+    """Return what an experiment's arms say, and when: now, or of one that is over when it ended. Changes nothing."""
+    if (
+        experiment.results is not None
+        and experiment.evaluated_at is not None
+        and experiment.ended_at is not None
+    ):
+        return experiment.results, experiment.evaluated_at
+    return evaluate(experiment, read_arms(experiment.pk)).document(), timezone.now()
+
+
+def _evaluate_one(pk: int, now: datetime) -> bool:
+    try:
+        with transaction.atomic():
+            rows = Experiment.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+            locked = rows.select_related(*SHOWN).filter(pk=pk, status=Experiment.Status.RUNNING).first()
+            if locked is None:
+                return False
+            _conclude(locked, take_reading(locked, now), now)
+    except Exception:
+        logger.exception("an experiment could not be evaluated; it is looked at again")
+        return False
+    if locked.status != Experiment.Status.RUNNING:
+        running_experiments.forget()
+    return True
+
+
+def _conclude(locked: Experiment, reading: Reading, now: datetime) -> None:
+    """End an experiment if its runs, its time or its template say so; harm counts before everything else."""
+    tripped, current = reading.tripped, locked.template.current_version
+    stopped = partial(end_experiment, locked, status=Experiment.Status.STOPPED, actor=None)
+    if tripped is not None and not reading.is_lopsided:
+        because = describe_guardrail(tripped)
+        end_experiment(locked, status=Experiment.Status.ROLLED_BACK, because=because, actor=None)
+    elif locked.template.status == TemplateStatus.ARCHIVED:
+        stopped(because="the template was archived")
+    elif current is None or current.pk != locked.control_id:
+        stopped(because=f"the template's current version is {current.label if current else 'none'} now")
+    elif reading.winner:
+        because = f"the {Metric(locked.metric).label.lower()} was decided at the level {locked.alpha}"
+        stopped(because=because, winner=reading.winner)
+    elif locked.ends_at is not None and locked.ends_at <= now:
+        stopped(because="its time was up, and nothing was decided")
+
+
+def describe_guardrail(guardrail: Guardrail) -> str:
+    """Return what a guardrail that tripped says, in words."""
+    if guardrail.name == "error_rate":
+        return (
+            f"the treatment fails more often by {guardrail.increase:.1f} percentage points; "
+            f"the limit is {guardrail.limit:g}"
+        )
+    return f"the treatment takes {guardrail.increase:.2f} times as long; the limit is {guardrail.limit:g}"
