@@ -38,7 +38,7 @@ class ExperimentForm(forms.ModelForm):  # type: ignore[type-arg]
             "control": "What the template runs while the experiment is running.",
             "treatment": "The version to try.",
             "metric": "What decides: success the higher, duration and cost the lower the better.",
-            "sticky_expression": "Only where a value of the input goes the same way: such as input.customerId.",
+            "sticky_expression": "Where a value of the input goes the same way: such as workflow.input.customerId.",
             "max_error_increase": "Left empty: not watched.",
             "max_duration_ratio": "Left empty: not watched.",
             "alpha": "Over all looks, however many there are.",

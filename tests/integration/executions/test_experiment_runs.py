@@ -1,6 +1,7 @@
 """Experiments on real runs: who gets what, that it is counted once whatever dies, and how an experiment ends."""
 
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -22,6 +23,7 @@ from tests.factories import make_template, make_user, noop, start
 from tests.restarting import restart
 from workflow_service.ai.models import LlmUsage
 from workflow_service.audit.models import AuditEntry
+from workflow_service.experiments.choosing import running_experiments
 from workflow_service.experiments.errors import (
     ExperimentInvalid,
     ExperimentStateForbids,
@@ -42,6 +44,17 @@ from workflow_service.experiments.services.experiments import (
 from workflow_service.notifications.models import Notification
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
+
+# Of runs that are long gone, and their units.
+_numbers = count(1)
+
+
+@pytest.fixture(autouse=True)
+def alone(db: None) -> None:
+    """No experiment of another test is still running."""
+    Experiment.objects.filter(status="running").update(status="stopped", ended_at=timezone.now())
+    running_experiments.forget()
+
 
 FAILS = {
     "blockId": "a",
@@ -89,14 +102,13 @@ def fill(
     experiment: Experiment, arm: Arm, *, completed: int = 0, failed: int = 0, active_ms: int = 1_000
 ) -> None:
     """Let runs of an arm have ended, without running them."""
-    first = -(Assignment.objects.count() + 1)
     outcomes = ["COMPLETED"] * completed + ["FAILED"] * failed
     Assignment.objects.bulk_create(
         Assignment(
-            execution_id=first - number,
+            execution_id=-next(_numbers),
             experiment=experiment,
             arm=arm,
-            unit=f"{arm}{first - number}",
+            unit=str(next(_numbers)),
             outcome=outcome,
             active_ms=active_ms + number,
             cost_usd=0,
@@ -106,13 +118,14 @@ def fill(
     Experiment.objects.filter(pk=experiment.pk).update(has_news=True, evaluated_at=None)
 
 
-def facts(experiment: Experiment, given: dict[str, Any], starter: Any = None) -> StartFacts:
+def facts(experiment: Experiment, given: dict[str, Any]) -> StartFacts:
     template = reread(experiment).template
-    return StartFacts(template, starter or template.owner, given)
+    return StartFacts(template, template.owner, given)
 
 
 def arms_of(experiment: Experiment, given: list[dict[str, Any]], starter: Any = None) -> list[str | None]:
-    chosen = [choose_version(facts(experiment, one, starter)) for one in given]
+    template = reread(experiment).template
+    chosen = [choose_version(StartFacts(template, starter or template.owner, one)) for one in given]
     return [one.event_data["experiment"]["arm"] if one else None for one in chosen]  # type: ignore[index, call-overload]
 
 
@@ -166,7 +179,7 @@ def test_a_starter_goes_the_same_way_each_time() -> None:
 
 
 def test_a_value_of_the_input_goes_the_same_way_each_time_and_without_one_nothing_is_chosen() -> None:
-    experiment = make_experiment(sticky_by="input", sticky_expression="input.customer")
+    experiment = make_experiment(sticky_by="input", sticky_expression="workflow.input.customer")
     customers = [{"customer": number} for number in range(40)]
     first = arms_of(experiment, customers)
     assert first == arms_of(experiment, customers)
@@ -207,7 +220,7 @@ def test_no_run_is_assigned_twice_nor_one_that_does_not_come_to_be() -> None:
     with pytest.raises(psycopg.errors.UniqueViolation):
         record(choice, execution)
     before = Assignment.objects.count()
-    record(choice, Execution(pk=-77))
+    record(choice, Execution(pk=-next(_numbers)))
     assert Assignment.objects.count() == before
 
 
@@ -249,10 +262,10 @@ def test_figures_of_arms_count_units_and_leave_out_cancelled_runs() -> None:
     ]
     Assignment.objects.bulk_create(
         Assignment(
-            execution_id=-500 - number, experiment=experiment, arm="control", unit=unit, outcome=outcome,
+            execution_id=-next(_numbers), experiment=experiment, arm="control", unit=unit, outcome=outcome,
             active_ms=ms or None, cost_usd="0.5" if outcome else None,
         )
-        for number, (unit, outcome, ms) in enumerate(rows)
+        for unit, outcome, ms in rows
     )  # fmt: skip
     arms = read_arms(experiment.pk)
     control = arms[Arm.CONTROL]
@@ -404,11 +417,11 @@ def test_one_experiment_a_template_at_a_time() -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "an expression without stickyBy": ({"sticky_expression": "input.a"}, "STICKY_EXPRESSION"),
+    "an expression without stickyBy": ({"sticky_expression": "workflow.input.a"}, "STICKY_EXPRESSION"),
     "stickyBy input without an expression": ({"sticky_by": "input"}, "STICKY_EXPRESSION"),
     "an expression that reads a secret": (
         {"sticky_by": "input", "sticky_expression": "secrets.KEY"}, "STICKY_EXPRESSION"),
-    "an expression that is none": ({"sticky_by": "input", "sticky_expression": "input."}, ""),
+    "an expression that is none": ({"sticky_by": "input", "sticky_expression": "workflow.input."}, ""),
 }  # fmt: skip
 
 
