@@ -102,7 +102,7 @@ class StopBody(CamelSerializer):
 
 
 class ExperimentShape(CamelSerializer):
-    id = serializers.CharField(source="public_id")
+    experiment_id = serializers.CharField(source="public_id")
     template_id = serializers.CharField(source="template.public_id")
     template_name = serializers.CharField(source="template.name")
     name = serializers.CharField()
