@@ -286,6 +286,7 @@ SPECTACULAR_SETTINGS = {
             "approval_timeout",
             "execution_completed",
             "execution_failed",
+            "anomaly_detected",
             "experiment_ended",
         ],
         "ExperimentStatus": ["draft", "running", "stopped", "rolled_back"],
