@@ -148,10 +148,7 @@ class ExperimentAdmin(PageAdmin):
             "experiment": row,
             "commands": _offered(_user(request), row),
             "reading": found,
-            "arms": [
-                ("Control", row.control, found["control"]),
-                ("Treatment", row.treatment, found["treatment"]),
-            ],
+            "arms": (found["control"], found["treatment"]),
             "effect": effect,
             "unit": UNITS[metric],
             "digits": 4 if metric is Metric.COST else 1,
