@@ -17,7 +17,7 @@ from workflow_service.engine.errors import WorkflowError
 from workflow_service.engine.states import ApprovalStatus, HumanStepType
 
 MAX_SELECTED = 200
-ASKS_BY_FORM = (HumanStepType.INPUT, HumanStepType.INTERVENTION)
+ASKS_BY_FORM = (HumanStepType.INPUT, HumanStepType.INTERVENTION, HumanStepType.CHOICE)
 
 
 @dataclass(frozen=True, slots=True)

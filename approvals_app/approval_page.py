@@ -34,6 +34,7 @@ FIELDS_TITLES: Mapping[str, str] = {
     HumanStepType.REVIEW: "Change it before you approve",
     HumanStepType.INTERVENTION: "Mend what went wrong",
     HumanStepType.APPROVAL: "What goes with your answer",
+    HumanStepType.CHOICE: "Which way the workflow goes",
 }
 
 

@@ -6,6 +6,7 @@ class ApprovalsAppConfig(AppConfig):
     verbose_name = "Approvals"
 
     def ready(self) -> None:
+        from approvals_app.choice import ask_for_choice
         from approvals_app.findings import people_findings
         from approvals_app.gate import ask_people
         from approvals_app.intervention import ask_for_intervention
@@ -14,6 +15,7 @@ class ApprovalsAppConfig(AppConfig):
         from approvals_app.selectors import interactions_by_block
         from approvals_app.services.questions import close_of_runs, close_unneeded
         from approvals_app.services.timers import run_due_timers
+        from executions_app.deciders import register_choice
         from executions_app.handlers import (
             register_cancel_step,
             register_human_gate,
@@ -28,6 +30,7 @@ class ApprovalsAppConfig(AppConfig):
         register_human_gate(ask_people)
         register_finding_source(people_findings)
         register_intervention(ask_for_intervention)
+        register_choice(ask_for_choice)
         register_review_gate(ask_for_review)
         register_interaction_source(interactions_by_block)
         register_cancel_step(close_of_runs)

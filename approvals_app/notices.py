@@ -35,6 +35,7 @@ NEEDED: Mapping[str, str] = {
     HumanStepType.REVIEW: "Review needed",
     HumanStepType.INPUT: "Input needed",
     HumanStepType.INTERVENTION: "Help needed",
+    HumanStepType.CHOICE: "Decision needed",
 }
 # Told to those who are asked, and pointless once somebody answered.
 ASKING = frozenset(

@@ -79,6 +79,10 @@ _BUTTONS: Mapping[str, tuple[Button, ...]] = {
         Button("change", "Approve with changes", QUIET, True),
         Button("reject", "Reject", BAD, False),
     ),
+    HumanStepType.CHOICE: (
+        Button("choose", "Choose", GOOD, True),
+        Button("decline", "None of these", BAD, False),
+    ),
     HumanStepType.INTERVENTION: (
         Button("retry", "Retry", GOOD, True),
         Button("skip", "Skip", QUIET, True),

@@ -94,7 +94,7 @@ def find_standing_approval(
         input_sha256=work.input_sha256,
         proposed_sha256=proposed_sha256,
         status=ApprovalStatus.APPROVED,
-    ).exclude(type=HumanStepType.INTERVENTION)
+    ).exclude(type__in=(HumanStepType.INTERVENTION, HumanStepType.CHOICE))
     mine = Q(block_execution=work.block_execution_id)
     standing = same.filter(mine | Q(block_execution__superseded=True)).order_by("-id")
     found = list(standing.values_list("pk", "block_execution_id", "message")[:MAX_STANDING])

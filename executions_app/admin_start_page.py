@@ -237,7 +237,8 @@ def _start(
             workspace=template.workspace,
             actor=user,
             template=template,
-            version=version,
+            # Shown was the current one where none was named: what is chosen for such starts is chosen for this one too.
+            version=version if request.GET.get("version") or request.GET.get("again") else None,
             input=given,
             options=how,
             idempotency_key=f"form:{user.pk}:{once}:{digest[:32]}" if once.isprintable() and once else None,

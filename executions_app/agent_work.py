@@ -28,7 +28,7 @@ from workflow_service.agents.catalog import (
     list_agents,
     nearest_agent,
 )
-from workflow_service.agents.errors import ToolError
+from workflow_service.agents.errors import NOT_DONE, ToolError
 from workflow_service.agents.selection import JsonObject
 from workflow_service.engine.definition import Block, StandIn
 from workflow_service.engine.errors import ExpressionError
@@ -145,7 +145,7 @@ def _chosen_late(claim: "Claim", block: Block) -> str:
     agent_id = found.agent_id if found else ""
     if not agent_id:
         message = f"no agent that has {wanted_by(block)} is available"
-        raise ToolError(ErrorType.AGENT_UNAVAILABLE, message)
+        raise ToolError(ErrorType.AGENT_UNAVAILABLE, message, details={NOT_DONE: True})
     with connection.cursor() as cursor:
         cursor.execute(RECORD_AGENT, [agent_id, claim.block_execution_id, claim.fence])
     return agent_id
@@ -154,13 +154,14 @@ def _chosen_late(claim: "Claim", block: Block) -> str:
 def _require(workspace_id: int, agent_id: str) -> AgentInfo:
     found = find_agent(workspace_id, agent_id)
     if found is None:
-        raise ToolError(ErrorType.AGENT_UNAVAILABLE, _unknown(workspace_id, agent_id))
+        message = _unknown(workspace_id, agent_id)
+        raise ToolError(ErrorType.AGENT_UNAVAILABLE, message, details={NOT_DONE: True})
     # An open breaker answers for itself: it lets trials through when its time has come.
     if found.status is AgentStatus.DISABLED or (
         found.status is AgentStatus.UNHEALTHY and found.breaker == "closed"
     ):
         message = f"agent '{agent_id}' is {found.status.lower()}"
-        raise ToolError(ErrorType.AGENT_UNAVAILABLE, message, details={"agentId": agent_id})
+        raise ToolError(ErrorType.AGENT_UNAVAILABLE, message, details={"agentId": agent_id, NOT_DONE: True})
     return found
 
 

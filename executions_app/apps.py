@@ -11,6 +11,7 @@ class ExecutionsAppConfig(AppConfig):
         from executions_app.aftermath import look_after_unlock
         from executions_app.agent_limits import AgentLimits
         from executions_app.handlers import register_sweep_step
+        from executions_app.recovery_patterns import forget_patterns
         from executions_app.run_notices import CHANNEL, announce
         from executions_app.state_mirror import mirror_states
         from executions_app.transaction import on_unlock
@@ -22,5 +23,6 @@ class ExecutionsAppConfig(AppConfig):
         register_keeper(AgentLimits())
         register_sweep_step(settle_expired)
         register_sweep_step(mirror_states)
+        register_sweep_step(forget_patterns)
         register_announcer(CHANNEL, announce)
         register_sweep_step(send_notifications)

@@ -55,7 +55,7 @@ INSERT_UNDO = """
         dead, lost, queue, created_at, node, kind, block_id, status, fence, settled, holds_slot, origins, agent_id)
     SELECT id, %s, 0, generation, 0, 0, 0, 1, false, 0, 0, 0, %s, %s, %s, 'undo', %s, 'READY', 0, false, false, '{}', %s
     FROM executions_app_execution WHERE id = %s
-    RETURNING id, block_id, 0 AS recoveries, agent_id
+    RETURNING id, block_id, 0 AS recoveries, agent_id, retries
 """
 FACTS = """
     SELECT block_id, status FROM executions_app_blockexecution

@@ -48,10 +48,15 @@ class Proposed:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A person must be asked first. ``record`` writes the question, inside the transaction that parks the block,
-    and may return data for the run's ``approval_requested`` event. ``proposed`` is what a review is about."""
+    and may return data for the run's ``approval_requested`` event. ``proposed`` is what a review is about.
+
+    ``wait_key`` says what kind of answer is waited for, where it is not a yes; ``output_extra`` is kept for it.
+    """
 
     record: Callable[[], Mapping[str, JsonValue] | None]
     proposed: Proposed | None = None
+    wait_key: str = ""
+    output_extra: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

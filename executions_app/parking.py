@@ -42,6 +42,7 @@ from executions_app.trees import restore, settler_of
 from templates_app.plans import compiled_version
 from workflow_service.engine.definition import Block
 from workflow_service.engine.recovery import RecoveryStep
+from workflow_service.engine.recovery_advice import ModelAdvice
 from workflow_service.engine.rounds import Place
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
@@ -159,8 +160,11 @@ def begin_map(claim: Claim, block: Block, items: list[JsonValue]) -> Aftermath:
     return _looked_again(aftermath, claim.execution_id)
 
 
-def recover(claim: Claim, error: Error, logs: Logs) -> Aftermath:
-    """Do about a failed block what its policy says: the next step of the ladder, or that it failed for good."""
+def recover(claim: Claim, error: Error, logs: Logs, advice: ModelAdvice | None = None) -> Aftermath:
+    """Do about a failed block what its policy says: the next step of the ladder, or that it failed for good.
+
+    ``advice`` is what a model said about it, while nothing was locked.
+    """
     with command_transaction() as tx:
         _, settler = _lock(tx, claim.execution_id)
         _record_start(tx, settler, claim.block_execution_id, claim.fence)
@@ -169,7 +173,7 @@ def recover(claim: Claim, error: Error, logs: Logs) -> Aftermath:
             return _zombie(settler)
         if logs:
             tx.run(WRITE_BLOCK_LOGS, (log_rows(logs), row.id))
-        recover_block(settler, row, error)
+        recover_block(settler, row, error, advice)
         aftermath = conclude_locked(settler)
     return _looked_again(aftermath, claim.execution_id)
 
@@ -217,7 +221,8 @@ def take_back(execution_id: int, lost: Iterable[tuple[int, int]], *, never_ran: 
 
     The fence rises, so a late result of the old worker is thrown away. A block that had overrun its timeout has failed
     with TIMEOUT_ERROR, and one that was lost ``MAX_LOSSES`` times with WORKER_LOST: they go up the recovery ladder.
-    One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides. With
+    One whose ``onWorkerLost`` is ``fail`` fails at once, and where it is ``ask`` a person decides. Work that is not
+    idempotent may have been done: it goes up the ladder too, where nothing does it again. With
     ``never_ran`` no worker ever learned of the claims: nothing was lost, and the blocks are queued again.
     Where this goes wrong the run fails with SETTLEMENT_ERROR: else the blocks were RUNNING for ever, at no worker.
     """
@@ -272,7 +277,8 @@ def _take_back_one(
     losses = row.losses + 1
     on_lost = block.on_worker_lost if block and row.kind != BlockExecution.Kind.UNDO else "rerun"
     log_lines.block_lost(settler.journal, run, row, losses)
-    if losses < MAX_LOSSES and on_lost == "rerun":
+    once = block is not None and block.recovery is not None and not block.recovery.idempotent
+    if losses < MAX_LOSSES and on_lost == "rerun" and not once:
         _rerun(settler, row, losses)
         return
     settler.journal.event(

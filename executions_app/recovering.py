@@ -22,15 +22,15 @@ from executions_app.handlers import Intervention, asks_people_to_intervene
 from executions_app.models import BlockExecution
 from executions_app.recovery_journal import (
     BY_PERSON,
-    BY_RULES,
     error_type_of,
     past_actions,
 )
+from executions_app.recovery_patterns import experience_of
 from executions_app.recovery_policy import INTERVENTION, ROUTING, ROUTING_ASKED, policy_for
 from executions_app.results import REPLACE_OUTPUT
-from executions_app.selectors import success_rates
 from executions_app.settlement import Error, Settler
 from executions_app.transaction import EngineTransaction
+from workflow_service.agents.errors import NOT_DONE
 from workflow_service.engine.definition import Block, Escalation, JsonObject
 from workflow_service.engine.recovery import (
     Failure,
@@ -38,6 +38,7 @@ from workflow_service.engine.recovery import (
     decide_recovery,
     history_of,
 )
+from workflow_service.engine.recovery_advice import ModelAdvice
 from workflow_service.engine.states import BlockStatus, RecoveryStrategy
 
 S = RecoveryStrategy
@@ -87,12 +88,15 @@ def read_block(tx: EngineTransaction, execution_id: int, row_id: int) -> Any:
     return tx.run(READ_ROW, (row_id, execution_id)).fetchone()
 
 
-def recover_block(settler: Settler, row: Any, error: Error) -> RecoveryStep:
+def recover_block(
+    settler: Settler, row: Any, error: Error, advice: ModelAdvice | None = None
+) -> RecoveryStep:
     """Do what the block's policy says about ``error``: decide, write the action and its event, change the row.
 
-    ``row`` is that of ``read_block``, RUNNING or WAITING. A block that failed for good is yet to be settled.
+    ``row`` is that of ``read_block``, RUNNING or WAITING. A block that failed for good is yet to be settled. ``advice``
+    is followed as far as the policy allows, by what is known now.
     """
-    failure = _failure(error)
+    failure = failure_of(error)
     block = _block_of(settler, row)
     policy = with_stand_ins(policy_for(settler, row, block), block, row, settler.run.workspace_id)
     step = decide_recovery(
@@ -100,9 +104,11 @@ def recover_block(settler: Settler, row: Any, error: Error) -> RecoveryStep:
         failure,
         history_of(past_actions(settler.tx, row.id), row.agent_id),
         jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
-        rates=success_rates(settler.run.workspace_id, failure.error_class),
+        experience=experience_of(settler.run.workspace_id, failure),
+        advice=advice,
     )
-    take_step(settler, row, step, error, escalation=policy.escalation)
+    followed = advice if step.advised_by == "ai" else None
+    take_step(settler, row, step, error, escalation=policy.escalation, advice=followed)
     return step
 
 
@@ -118,7 +124,8 @@ def take_step(
     error: Error,
     *,
     escalation: Escalation | None = None,
-    suggested_by: str = BY_RULES,
+    suggested_by: str | None = None,
+    advice: ModelAdvice | None = None,
     output: JsonObject | None = None,
 ) -> None:
     """Apply one step to a block's row, with its action and its event.
@@ -131,7 +138,7 @@ def take_step(
         # Nothing goes on in a failing run: the row is cancelled with the others that wait.
         change_block(settler, row, Effect(BlockStatus.RETRYING), error)
         return
-    _note(settler, row, step, error, suggested_by)
+    _note(settler, row, step, error, suggested_by, advice)
     match step.strategy:
         case S.RETRY:
             _say_retrying(settler, row, step, error, counts=1)
@@ -249,12 +256,19 @@ def change_block(settler: Settler, row: Any, effect: Effect, error: Error, *, ac
         settler.progress.add_ready(1)
 
 
-def _note(settler: Settler, row: Any, step: RecoveryStep, error: Error, suggested_by: str) -> None:
+def _note(
+    settler: Settler,
+    row: Any,
+    step: RecoveryStep,
+    error: Error,
+    suggested_by: str | None,
+    advice: ModelAdvice | None = None,
+) -> None:
     if row.recoveries and suggested_by == BY_PERSON:
         settler.recoveries.superseded(row.id)
     elif row.recoveries:
         settler.recoveries.resolved(row.id, False)
-    data = settler.recoveries.action(row, step, error, suggested_by=suggested_by)
+    data = settler.recoveries.action(row, step, error, suggested_by=suggested_by, advice=advice)
     if step.strategy in GIVES_UP:
         concerned = concerned_by(settler, row, _block_of(settler, row))
         data |= {"concerns": concerned}
@@ -326,7 +340,8 @@ def _block_of(settler: Settler, row: Any) -> Block:
     return block
 
 
-def _failure(error: Error) -> Failure:
+def failure_of(error: Error) -> Failure:
+    """Return an error of a block as the engine takes it."""
     details = error.get("details")
     asked = details.get("retryAfterS") if isinstance(details, dict) else None
     return Failure(
@@ -334,6 +349,7 @@ def _failure(error: Error) -> Failure:
         message=str(error.get("message") or ""),
         retryable=error.get("retryable") is True,
         retry_after_s=float(asked) if isinstance(asked, int | float) else None,
+        not_done=isinstance(details, dict) and details.get(NOT_DONE) is True,
     )
 
 

@@ -40,19 +40,32 @@ WAIT_AFTER_WORK = f"""
 
 def policy_for(settler: "Settler", row: Any, block: Block) -> RecoveryPolicy:
     """Return what may be done about a block's row; work that undoes is retried, and no more."""
+    run = settler.run
+    has_parent = run.parent_block_execution_id is not None
+    if row.kind == BlockExecution.Kind.UNDO:
+        return block_policy(run.version_id, row, block, has_parent=has_parent)
+    found = settler.tx.one(AUTOMATIC, (run.id,))
+    return block_policy(run.version_id, row, block, has_parent=has_parent, automatic=found.automatic)
+
+
+def block_policy(
+    version_id: int, row: Any, block: Block, *, has_parent: bool, automatic: str | None = None
+) -> RecoveryPolicy:
+    """Return what may be done about a row (``kind``, ``node``); ``automatic`` is the run's option, as text."""
+    compiled: CompiledVersion = compiled_version(version_id)
+    settings = compiled.definition.global_settings
     max_retries = get_config().workflow_retry_attempts
     if row.kind == BlockExecution.Kind.UNDO:
-        default = block.retry_policy or settler.settings.default_retry_policy
+        default = block.retry_policy or settings.default_retry_policy
         return RecoveryPolicy(default or RetryPolicy(max_retries=max_retries), strategies=(S.RETRY,))
-    found = settler.tx.one(AUTOMATIC, (settler.run.id,))
     policy = policy_of(
         block,
-        settler.settings,
+        settings,
         max_retries=max_retries,
-        has_error_edge=bool(settler.plan.nodes[row.node].error_edges),
-        undoes=_undoes(settler.run.version_id),
-        has_parent=settler.run.parent_block_execution_id is not None,
-        automatic={"true": True, "false": False}.get(found.automatic),
+        has_error_edge=bool(compiled.plan.nodes[row.node].error_edges),
+        undoes=_undoes(version_id),
+        has_parent=has_parent,
+        automatic={"true": True, "false": False}.get(automatic or ""),
     )
     # Of a map its items do the work; nothing else can find out what they are.
     return replace(policy, agents=(), has_fallback=False) if is_map(row, block) else policy

@@ -16,15 +16,18 @@ from functools import cache, partial
 from uuid import UUID
 
 from django.db import connection
+from django.utils import timezone
 from pydantic import JsonValue
 
 from executions_app import log_lines, work_board
+from executions_app.advising import advice_on
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import give_back, give_back_claimed, hand_on, wait_for_slot
 from executions_app.agent_work import work_for
 from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
+from executions_app.deciders import decider
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, Reviewed, human_gate, review_gate
 from executions_app.live_output import LiveOutput
@@ -45,13 +48,14 @@ from templates_app.plans import compiled_version
 from workflow_service.accounts.models import Workspace
 from workflow_service.agents.calls import AgentCall
 from workflow_service.agents.errors import ToolError, tool_error_from
-from workflow_service.agents.invocation import Accepted, Invocation, Origin
+from workflow_service.agents.invocation import Accepted, Invocation, LogLine, Origin
 from workflow_service.agents.limits import tool_limits
 from workflow_service.agents.runtimes import invoke
 from workflow_service.artifacts.run_files import ArtifactsOfRun
 from workflow_service.engine.approval import is_reviewed, to_review
 from workflow_service.engine.definition import Block
 from workflow_service.engine.plan import Node
+from workflow_service.engine.recovery_advice import ModelAdvice
 from workflow_service.engine.states import BlockStatus, ErrorType, ToolType
 
 logger = logging.getLogger(__name__)
@@ -66,10 +70,11 @@ SHORT_WAIT_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The work failed; what is done about it the block's recovery policy says."""
+    """The work failed; what is done about it the block's recovery policy says, and a model where that lets it."""
 
     error: Error
     logs: Logs
+    advice: ModelAdvice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,8 @@ def run_in_place(
         begun.add((claim.block_execution_id, claim.fence))
         with agent_slot(claim):
             outcome = persistently(partial(work_on, claim))
+            if isinstance(outcome, Failed):
+                outcome = advised(claim, outcome)
             continue_as = (worker, queue) if time.monotonic() < slice_ends else None
             aftermath = persistently(partial(write_outcome, claim, outcome, continue_as))
         done += 1
@@ -210,6 +217,15 @@ def work_on(claim: Claim) -> Outcome:
         return Failed(described, ())
 
 
+def advised(claim: Claim, failed: Failed) -> Failed:
+    """Return a failure with a model's advice on it, where its block wants some; why there is none goes to the log."""
+    advice, why_not = advice_on(claim, failed.error)
+    if not why_not:
+        return replace(failed, advice=advice)
+    line = LogLine("WARNING", f"No model advised on this failure: {why_not}")
+    return replace(failed, logs=(*failed.logs, (timezone.now(), line)))
+
+
 def _work_on(claim: Claim) -> Outcome:
     compiled = compiled_version(claim.version_id)
     node = compiled.plan.nodes[claim.node]
@@ -217,9 +233,7 @@ def _work_on(claim: Claim) -> Outcome:
     logs = live.unwritten
     block = node.block
     if block is None:
-        message = f"'{node.id}' asks a language model, and none is configured"
-        error = _error(ErrorType.CONFIGURATION_ERROR, message, {}, False, "")
-        return Result(BlockStatus.FAILED, error=error, logs=logs)
+        return _decide(claim)
     block = work_of(block, undoes=claim.undoes, stand_in=claim.stand_in)
     log_lines.block_started(
         claim.execution_public_id, block.block_id, claim.agent_id or None, claim.retries + 1
@@ -254,6 +268,19 @@ def _work_on(claim: Claim) -> Outcome:
     if extra and isinstance(answer.output, dict):
         return replace(answer, output={**extra, **answer.output})
     return answer
+
+
+def _decide(claim: Claim) -> Outcome:
+    """Answer the question of a DECIDE node; what nobody foresaw fails it, for it has no policy of recovery."""
+    try:
+        return decider()(claim)
+    except DATABASE_GONE:
+        raise
+    except Exception as error:
+        logger.exception("the decision %s of %s broke its worker", claim.node, claim.execution_public_id)
+        message = f"{type(error).__name__}: {error}"
+        described = _error(ErrorType.SYSTEM_ERROR, message, {}, False, traceback.format_exc())
+        return Result(BlockStatus.FAILED, error=described)
 
 
 def _do_work(claim: Claim, node: Node, block: Block, live: LiveOutput) -> Result | Park | Postpone:
@@ -297,10 +324,17 @@ def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] 
         case Result():
             return finish_block(claim, outcome, continue_as=continue_as)
         case Failed():
-            return recover(claim, outcome.error, outcome.logs)
+            return recover(claim, outcome.error, outcome.logs, outcome.advice)
         case Ask():
             person = BlockExecution.WaitsFor.PERSON
-            return park(claim, waits_for=person, record=outcome.record, proposed=outcome.proposed)
+            return park(
+                claim,
+                waits_for=person,
+                wait_key=outcome.wait_key,
+                record=outcome.record,
+                proposed=outcome.proposed,
+                output_extra=outcome.output_extra,
+            )
         case Park():
             return park(
                 claim,

@@ -17,14 +17,12 @@ from executions_app.models import (
     ExecutionEvent,
     ExecutionLog,
     RecoveryAction,
-    RecoveryStatistic,
     block_execution_id,
 )
 from workflow_service.accounts.models import Workspace
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.plan import NodeKind
-from workflow_service.engine.recovery import SuccessRate
-from workflow_service.engine.states import BlockStatus, ErrorClass, ExecutionStatus, RecoveryStrategy
+from workflow_service.engine.states import BlockStatus, ExecutionStatus
 
 PLACES = """
     WITH RECURSIVE above AS (
@@ -273,9 +271,3 @@ def progress_of(execution: Execution, current_blocks: int) -> Progress:
 def list_recovery_actions(execution: Execution) -> QuerySet[RecoveryAction]:
     """Return what was done about the failures of a run, oldest first."""
     return RecoveryAction.objects.filter(execution=execution).order_by("id")
-
-
-def success_rates(workspace_id: int, error_class: ErrorClass) -> dict[RecoveryStrategy, SuccessRate]:
-    """Return how often each strategy worked in a workspace for errors of a class."""
-    rows = RecoveryStatistic.objects.filter(workspace=workspace_id, error_class=error_class)
-    return {RecoveryStrategy(row.strategy): SuccessRate(row.succeeded, row.failed) for row in rows}

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 
 from executions_app import log_lines
 from executions_app.compensation import record_undo
+from executions_app.deciders import conditions_of, tell_decision
 from executions_app.journal import Journal, Key, place_data, started_data
 from executions_app.loops import LoopRows
 from executions_app.maps import MapRows
@@ -199,7 +200,10 @@ class Settler:
         if status is BlockStatus.CANCELLED:
             self.journal.settled(row, status, None, error)
             return
-        merge_error = self._merge(row, output) if status is BlockStatus.COMPLETED else None
+        decides = self.plan.nodes[row.node].kind is NodeKind.DECIDE
+        # What was decided is no value of the run: it leads, and is kept elsewhere.
+        merges = status is BlockStatus.COMPLETED and not decides
+        merge_error = self._merge(row, output) if merges else None
         if merge_error is not None:
             if waits_about_routing(self, row, merge_error):
                 return
@@ -212,7 +216,11 @@ class Settler:
             status, error = BlockStatus.FAILED, routed.failure
         settlement, verdict = routed.settlement, Verdict(status.value)
         self.journal.settled(row, status, settlement.settled[0].outcomes, error)
-        self._write_finish_event(row, status, error, settlement.settled[0].conditions)
+        conditions = settlement.settled[0].conditions
+        if decides and status is BlockStatus.COMPLETED and isinstance(output, dict):
+            tell_decision(self, row, output)
+            conditions = tuple(conditions_of(output))
+        self._write_finish_event(row, status, error, conditions)
         how = _COUNTED_AS.get(status, "failed")
         # Hidden nodes count where they fail, and only there.
         if how == "failed" or self.plan.nodes[row.node].kind is NodeKind.BLOCK:

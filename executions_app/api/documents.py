@@ -172,8 +172,6 @@ def block_runs(execution: Execution, rows: Sequence[BlockExecution], now: dateti
 
 def _recovery_entry(action: RecoveryAction) -> dict[str, Any]:
     """Return a recovery action under document B's names (section 6.6)."""
-    # What a person put another action in the place of neither worked nor failed.
-    known = {RecoveryAction.Outcome.SUCCEEDED: True, RecoveryAction.Outcome.FAILED: False}
     return {
         "error_type": action.error_type or None,
         "error_message": action.error_message,
@@ -181,9 +179,11 @@ def _recovery_entry(action: RecoveryAction) -> dict[str, Any]:
         "recovery_strategy": action.strategy,
         "reasoning": action.reason,
         "ai_suggested": action.suggested_by == "ai",
-        "success": known.get(RecoveryAction.Outcome(action.outcome)),
+        "ai_reasoning": action.ai_reasoning or None,
+        "error_context": action.error_context,
+        "success": action.success,
         "timestamp": action.created_at.isoformat(),
-        "recovery_duration_ms": _milliseconds(action.created_at, action.finished_at),
+        "recovery_duration_ms": action.recovery_duration_ms,
     }
 
 

@@ -11,7 +11,7 @@ from executions_app.models.executions import Execution, ExecutionInput, StartReq
 from executions_app.models.history import ExecutionEvent, ExecutionLog, WritingTransaction
 from executions_app.models.limits import AgentSlot, ConcurrencyLimit
 from executions_app.models.mirror import MirrorCursor, MirrorState
-from executions_app.models.recovery import RecoveryAction, RecoveryPoint, RecoveryStatistic
+from executions_app.models.recovery import RecoveryAction, RecoveryPattern, RecoveryPoint, RecoveryStatistic
 from executions_app.models.scopes import Scope
 from executions_app.models.workers import SweeperState, WorkerLease
 
@@ -29,6 +29,7 @@ __all__ = [
     "MirrorCursor",
     "MirrorState",
     "RecoveryAction",
+    "RecoveryPattern",
     "RecoveryPoint",
     "RecoveryStatistic",
     "Scope",

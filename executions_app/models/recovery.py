@@ -52,7 +52,9 @@ class RecoveryAction(models.Model):
     ``attempt`` counts the steps for the row from 1. ``outcome`` is pending until the block settles or fails again, or
     a person puts another step in this one's place (``superseded``: it says nothing about the strategy). The error's
     class and type are empty where a person acted before the block had failed. ``agent_id`` is who is to do the work
-    after it. ``suggested_by`` is ``rules``, ``person`` or ``ai``; who the person is, and why, is in ``reason``.
+    after it. ``suggested_by`` is ``rules``, ``history`` (what worked before put it first), ``ai`` or ``person``; who
+    the person is, and why, is in ``reason``. ``ai_reasoning`` is what a model said for it, ``ai_confidence`` 0 to 100.
+    ``error_context`` is what else is known of the error and the try.
     """
 
     class Outcome(models.TextChoices):
@@ -88,6 +90,10 @@ class RecoveryAction(models.Model):
     reason = models.TextField()
     agent_id = models.CharField(max_length=100, blank=True)
     suggested_by = models.CharField(max_length=8, default="rules")
+    ai_reasoning = models.TextField(blank=True, db_default="")
+    ai_model = models.CharField(max_length=200, blank=True, db_default="")
+    ai_confidence = models.SmallIntegerField(null=True)
+    error_context = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.PENDING)
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
@@ -102,6 +108,18 @@ class RecoveryAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.strategy} for {self.block_id}"
+
+    @property
+    def success(self) -> bool | None:
+        """Whether the block completed after it; None while that is open, or nothing can come of it any more."""
+        return {self.Outcome.SUCCEEDED: True, self.Outcome.FAILED: False}.get(self.Outcome(self.outcome))
+
+    @property
+    def recovery_duration_ms(self) -> int | None:
+        """The milliseconds from the step to what came of it."""
+        if self.finished_at is None:
+            return None
+        return round((self.finished_at - self.created_at).total_seconds() * 1_000)
 
 
 class RecoveryStatistic(models.Model):
@@ -124,3 +142,37 @@ class RecoveryStatistic(models.Model):
 
     def __str__(self) -> str:
         return f"{self.strategy} for {self.error_class}"
+
+
+class RecoveryPattern(models.Model):
+    """How often a strategy worked, and did not, for errors of one fingerprint; ``example`` is the latest message.
+
+    What was not seen for long is forgotten (``recovery_patterns.py``), so a workspace whose errors differ each time
+    does not fill the table.
+    """
+
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    fingerprint = models.CharField(max_length=16)
+    error_class = models.CharField(max_length=20)
+    error_type = models.CharField(max_length=40)
+    example = models.TextField(blank=True)
+    strategy = models.CharField(max_length=12)
+    succeeded = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    last_seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("workspace", "fingerprint", "strategy"), name="recovery_pattern_once"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("workspace", "-last_seen_at"), name="recovery_pattern_newest"),
+            models.Index(fields=("last_seen_at",), name="recovery_pattern_oldest"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.strategy} for {self.fingerprint}"

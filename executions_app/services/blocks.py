@@ -49,7 +49,7 @@ DONE_AS = {"retry": "retried", "reassign": "reassigned", "skip": "skipped"}
 OTHER_AGENTS = frozenset({"agent", "callback"})
 
 ROW = """
-    SELECT id, node, block_id, status, waits_for, wait_key, agent_id, recoveries, error::text AS error
+    SELECT id, node, block_id, status, waits_for, wait_key, agent_id, retries, recoveries, error::text AS error
     FROM executions_app_blockexecution
     WHERE execution_id = %s AND node = %s AND kind NOT IN ('item', 'undo') AND NOT superseded
         AND status NOT IN ('PENDING', 'SKIPPED')
@@ -70,7 +70,7 @@ SET_AGENT_OF_ITEMS = """
 """
 # The row that came in the place of one that was taken back. What others lead to first is written anew then.
 ROW_OF_GENERATION = """
-    SELECT id, block_id, recoveries, agent_id FROM executions_app_blockexecution
+    SELECT id, block_id, recoveries, retries, agent_id FROM executions_app_blockexecution
     WHERE execution_id = %s AND node = %s AND generation = %s AND kind = 'block' AND NOT superseded
         AND status <> 'PENDING'
     ORDER BY id DESC LIMIT 1 FOR UPDATE

@@ -20,10 +20,10 @@ from executions_app.handlers import BlockWork, Park
 from executions_app.models import BlockExecution, Execution, new_execution_id
 from executions_app.new_runs import NewRun, Parentage, insert_run
 from executions_app.run_state import lock_run
-from executions_app.services.executions import begin_run, check_input, runnable_version
+from executions_app.services.executions import begin_run, check_input, version_to_run
 from executions_app.settlement import Settler
 from executions_app.transaction import command_transaction
-from executions_app.version_choice import StartFacts, VersionChoice, choose_version
+from executions_app.version_choice import StartFacts, VersionChoice
 from templates_app.errors import TemplateNotFound, VersionNotFound
 from templates_app.plans import CompiledVersion, compiled_version
 from templates_app.selectors import get_template, get_version
@@ -100,9 +100,8 @@ def _prepare(parent: Execution, work: BlockWork) -> tuple[NewRun, CompiledVersio
     try:
         template = get_template(parent.workspace, configuration.template)
         facts = StartFacts(template, parent.created_by, configuration.input, parent.public_id)
-        choice = choose_version(facts) if configuration.version is None else None
-        chosen = choice.version if choice else get_version(template, configuration.version)
-        version, compiled = runnable_version(template, chosen)
+        named = get_version(template, configuration.version) if configuration.version is not None else None
+        version, compiled, choice = version_to_run(facts, named)
         check_input(compiled.definition.input_schema, configuration.input)
     except (TemplateNotFound, VersionNotFound) as error:
         raise ToolError(ErrorType.RESOURCE_NOT_FOUND, error.message) from None

@@ -1,5 +1,6 @@
 """Starting executions."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from executions_app.new_runs import NewRun, insert_run
 from executions_app.run_state import RunState
 from executions_app.settlement import Settler
 from executions_app.transaction import EngineTransaction, pipelined_transaction
-from executions_app.version_choice import StartFacts, choose_version
+from executions_app.version_choice import StartFacts, VersionChoice, choose_version
 from executions_app.workspace_context import workspace_context
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import CompiledVersion, compiled_version
@@ -30,6 +31,8 @@ from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.plan import unsupported_features
 from workflow_service.engine.states import ExecutionStatus, Priority, TemplateStatus
 from workflow_service.json_schemas import SchemaUnusable, misfits
+
+logger = logging.getLogger(__name__)
 
 MAX_PROBLEMS = 50
 
@@ -67,8 +70,7 @@ def start_execution(
     standing = _standing_start(workspace, idempotency_key, body_sha256)
     if standing is not None:
         return StartedExecution(standing, created=False)
-    choice = choose_version(StartFacts(template, actor, input)) if version is None else None
-    version, compiled = runnable_version(template, choice.version if choice else version)
+    version, compiled, choice = version_to_run(StartFacts(template, actor, input), version)
     check_input(compiled.definition.input_schema, input)
     options = options or {}
     given = NewRun(
@@ -156,6 +158,24 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
     ]
     if problems:
         raise InputRejected("the input does not fit the template's inputSchema", problems)
+
+
+def version_to_run(
+    facts: StartFacts, version: TemplateVersion | None
+) -> tuple[TemplateVersion, CompiledVersion, VersionChoice | None]:
+    """Return the version that a start runs, its plan, and the choice that was made where it names none.
+
+    A chosen version that cannot run any more keeps nobody from starting: the current one runs, and no choice was made.
+    Raises ``TemplateNotRunnable``.
+    """
+    choice = choose_version(facts) if version is None else None
+    if choice is not None:
+        try:
+            return (*runnable_version(facts.template, choice.version), choice)
+        except TemplateNotRunnable as error:
+            label, template = choice.version.label, facts.template.public_id
+            logger.warning("version %s of %s was chosen and cannot run: %s", label, template, error.message)
+    return (*runnable_version(facts.template, version), None)
 
 
 def runnable_version(

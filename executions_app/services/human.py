@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from executions_app.deciders import CHOICE, chosen_by_person
 from executions_app.finishing import Aftermath, conclude_locked
 from executions_app.recovering import answer_intervention, read_block
 from executions_app.recovery_policy import INTERVENTION, ROUTING_ASKED
@@ -80,7 +81,9 @@ def complete_waiting(
         aftermath.unsettled = True
         return aftermath
     run.waiting_for_people -= 1
-    if decision.expired:
+    if row.wait_key == CHOICE and decision.approved:
+        _complete_choice(tx, row, decision)
+    elif decision.expired:
         fail_wait(tx, row, _error(ErrorType.APPROVAL_TIMEOUT, "nobody answered in time", ""))
     elif row.wait_key == REVIEW and (decision.approved or reads_approved(settler.plan, row.node)):
         complete_review(tx, row, _output_of_review(row, decision))
@@ -96,6 +99,19 @@ def complete_waiting(
     aftermath = conclude_locked(settler)
     aftermath.unsettled = True
     return aftermath
+
+
+def _complete_choice(tx: EngineTransaction, row: Any, decision: HumanDecision) -> None:
+    """Let a run go where a person says; its DECIDE row offers the ways."""
+    waiting = json.loads(row.output_extra) if row.output_extra is not None else {}
+    try:
+        output = chosen_by_person(
+            waiting, decision.response, responder=decision.responder, comments=decision.comments
+        )
+    except ValueError as error:
+        fail_wait(tx, row, _error(ErrorType.ROUTING_ERROR, str(error), decision.comments))
+    else:
+        complete_wait(tx, row, output)
 
 
 def _output_of_review(row: Any, decision: HumanDecision) -> JsonValue:

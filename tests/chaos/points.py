@@ -60,6 +60,7 @@ NOT_TRIED = {
     "timers.remind": "it writes a timer and an event as timers.escalate does, and is due until it is committed",
     "gate.message_of": "it only reads",
     "parking.postpone": "it writes what parking.recover writes for a delay, and is taken back by the same lease",
+    "advising.take_time": "it only moves the time on at which a block is killed; who dies there dies at work on it",
     "parking.ask_unasked": "the sweeper repeats it every second until it is committed, as it does waits.fire_due",
 }
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import httpx
 from pydantic import JsonValue
 
+from workflow_service.agents.api_redirects import SAFE_METHODS
 from workflow_service.agents.configuration import ApiConfiguration
-from workflow_service.agents.errors import ToolError
+from workflow_service.agents.errors import NOT_DONE, ToolError
 from workflow_service.agents.json_paths import NoSuchPath, look_up
 from workflow_service.engine.json_values import JsonUnfit, load_json
 from workflow_service.engine.states import ErrorType
@@ -30,6 +31,9 @@ TYPE_OF_STATUS = {
     410: ErrorType.RESOURCE_NOT_FOUND,
     429: ErrorType.RATE_LIMIT_ERROR,
 }
+# With these a server refuses what it was asked for. The others may come after the work was done: 408 when it took too
+# long, 409 where it is a repetition, 5xx at any time.
+REFUSALS = frozenset(range(400, 500)) - {408, 409}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Answer:
     headers: httpx.Headers
     content: bytes
     charset: str | None
+    # Whether this is what another address answered that the one asked had led to.
+    redirected: bool = False
 
     @property
     def content_type(self) -> str:
@@ -149,6 +155,8 @@ def _body(answer: Answer, max_bytes: int) -> JsonValue:
                 f"the answer says it is JSON, but it {error.reason}",
                 details=place(answer.url) | {"body": _start(answer)},
                 problems=error.problems,
+                # Broken on the way, perhaps; to ask again does nothing.
+                retryable=answer.method in SAFE_METHODS and not answer.redirected,
             ) from None
     for charset in (_text_charset(answer.charset), "utf-8"):
         with suppress(UnicodeError):
@@ -170,6 +178,8 @@ def _unexpected(answer: Answer, configuration: ApiConfiguration) -> ToolError:
     wait_s = retry_after_s(answer)
     if wait_s is not None:
         details["retryAfterS"] = wait_s
+    if answer.status in REFUSALS and not answer.redirected:
+        details[NOT_DONE] = True
     error_type = TYPE_OF_STATUS.get(answer.status)
     if error_type is None:
         error_type = ErrorType.NETWORK_ERROR if answer.status >= 500 else ErrorType.VALIDATION_ERROR

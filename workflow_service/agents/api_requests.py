@@ -20,7 +20,7 @@ from workflow_service.agents.api_redirects import REDIRECTS, SAFE_METHODS, redir
 from workflow_service.agents.configuration import ApiConfiguration, FieldValue
 from workflow_service.agents.egress import Egress, GuardedTransport, Resolver, resolve_by_system
 from workflow_service.agents.egress_rules import check_url, parse_allowed
-from workflow_service.agents.errors import ToolError
+from workflow_service.agents.errors import NOT_DONE, ToolError
 from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.engine.states import ErrorType
@@ -98,6 +98,8 @@ class Exchange:
         self._configuration = configuration
         self._limits = limits
         self.url = httpx.URL()
+        # Whether anything was answered: what fails from then on does not say that nothing was done.
+        self.answered = False
 
     def send(self, url: httpx.URL) -> Answer:
         """Ask for ``url`` and return the whole answer; raises ``ToolError`` and httpx's errors.
@@ -144,10 +146,11 @@ class Exchange:
         return url.copy_merge_params(credentials.query) if credentials.query else url
 
     def _follow(self, request: httpx.Request) -> Answer:
-        configuration = self._configuration
+        configuration, asked = self._configuration, request
         for _ in range(configuration.max_redirects + 1):
             self.url = request.url
             response = self._client.send(request, stream=True)
+            self.answered = True
             try:
                 location = response.headers.get("location")
                 if (
@@ -156,7 +159,7 @@ class Exchange:
                     or configuration.expects(response.status_code)
                 ):
                     content = read_content(response, self._limits.max_output_bytes)
-                    return _answer(request, response, content)
+                    return _answer(request, response, content, redirected=request is not asked)
             finally:
                 response.close()
             request = redirected(self._client, request, response.status_code, location)
@@ -171,14 +174,23 @@ class Exchange:
 def _as_tool_errors(exchange: Exchange, timeout_s: float) -> Iterator[None]:
     try:
         yield
-    except (httpx.TimeoutException, TimeoutError):
+    except (httpx.TimeoutException, TimeoutError) as error:
         message = f"no complete answer within {timeout_s:g} s"
-        raise ToolError(ErrorType.TIMEOUT_ERROR, message, details=place(exchange.url)) from None
+        never_sent = isinstance(error, httpx.ConnectTimeout)
+        details = _not_connected(exchange) if never_sent else place(exchange.url)
+        raise ToolError(ErrorType.TIMEOUT_ERROR, message, details=details) from None
+    except httpx.ConnectError as error:
+        message = str(error) or type(error).__name__
+        raise ToolError(ErrorType.NETWORK_ERROR, message, details=_not_connected(exchange)) from None
     except httpx.LocalProtocolError as error:
         raise ToolError(ErrorType.CONFIGURATION_ERROR, f"the request cannot be sent: {error}") from None
     except httpx.TransportError as error:
         message = str(error) or type(error).__name__
         raise ToolError(ErrorType.NETWORK_ERROR, message, details=place(exchange.url)) from None
+
+
+def _not_connected(exchange: Exchange) -> dict[str, JsonValue]:
+    return place(exchange.url) | ({} if exchange.answered else {NOT_DONE: True})
 
 
 def endpoint_url(configuration: ApiConfiguration) -> httpx.URL:
@@ -240,7 +252,7 @@ def _query_pairs(query: Mapping[str, FieldValue | list[FieldValue]]) -> Iterator
                 yield name, field_text(one)
 
 
-def _answer(request: httpx.Request, response: httpx.Response, content: bytes) -> Answer:
+def _answer(request: httpx.Request, response: httpx.Response, content: bytes, *, redirected: bool) -> Answer:
     return Answer(
         method=request.method,
         url=request.url,
@@ -248,4 +260,5 @@ def _answer(request: httpx.Request, response: httpx.Response, content: bytes) ->
         headers=response.headers,
         content=content,
         charset=response.charset_encoding,
+        redirected=redirected,
     )

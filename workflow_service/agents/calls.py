@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from workflow_service.agents.breaker import Admission, CircuitBreaker, Outcome, breaker_key
-from workflow_service.agents.errors import ToolError, tool_error_from
+from workflow_service.agents.errors import NOT_DONE, ToolError, tool_error_from
 from workflow_service.agents.invocation import Accepted, Invocation
 from workflow_service.agents.limits import ToolLimits
 from workflow_service.agents.rates import take_turn
@@ -92,7 +92,7 @@ def remote_agent(agent: AgentInfo) -> RemoteAgent:
         message = (
             f"agent '{agent.agent_id}' is at the Agent Service, and none is configured (AGENT_SERVICE_URL)"
         )
-        raise ToolError(ErrorType.AGENT_UNAVAILABLE, message)
+        raise ToolError(ErrorType.AGENT_UNAVAILABLE, message, details={NOT_DONE: True})
     return found
 
 
@@ -107,6 +107,7 @@ def _unavailable(agent: AgentInfo, admission: Admission) -> ToolError:
             "agentId": agent.agent_id,
             "circuitBreaker": "open",
             "availableInS": admission.retry_after_s,
+            NOT_DONE: True,
         },
     )
 

@@ -35,6 +35,9 @@ RETRYABLE = frozenset(
     }
 )
 
+# Of the details of an error: nothing was done, so that the work may be tried again whatever it is.
+NOT_DONE = "notDone"
+
 # The first class that fits, in this order: most of these are OSErrors, and some of those ValueErrors too.
 _TYPE_OF_EXCEPTION: tuple[tuple[tuple[type[BaseException], ...], ErrorType], ...] = (
     ((TimeoutError, httpx.TimeoutException), ErrorType.TIMEOUT_ERROR),
@@ -57,7 +60,10 @@ _NETWORK_ERRNOS = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN,
 
 
 class ToolError(WorkflowError):
-    """The work of a block failed: ``error_type`` says how, ``details`` what a person or recovery may need."""
+    """The work of a block failed: ``error_type`` says how, ``details`` what a person or recovery may need.
+
+    Where it is certain that nothing was done the details have ``NOT_DONE``.
+    """
 
     code: ClassVar[str] = "TOOL_ERROR"
 

@@ -40,6 +40,7 @@ class Choice:
     rest: Option | None
     many: bool = False
     sure: tuple[int, ...] = ()
+    sure_targets: tuple[str, ...] = ()
     read: tuple[tuple[str, bool], ...] = ()
 
     @property
@@ -99,7 +100,7 @@ def choice_of(plan: Plan, node: Node, scope: Scope) -> Choice:
     if many and (sure or rest is None):
         # What holds in any case is taken in place of the default; without either nothing may be.
         rest = Option(ELSE, "", (), ())
-    return Choice(tuple(options), rest, many, tuple(sure), tuple(read))
+    return Choice(tuple(options), rest, many, tuple(sure), _targets(plan, sure), tuple(read))
 
 
 def by_expressions(choice: Choice, scope: Scope) -> tuple[str, ...] | None:

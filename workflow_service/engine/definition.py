@@ -186,17 +186,24 @@ class RecoveryDefaults(DefinitionModel):
     """How failures are met; ``strategies`` are tried in order (None: the table of ``engine/recovery.py``).
 
     ``queue_delay`` is the milliseconds between two looks for a free agent, ``max_queued`` how many there are.
+    ``advice``: what may change the order in which the work is tried again: nothing (``rules``), what worked before
+    (``history``), or a language model too.
     """
 
     strategies: tuple[StrategyName, ...] | None = None
     escalate: Escalation | None = None
     queue_delay: StrictInt = Field(default=60_000, ge=0, le=86_400_000)
     max_queued: StrictInt = Field(default=5, ge=0, le=1_000)
+    advice: Literal["rules", "history", "model"] = "history"
 
 
 class Recovery(RecoveryDefaults):
-    """How the failures of one block are met. ``agents`` may take over; ``compensate`` undoes the finished work."""
+    """How the failures of one block are met. ``agents`` may take over; ``compensate`` undoes the finished work.
 
+    Work that is not ``idempotent`` must not be done twice: where it may have been done it is not tried again.
+    """
+
+    idempotent: StrictBool = True
     agents: tuple[AgentId, ...] = Field(default=(), max_length=100)
     fallback: StandIn | None = None
     compensate: StandIn | None = None

@@ -1,15 +1,17 @@
 """What is done about a failed block: the ladder of document A sections 10.3 and 16, document B section 5.1.3.
 
 ``decide_recovery`` walks the strategies that a block's policy allows and answers with the first that can still be
-tried, as a value; applying it is somebody else's. What worked before for errors of the same class may change the order
-of the strategies that do the work again, and never adds one (``advise``). The walk ends: every strategy is bounded by
-the block's history, and ``abort`` is always the last.
+tried, as a value; applying it is somebody else's. What worked before, and a language model, may change which of the
+strategies that do the work again comes first, and never add one (``recovery_advice.py``). The walk ends: every strategy
+is bounded by the block's history, and ``abort`` is always the last.
+
+Work that is not idempotent is not done again where it may have been done already: neither by a retry nor by anybody
+else. People are asked about that.
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
+from typing import Literal
 
 from workflow_service.engine.definition import (
     Block,
@@ -19,6 +21,7 @@ from workflow_service.engine.definition import (
     RecoveryDefaults,
     RetryPolicy,
 )
+from workflow_service.engine.recovery_advice import DOES_THE_WORK, Experience, ModelAdvice, advise
 from workflow_service.engine.retry import decide_retry
 from workflow_service.engine.states import ErrorClass, ErrorType, RecoveryStrategy, ToolType
 
@@ -52,27 +55,45 @@ DEFAULT_LADDERS: Mapping[ErrorClass, tuple[RecoveryStrategy, ...]] = {
     C.FINAL: (),
 }
 
-# These do the work again, so that what worked before says which to try first. The others give something up.
-DOES_THE_WORK = frozenset({S.RETRY, S.REASSIGN, S.QUEUE, S.FALLBACK})
 WAITS_FOR_AGENTS = frozenset({C.TRANSIENT, C.AGENT_UNAVAILABLE})
-
-# The declared order counts as this many observations; its first strategy is expected to work so often, its last so.
-PRIOR_WEIGHT = 10
-PRIOR_FIRST, PRIOR_LAST = 0.7, 0.3
+# After these the work may have been done all the same. The others say that it was refused.
+MAY_BE_DONE = frozenset(
+    {
+        T.TIMEOUT_ERROR,
+        T.NETWORK_ERROR,
+        T.WORKER_LOST,
+        T.AGENT_UNAVAILABLE,
+        T.VALIDATION_ERROR,
+        T.SYSTEM_ERROR,
+    }
+)
+# A model chooses among what goes on. Giving something up is for the rules, and for people.
+MODEL_MAY_CHOOSE = DOES_THE_WORK | {S.ESCALATE}
+# Advice that its giver is less sure of (0 to 100) is not followed.
+MIN_CONFIDENCE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a block's work failed. ``retry_after_s`` is what the other side asked for."""
+    """How a block's work failed. ``retry_after_s`` is what the other side asked for.
+
+    ``not_done``: whoever failed knows that nothing was done; a connection that was refused, say.
+    """
 
     error_type: ErrorType
     message: str
     retryable: bool
     retry_after_s: float | None = None
+    not_done: bool = False
 
     @property
     def error_class(self) -> ErrorClass:
         return classify(self.error_type)
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether the work may have been done although it failed."""
+        return self.error_type in MAY_BE_DONE and not self.not_done
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,8 @@ class RecoveryPolicy:
 
     ``escalation`` is None where nobody is to be asked, ``undoes`` says that the workflow declares work to undo.
     ``asks_if_invalid``: nothing is declared against its failures, and people are asked about values that do not fit.
+    ``asks_if_unknown``: so they are where work that is not ``idempotent`` may have been done. ``advice`` says who may
+    change the order: nobody (``rules``), what worked before (``history``), or a model too.
     """
 
     retry: RetryPolicy
@@ -93,6 +116,9 @@ class RecoveryPolicy:
     escalation: Escalation | None = None
     undoes: bool = False
     asks_if_invalid: bool = False
+    idempotent: bool = True
+    asks_if_unknown: bool = False
+    advice: Literal["rules", "history", "model"] = "history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,42 +140,22 @@ class RecoveryHistory:
 
 
 @dataclass(frozen=True, slots=True)
-class SuccessRate:
-    """How often a strategy worked, and did not, for errors of one class."""
-
-    succeeded: int = 0
-    failed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """A strategy with its expected rate of success (0 to 1) and why it stands where it does."""
-
-    strategy: RecoveryStrategy
-    expected: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class RecoveryStep:
-    """What to do now. ``delay_s`` is for ``retry`` and ``queue``, ``agent_id`` for ``reassign``."""
+    """What to do now. ``delay_s`` is for ``retry`` and ``queue``, ``agent_id`` for ``reassign``.
+
+    ``advised_by``: who put it before what is declared to come first.
+    """
 
     strategy: RecoveryStrategy
     reason: str
     delay_s: float = 0.0
     agent_id: str = ""
+    advised_by: Literal["rules", "history", "ai"] = "rules"
 
 
 def classify(error_type: ErrorType) -> ErrorClass:
     """Return the class of an error type; what has none is final."""
     return CLASS_OF.get(error_type, ErrorClass.FINAL)
-
-
-def fingerprint(error_type: ErrorType, message: str) -> str:
-    """Return a short name for errors that are alike: numbers, ids and quoted values do not tell them apart."""
-    text = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message[:2_000])
-    text = re.sub(r"\b(?=\w*\d)[0-9A-Za-z_-]+\b", "#", text)
-    return sha256(f"{error_type}:{text}".encode()).hexdigest()[:16]
 
 
 def policy_of(
@@ -169,7 +175,8 @@ def policy_of(
 
     What does not fit would not fit again, and a block that is not optional cannot be done without: where the workflow
     says nothing about the block's failures a person is asked about those. Items of a map are too many to ask about, and
-    of a sub-workflow (``has_parent``) the run above decides, as its block's failure.
+    of a sub-workflow (``has_parent``) the run above decides, as its block's failure. Work that must not be done twice,
+    and may have been done, is asked about wherever nothing is declared against the block's failures.
     """
     own = block.recovery or Recovery()
     common = settings.default_recovery or RecoveryDefaults()
@@ -202,6 +209,9 @@ def policy_of(
         escalation=escalation,
         undoes=undoes and not has_error_edge,
         asks_if_invalid=asks_if_invalid,
+        idempotent=own.idempotent,
+        asks_if_unknown=automatic is None and strategies is None and not has_error_edge,
+        advice=merged.advice,
     )
 
 
@@ -234,42 +244,77 @@ def allowed_strategies(policy: RecoveryPolicy, error_class: ErrorClass) -> tuple
     return found[: found.index(S.ABORT) + 1]
 
 
-def advise(
-    strategies: Sequence[RecoveryStrategy], rates: Mapping[RecoveryStrategy, SuccessRate]
-) -> tuple[Advice, ...]:
-    """Return the strategies in the order in which they are best tried, each with its reason.
-
-    Only neighbours that do the work again change places. The expected rate is the mean of a Beta distribution whose
-    prior is the declared order, so a few observations change nothing.
-    """
-    found: list[Advice] = []
-    for group in _neighbours(strategies):
-        if len(group) == 1 or group[0] not in DOES_THE_WORK:
-            found += [_advice(strategy, rates, PRIOR_FIRST) for strategy in group]
-            continue
-        step = (PRIOR_FIRST - PRIOR_LAST) / (len(group) - 1)
-        weighed = [_advice(each, rates, PRIOR_FIRST - step * place) for place, each in enumerate(group)]
-        found += sorted(weighed, key=lambda advice: -advice.expected)
-    return tuple(found)
-
-
 def decide_recovery(
     policy: RecoveryPolicy,
     failure: Failure,
     history: RecoveryHistory,
     *,
     jitter: float,
-    rates: Mapping[RecoveryStrategy, SuccessRate] | None = None,
+    experience: Experience | None = None,
+    advice: ModelAdvice | None = None,
 ) -> RecoveryStep:
-    """Return the next step for a failed block; ``jitter`` is a random number in [0, 1)."""
+    """Return the next step for a failed block; ``jitter`` is a random number in [0, 1).
+
+    ``advice`` is followed where ``choices_for_model`` offers it; else what is best by experience, in the order allowed.
+    """
+    steps = _possible_steps(policy, failure, history, jitter, experience or Experience())
+    if advice is not None and advice.confidence >= MIN_CONFIDENCE:
+        for step in _choices(policy, steps):
+            if step.strategy is advice.strategy:
+                return _as_advised(step, advice, policy)
+    return steps[0]
+
+
+def choices_for_model(
+    policy: RecoveryPolicy, failure: Failure, history: RecoveryHistory
+) -> tuple[RecoveryStrategy, ...]:
+    """Return what a model may choose among, in the order allowed; nothing where there is no choice to make."""
+    steps = _possible_steps(policy, failure, history, 0.0, Experience())
+    found = tuple(step.strategy for step in _choices(policy, steps))
+    return found if len(found) > 1 else ()
+
+
+def _choices(policy: RecoveryPolicy, steps: list[RecoveryStep]) -> list[RecoveryStep]:
+    """Return the steps that a model may choose among: those up to the first that gives something up."""
+    if policy.advice != "model":
+        return []
+    found: list[RecoveryStep] = []
+    for step in steps:
+        if step.strategy not in MODEL_MAY_CHOOSE:
+            break
+        found.append(step)
+    return found
+
+
+def _as_advised(step: RecoveryStep, advice: ModelAdvice, policy: RecoveryPolicy) -> RecoveryStep:
+    delay_s = step.delay_s
+    if step.strategy is S.RETRY and advice.delay_s is not None:
+        # It may ask for patience, as far as the policy has any, and never for haste.
+        delay_s = max(delay_s, min(advice.delay_s, policy.retry.max_delay / 1_000))
+    reason = f"{step.reason}; advised by {advice.model} ({advice.confidence} %)"
+    return replace(step, reason=reason, delay_s=delay_s, advised_by="ai")
+
+
+def _possible_steps(
+    policy: RecoveryPolicy,
+    failure: Failure,
+    history: RecoveryHistory,
+    jitter: float,
+    experience: Experience,
+) -> list[RecoveryStep]:
+    """Return every step that can be taken now, the best one first; ``abort`` is always the last."""
     allowed = allowed_strategies(policy, failure.error_class)
     refusals: list[str] = []
-    for place, advice in enumerate(advise(allowed, rates or {})):
+    steps: list[RecoveryStep] = []
+    seen = Experience() if policy.advice == "rules" else experience
+    for place, advice in enumerate(advise(allowed, seen)):
         step = _step(advice.strategy, policy, failure, history, jitter, refusals)
-        if step is not None:
-            moved = allowed[place] is not advice.strategy
-            return replace(step, reason=f"{step.reason}; {advice.reason}") if moved else step
-    raise AssertionError("abort can always be done")  # pragma: no cover - allowed_strategies ends with it
+        if step is None:
+            continue
+        if allowed[place] is not advice.strategy:
+            step = replace(step, reason=f"{step.reason}; {advice.reason}", advised_by="history")
+        steps.append(step)
+    return steps
 
 
 def _step(
@@ -281,6 +326,10 @@ def _step(
     refusals: list[str],
 ) -> RecoveryStep | None:
     """Return the step if ``strategy`` can still be tried; None otherwise, perhaps with the reason in ``refusals``."""
+    unknown = failure.may_be_done and not policy.idempotent
+    if unknown and strategy in DOES_THE_WORK:
+        refusals.append("it is not known whether the work was done, and it must not be done twice")
+        return None
     match strategy:
         case S.RETRY:
             return _retry(policy, failure, history, jitter, refusals)
@@ -299,10 +348,13 @@ def _step(
             return RecoveryStep(strategy, f"{failure.error_type}: do the declared fallback instead")
         case S.SKIP if policy.optional:
             return RecoveryStep(strategy, f"{failure.error_type}: the block may be done without")
-        case S.ESCALATE if policy.escalation is not None or (
-            policy.asks_if_invalid and failure.error_class is ErrorClass.VALIDATION
+        case S.ESCALATE if (
+            policy.escalation is not None
+            or (policy.asks_if_invalid and failure.error_class is ErrorClass.VALIDATION)
+            or (policy.asks_if_unknown and unknown)
         ):
-            return RecoveryStep(strategy, f"{failure.error_type}: a person has to decide")
+            why = "it may have been done, and " if unknown else ""
+            return RecoveryStep(strategy, f"{failure.error_type}: {why}a person has to decide")
         case S.COMPENSATE if policy.undoes:
             return RecoveryStep(strategy, f"{failure.error_type}: give up, and undo what was done")
         case S.ABORT:
@@ -328,24 +380,3 @@ def _retry(
         return RecoveryStep(RecoveryStrategy.RETRY, decision.reason, delay_s=decision.delay_s)
     refusals.append(decision.reason)
     return None
-
-
-def _neighbours(strategies: Sequence[RecoveryStrategy]) -> list[list[RecoveryStrategy]]:
-    """Return the strategies in groups of neighbours that do the work again, and that do not."""
-    groups: list[list[RecoveryStrategy]] = []
-    for strategy in strategies:
-        if groups and (strategy in DOES_THE_WORK) == (groups[-1][0] in DOES_THE_WORK):
-            groups[-1].append(strategy)
-        else:
-            groups.append([strategy])
-    return groups
-
-
-def _advice(
-    strategy: RecoveryStrategy, rates: Mapping[RecoveryStrategy, SuccessRate], prior: float
-) -> Advice:
-    seen = rates.get(strategy, SuccessRate())
-    tries = seen.succeeded + seen.failed
-    expected = (PRIOR_WEIGHT * prior + seen.succeeded) / (PRIOR_WEIGHT + tries)
-    reason = f"worked in {seen.succeeded} of {tries} cases" if tries else "in the declared order"
-    return Advice(strategy, expected, reason)

@@ -4,7 +4,6 @@ A process looks at the running experiments once a second at most, so that starts
 them; an experiment that was stopped or rolled back elsewhere takes at most that second to end here.
 """
 
-import logging
 import secrets
 import time
 from collections.abc import Mapping
@@ -13,16 +12,13 @@ from functools import partial
 from pydantic import JsonValue
 
 from executions_app.models import Execution
-from executions_app.services.executions import runnable_version
 from executions_app.transaction import EngineTransaction
 from executions_app.version_choice import StartFacts, VersionChoice
-from workflow_service.engine.errors import ExpressionError, WorkflowError
+from workflow_service.engine.errors import ExpressionError
 from workflow_service.engine.expressions import compile_expression
 from workflow_service.engine.scope import ValuesScope
 from workflow_service.experiments.allocation import arm_of, unit_of
 from workflow_service.experiments.models import Arm, Experiment
-
-logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 1.0
 
@@ -74,12 +70,6 @@ def choose_arm(facts: StartFacts) -> VersionChoice | None:
     unit = unit_of(experiment.public_id, key)
     arm = arm_of(unit, experiment.treatment_share)
     version = experiment.treatment if arm is Arm.TREATMENT else experiment.control
-    try:
-        runnable_version(facts.template, version)
-    except WorkflowError as error:
-        # What it needs may be gone since the experiment was started. That keeps nobody from starting runs.
-        logger.warning("experiment %s: its %s cannot run: %s", experiment.public_id, arm, error.message)
-        return None
     return VersionChoice(
         version,
         partial(_record, experiment.pk, arm, unit),

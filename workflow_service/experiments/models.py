@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 
@@ -67,17 +68,36 @@ class Experiment(models.Model):
     treatment = models.ForeignKey(TemplateVersion, on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=200)
     hypothesis = models.TextField(max_length=2_000, blank=True)
-    treatment_share = models.PositiveSmallIntegerField(default=50)
+    treatment_share = models.PositiveSmallIntegerField(
+        default=50, validators=[MinValueValidator(1), MaxValueValidator(99)]
+    )
     sticky_by = models.CharField(max_length=8, choices=StickyBy.choices, default=StickyBy.RUN)
     sticky_expression = models.CharField(max_length=500, blank=True)
     metric = models.CharField(max_length=16, choices=Metric.choices, default=Metric.SUCCESS_RATE)
-    alpha = models.DecimalField(max_digits=4, decimal_places=3, default=DEFAULT_ALPHA)
-    min_units = models.PositiveIntegerField(default=DEFAULT_MIN_UNITS)
+    alpha = models.DecimalField(
+        max_digits=4,
+        decimal_places=3,
+        default=DEFAULT_ALPHA,
+        validators=[MinValueValidator(Decimal("0.001")), MaxValueValidator(Decimal("0.5"))],
+    )
+    min_units = models.PositiveIntegerField(
+        default=DEFAULT_MIN_UNITS, validators=[MinValueValidator(20), MaxValueValidator(1_000_000)]
+    )
     max_error_increase = models.DecimalField(
-        max_digits=5, decimal_places=2, null=True, blank=True, default=DEFAULT_ERROR_INCREASE
+        max_digits=5,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        default=DEFAULT_ERROR_INCREASE,
+        validators=[MinValueValidator(0), MaxValueValidator(100)],
     )
     max_duration_ratio = models.DecimalField(
-        max_digits=5, decimal_places=2, null=True, blank=True, default=DEFAULT_DURATION_RATIO
+        max_digits=5,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        default=DEFAULT_DURATION_RATIO,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
     )
     ends_at = models.DateTimeField(null=True, blank=True)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.DRAFT)
@@ -109,7 +129,9 @@ class Experiment(models.Model):
                 name="experiment_share_leaves_both",
             ),
             models.CheckConstraint(
-                condition=~models.Q(control=models.F("treatment")), name="experiment_compares_two"
+                condition=~models.Q(control=models.F("treatment")),
+                name="experiment_compares_two",
+                violation_error_message="The treatment must be another version than the control.",
             ),
             models.UniqueConstraint(
                 fields=("template",),

@@ -22,6 +22,7 @@ class Topic(models.TextChoices):
     APPROVAL_TIMEOUT = "approval_timeout", "A question is overdue"
     EXECUTION_COMPLETED = "execution_completed", "An execution completed"
     EXECUTION_FAILED = "execution_failed", "An execution failed"
+    ANOMALY_DETECTED = "anomaly_detected", "An execution was unusual"
     EXPERIMENT_ENDED = "experiment_ended", "An experiment ended"
 
 

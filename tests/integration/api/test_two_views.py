@@ -8,7 +8,6 @@ from django.utils.dateparse import parse_datetime
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import Execution, ExecutionEvent
-from executions_app.services import executions
 from executions_app.services.control import cancel_execution, pause_execution, resume_execution
 from executions_app.services.restart import Restart, restart_execution
 from executions_app.worker_identity import worker_id
@@ -133,11 +132,7 @@ def test_a_run_that_ends_in_a_loop_ends_once(developer: Caller, house: House) ->
     assert [way["from_state"] for way in found if way["to_state"] == "end"] == ["done"]
 
 
-def test_a_way_that_a_language_model_chose_tells_its_reasons(
-    developer: Caller, house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No runtime answers such questions yet; here the test does."""
-    monkeypatch.setattr(executions, "unsupported_features", lambda plan: ())
+def test_a_way_that_a_language_model_chose_tells_its_reasons(developer: Caller, house: House) -> None:
     question = {"nextBlocks": ["escalate"], "question": "the customer sounds angry"}
     blocks = [
         noop("ask", conditions={"branches": [question, branch(None, "close")]}),

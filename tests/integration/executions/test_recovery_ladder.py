@@ -18,7 +18,7 @@ from executions_app.models import (
     RecoveryStatistic,
 )
 from executions_app.parking import take_back
-from executions_app.selectors import success_rates
+from executions_app.recovery_patterns import experience_of
 from executions_app.settlement import Error
 from executions_app.waits import fire_due
 from executions_app.worker_identity import worker_id
@@ -26,8 +26,9 @@ from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks, run_until_quiet, wake_all
 from tests.factories import event_types, make_template, noop, start, statuses
 from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
-from workflow_service.engine.recovery import SuccessRate
-from workflow_service.engine.states import ErrorClass
+from workflow_service.engine.recovery import Failure
+from workflow_service.engine.recovery_advice import SuccessRate
+from workflow_service.engine.states import ErrorType
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -70,7 +71,9 @@ def test_a_retry_that_works_is_counted_as_one() -> None:
     assert "recovery_action" in event_types(execution)
     rate = RecoveryStatistic.objects.get(workspace=execution.workspace)
     assert (rate.error_class, rate.strategy, rate.succeeded, rate.failed) == ("TRANSIENT", "retry", 1, 0)
-    assert success_rates(execution.workspace_id, ErrorClass.TRANSIENT) == {"retry": SuccessRate(1, 0)}
+    like = Failure(ErrorType.NETWORK_ERROR, "failure 7", retryable=True)
+    known = experience_of(execution.workspace_id, like)
+    assert known.of_class == known.of_pattern == {"retry": SuccessRate(1, 0)}
 
 
 def test_a_block_that_never_works_leaves_its_whole_ladder_behind() -> None:

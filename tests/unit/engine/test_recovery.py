@@ -14,15 +14,13 @@ from workflow_service.engine.recovery import (
     RecoveryHistory,
     RecoveryPolicy,
     RecoveryStep,
-    SuccessRate,
-    advise,
     allowed_strategies,
     classify,
     decide_recovery,
-    fingerprint,
     history_of,
     policy_of,
 )
+from workflow_service.engine.recovery_advice import Experience, SuccessRate, advise, fingerprint
 from workflow_service.engine.states import STRATEGY_NAMES, ErrorClass, ErrorType
 from workflow_service.engine.states import RecoveryStrategy as S
 from workflow_service.engine.validation import validate
@@ -222,12 +220,14 @@ def rates(**found: tuple[int, int]) -> dict[S, SuccessRate]:
 )
 def test_what_worked_before_orders_what_is_allowed(found: dict[str, Any], expected: str) -> None:
     allowed = allowed_strategies(policy(FULL), ErrorClass.TRANSIENT)
-    assert [str(advice.strategy) for advice in advise(allowed, rates(**found))] == expected.split()
+    assert [
+        str(advice.strategy) for advice in advise(allowed, Experience(rates(**found)))
+    ] == expected.split()
 
 
 def test_a_step_that_came_forward_says_why() -> None:
-    found = rates(retry=(1, 60), fallback=(40, 2))
-    step = decide_recovery(policy(FULL), TRANSIENT, RecoveryHistory(), jitter=0.0, rates=found)
+    found = Experience(rates(retry=(1, 60), fallback=(40, 2)))
+    step = decide_recovery(policy(FULL), TRANSIENT, RecoveryHistory(), jitter=0.0, experience=found)
     assert step.strategy is S.FALLBACK
     assert step.reason.endswith("worked in 40 of 42 cases")
 

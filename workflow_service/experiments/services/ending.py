@@ -9,11 +9,6 @@ from workflow_service.experiments.models import Arm, Experiment
 from workflow_service.notifications.models import Topic
 from workflow_service.notifications.service import Notice, Receiver, notify, one_line
 
-ACTIONS = {
-    Experiment.Status.STOPPED: "experiment.stop",
-    Experiment.Status.ROLLED_BACK: "experiment.roll_back",
-}
-
 
 def end_experiment(
     locked: Experiment, *, status: Experiment.Status, because: str, actor: User | None, winner: str = ""
@@ -26,8 +21,12 @@ def end_experiment(
     locked.ended_because, locked.ended_at = one_line(because, 500), timezone.now()
     locked.has_news = False
     locked.save(update_fields=["status", "winner", "ended_because", "ended_at", "has_news"])
+    target = (locked.workspace_id, "experiment", locked.public_id)
     told = {"template": locked.template.public_id, "winner": winner, "because": locked.ended_because}
-    record_by(actor, ACTIONS[status], locked.workspace_id, "experiment", locked.public_id, **told)
+    if status == Experiment.Status.ROLLED_BACK:
+        record_by(actor, "experiment.roll_back", *target, **told)
+    else:
+        record_by(actor, "experiment.stop", *target, **told)
     _tell(locked, actor)
 
 

@@ -12,7 +12,9 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import TemplateStatus
+from workflow_service.experiments.choosing import running_experiments
 from workflow_service.experiments.evaluation import Guardrail, Reading, evaluate
 from workflow_service.experiments.measures import read_arms
 from workflow_service.experiments.models import Experiment, Metric
@@ -44,6 +46,17 @@ def take_reading(locked: Experiment, now: datetime) -> Reading:
     return reading
 
 
+def newest_reading(experiment: Experiment) -> tuple[JsonObject, datetime]:
+    """Return what an experiment's arms say, and when: now, or of one that is over when it ended. Changes nothing."""
+    if (
+        experiment.results is not None
+        and experiment.evaluated_at is not None
+        and experiment.ended_at is not None
+    ):
+        return experiment.results, experiment.evaluated_at
+    return evaluate(experiment, read_arms(experiment.pk)).document(), timezone.now()
+
+
 def _evaluate_one(pk: int, now: datetime) -> bool:
     try:
         with transaction.atomic():
@@ -55,6 +68,8 @@ def _evaluate_one(pk: int, now: datetime) -> bool:
     except Exception:
         logger.exception("an experiment could not be evaluated; it is looked at again")
         return False
+    if locked.status != Experiment.Status.RUNNING:
+        running_experiments.forget()
     return True
 
 

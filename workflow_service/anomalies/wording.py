@@ -1,0 +1,55 @@
+"""Findings in words, with the numbers behind them."""
+
+from workflow_service.anomalies.detection import Finding, Kind
+
+
+def explain(finding: Finding, *, while_running: bool = False) -> str:
+    """Return one sentence: what was unusual, and what would not have been."""
+    what = f"block '{finding.block_id}'" if finding.block_id else "the run"
+    sentence = _SENTENCES[finding.kind](finding, what, while_running)
+    return f"{sentence[:1].upper()}{sentence[1:]}, judged by {finding.runs:,} runs."
+
+
+def milliseconds(ms: float) -> str:
+    """Return a time in the unit that suits it."""
+    for unit, size in (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if ms >= size:
+            return f"{ms / size:.3g} {unit}"
+    return f"{ms:.0f} ms"
+
+
+def number_of_bytes(size: float) -> str:
+    """Return a size in the unit that suits it."""
+    for unit, factor in (("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size:.0f} bytes"
+
+
+def _duration(finding: Finding, what: str, while_running: bool) -> str:
+    verb = "has been running for" if while_running else "took"
+    expected = f"{milliseconds(finding.low)} to {milliseconds(finding.high)}"
+    return f"{what} {verb} {milliseconds(finding.value)}; {expected} is to be expected"
+
+
+def _error_rate(finding: Finding, what: str, _: bool) -> str:
+    subject = what if finding.block_id else "this workflow"
+    return f"{subject} failed in {finding.value:.0f} % of the last runs; up to {finding.high:.0f} % is to be expected"
+
+
+def _output_size(finding: Finding, what: str, _: bool) -> str:
+    expected = f"{number_of_bytes(finding.low)} to {number_of_bytes(finding.high)}"
+    return f"{what} gave {number_of_bytes(finding.value)}; {expected} is to be expected"
+
+
+def _path(finding: Finding, what: str, _: bool) -> str:
+    taken = f"{finding.value:.0f}" if finding.value else "none"
+    return f"{what} took a path that {taken} of the runs before it took"
+
+
+_SENTENCES = {
+    Kind.DURATION: _duration,
+    Kind.ERROR_RATE: _error_rate,
+    Kind.OUTPUT_SIZE: _output_size,
+    Kind.PATH: _path,
+}
