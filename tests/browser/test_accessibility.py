@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib import admin
 from django.test import RequestFactory
+from django.utils import timezone
 from playwright.sync_api import Page
 
 from approvals_app.models import Approval
@@ -15,6 +16,7 @@ from approvals_app.services.delegation import comment_on_approval
 from tests.browsing import SignIn
 from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
+from tests.past_runs import PastBlock, count_all, past_run
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.experiments.models import Arm
@@ -50,6 +52,11 @@ def fill(people: People) -> dict[str, str]:
     waiting = question_of(
         run_asking(people, first, asking(message="May it load?", fields={"dependencies": ["first"]}))
     )
+    used = waiting.execution.template
+    lost = PastBlock("load", 300, "FAILED", "NETWORK_ERROR")
+    past_run(used, timezone.now(), [PastBlock("first", 1_000), lost], "FAILED")
+    past_run(used, timezone.now(), [PastBlock("first", 1_000), PastBlock("load", 700)])
+    count_all()
     run = f"/admin/executions_app/execution/{waiting.execution_id}"
     template = f"/admin/templates_app/template/{waiting.execution.template_id}"
     inbox = "/admin/approvals_app/approval"
@@ -68,6 +75,8 @@ def fill(people: People) -> dict[str, str]:
         "answered": f"{inbox}/{answered.pk}/change/",
         "run": f"{run}/change/",
         "template": f"{template}/change/",
+        "how a template ran": f"/admin/analytics/rollup/template/{used.pk}/",
+        "how runs went": "/admin/analytics/rollup/?period=24h",
     }
 
 
@@ -117,7 +126,10 @@ def test_axe_finds_nothing_on_any_page(people: People, sign_in: SignIn) -> None:
 def test_axe_finds_nothing_where_people_answer(
     people: People, sign_in: SignIn, width: int, dark: bool
 ) -> None:
-    pages = {name: address for name, address in fill(people).items() if "/approval/" in address}
+    looked_at = ("/approval/", "/analytics/")
+    pages = {
+        name: address for name, address in fill(people).items() if any(part in address for part in looked_at)
+    }
     page = sign_in(people.alice, width=width, dark=dark)
     check(page, pages)
     for address in ("/admin/", *pages.values()):
