@@ -15,6 +15,7 @@ from approvals_app.services.delegation import comment_on_approval
 from tests.browsing import SignIn
 from tests.factories import noop
 from tests.people import People, asking, make_people, question_of, run_asking
+from tests.questions import run_triage
 from workflow_service.accounts.models import User, Workspace
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -48,6 +49,9 @@ def fill(people: People) -> dict[str, str]:
     waiting = question_of(
         run_asking(people, first, asking(message="May it load?", fields={"dependencies": ["first"]}))
     )
+    no_model = {"enableAiDecisions": False}
+    run_triage({"fallback": ["default"]}, workspace=people.workspace, options=no_model)
+    choice = question_of(run_triage({"fallback": ["person"]}, workspace=people.workspace, options=no_model))
     run = f"/admin/executions_app/execution/{waiting.execution_id}"
     template = f"/admin/templates_app/template/{waiting.execution.template_id}"
     inbox = "/admin/approvals_app/approval"
@@ -57,6 +61,7 @@ def fill(people: People) -> dict[str, str]:
         "inbox, nothing found": f"{inbox}/?q=nothing-like-it",
         "question": f"{inbox}/{waiting.pk}/change/",
         "form": f"{inbox}/{form.pk}/change/",
+        "choice": f"{inbox}/{choice.pk}/change/",
         "answered": f"{inbox}/{answered.pk}/change/",
         "run": f"{run}/change/",
         "template": f"{template}/change/",
