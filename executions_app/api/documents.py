@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from executions_app.insights import failure_risk
 from executions_app.interactions import HumanInteraction, interactions_of
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, RecoveryAction
 from executions_app.recovery_points import newest_points, point_entry
@@ -119,6 +120,8 @@ def execution_document(facts: RunFacts) -> dict[str, Any]:
             "resource_usage": {"cpu": None, "memory": None},
         },
         "event_seq": execution.event_seq,
+        "failure_risk": failure_risk(execution),
+        "anomaly_detected": execution.anomaly_detected,
     }
 
 
@@ -151,6 +154,8 @@ def workflow_execution_document(facts: RunFacts) -> dict[str, Any]:
         "ai_decisions": _decision_entries(execution),
         "recovery_actions": [_recovery_entry(action) for action in list_recovery_actions(execution)],
         "error": execution.error,
+        "anomaly_detected": execution.anomaly_detected,
+        "failure_risk": failure_risk(execution),
     }
 
 

@@ -233,6 +233,10 @@ class ExecutionShape(ExecutionEntry):
     )
     metrics = ExecutionMetrics()
     event_seq = serializers.IntegerField(help_text="Number of the newest event.")
+    failure_risk = serializers.FloatField(
+        allow_null=True, help_text="0 to 1, while it runs, where past runs allow such predictions."
+    )
+    anomaly_detected = serializers.BooleanField(help_text="Something about the run was unusual.")
 
 
 class WorkflowExecutionShape(serializers.Serializer[Any]):
@@ -254,6 +258,8 @@ class WorkflowExecutionShape(serializers.Serializer[Any]):
     ai_decisions = serializers.ListField(child=JsonObjectField())
     recovery_actions = serializers.ListField(child=JsonObjectField())
     error = JsonObjectField(allow_null=True)
+    anomaly_detected = serializers.BooleanField()
+    failure_risk = serializers.FloatField(allow_null=True)
 
 
 class ExecutionQuery(QuerySerializer):
