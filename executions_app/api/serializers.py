@@ -54,6 +54,10 @@ class StartOptions(CamelSerializer):
         required=False,
         help_text="true: ask a person about every block that fails for good; false: retries and no more.",
     )
+    enable_ai_decisions = serializers.BooleanField(
+        required=False,
+        help_text="false: no language model answers the questions of branches; their fallbacks do.",
+    )
 
 
 class StartBody(CamelSerializer):
