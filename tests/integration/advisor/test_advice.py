@@ -59,7 +59,9 @@ def unretried() -> Template:
     """Return a template that fails in every fourth of its 24 runs, because nothing is tried again."""
     blocks = [
         noop("a", {"x": 1}),
-        work("b", "a", given={"fails": "${workflow.input.fails}", "x": "${x}"}, retryPolicy={"maxRetries": 0}),
+        work(
+            "b", "a", given={"fails": "${workflow.input.fails}", "x": "${x}"}, retryPolicy={"maxRetries": 0}
+        ),
         noop("c", {"y": "${done}"}, dependencies=["b"]),
     ]
     template = make_template(blocks)
