@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from workflow_service.accounts.policies import READ, Action
+from workflow_service.accounts.policies import Action
 from workflow_service.admin_pages import PageAdmin
 from workflow_service.anomalies.detection import Kind
 from workflow_service.anomalies.features import NAMES
