@@ -2,8 +2,8 @@
 
     python -m tests.chaos.fault_matrix [--only api-500 ...] [--policies ladder retry-all]
 
-Writes ``build/faults.json`` and ``build/faults.md``; exits with 1 where the ladder, misled by a model or not, took a wrong
-action, or recovered less than ``LEAST_RECOVERED`` percent of what can be recovered.
+Writes ``build/faults.json`` and ``build/faults.md``; exits with 1 where the ladder, misled by a model or not, took a
+wrong action, or recovered less than ``LEAST_RECOVERED`` percent of what can be recovered.
 """
 
 import argparse

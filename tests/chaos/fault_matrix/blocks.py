@@ -58,7 +58,9 @@ def block_of(row: Row, policy: str, wire: Wire, *, port: int | None = None) -> d
     if policy in (RETRY_PASSING, RETRY_ALL):
         retries = {"retryPolicy": RETRY_EVERYTHING} if policy == RETRY_ALL else {}
         return block | {"recovery": {"strategies": ["retry"]}} | retries
-    recovery = {name: row.declared[name] for name in ("idempotent", "queueDelay") if name in row.declared}
+    recovery: dict[str, Any] = {
+        name: row.declared[name] for name in ("idempotent", "queueDelay") if name in row.declared
+    }
     if policy == MISLED:
         recovery["advice"] = "model"
     if row.declared.get("fallback"):
