@@ -15,6 +15,7 @@ from approvals_app.services.delegation import comment_on_approval
 from tests.browsing import SignIn
 from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
+from tests.failing_work import new_key, unsteady_block
 from tests.people import People, asking, make_people, question_of, run_asking
 from tests.questions import run_triage
 from workflow_service.accounts.models import User, Workspace
@@ -47,6 +48,11 @@ def fill(people: People) -> dict[str, str]:
     comment_on_approval(approval_id=answered.public_id, actor=people.bob, text="Looks good.", source="admin")
     respond_to_approval(approval_id=answered.public_id, actor=people.bob, approved=True, source="admin")
     form = question_of(run_asking(people, asking("ask", type="INPUT", inputSchema=INPUT_SCHEMA)))
+    # Its failure fills the lists of what was done about failures, and of what helped.
+    run_asking(
+        people,
+        unsteady_block("shaky", new_key(), fields={"optional": True}, fails=9, error="VALIDATION_ERROR"),
+    )
     first = noop("first", {"rows": [1, 2]}, name="First step")
     waiting = question_of(
         run_asking(people, first, asking(message="May it load?", fields={"dependencies": ["first"]}))
