@@ -13,10 +13,13 @@ from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.delegation import comment_on_approval
 from tests.browsing import SignIn
+from tests.copied_runs import make_predictor
 from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.anomalies.detection import Finding, Kind
+from workflow_service.anomalies.telling import Found, record
 from workflow_service.experiments.models import Arm
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -50,6 +53,9 @@ def fill(people: People) -> dict[str, str]:
     waiting = question_of(
         run_asking(people, first, asking(message="May it load?", fields={"dependencies": ["first"]}))
     )
+    unusual = Finding(Kind.DURATION, "first", 60_000, 100, 900, 1e-7, 120)
+    record([Found(answered.execution_id, [unusual])])
+    make_predictor(waiting.execution.template)
     run = f"/admin/executions_app/execution/{waiting.execution_id}"
     template = f"/admin/templates_app/template/{waiting.execution.template_id}"
     inbox = "/admin/approvals_app/approval"
@@ -67,6 +73,7 @@ def fill(people: People) -> dict[str, str]:
         "form": f"{inbox}/{form.pk}/change/",
         "answered": f"{inbox}/{answered.pk}/change/",
         "run": f"{run}/change/",
+        "unusual run": f"/admin/executions_app/execution/{answered.execution_id}/change/",
         "template": f"{template}/change/",
     }
 
