@@ -1,4 +1,4 @@
-"""How recovery strategies fare, as people read it in the admin: counts, what is to be expected, and how sure that is."""
+"""How recovery strategies fare, as people read it in the admin: counts, what to expect, and how sure that is."""
 
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery

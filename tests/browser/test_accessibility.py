@@ -17,6 +17,7 @@ from tests.copied_runs import make_predictor
 from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
 from tests.people import People, asking, make_people, question_of, run_asking
+from tests.questions import run_triage
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.anomalies.detection import Finding, Kind
 from workflow_service.anomalies.telling import Found, record
@@ -56,6 +57,9 @@ def fill(people: People) -> dict[str, str]:
     unusual = Finding(Kind.DURATION, "first", 60_000, 100, 900, 1e-7, 120)
     record([Found(answered.execution_id, [unusual])])
     make_predictor(waiting.execution.template)
+    no_model = {"enableAiDecisions": False}
+    run_triage({"fallback": ["default"]}, workspace=people.workspace, options=no_model)
+    choice = question_of(run_triage({"fallback": ["person"]}, workspace=people.workspace, options=no_model))
     run = f"/admin/executions_app/execution/{waiting.execution_id}"
     template = f"/admin/templates_app/template/{waiting.execution.template_id}"
     inbox = "/admin/approvals_app/approval"
@@ -71,6 +75,7 @@ def fill(people: People) -> dict[str, str]:
         "inbox, nothing found": f"{inbox}/?q=nothing-like-it",
         "question": f"{inbox}/{waiting.pk}/change/",
         "form": f"{inbox}/{form.pk}/change/",
+        "choice": f"{inbox}/{choice.pk}/change/",
         "answered": f"{inbox}/{answered.pk}/change/",
         "run": f"{run}/change/",
         "unusual run": f"/admin/executions_app/execution/{answered.execution_id}/change/",
