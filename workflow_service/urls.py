@@ -20,6 +20,7 @@ urlpatterns = [
     path("api/v1/", include("templates_app.api.urls")),
     path("api/v1/", include("executions_app.api.urls")),
     path("api/v1/", include("workflow_service.experiments.api.urls")),
+    path("api/v1/", include("workflow_service.advisor.api.urls")),
     path("api/v1/", include("approvals_app.api.urls")),
     path("api/v1/", include("workflow_service.workflows_api.urls")),
 ]
