@@ -13,7 +13,7 @@ LINT_ENV := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1/lint REDIS_
 PYTEST := $(RUN) -m pytest -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage lint fmt bench bench-nl chaos fuzz clean setup setup-dev
+.PHONY: help demo up test coverage lint fmt bench bench-nl experiment-errors chaos fuzz clean setup setup-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ fmt: setup-dev ## Format the code and mend what can be mended by itself
 
 bench: setup-dev ## Measure the engine beside bare Celery (ARGS="--quick", "--only fan_out")
 	@$(RUN) -m benchmarks $(ARGS)
+
+experiment-errors: setup-dev ## Simulate how often an experiment names a false winner; build/experiment_errors.json
+	@$(RUN) -m benchmarks.experiment_errors $(ARGS)
 
 bench-nl: setup-dev ## Measure how well plain English becomes workflows; build/nl.json (ARGS="--verbose")
 	@$(RUN) -m benchmarks.nl $(ARGS)

@@ -40,10 +40,14 @@ class TransitionType(StrEnum):
     PARALLEL = "parallel"
 
 
+# What a question is answered by where a language model chose the way, now or in a kept answer.
+BY_MODEL = frozenset({"model", "cache"})
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One taken edge. ``duration_ms`` is the time spent in ``from_state``; ``decision`` is what a language model
-    answered, where one chose the way."""
+    """One taken edge. ``duration_ms`` is the time spent in ``from_state``; ``decision`` is how a question was answered,
+    where that chose the way."""
 
     from_state: str
     to_state: str
@@ -196,6 +200,7 @@ class _History:
 def transition_document(number: int, transition: Transition) -> dict[str, Any]:
     """Return a transition in document B's shape; ``number`` counts the run's transitions from 1."""
     decision = transition.decision
+    by_model = decision is not None and decision.get("source", "model") in BY_MODEL
     return {
         "id": number,
         "from_state": transition.from_state,
@@ -204,7 +209,7 @@ def transition_document(number: int, transition: Transition) -> dict[str, Any]:
         "condition_evaluated": transition.condition,
         # What is not taken is no transition: its condition held, or none of the others did.
         "condition_result": None if transition.condition is None else True,
-        "ai_decision_used": decision is not None,
+        "ai_decision_used": by_model,
         "ai_decision_reasoning": decision.get("reasoning") if decision else None,
         "ai_confidence_score": decision.get("confidence") if decision else None,
         "timestamp": transition.at,

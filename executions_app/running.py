@@ -51,7 +51,7 @@ from workflow_service.agents.calls import AgentCall
 from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Accepted, Invocation, LogLine, Origin
 from workflow_service.agents.limits import tool_limits
-from workflow_service.agents.runtimes import invoke
+from workflow_service.agents.runtimes import invoke, load_runtime
 from workflow_service.artifacts.run_files import ArtifactsOfRun
 from workflow_service.engine.approval import is_reviewed, to_review
 from workflow_service.engine.definition import Block
@@ -394,6 +394,7 @@ def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonVal
             origin=partial(_origin, claim),
         )
         grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
+        load_runtime(work.tool_type)
         with time_limit(allowed_s, grace_s):
             output = call.run(invocation, tool_limits()) if call else invoke(invocation, tool_limits())
         if isinstance(output, Accepted):

@@ -8,10 +8,15 @@ from pydantic import JsonValue
 
 from executions_app.models import Execution
 from templates_app.models import Template
+from templates_app.selectors import current_version
 from tests.driver import run_until_quiet
 from tests.factories import make_template, noop, start
+from workflow_service.advisor.editing import with_fields
+from workflow_service.advisor.models import OptimizationRecord
+from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Source, Type
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.use_cases import use_case
+from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.states import ErrorType
 
 
@@ -53,3 +58,34 @@ def unretried(times: int = 24, name: str = "b") -> Template:
     template = make_template(blocks)
     run(template, times, lambda number: {"fails": number % 4 == 0})
     return template
+
+
+def make_suggestion(template: Template, **fields: Any) -> OptimizationRecord:
+    """Keep an open suggestion about a template's current version, as an analysis would: more retries for a block."""
+    version = current_version(template)
+    definition = load_definition(version.definition)
+    name = definition.blocks[0].block_id
+    changed = with_fields(definition, name, retryPolicy={"maxRetries": 5})
+    known: dict[str, Any] = {
+        "kind": Kind.RETRY,
+        "subject": name,
+        "blocks": [name],
+        "type": Type.RELIABILITY,
+        "measure": Measure.FAILURES,
+        "source": Source.RULES,
+        "title": f"Try '{name}' again when it fails in passing",
+        "description": f"'{name}' failed in 6 of 24 (25%) runs with NETWORK_ERROR, which passes.",
+        "estimated_improvement": 97,
+        "implementation_effort": Effort.LOW,
+        "priority": 1,
+        "proposed_changes": {"retryPolicy": {"block": name, "maxRetries": 5}},
+        "evidence": {
+            "failed": 6,
+            "errorTypes": ["NETWORK_ERROR"],
+            "replay": {"measure": "failures", "before": 0.25, "after": 0.0075},
+        },
+        "definition": dump_definition(changed),
+    }
+    return OptimizationRecord.objects.create(
+        workspace=template.workspace, template=template, base_version=version, **known | fields
+    )

@@ -1,9 +1,9 @@
 """Experiments simulated run by run, with a look after every one: how often they end, and how soon."""
 
+import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from workflow_service.experiments.sequential_test import ArmTotals, compare
 
@@ -52,7 +52,10 @@ class Scenario:
     alpha: float = 0.05
     min_units: int = 30
     draw_unit: DrawUnit = _own_unit
-    options: dict[str, Any] = field(default_factory=dict)
+
+    def of_runs(self, runs: int) -> "Scenario":
+        """Return the same with so many runs."""
+        return replace(self, runs=runs)
 
     def first_rejection(self, seed: int) -> int | None:
         """Return after how many runs the first look finds a difference; None: none of all looks does."""
@@ -80,3 +83,43 @@ class Scenario:
         """Return when each of those experiments that found a difference did; seeded, so always the same."""
         found = (self.first_rejection(seed * 7_919 + 1) for seed in range(experiments))
         return [runs for runs in found if runs is not None]
+
+
+def succeeds(rate: float, gain: float = 0.0) -> Draw:
+    """Runs succeed at a rate, treated ones at one that is higher by ``gain``."""
+    return lambda chance, unit, treated: float(chance.random() < rate + gain * treated)
+
+
+def log_duration(ratio: float = 1.0) -> Draw:
+    """Durations on a logarithmic scale; treated runs take ``ratio`` times as long."""
+    return lambda chance, unit, treated: chance.gauss(8.0, 1.0) + treated * math.log(ratio)
+
+
+def skewed_cost(chance: random.Random, unit: int, treated: bool) -> float:
+    """Four runs of five cost nothing, a few cost a hundred times the median."""
+    return math.exp(chance.gauss(0, 1.5)) if chance.random() < 0.2 else 0.0
+
+
+def of_its_starter(chance: random.Random, unit: int, treated: bool) -> float:
+    """Runs of a unit resemble each other more than those of others."""
+    return 2 * math.sin(unit * 12.9898) + chance.gauss(0, 0.5)
+
+
+def a_few_start_most(chance: random.Random, number: int) -> int:
+    """A few of 200 units have most of the runs."""
+    return int(200 * chance.random() ** 3)
+
+
+A_A: Mapping[str, Scenario] = {
+    "every second run succeeds": Scenario(succeeds(0.5), 2_000, is_rate=True),
+    "nine of ten succeed, a tenth is treated": Scenario(succeeds(0.9), 2_000, is_rate=True, share=0.1),
+    "durations": Scenario(log_duration(), 2_000),
+    "skewed costs, a tenth is treated": Scenario(skewed_cost, 2_000, share=0.1),
+    "starters whose runs are alike": Scenario(of_its_starter, 2_000, draw_unit=a_few_start_most),
+}
+# With an effect, and the number of runs in which half of all experiments are to have found it.
+SOON_FOUND: Mapping[str, tuple[Scenario, int]] = {
+    "70 % succeed, then 85 %": (Scenario(succeeds(0.7, 0.15), 1_200, is_rate=True), 400),
+    "70 % succeed, then 55 %": (Scenario(succeeds(0.7, -0.15), 1_200, is_rate=True), 500),
+    "a third faster": (Scenario(log_duration(2 / 3), 1_200), 500),
+}

@@ -12,10 +12,13 @@ from playwright.sync_api import Page
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.delegation import comment_on_approval
+from tests.advised import make_suggestion
 from tests.browsing import SignIn
+from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.experiments.models import Arm
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 INPUT_SCHEMA = {
@@ -51,7 +54,15 @@ def fill(people: People) -> dict[str, str]:
     run = f"/admin/executions_app/execution/{waiting.execution_id}"
     template = f"/admin/templates_app/template/{waiting.execution.template_id}"
     inbox = "/admin/approvals_app/approval"
+    experiment = make_experiment(workspace=people.workspace, owner=people.admin)
+    let_have_ended(experiment, Arm.CONTROL, completed=40)
+    let_have_ended(experiment, Arm.TREATMENT, completed=40, active_ms=800)
+    experiments = "/admin/experiments/experiment"
+    suggestion = make_suggestion(waiting.execution.template)
     return {
+        "advice": f"/admin/advisor/optimizationrecord/of/{suggestion.template_id}/",
+        "experiment": f"{experiments}/{experiment.pk}/change/",
+        "experiment to be described": f"{experiments}/add/?template={experiment.template.public_id}",
         "landing": "/admin/",
         "inbox, all": f"{inbox}/?inbox=all",
         "inbox, nothing found": f"{inbox}/?q=nothing-like-it",

@@ -112,9 +112,8 @@ class ExperimentAdmin(PageAdmin):
 
     @admin.display(description="Status", ordering="status")
     def state(self, experiment: Experiment) -> SafeString:
-        return format_html(
-            '{}<span class="wf-snippet">{}</span>', badge(experiment.status), experiment.ended_because
-        )
+        won = f"the {experiment.winner} won" if experiment.winner else ""
+        return format_html('{}<span class="wf-snippet">{}</span>', badge(experiment.status), won)
 
     @admin.display(description="Compared")
     def compared(self, experiment: Experiment) -> SafeString:
@@ -149,14 +148,12 @@ class ExperimentAdmin(PageAdmin):
             "experiment": row,
             "commands": _offered(_user(request), row),
             "reading": found,
-            "arms": [
-                ("Control", row.control, found["control"]),
-                ("Treatment", row.treatment, found["treatment"]),
-            ],
+            "arms": (found["control"], found["treatment"]),
             "effect": effect,
             "unit": UNITS[metric],
             "digits": 4 if metric is Metric.COST else 1,
             "picture": _picture(metric, effect) if effect else None,
+            "alpha": f"{float(row.alpha):g}",
             "confidence": f"{100 * (1 - float(row.alpha)):g}",
             "read_at": read_at,
             "control_share": 100 - row.treatment_share,

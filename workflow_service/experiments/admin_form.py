@@ -25,8 +25,8 @@ class ExperimentForm(forms.ModelForm):  # type: ignore[type-arg]
         )  # fmt: skip
         labels = {
             "treatment_share": "Treated, in percent",
-            "sticky_by": "What goes the same way each time",
-            "sticky_expression": "The value of the input",
+            "sticky_by": "Assigned by",
+            "sticky_expression": "Value of the input",
             "max_error_increase": "Roll back above so many percentage points more failures",
             "max_duration_ratio": "Roll back above so many times the duration",
             "min_units": "Units an arm before anything is decided",
@@ -38,7 +38,8 @@ class ExperimentForm(forms.ModelForm):  # type: ignore[type-arg]
             "control": "What the template runs while the experiment is running.",
             "treatment": "The version to try.",
             "metric": "What decides: success the higher, duration and cost the lower the better.",
-            "sticky_expression": "Only where a value of the input goes the same way: such as input.customerId.",
+            "sticky_by": "Whatever it is by, it goes the same way each time.",
+            "sticky_expression": "Where it is assigned by one: such as workflow.input.customerId.",
             "max_error_increase": "Left empty: not watched.",
             "max_duration_ratio": "Left empty: not watched.",
             "alpha": "Over all looks, however many there are.",

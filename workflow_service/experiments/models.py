@@ -57,7 +57,7 @@ class Experiment(models.Model):
         ROLLED_BACK = "rolled_back", "Rolled back"
 
     class StickyBy(models.TextChoices):
-        RUN = "run", "nothing: each run for itself"
+        RUN = "run", "each run for itself"
         STARTER = "starter", "whoever starts it"
         INPUT = "input", "a value of the input"
 

@@ -16,12 +16,13 @@ from executions_app.version_choice import StartFacts, VersionChoice, choose_vers
 from templates_app.models import Template
 from templates_app.selectors import get_version
 from templates_app.services.statuses import archive_template
-from templates_app.services.templates import add_version
 from tests.driver import run_until_quiet
+from tests.experiments import let_have_ended, make_experiment, number_of_no_run, revise
 from tests.factories import make_template, make_user, noop, start
 from tests.restarting import restart
 from workflow_service.ai.models import LlmUsage
 from workflow_service.audit.models import AuditEntry
+from workflow_service.experiments.choosing import running_experiments
 from workflow_service.experiments.errors import (
     ExperimentInvalid,
     ExperimentStateForbids,
@@ -43,6 +44,14 @@ from workflow_service.notifications.models import Notification
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
+
+@pytest.fixture(autouse=True)
+def alone(db: None) -> None:
+    """No experiment of another test is still running."""
+    Experiment.objects.filter(status="running").update(status="stopped", ended_at=timezone.now())
+    running_experiments.forget()
+
+
 FAILS = {
     "blockId": "a",
     "toolType": "USE_CASE",
@@ -50,27 +59,6 @@ FAILS = {
     "retryPolicy": {"maxRetries": 0},
     "recovery": {"strategies": ["retry"]},
 }
-
-
-def revised(template: Template, *blocks: dict[str, Any], **definition: Any) -> None:
-    """Give a template a second version, as its owner."""
-    body = {"name": template.name, "blocks": list(blocks), **definition}
-    add_version(template=template, actor=template.owner, body=body)
-    template.refresh_from_db()
-
-
-def make_experiment(*treatment: dict[str, Any], begin: bool = True, **fields: Any) -> Experiment:
-    """Make a template of two versions, and an experiment of its owner's that compares them; started unless told."""
-    template = make_template([noop("a", {"by": "control"})])
-    revised(template, *(treatment or [noop("a", {"by": "treatment"})]))
-    experiment = create_experiment(
-        template=template,
-        actor=template.owner,
-        control=get_version(template, "1"),
-        treatment=get_version(template, "2"),
-        fields={"name": "Which is better", **fields},
-    )
-    return start_experiment(experiment=experiment, actor=template.owner) if begin else experiment
 
 
 def run(experiment: Experiment, given: dict[str, Any] | None = None) -> Execution:
@@ -85,34 +73,14 @@ def reread(experiment: Experiment) -> Experiment:
     return Experiment.objects.select_related("template__current_version", "control").get(pk=experiment.pk)
 
 
-def fill(
-    experiment: Experiment, arm: Arm, *, completed: int = 0, failed: int = 0, active_ms: int = 1_000
-) -> None:
-    """Let runs of an arm have ended, without running them."""
-    first = -(Assignment.objects.count() + 1)
-    outcomes = ["COMPLETED"] * completed + ["FAILED"] * failed
-    Assignment.objects.bulk_create(
-        Assignment(
-            execution_id=first - number,
-            experiment=experiment,
-            arm=arm,
-            unit=f"{arm}{first - number}",
-            outcome=outcome,
-            active_ms=active_ms + number,
-            cost_usd=0,
-        )
-        for number, outcome in enumerate(outcomes)
-    )
-    Experiment.objects.filter(pk=experiment.pk).update(has_news=True, evaluated_at=None)
-
-
-def facts(experiment: Experiment, given: dict[str, Any], starter: Any = None) -> StartFacts:
+def facts(experiment: Experiment, given: dict[str, Any]) -> StartFacts:
     template = reread(experiment).template
-    return StartFacts(template, starter or template.owner, given)
+    return StartFacts(template, template.owner, given)
 
 
 def arms_of(experiment: Experiment, given: list[dict[str, Any]], starter: Any = None) -> list[str | None]:
-    chosen = [choose_version(facts(experiment, one, starter)) for one in given]
+    template = reread(experiment).template
+    chosen = [choose_version(StartFacts(template, starter or template.owner, one)) for one in given]
     return [one.event_data["experiment"]["arm"] if one else None for one in chosen]  # type: ignore[index, call-overload]
 
 
@@ -166,7 +134,7 @@ def test_a_starter_goes_the_same_way_each_time() -> None:
 
 
 def test_a_value_of_the_input_goes_the_same_way_each_time_and_without_one_nothing_is_chosen() -> None:
-    experiment = make_experiment(sticky_by="input", sticky_expression="input.customer")
+    experiment = make_experiment(sticky_by="input", sticky_expression="workflow.input.customer")
     customers = [{"customer": number} for number in range(40)]
     first = arms_of(experiment, customers)
     assert first == arms_of(experiment, customers)
@@ -207,7 +175,7 @@ def test_no_run_is_assigned_twice_nor_one_that_does_not_come_to_be() -> None:
     with pytest.raises(psycopg.errors.UniqueViolation):
         record(choice, execution)
     before = Assignment.objects.count()
-    record(choice, Execution(pk=-77))
+    record(choice, Execution(pk=number_of_no_run()))
     assert Assignment.objects.count() == before
 
 
@@ -249,10 +217,10 @@ def test_figures_of_arms_count_units_and_leave_out_cancelled_runs() -> None:
     ]
     Assignment.objects.bulk_create(
         Assignment(
-            execution_id=-500 - number, experiment=experiment, arm="control", unit=unit, outcome=outcome,
+            execution_id=number_of_no_run(), experiment=experiment, arm="control", unit=unit, outcome=outcome,
             active_ms=ms or None, cost_usd="0.5" if outcome else None,
         )
-        for number, (unit, outcome, ms) in enumerate(rows)
+        for unit, outcome, ms in rows
     )  # fmt: skip
     arms = read_arms(experiment.pk)
     control = arms[Arm.CONTROL]
@@ -278,14 +246,14 @@ def test_figures_of_arms_count_units_and_leave_out_cancelled_runs() -> None:
 
 def test_a_decided_experiment_is_stopped_with_its_winner_told_and_recorded() -> None:
     experiment = make_experiment(max_error_increase=None)
-    fill(experiment, Arm.CONTROL, completed=60, failed=40)
-    fill(experiment, Arm.TREATMENT, completed=100)
+    let_have_ended(experiment, Arm.CONTROL, completed=60, failed=40)
+    let_have_ended(experiment, Arm.TREATMENT, completed=100)
     assert evaluate_experiments() == 1
     over = reread(experiment)
     assert (over.status, over.winner) == ("stopped", "treatment")
     assert over.results is not None
     assert over.results["effect"]["lower"] > 0
-    assert over.ended_because == "the success rate was decided at the level 0.050"
+    assert over.ended_because == "the success rate was decided at the level 0.05"
     told = Notification.objects.get(topic="experiment_ended", user=over.template.owner)
     assert "the treatment won" in told.title
     assert AuditEntry.objects.filter(action="experiment.stop", target_id=over.public_id).exists()
@@ -295,8 +263,8 @@ def test_a_decided_experiment_is_stopped_with_its_winner_told_and_recorded() -> 
 
 def test_a_treatment_that_fails_is_rolled_back_and_nobody_gets_it_any_more() -> None:
     experiment = make_experiment()
-    fill(experiment, Arm.CONTROL, completed=25)
-    fill(experiment, Arm.TREATMENT, completed=3, failed=20)
+    let_have_ended(experiment, Arm.CONTROL, completed=25)
+    let_have_ended(experiment, Arm.TREATMENT, completed=3, failed=20)
     evaluate_experiments()
     over = reread(experiment)
     assert (over.status, over.winner) == ("rolled_back", "")
@@ -309,8 +277,8 @@ def test_a_treatment_that_fails_is_rolled_back_and_nobody_gets_it_any_more() -> 
 
 def test_a_treatment_that_takes_twice_as_long_is_rolled_back() -> None:
     experiment = make_experiment(max_duration_ratio="1.2")
-    fill(experiment, Arm.CONTROL, completed=25, active_ms=1_000)
-    fill(experiment, Arm.TREATMENT, completed=25, active_ms=2_000)
+    let_have_ended(experiment, Arm.CONTROL, completed=25, active_ms=1_000)
+    let_have_ended(experiment, Arm.TREATMENT, completed=25, active_ms=2_000)
     evaluate_experiments()
     over = reread(experiment)
     assert over.status == "rolled_back"
@@ -319,8 +287,8 @@ def test_a_treatment_that_takes_twice_as_long_is_rolled_back() -> None:
 
 def test_nothing_is_concluded_where_an_arm_lost_its_runs() -> None:
     experiment = make_experiment()
-    fill(experiment, Arm.CONTROL, completed=300)
-    fill(experiment, Arm.TREATMENT, completed=20, failed=30)
+    let_have_ended(experiment, Arm.CONTROL, completed=300)
+    let_have_ended(experiment, Arm.TREATMENT, completed=20, failed=30)
     evaluate_experiments()
     still = reread(experiment)
     assert still.status == "running"
@@ -331,7 +299,7 @@ def test_nothing_is_concluded_where_an_arm_lost_its_runs() -> None:
 def test_an_experiment_without_news_is_not_looked_at_and_one_with_news_not_at_once_again() -> None:
     experiment = make_experiment()
     assert evaluate_experiments() == 0
-    fill(experiment, Arm.CONTROL, completed=5)
+    let_have_ended(experiment, Arm.CONTROL, completed=5)
     assert [evaluate_experiments(), evaluate_experiments()] == [1, 0]
     Experiment.objects.filter(pk=experiment.pk).update(has_news=True)
     assert evaluate_experiments() == 0
@@ -350,7 +318,7 @@ def test_its_end_comes_with_its_time() -> None:
 def test_a_new_version_of_the_template_ends_it_and_runs_at_once() -> None:
     experiment = make_experiment(treatment_share=99)
     template = reread(experiment).template
-    revised(template, noop("a", {"by": "somebody"}))
+    revise(template, noop("a", {"by": "somebody"}))
     assert run(experiment).version_id == template.current_version_id
     evaluate_experiments()
     assert reread(experiment).ended_because == "the template's current version is 1.3.0 now"
@@ -383,7 +351,7 @@ def test_a_treatment_is_not_promoted_over_what_came_after() -> None:
     experiment = make_experiment()
     owner = experiment.template.owner
     stop_experiment(experiment=experiment, actor=owner, reason="enough")
-    revised(reread(experiment).template, noop("a", {"by": "somebody"}))
+    revise(reread(experiment).template, noop("a", {"by": "somebody"}))
     with pytest.raises(ExperimentStateForbids, match="changed since"):
         promote_treatment(experiment=experiment, actor=owner)
 
@@ -404,11 +372,11 @@ def test_one_experiment_a_template_at_a_time() -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "an expression without stickyBy": ({"sticky_expression": "input.a"}, "STICKY_EXPRESSION"),
+    "an expression without stickyBy": ({"sticky_expression": "workflow.input.a"}, "STICKY_EXPRESSION"),
     "stickyBy input without an expression": ({"sticky_by": "input"}, "STICKY_EXPRESSION"),
     "an expression that reads a secret": (
         {"sticky_by": "input", "sticky_expression": "secrets.KEY"}, "STICKY_EXPRESSION"),
-    "an expression that is none": ({"sticky_by": "input", "sticky_expression": "input."}, ""),
+    "an expression that is none": ({"sticky_by": "input", "sticky_expression": "workflow.input."}, ""),
 }  # fmt: skip
 
 
@@ -421,7 +389,7 @@ def test_what_does_not_fit_together_is_refused(fields: dict[str, Any], code: str
 
 def test_versions_that_take_different_inputs_are_not_compared() -> None:
     template = make_template([noop("a")])
-    revised(template, noop("a"), inputSchema={"type": "object", "required": ["x"]})
+    revise(template, noop("a"), inputSchema={"type": "object", "required": ["x"]})
     proposed = propose_experiment(
         template=template, actor=template.owner, treatment=get_version(template, "2"), name="N", hypothesis="H",
         metric=Metric.DURATION,

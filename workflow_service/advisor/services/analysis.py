@@ -187,7 +187,9 @@ def _replace_open(
     rows.filter(pk__in=gone).update(status=Status.OUTDATED, updated_at=timezone.now())
     records = []
     for key, (each, words) in wanted.items():
-        record = known.get(key) or OptimizationRecord(template=template, kind=key[0], subject=key[1])
+        record = known.get(key) or OptimizationRecord(
+            workspace=template.workspace, template=template, kind=key[0], subject=key[1]
+        )
         _fill(record, version, each)
         _say(record, words, counsel.model)
         record.save()

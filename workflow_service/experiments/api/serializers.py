@@ -40,7 +40,7 @@ class ExperimentFields(CamelSerializer):
         help_text="What goes the same way each time: run (nothing), starter, or input (what stickyExpression reads).",
     )
     sticky_expression = serializers.CharField(
-        required=False, max_length=500, allow_blank=True, help_text="Such as input.customerId."
+        required=False, max_length=500, allow_blank=True, help_text="Such as workflow.input.customerId."
     )
     metric = serializers.ChoiceField(
         choices=Metric.values, required=False, help_text="success_rate if not given."
@@ -102,7 +102,7 @@ class StopBody(CamelSerializer):
 
 
 class ExperimentShape(CamelSerializer):
-    id = serializers.CharField(source="public_id")
+    experiment_id = serializers.CharField(source="public_id")
     template_id = serializers.CharField(source="template.public_id")
     template_name = serializers.CharField(source="template.name")
     name = serializers.CharField()

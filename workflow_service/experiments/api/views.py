@@ -46,7 +46,7 @@ NEW_EXAMPLE = OpenApiExample(
         "treatment": "1.1.0",
         "treatmentShare": 20,
         "stickyBy": "input",
-        "stickyExpression": "input.customerId",
+        "stickyExpression": "workflow.input.customerId",
         "metric": "duration",
     },
     request_only=True,

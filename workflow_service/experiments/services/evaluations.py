@@ -85,7 +85,9 @@ def _conclude(locked: Experiment, reading: Reading, now: datetime) -> None:
     elif current is None or current.pk != locked.control_id:
         stopped(because=f"the template's current version is {current.label if current else 'none'} now")
     elif reading.winner:
-        because = f"the {Metric(locked.metric).label.lower()} was decided at the level {locked.alpha}"
+        because = (
+            f"the {Metric(locked.metric).label.lower()} was decided at the level {float(locked.alpha):g}"
+        )
         stopped(because=because, winner=reading.winner)
     elif locked.ends_at is not None and locked.ends_at <= now:
         stopped(because="its time was up, and nothing was decided")

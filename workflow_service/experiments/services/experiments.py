@@ -224,7 +224,7 @@ def _check(experiment: Experiment) -> None:
         raise _invalid("SAME_VERSION", "/treatment", "is the control itself", mend)
     by_input = experiment.sticky_by == Experiment.StickyBy.INPUT
     if by_input != bool(experiment.sticky_expression):
-        mend = "such as input.customerId, with stickyBy 'input'"
+        mend = "such as workflow.input.customerId, with stickyBy 'input'"
         raise _invalid(
             "STICKY_EXPRESSION", "/stickyExpression", "is for stickyBy 'input', and needed there", mend
         )
@@ -235,7 +235,9 @@ def _check(experiment: Experiment) -> None:
             raise ExperimentInvalid("the sticky expression cannot be read", error.problems) from error
         if not reads.input or reads.context or reads.outputs or reads.secrets:
             message = "may read nothing but the input, and must read something of it"
-            raise _invalid("STICKY_EXPRESSION", "/stickyExpression", message, "such as input.customerId")
+            raise _invalid(
+                "STICKY_EXPRESSION", "/stickyExpression", message, "such as workflow.input.customerId"
+            )
 
 
 def _require_same_input(experiment: Experiment) -> None:
