@@ -86,6 +86,12 @@ def _places(definition: Definition) -> Iterator[_Place]:
         if block.recovery is not None and block.recovery.escalate is not None:
             pointer = json_pointer("blocks", index, "recovery", "escalate")
             yield _Place(pointer, block.recovery.escalate, (block.block_id,))
+        if block.decision is not None and block.decision.people is not None:
+            pointer = json_pointer("blocks", index, "decision", "people")
+            yield _Place(pointer, block.decision.people, (block.block_id,))
+    decisions = definition.global_settings.decisions
+    if decisions is not None and decisions.people is not None:
+        yield _Place("/globalSettings/decisions/people", decisions.people, ())
     recovery = definition.global_settings.default_recovery
     if recovery is not None and recovery.escalate is not None:
         yield _Place("/globalSettings/defaultRecovery/escalate", recovery.escalate, ())

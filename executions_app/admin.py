@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from executions_app import limit_admin  # noqa: F401 - registers its page
+from executions_app import limit_admin, recovery_admin  # noqa: F401 - they register their pages
 from executions_app.admin_block_pages import BlockPages
 from executions_app.admin_commands import (
     COMMANDS,
@@ -30,7 +30,12 @@ from executions_app.admin_pages import user_of
 from executions_app.admin_restart_page import RestartPage
 from executions_app.admin_start_page import StartPage
 from executions_app.gantt import gantt_of
-from executions_app.models import Execution, ExecutionEvent, RecoveryAction, RecoveryStatistic
+from executions_app.insights import page_parts
+from executions_app.models import (
+    Execution,
+    ExecutionEvent,
+    RecoveryAction,
+)
 from executions_app.selectors import progress_of
 from executions_app.timeline import Timeline, earlier_spans, given_input, timeline_of
 from templates_app.graph import graph_of
@@ -194,6 +199,7 @@ class ExecutionAdmin(StartPage, RestartPage, BlockPages):
             "lines": [(line, line.duration(now)) for line in timeline.lines],
             "gantt": gantt_of(timeline.lines, row.started_at, until, earlier_spans(row, timeline)),
             "graph": picture_of(row, timeline),
+            "insights": page_parts(row),
             **_files(row),
             "events": _newest_events(row),
             "logs": log_page(row, asked),
@@ -210,30 +216,23 @@ class RecoveryActionAdmin(PolicyAdmin):
     """What was done about failed blocks; looked at, not edited."""
 
     view_action = Action.EXECUTION_READ
-    list_display = ("created_at", "execution", "block_id", "error_type", "strategy", "outcome", "reason")
-    list_filter = ("strategy", "outcome", "error_class", "created_at")
+    list_display = (
+        "created_at",
+        "execution",
+        "block_id",
+        "error_type",
+        "strategy",
+        "suggested_by",
+        "outcome",
+        "reason",
+    )
+    list_filter = ("strategy", "suggested_by", "outcome", "error_class", "created_at")
     list_select_related = ("execution",)
     list_per_page = 50
     search_fields = ("execution__public_id", "block_id", "fingerprint")
     search_help_text = "Execution id, block or fingerprint of the error"
     show_full_result_count = False
     ordering = ("-id",)
-
-
-@admin.register(RecoveryStatistic)
-class RecoveryStatisticAdmin(PolicyAdmin):
-    """How often each strategy worked; looked at, not edited."""
-
-    view_action = Action.EXECUTION_READ
-    list_display = ("workspace", "error_class", "strategy", "succeeded", "failed", "rate")
-    list_filter = ("error_class", "strategy")
-    list_select_related = ("workspace",)
-    ordering = ("workspace", "error_class", "strategy")
-
-    @admin.display(description="Worked")
-    def rate(self, row: RecoveryStatistic) -> str:
-        tries = row.succeeded + row.failed
-        return f"{100 * row.succeeded // tries} %" if tries else ""
 
 
 def picture_of(execution: Execution, timeline: Timeline) -> SafeString | None:

@@ -91,11 +91,26 @@ def asks_people_to_choose() -> AskChoice:
 def tell_decision(settler: "Settler", row: Any, output: JsonObject) -> None:
     """Append the event of a decision whose row is being settled, and have it kept."""
     told = {name: value for name, value in output.items() if name not in _UNTOLD}
-    settler.journal.block_event(
-        "ai_decision", row, row.finished_at, {"state": row.block_id.removesuffix("?"), **told}
-    )
+    told |= {
+        "state": row.block_id.removesuffix("?"),
+        "decision": _words_of(output),
+        "chosen": output.get("decision"),
+    }
+    settler.journal.block_event("ai_decision", row, row.finished_at, told)
     for record in _recorders:
         record(settler, row, output)
+
+
+def _words_of(output: JsonObject) -> str:
+    """Return a decision in words, as document B section 7.1 has it: "Route to create_account"."""
+    chosen, options = output.get("decision"), output.get("options")
+    keys = [str(key) for key in chosen] if isinstance(chosen, list) else []
+    targets = {
+        str(one["key"]): [str(target) for target in one["targets"]]  # type: ignore[union-attr]
+        for one in (options if isinstance(options, list) else [])
+        if isinstance(one, dict)
+    }
+    return f"Route to {', '.join(target for key in keys for target in targets.get(key, [key])) or 'nothing'}"
 
 
 def conditions_of(output: JsonObject) -> list[tuple[str, bool]]:

@@ -6,7 +6,7 @@ The number of queries does not depend on the size of the run.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -40,10 +40,14 @@ class TransitionType(StrEnum):
     PARALLEL = "parallel"
 
 
+# What a question is answered by where a language model chose the way, now or in a kept answer.
+BY_MODEL = frozenset({"model", "cache"})
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One taken edge. ``duration_ms`` is the time spent in ``from_state``; ``decision`` is what a language model
-    answered, where one chose the way."""
+    """One taken edge. ``duration_ms`` is the time spent in ``from_state``; ``decision`` is how a question was answered,
+    where that chose the way."""
 
     from_state: str
     to_state: str
@@ -56,9 +60,24 @@ class Transition:
 
 def transitions_of(execution: Execution) -> list[Transition]:
     """Return the transitions that a run has made, in order."""
+    return _transitions(execution, compiled_version(execution.version_id).plan, None)
+
+
+def transitions_into(execution: Execution, states: Collection[str]) -> list[Transition]:
+    """Return the transitions that a run has made into some states, in order; of the others no row is read.
+
+    For the end of a run all are.
+    """
     plan = compiled_version(execution.version_id).plan
+    nodes = None if END in states else _leading_to(plan, {plan.node_by_id[state] for state in states})
+    return [one for one in _transitions(execution, plan, nodes) if one.to_state in states]
+
+
+def _transitions(execution: Execution, plan: Plan, nodes: Collection[int] | None) -> list[Transition]:
+    """Return the transitions between rows of some nodes, or of all."""
+    of_nodes = {} if nodes is None else {"node__in": nodes}
     rows = list(
-        BlockExecution.objects.filter(execution=execution)
+        BlockExecution.objects.filter(execution=execution, **of_nodes)
         .exclude(kind=BlockExecution.Kind.ITEM)
         .only(
             "node", "kind", "block_id", "scope_id", "item_index", "generation", "status", "settled",
@@ -76,6 +95,17 @@ def transitions_of(execution: Execution) -> list[Transition]:
     if execution.status == ExecutionStatus.COMPLETED and not plan.has_end_edges:
         found += history.ends()
     return sorted(found, key=lambda transition: transition.at)
+
+
+def _leading_to(plan: Plan, targets: Collection[int]) -> set[int]:
+    """Return some nodes, the states that lead to them, and what is hidden between."""
+    found = set(targets)
+    further = found
+    while further:
+        sources = {edge.source for edge in plan.edges if edge.target in further} - found
+        found |= sources
+        further = {node for node in sources if plan.nodes[node].kind is not NodeKind.BLOCK}
+    return found
 
 
 @dataclass(slots=True)
@@ -196,6 +226,7 @@ class _History:
 def transition_document(number: int, transition: Transition) -> dict[str, Any]:
     """Return a transition in document B's shape; ``number`` counts the run's transitions from 1."""
     decision = transition.decision
+    by_model = decision is not None and decision.get("source", "model") in BY_MODEL
     return {
         "id": number,
         "from_state": transition.from_state,
@@ -204,7 +235,7 @@ def transition_document(number: int, transition: Transition) -> dict[str, Any]:
         "condition_evaluated": transition.condition,
         # What is not taken is no transition: its condition held, or none of the others did.
         "condition_result": None if transition.condition is None else True,
-        "ai_decision_used": decision is not None,
+        "ai_decision_used": by_model,
         "ai_decision_reasoning": decision.get("reasoning") if decision else None,
         "ai_confidence_score": decision.get("confidence") if decision else None,
         "timestamp": transition.at,

@@ -1,4 +1,4 @@
-"""Events that are added to runs outside of a step: by those who learn from ended runs, and those who watch running ones.
+"""Events added to runs outside of a step: by those who learn from ended runs, and those who watch running ones.
 
 The caller's transaction holds the locks of the runs, so the numbers stay gapless; replaying passes over what it does
 not know. The end of a run need not be its last event.

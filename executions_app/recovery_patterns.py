@@ -63,6 +63,14 @@ class Pattern:
     strategies: tuple[StrategyRecord, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ClassRecord:
+    """How the strategies fare for a class of errors, the best expected first."""
+
+    error_class: str
+    strategies: tuple[StrategyRecord, ...]
+
+
 def experience_of(workspace_id: int, failure: Failure) -> Experience:
     """Return how the strategies fared in a workspace for errors of the class, and for those like this one."""
     found: dict[str, dict[RecoveryStrategy, SuccessRate]] = {"class": {}, "pattern": {}}
@@ -86,6 +94,17 @@ def describe_patterns(rows: Sequence[RecoveryPattern]) -> list[Pattern]:
         grouped[row.fingerprint].append(row)
     return [
         _pattern(group, of_class[group[0].workspace_id, group[0].error_class]) for group in grouped.values()
+    ]
+
+
+def describe_classes(workspace_id: int) -> list[ClassRecord]:
+    """Return how the strategies fare in a workspace, by class of error."""
+    found: dict[str, dict[RecoveryStrategy, SuccessRate]] = defaultdict(dict)
+    for row in RecoveryStatistic.objects.filter(workspace=workspace_id).order_by("error_class"):
+        found[row.error_class][RecoveryStrategy(row.strategy)] = SuccessRate(row.succeeded, row.failed)
+    return [
+        ClassRecord(name, records_of(Experience(rates), ErrorClass(name), rates))
+        for name, rates in found.items()
     ]
 
 

@@ -45,8 +45,10 @@ def find_targets(
 
 
 def _row_of_block(plan: Plan, found: RunRows, block_id: str) -> Any:
-    """Return the row of the last round in which a block ran."""
-    node = node_of_block(plan, block_id)
+    """Return the row of the last round in which a block ran, or the question behind it (``a?``) was answered."""
+    asked = plan.node_by_id.get(block_id)
+    decides = asked is not None and plan.nodes[asked].kind is NodeKind.DECIDE
+    node = asked if asked is not None and decides else node_of_block(plan, block_id)
     rows = [row for row in found.rows if row.node == node and row.kind != "item"]
     ran = [row for row in rows if row.status not in (BlockStatus.PENDING, BlockStatus.SKIPPED)]
     if not ran:

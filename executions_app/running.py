@@ -23,13 +23,14 @@ from executions_app import log_lines, work_board
 from executions_app.advising import advice_on
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import give_back, give_back_claimed, hand_on, wait_for_slot
-from executions_app.agent_work import work_for
+from executions_app.agent_work import Work, work_for
 from executions_app.block_rules import timeout_s
 from executions_app.callback_tokens import Try
 from executions_app.claiming import claim_block, find_orphans, is_wanted, let_go
 from executions_app.deciders import decider
 from executions_app.finishing import Aftermath, Logs, Result, finish_block
 from executions_app.handlers import Ask, BlockWork, Park, Reviewed, human_gate, review_gate
+from executions_app.kept_outputs import NOT_KEPT, KeptOutput, kept_output
 from executions_app.live_output import LiveOutput
 from executions_app.map_results import collect_map, map_output
 from executions_app.models import BlockExecution, Execution
@@ -50,7 +51,7 @@ from workflow_service.agents.calls import AgentCall
 from workflow_service.agents.errors import ToolError, tool_error_from
 from workflow_service.agents.invocation import Accepted, Invocation, LogLine, Origin
 from workflow_service.agents.limits import tool_limits
-from workflow_service.agents.runtimes import invoke
+from workflow_service.agents.runtimes import invoke, load_runtime
 from workflow_service.artifacts.run_files import ArtifactsOfRun
 from workflow_service.engine.approval import is_reviewed, to_review
 from workflow_service.engine.definition import Block
@@ -355,6 +356,12 @@ def write_outcome(claim: Claim, outcome: Outcome, continue_as: tuple[UUID, str] 
 def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonValue | Accepted | Postpone:
     with secrets_in_use(claim, node) as secrets:
         work = work_for(claim, block, secrets.configuration, secrets.fill)
+        kept = NOT_KEPT if block.cache is None else _kept_output(claim, block, work)
+        if (found := kept.find()) is not None:
+            secrets.log_to(live.log)(
+                LogLine("INFO", "The output of the same work, done before, serves again")
+            )
+            return found["output"]
         call = (
             AgentCall(claim.workspace_id, work.agent, str(claim.block_execution_id)) if work.agent else None
         )
@@ -387,9 +394,27 @@ def _invoke(claim: Claim, node: Node, block: Block, live: LiveOutput) -> JsonVal
             origin=partial(_origin, claim),
         )
         grace_s = 0.0 if work.tool_type is ToolType.USE_CASE else TIMEOUT_GRACE_S
+        load_runtime(work.tool_type)
         with time_limit(allowed_s, grace_s):
             output = call.run(invocation, tool_limits()) if call else invoke(invocation, tool_limits())
-        return output if isinstance(output, Accepted) else secrets.output(output)
+        if isinstance(output, Accepted):
+            return output
+        shown = secrets.output(output)
+        kept.keep(shown)
+        return shown
+
+
+def _kept_output(claim: Claim, block: Block, work: Work) -> KeptOutput:
+    compiled = compiled_version(claim.version_id)
+    defaults = compiled.definition.global_settings.human_in_loop_defaults
+    return kept_output(
+        claim,
+        block,
+        work,
+        workspace_id=workspace_public_id(claim.workspace_id),
+        pinned=compiled.pinned,
+        asks_people=block.asks_people or is_reviewed(block, defaults),
+    )
 
 
 def _origin(claim: Claim) -> Origin:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from executions_app import running
 from executions_app.models import BlockExecution, Execution
 from tests.driver import run_until_quiet
 from tests.factories import make_template, noop, start
+from tests.restarting import claim_one
 from workflow_service.accounts.models import Workspace
 from workflow_service.decisions.models import Decision
 
@@ -65,3 +67,12 @@ def gone_on(execution: Execution) -> set[str]:
 def decision_of(execution: Execution) -> Decision:
     """Return the one decision of a run."""
     return Decision.objects.get(execution=execution)
+
+
+def decide_only(execution: Execution) -> Execution:
+    """Run ``triage`` and its question, and leave the branch that was taken queued."""
+    for _ in range(2):
+        claim = claim_one(execution)
+        running.write_outcome(claim, running.work_on(claim), None)
+    execution.refresh_from_db()
+    return execution

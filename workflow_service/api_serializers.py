@@ -1,4 +1,4 @@
-"""Serializers as the API speaks: camelCase outside, snake_case inside, closed.
+"""Serializers as the API speaks: camelCase outside (snake_case at document B's door), snake_case inside, closed.
 
 Only declared fields are renamed; the keys of user data (input, context, configuration) are never touched.
 Either spelling of a field is read, not both; a field nobody knows is refused by name, with the nearest one
@@ -6,11 +6,12 @@ suggested.
 """
 
 import copy
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
-from pydantic.alias_generators import to_camel
+from django.db.models import QuerySet
+from pydantic.alias_generators import to_camel, to_snake
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -42,16 +43,30 @@ class HeaderInvalid(WorkflowError):
 class CamelSerializer(serializers.Serializer[Any]):
     """A serializer whose fields are declared in snake_case and travel in camelCase."""
 
+    @staticmethod
+    def spelled(name: str) -> str:
+        """Return a field's name as it travels."""
+        return to_camel(name)
+
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {}
         for name, declared in self._declared_fields.items():
             field = copy.deepcopy(declared)
             if isinstance(field, serializers.SerializerMethodField):
                 field.method_name = field.method_name or f"get_{name}"
-            elif field.source is None and to_camel(name) != name:
+            elif field.source is None and self.spelled(name) != name:
                 field.source = name
-            fields[to_camel(name)] = field
+            fields[self.spelled(name)] = field
         return fields
+
+
+class SnakeSerializer(CamelSerializer):
+    """A serializer whose fields travel as they are declared, as document B spells them."""
+
+    @staticmethod
+    def spelled(name: str) -> str:
+        """Return a field's name as it travels."""
+        return to_snake(name)
 
 
 class JsonField(serializers.Field[Any, Any, Any, Any]):
@@ -103,6 +118,10 @@ class QuerySerializer(CamelSerializer):
     )
 
 
+class SnakeQuery(SnakeSerializer, QuerySerializer):
+    """The query parameters of one address of document B's."""
+
+
 class PageQuery(QuerySerializer):
     """Paging as document A has it."""
 
@@ -110,6 +129,37 @@ class PageQuery(QuerySerializer):
     offset = serializers.IntegerField(
         default=0, min_value=0, max_value=10_000_000, help_text="Entries before the page."
     )
+
+
+class NumberedPageQuery(SnakeQuery):
+    """Paging as document B has it."""
+
+    page = serializers.IntegerField(default=1, min_value=1, max_value=1_000_000, help_text="From 1.")
+    page_size = serializers.IntegerField(
+        default=20, min_value=1, max_value=100, help_text="Entries on a page."
+    )
+
+
+def page_of(
+    name: str,
+    rows: QuerySet[Any, Any] | Sequence[Any],
+    query: Mapping[str, Any],
+    documents: Callable[[list[Any]], Any] = list,
+) -> dict[str, Any]:
+    """Return a list's page as its query cuts it: entries under ``name``, the number of all, and where it is cut.
+
+    ``query`` is what was read by a ``PageQuery`` (document A) or a ``NumberedPageQuery`` (document B); ``documents``
+    makes the entries of the page's rows.
+    """
+    if "page" in query:
+        cut = {"page": query["page"], "page_size": query["page_size"]}
+        limit, offset = query["page_size"], (query["page"] - 1) * query["page_size"]
+    else:
+        cut = {"limit": query["limit"], "offset": query["offset"]}
+        limit, offset = query["limit"], query["offset"]
+    entries = documents(list(rows[offset : offset + limit]))
+    total = rows.count() if isinstance(rows, QuerySet) else len(rows)
+    return {name: entries, "total": total, **cut}
 
 
 def read_body(serializer_class: type[CamelSerializer], request: Request) -> dict[str, Any]:
@@ -130,7 +180,9 @@ def read_query(serializer_class: type[QuerySerializer], request: Request) -> dic
 
 def unknown_field(name: str, known: Mapping[str, object] | list[str], pointer: str = "") -> Problem:
     """Return the problem of a field nobody knows; the nearest known one is suggested."""
-    near = difflib.get_close_matches(to_camel(name), list(known), n=1)
+    near = [
+        one for spelling in (name, to_camel(name)) for one in get_close_matches(spelling, list(known), n=1)
+    ]
     mend = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
     return Problem(
         "UNKNOWN_FIELD", f"there is no field '{name[:100]}' here", pointer or json_pointer(name), mend
@@ -162,13 +214,13 @@ def _declared_names(
     for key, value in data.items():
         if len(problems) >= MAX_PROBLEMS:
             break
-        name = key if key in known else to_camel(key) if "_" in key else key
+        name = key if key in known or not key[:1].islower() else serializer.spelled(key)
         place = pointer + json_pointer(key)
         if name not in known:
             problems.append(unknown_field(key, known, place))
         elif name in named:
             problems.append(
-                Problem("BOTH_SPELLINGS", f"give '{name}' or its snake_case spelling, not both", place)
+                Problem("BOTH_SPELLINGS", f"give '{name}' or its other spelling, not both", place)
             )
         else:
             field = known[name]

@@ -19,7 +19,10 @@ urlpatterns = [
     path("api/v1/", include("workflow_service.agents.api.urls")),
     path("api/v1/", include("templates_app.api.urls")),
     path("api/v1/", include("executions_app.api.urls")),
+    path("api/v1/", include("workflow_service.decisions.api.urls")),
+    path("api/v1/", include("workflow_service.analytics.api.urls")),
     path("api/v1/", include("workflow_service.experiments.api.urls")),
+    path("api/v1/", include("workflow_service.anomalies.api.urls")),
     path("api/v1/", include("approvals_app.api.urls")),
     path("api/v1/", include("workflow_service.workflows_api.urls")),
 ]

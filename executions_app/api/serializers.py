@@ -54,6 +54,10 @@ class StartOptions(CamelSerializer):
         required=False,
         help_text="true: ask a person about every block that fails for good; false: retries and no more.",
     )
+    enable_ai_decisions = serializers.BooleanField(
+        required=False,
+        help_text="false: no language model answers the questions of branches; their fallbacks do.",
+    )
 
 
 class StartBody(CamelSerializer):
@@ -229,6 +233,10 @@ class ExecutionShape(ExecutionEntry):
     )
     metrics = ExecutionMetrics()
     event_seq = serializers.IntegerField(help_text="Number of the newest event.")
+    failure_risk = serializers.FloatField(
+        allow_null=True, help_text="0 to 1, while it runs, where past runs allow such predictions."
+    )
+    anomaly_detected = serializers.BooleanField(help_text="Something about the run was unusual.")
 
 
 class WorkflowExecutionShape(serializers.Serializer[Any]):
@@ -250,6 +258,8 @@ class WorkflowExecutionShape(serializers.Serializer[Any]):
     ai_decisions = serializers.ListField(child=JsonObjectField())
     recovery_actions = serializers.ListField(child=JsonObjectField())
     error = JsonObjectField(allow_null=True)
+    anomaly_detected = serializers.BooleanField()
+    failure_risk = serializers.FloatField(allow_null=True)
 
 
 class ExecutionQuery(QuerySerializer):

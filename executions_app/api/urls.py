@@ -4,6 +4,7 @@ from executions_app.api.artifact_views import ExecutionArtifactsView
 from executions_app.api.block_views import BlockRunsView
 from executions_app.api.control_views import CancelView, PauseView, ResumeView
 from executions_app.api.history_views import EventsView, HistoryView, LogsView
+from executions_app.api.recovery_views import PatternsView, StrategiesView
 from executions_app.api.restart_views import (
     ForceRestartView,
     ReassignBlockView,
@@ -58,6 +59,8 @@ urlpatterns = [
     path("executions/<slug:execution_id>/events", EventsView.as_view(), name="execution-events"),
     path("executions/<slug:execution_id>/history", HistoryView.as_view(), name="execution-history"),
     path("templates/<slug:template_id>/statistics", StatisticsView.as_view(), name="template-statistics"),
+    path("recovery/patterns", PatternsView.as_view(), name="recovery-patterns"),
+    path("recovery/strategies", StrategiesView.as_view(), name="recovery-strategies"),
     path("callbacks/<str:token>", CallbackView.as_view(), name="callback"),
     path("executions/<slug:execution_id>/signals/<str:name>", SignalView.as_view(), name="execution-signals"),
 ]

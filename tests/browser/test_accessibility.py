@@ -16,6 +16,7 @@ from tests.browsing import SignIn
 from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
 from tests.people import People, asking, make_people, question_of, run_asking
+from tests.questions import run_triage
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.experiments.models import Arm
 
@@ -50,6 +51,9 @@ def fill(people: People) -> dict[str, str]:
     waiting = question_of(
         run_asking(people, first, asking(message="May it load?", fields={"dependencies": ["first"]}))
     )
+    no_model = {"enableAiDecisions": False}
+    run_triage({"fallback": ["default"]}, workspace=people.workspace, options=no_model)
+    choice = question_of(run_triage({"fallback": ["person"]}, workspace=people.workspace, options=no_model))
     run = f"/admin/executions_app/execution/{waiting.execution_id}"
     template = f"/admin/templates_app/template/{waiting.execution.template_id}"
     inbox = "/admin/approvals_app/approval"
@@ -65,6 +69,7 @@ def fill(people: People) -> dict[str, str]:
         "inbox, nothing found": f"{inbox}/?q=nothing-like-it",
         "question": f"{inbox}/{waiting.pk}/change/",
         "form": f"{inbox}/{form.pk}/change/",
+        "choice": f"{inbox}/{choice.pk}/change/",
         "answered": f"{inbox}/{answered.pk}/change/",
         "run": f"{run}/change/",
         "template": f"{template}/change/",

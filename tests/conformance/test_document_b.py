@@ -1,7 +1,4 @@
-"""Document B, section by section, as far as it is there: reading, cancelling and telling of executions.
-
-Its workflows, translation, optimisation and analytics come with the door of document B.
-"""
+"""Document B, section by section: every documented request is taken, every documented field of an answer is there."""
 
 import json
 import logging
@@ -11,11 +8,14 @@ import pytest
 
 from executions_app.models import Execution
 from templates_app.models import Template
+from templates_app.services.sharing import share_template
 from templates_app.services.templates import create_template
-from tests.caller import Caller
+from tests.caller import Caller, problem_of
 from tests.driver import run_until_quiet
 from tests.factories import branch, make_template, noop
 from tests.house import House, make_house
+from workflow_service.accounts.models import Role
+from workflow_service.accounts.policies import ShareRight
 from workflow_service.engine.states import TemplateStatus
 from workflow_service.log_format import json_formatter
 
@@ -30,6 +30,33 @@ ONBOARDING: list[dict[str, Any]] = [
     noop("create_account"),
     noop("reject"),
 ]
+
+CREATION: dict[str, Any] = {
+    "name": "Customer Onboarding",
+    "description": "Process new customer registration and setup",
+    "nl_description": """
+        When a new customer signs up:
+        1. Validate their email and phone
+        2. Create account in database
+        3. Send welcome email
+        4. If enterprise customer, assign account manager
+        5. Send notification to sales team
+    """,
+    "tags": ["onboarding", "sales"],
+}
+BY_DSL: dict[str, Any] = {
+    "name": "Choice",
+    "dsl": "start->measure;measure->high:value > 10;measure->low:else;high->end;low->end;",
+    "states": {
+        "measure": {
+            "callback_type": "noop",
+            "callback_config": {"output": {"value": "${workflow.input.value}"}},
+            "timeout_seconds": 30,
+        },
+        "high": {"callback_type": "noop"},
+        "low": {"callback_type": "noop"},
+    },
+}
 
 
 @pytest.fixture
@@ -68,6 +95,280 @@ class TestSection61Workflows:
         )
         template.refresh_from_db()
         assert (template.nl_description, template.optimization_score) == (text, None)
+
+
+class TestSection71WorkflowManagement:
+    """Workflow management: create, list, read, update, archive."""
+
+    @pytest.fixture
+    def house(self, db: None) -> House:
+        return make_house()
+
+    def test_a_workflow_is_created_from_words_as_documented(self, developer: Caller) -> None:
+        answer = developer.post("workflows", CREATION)
+        assert answer.status_code == 201, answer.content.decode()
+        made = answer.json()
+        assert set(made) >= {
+            "id", "name", "dsl", "parsed_definition", "status", "optimization_score", "ai_suggestions", "created_at",
+        }  # fmt: skip
+        assert isinstance(made["id"], int)
+        assert (made["name"], made["status"]) == ("Customer Onboarding", "active")
+        assert made["tags"] == ["onboarding", "sales"]
+        assert made["dsl"].startswith("start->validate_email;validate_email->create_account;"), made["dsl"]
+        assert "\n" not in made["dsl"]
+        assert {block["blockId"] for block in made["parsed_definition"]["blocks"]} >= {"send_welcome_email"}
+        assert 0 <= made["optimization_score"] <= 100
+        for suggestion in made["ai_suggestions"]:
+            assert suggestion["type"] in ("performance", "reliability", "cost", "ux")
+            assert suggestion["message"]
+        assert answer["Location"] == f"/api/v1/workflows/{made['id']}"
+        assert (
+            developer.get(answer["Location"]).json()["nl_description"] == CREATION["nl_description"].strip()
+        )
+
+    def test_the_owner_may_be_named_and_somebody_else_by_administrators_alone(
+        self, developer: Caller, house: House
+    ) -> None:
+        own = developer.post("workflows", {**BY_DSL, "owner_id": house.developer.pk})
+        assert (own.status_code, own.json()["owner_id"]) == (201, house.developer.pk)
+        admin = house.members[Role.ADMIN]
+        problem_of(developer.post("workflows", {**BY_DSL, "owner_id": admin.pk}), 403, "FORBIDDEN")
+        given = house.caller(Role.ADMIN).post("workflows", {**BY_DSL, "owner_id": house.developer.pk})
+        assert given.json()["owner_id"] == house.developer.pk
+        unfit = {**BY_DSL, "owner_id": house.members[Role.VIEWER].pk}
+        problem_of(house.caller(Role.ADMIN).post("workflows", unfit), 422, "OWNER_UNFIT")
+        nobody = {**BY_DSL, "owner_id": 999_999_999}
+        problem_of(house.caller(Role.ADMIN).post("workflows", nobody), 404, "GRANTEE_NOT_FOUND")
+
+    def test_a_graph_without_work_is_a_draft_and_says_why(self, developer: Caller) -> None:
+        made = developer.post("workflows", {"name": "Bare", "dsl": BY_DSL["dsl"]}).json()
+        assert (made["status"], made["optimization_score"]) == ("draft", 0)
+        assert {one["type"] for one in made["findings"] if one["severity"] == "ERROR"} == {"NO_WORK"}
+        assert {one["block_id"] for one in made["findings"]} >= {"measure", "high", "low"}
+        refused = developer.post(f"workflows/{made['id']}/execute", {})
+        problem_of(refused, 422, "TEMPLATE_NOT_RUNNABLE")
+
+    @pytest.mark.parametrize(
+        ("body", "pointer"),
+        [
+            ({"name": "x"}, "/nl_description"),
+            ({"dsl": "start->a;a->end;"}, "/name"),
+            ({"name": "x", "states": {"a": {}}}, "/states"),
+            ({"name": "x", "dsl": "start->a;", "parsed_definition": {"blocks": []}}, "/parsed_definition"),
+            ({"name": "x", "dsl": "start=>a;"}, "/dsl"),
+            ({"name": "x", "dsl": "start->a;a->end;", "states": [{"type": "end"}]}, "/states/0"),
+            ({"name": "x", "dsl": "start->a;a->end;", "states": {"a": {"callback_type": "magic"}}}, "/states/a"),
+            ({"name": "x", "parsed_definition": {"blocks": [{}]}}, "/parsed_definition/blocks/0"),
+            ({"name": "x", "nl_descripton": "Send it."}, "/nl_descripton"),
+            ({"name": "x", "dsl": "start->a;", "status": "archived"}, "/status"),
+        ],
+        ids=[
+            "nothing", "no-name", "states-alone", "two-graphs", "bad-dsl", "unnamed-state", "bad-state",
+            "bad-definition", "unknown-field", "made-archived",
+        ],
+    )  # fmt: skip
+    def test_what_is_wrong_is_named_where_it_is(
+        self, developer: Caller, body: dict[str, Any], pointer: str
+    ) -> None:
+        answer = developer.post("workflows", body)
+        assert answer.status_code == 422, answer.content.decode()
+        assert answer.json()["errors"][0]["pointer"].startswith(pointer), answer.json()
+
+    def test_workflows_are_listed_as_documented(self, developer: Caller, house: House) -> None:
+        for name, tags in (("Refunds", ["money"]), ("Invoices", ["money", "monthly"]), ("Holidays", [])):
+            assert developer.post("workflows", {**BY_DSL, "name": name, "tags": tags}).status_code == 201
+        page = developer.get("workflows", {"page": 1, "page_size": 2}).json()
+        assert (page["total"], page["page"], page["page_size"]) == (3, 1, 2)
+        assert [one["name"] for one in page["workflows"]] == ["Holidays", "Invoices"]
+        assert [
+            one["name"] for one in developer.get("workflows", {"page": 2, "page_size": 2}).json()["workflows"]
+        ] == ["Refunds"]
+
+        def named(**query: Any) -> list[str]:
+            answer = developer.get("workflows", query)
+            assert answer.status_code == 200, answer.content.decode()
+            return [one["name"] for one in answer.json()["workflows"]]
+
+        assert named(tags="money,monthly") == ["Invoices"]
+        assert named(search="refund") == ["Refunds"]
+        assert named(owner_id=house.developer.pk, status="active") == ["Holidays", "Invoices", "Refunds"]
+        assert named(owner_id=house.developer.pk + 1) == named(status="draft") == []
+        first = developer.get("workflows").json()["workflows"][0]
+        assert developer.delete(f"workflows/{first['id']}").status_code == 200
+        assert named() == ["Invoices", "Refunds"]
+        assert named(status="archived") == ["Holidays"]
+        assert developer.get("workflows").json()["page_size"] == 20
+        problem_of(developer.get("workflows", {"page": 0}), 400, "INVALID_QUERY")
+        assert make_house().caller().get("workflows").json()["total"] == 0
+
+    def test_a_workflow_is_read_as_documented(self, developer: Caller) -> None:
+        made = developer.post("workflows", BY_DSL).json()
+        answer = developer.get(f"workflows/{made['id']}")
+        shown = answer.json()
+        assert set(shown) >= {
+            "id", "name", "description", "dsl", "nl_description", "parsed_definition", "states", "statistics",
+            "optimization_score", "ai_suggestions",
+        }  # fmt: skip
+        assert shown["dsl"] == BY_DSL["dsl"]
+        assert shown["statistics"] == {
+            "total_executions": 0, "success_rate": None, "avg_duration_ms": None, "error_rate": None,
+        }  # fmt: skip
+        states = {state["name"]: state for state in shown["states"]}
+        assert states.keys() == {"measure", "high", "low"}
+        assert states["measure"] | {"retry_policy": None} == {
+            "name": "measure",
+            "type": "conditional",
+            "description": "",
+            "callback_type": "noop",
+            "callback_config": {"output": {"value": "${workflow.input.value}"}},
+            "timeout_seconds": 30.0,
+            "retry_policy": None,
+        }
+        assert (states["high"]["type"], states["high"]["timeout_seconds"]) == ("intermediate", 300.0)
+        assert answer["ETag"]
+        assert developer.get(f"workflows/{shown['template_id']}").json() == shown
+        problem_of(developer.get("workflows/999999999"), 404, "WORKFLOW_NOT_FOUND")
+        problem_of(make_house().caller().get(f"workflows/{made['id']}"), 404, "WORKFLOW_NOT_FOUND")
+
+    def test_what_is_read_can_be_written_back(self, developer: Caller) -> None:
+        made = developer.post("workflows", BY_DSL).json()
+        for again in (
+            {"name": "Copy", "parsed_definition": made["parsed_definition"]},
+            {"name": "Copy", "dsl": made["dsl"], "states": made["states"]},
+        ):
+            copy = developer.post("workflows", again).json()
+            assert (copy["dsl"], copy["states"]) == (made["dsl"], made["states"])
+
+    def test_a_workflow_is_changed_as_documented(self, developer: Caller) -> None:
+        made = developer.post("workflows", {**BY_DSL, "tags": ["kept"]}).json()
+        body = {
+            "name": "Updated name",
+            "description": "Updated description",
+            "dsl": "start->measure;measure->high;high->end;",
+            "status": "active",
+        }
+        answer = developer.put(f"workflows/{made['id']}", body)
+        assert answer.status_code == 200, answer.content.decode()
+        changed = answer.json()
+        assert {key: changed[key] for key in body} == body
+        assert (changed["version"], changed["tags"]) == (2, ["kept"])
+        # What a state does stays where the graph still has it.
+        measure = next(state for state in changed["states"] if state["name"] == "measure")
+        assert measure["callback_config"] == {"output": {"value": "${workflow.input.value}"}}
+        assert measure["type"] == "intermediate"
+        renamed = developer.put(f"workflows/{made['id']}", {"name": "Once more"}).json()
+        assert (renamed["name"], renamed["version"], renamed["dsl"]) == ("Once more", 2, body["dsl"])
+        other = developer.put(
+            f"workflows/{made['id']}", {"states": {"high": {"callback_type": "noop", "timeout_seconds": 5}}}
+        ).json()
+        high = next(state for state in other["states"] if state["name"] == "high")
+        assert (other["version"], high["timeout_seconds"], high["callback_type"]) == (3, 5.0, "noop")
+        assert other["status"] == "active"
+
+    def test_a_change_is_refused_where_the_workflow_was_changed_meanwhile(self, developer: Caller) -> None:
+        answer = developer.post("workflows", BY_DSL)
+        path, tag = f"workflows/{answer.json()['id']}", {"If-Match": answer["ETag"]}
+        changed = developer.put(path, {"name": "First"}, **tag)
+        assert changed.status_code == 200
+        assert changed["ETag"] != answer["ETag"]
+        problem_of(developer.put(path, {"name": "Second"}, **tag), 412, "STALE_TEMPLATE")
+        problem_of(developer.delete(path, **tag), 412, "STALE_TEMPLATE")
+
+    def test_new_words_make_a_new_version(self, developer: Caller) -> None:
+        made = developer.post("workflows", {"nl_description": "Check the claim. Pay the claim."}).json()
+        words = "Check the claim. Ask the manager for approval. Pay the claim."
+        changed = developer.put(f"workflows/{made['id']}", {"nl_description": words}).json()
+        assert (changed["version"], changed["nl_description"], changed["method"]) == (2, words, "rules")
+        assert "approval" in changed["dsl"]
+
+    def test_a_workflow_is_archived_as_documented(self, developer: Caller) -> None:
+        made = developer.post("workflows", BY_DSL).json()
+        answer = developer.delete(f"workflows/{made['id']}")
+        assert (answer.status_code, answer.json()) == (
+            200, {"message": "Workflow archived successfully", "workflow_id": made["id"]},
+        )  # fmt: skip
+        assert developer.get(f"workflows/{made['id']}").json()["status"] == "archived"
+        problem_of(developer.put(f"workflows/{made['id']}", {"name": "x"}), 409, "TEMPLATE_ARCHIVED")
+        problem_of(developer.post(f"workflows/{made['id']}/execute", {}), 422, "TEMPLATE_NOT_RUNNABLE")
+
+    def test_a_creation_that_is_sent_twice_is_carried_out_once(self, developer: Caller) -> None:
+        first = developer.post("workflows", CREATION, **{"Idempotency-Key": "once"})
+        again = developer.post("workflows", CREATION, **{"Idempotency-Key": "once"})
+        assert (again.status_code, again.json()) == (201, first.json())
+        assert again["Idempotent-Replayed"] == "true"
+        assert developer.get("workflows").json()["total"] == 1
+
+
+class TestSection71WorkflowExecution:
+    """Workflow execution: a run by document B's door is shown by it."""
+
+    def test_a_workflow_is_executed_as_documented(self, developer: Caller) -> None:
+        made = developer.post("workflows", BY_DSL).json()
+        body = {
+            "initial_context": {"value": 12},
+            "execution_options": {
+                "enable_ai_decisions": True,
+                "enable_auto_recovery": True,
+                "timeout_seconds": 300,
+                "priority": "high",
+            },
+        }
+        answer = developer.post(f"workflows/{made['id']}/execute", body)
+        assert answer.status_code == 200, answer.content.decode()
+        started = answer.json()
+        assert started.keys() == {
+            "execution_id", "workflow_id", "status", "current_state", "start_time", "websocket_url",
+        }  # fmt: skip
+        assert (started["workflow_id"], started["status"]) == (made["id"], "running")
+        assert started["current_state"] == "measure"
+        assert started["websocket_url"] == f"ws://testserver/ws/executions/{started['execution_id']}"
+        execution = Execution.objects.get(public_id=started["execution_id"])
+        assert (execution.priority, execution.timeout_ms) == ("high", 300_000)
+        assert execution.given.options == {
+            "enableAiDecisions": True, "enableAutoRecovery": True, "priority": "high", "timeout": 300_000,
+        }  # fmt: skip
+        run_until_quiet(execution)
+        # It was started by document B's door, and is shown by it.
+        shown = developer.get(f"executions/{started['execution_id']}").json()
+        assert (shown["status"], shown["workflow_id"]) == ("completed", made["id"])
+        assert shown["states_visited"] == ["start", "measure", "high", "end"]
+        statistics = developer.get(f"workflows/{made['id']}").json()["statistics"]
+        assert (statistics["total_executions"], statistics["success_rate"], statistics["error_rate"]) == (
+            1,
+            100.0,
+            0.0,
+        )
+
+    def test_a_start_that_is_sent_twice_starts_one_run(self, developer: Caller) -> None:
+        made = developer.post("workflows", BY_DSL).json()
+        other = developer.post("workflows", BY_DSL).json()
+        key = {"Idempotency-Key": "start"}
+        first = developer.post(f"workflows/{made['id']}/execute", {"initial_context": {"value": 1}}, **key)
+        again = developer.post(f"workflows/{made['id']}/execute", {"initial_context": {"value": 1}}, **key)
+        assert again.json() == first.json()
+        assert again["Idempotent-Replayed"] == "true"
+        elsewhere = developer.post(
+            f"workflows/{other['id']}/execute", {"initial_context": {"value": 1}}, **key
+        )
+        problem_of(elsewhere, 409, "IDEMPOTENCY_CONFLICT")
+        assert Execution.objects.count() == 1
+
+    def test_who_may_execute_is_who_may_start_or_was_given_the_right(
+        self, developer: Caller, house: House
+    ) -> None:
+        made = developer.post("workflows", BY_DSL).json()
+        viewer = house.caller(Role.VIEWER)
+        body = {"initial_context": {"value": 1}}
+        problem_of(viewer.post(f"workflows/{made['id']}/execute", body), 403, "FORBIDDEN")
+        problem_of(viewer.put(f"workflows/{made['id']}", {"name": "x"}), 403, "FORBIDDEN")
+        name = house.members[Role.VIEWER].get_username()
+        share_template(
+            template=Template.objects.get(pk=made["id"]),
+            actor=house.developer,
+            grantee=f"user:{name}",
+            rights=[ShareRight.EXECUTE],
+        )
+        assert viewer.post(f"workflows/{made['id']}/execute", body).status_code == 200
 
 
 class TestSection71Executions:

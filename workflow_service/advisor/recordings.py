@@ -5,8 +5,8 @@ on another definition without doing any work.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import median
 
@@ -110,6 +110,18 @@ class Recordings:
     def mean_seconds(self, block_id: str) -> float:
         """Return how long a block took on average, 0 where it never worked."""
         return mean(block.seconds for block in self.worked(block_id))
+
+    def with_block(self, block_id: str, change: Callable[[RecordedBlock], RecordedBlock]) -> "Recordings":
+        """Return the recordings with every one of a block changed."""
+        return Recordings(
+            tuple(
+                replace(
+                    run,
+                    blocks=tuple(change(one) if one.block_id == block_id else one for one in run.blocks),
+                )
+                for run in self.runs
+            )
+        )
 
 
 def mean(values: Iterable[float]) -> float:

@@ -1,7 +1,7 @@
 """Ideas weighed: each is replayed over the recorded runs beside the definition as it is, and must be worth it.
 
-An idea is dropped whose definition is not sound, that saves less than a twentieth of what it is meant to lower, or that
-buys it with something else: more failures, or a tenth more time or money.
+An idea is dropped whose definition is not sound, that saves less than a twentieth of what it is meant to lower or less
+than a moment, or that buys it with something else: more failures, or a tenth more time or money.
 """
 
 import logging
@@ -16,6 +16,8 @@ from workflow_service.engine.plan import compile_plan
 logger = logging.getLogger(__name__)
 
 LEAST_SHARE = 0.05
+# What saves a run less than that nobody notices, and it lies below what a replay can tell apart.
+LEAST_SECONDS = 0.02
 WORSE_BY = 0.10
 MORE_FAILURES = 0.005
 MAX_SUGGESTIONS = 20
@@ -47,6 +49,8 @@ def _weigh(case: Case, now: Outlook, idea: Idea) -> Iterator[Weighed]:
         return
     share = improvement(idea.measure, now, then)
     if share < (0.0 if idea.measure is Measure.SIZE else LEAST_SHARE) or share <= 0:
+        return
+    if idea.measure is Measure.DURATION and now.duration - then.duration < LEAST_SECONDS:
         return
     if _costs_too_much(now, then):
         return

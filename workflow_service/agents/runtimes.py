@@ -37,6 +37,13 @@ def register_runtime(tool_type: ToolType, run: Runtime) -> None:
     _registered[tool_type] = run
 
 
+def load_runtime(tool_type: ToolType) -> None:
+    """Load what a tool type needs on its first use, so that a block's time is not spent on that."""
+    if tool_type is ToolType.MCP:
+        # Importing the client takes a second, and many on a busy machine.
+        import workflow_service.agents.mcp  # noqa: F401
+
+
 def invoke(invocation: Invocation, limits: ToolLimits | None = None) -> JsonValue | Accepted:
     """Do the work of a block and return its output; raises ``ToolError``. Without ``limits``: this server's.
 
@@ -72,7 +79,7 @@ def _run(invocation: Invocation, limits: ToolLimits) -> JsonValue | Accepted:
         case ToolType.API:
             return send_request(invocation, read_configuration(ApiConfiguration, given), limits)
         case ToolType.MCP:
-            # On first use: importing the client takes a second.
+            # On first use: see load_runtime.
             from workflow_service.agents.mcp import call_mcp_tool
 
             return call_mcp_tool(invocation, read_configuration(McpConfiguration, given), handed, limits)

@@ -11,7 +11,9 @@ from typing import Any
 
 from pydantic import JsonValue
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from workflow_service.settings.config import get_config
 
@@ -21,10 +23,10 @@ PREFIX = "llm_cache:"
 TIMEOUT_S = 2.0
 
 
-def cache_key(**parts: JsonValue) -> str:
-    """Return the key of what ``parts`` say, in Redis: ``llm_cache:`` and a SHA-256."""
+def cache_key(prefix: str = PREFIX, /, **parts: JsonValue) -> str:
+    """Return the key of what ``parts`` say, in Redis: a prefix (``llm_cache:``) and a SHA-256."""
     written = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return PREFIX + sha256(written.encode("utf-8", "replace")).hexdigest()
+    return prefix + sha256(written.encode("utf-8", "replace")).hexdigest()
 
 
 def find_answer(key: str) -> dict[str, Any] | None:
@@ -38,14 +40,17 @@ def find_answer(key: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def keep_answer(key: str, answer: dict[str, JsonValue]) -> None:
-    """Keep an answer for CACHE_TTL_S."""
+def keep_answer(key: str, answer: dict[str, JsonValue], ttl_ms: int | None = None) -> None:
+    """Keep an answer for so many milliseconds, CACHE_TTL_S where none are given."""
+    lasts_ms = get_config().cache_ttl_s * 1_000 if ttl_ms is None else ttl_ms
     try:
-        _redis(get_config().broker_url()).set(key, json.dumps(answer), ex=get_config().cache_ttl_s)
+        _redis(get_config().broker_url()).set(key, json.dumps(answer), px=lasts_ms)
     except RedisError as error:
         logger.warning("An answer could not be cached: %s", type(error).__name__)
 
 
 @lru_cache(maxsize=4)
 def _redis(url: str) -> "Redis":
-    return Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+    # A cache is asked once: to try again with pauses would take longer than many an answer.
+    retry = Retry(NoBackoff(), 0)
+    return Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=retry)

@@ -13,6 +13,8 @@ MAX_POINTS = 1_000
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 MONTH = timedelta(days=30)
+YEARS = (1970, 9_000)
+BEYOND = f"the time range must lie between the years {YEARS[0]} and {YEARS[1]}"
 
 
 class Granularity(StrEnum):
@@ -43,18 +45,24 @@ class TimeRange:
     @classmethod
     def around(cls, start: datetime, end: datetime) -> "TimeRange":
         """Return the whole hours that two moments lie in; raises ``TimeRangeInvalid`` if they are no range."""
+        if not (YEARS[0] <= start.year and end.year <= YEARS[1]):
+            raise TimeRangeInvalid(BEYOND)
         if end <= start:
             raise TimeRangeInvalid("the end of the time range must be after its start")
-        last = _hour_of(end)
-        try:
-            return cls(_hour_of(start), last if last == end else last + HOUR)
-        except OverflowError as error:
-            raise TimeRangeInvalid("the time range ends later than dates can be written") from error
+        first, last = begin_of(start, Granularity.HOUR), begin_of(end, Granularity.HOUR)
+        return cls(first, last if last == end else last + HOUR)
 
     @classmethod
-    def up_to(cls, end: datetime, length: timedelta = MONTH) -> "TimeRange":
-        """Return the range of that length that holds the moment ``end`` in its last hour."""
-        return cls.around(end - length, end)
+    def asked(cls, start: datetime | None, end: datetime | None, now: datetime) -> "TimeRange":
+        """Return the range between two moments: without an end up to ``now``, without a start 30 days long.
+
+        Raises ``TimeRangeInvalid``.
+        """
+        end = end or now
+        try:
+            return cls.around(start or end - MONTH, end)
+        except OverflowError as error:
+            raise TimeRangeInvalid(BEYOND) from error
 
     @property
     def length(self) -> timedelta:
@@ -95,7 +103,7 @@ class TimeRange:
 
 def begin_of(moment: datetime, granularity: Granularity) -> datetime:
     """Return when the hour, day, week or month of a moment begins, in UTC."""
-    hour = _hour_of(moment)
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     match granularity:
         case Granularity.HOUR:
             return hour
@@ -105,7 +113,3 @@ def begin_of(moment: datetime, granularity: Granularity) -> datetime:
             return hour.replace(hour=0) - hour.weekday() * DAY
         case Granularity.MONTH:
             return hour.replace(hour=0, day=1)
-
-
-def _hour_of(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

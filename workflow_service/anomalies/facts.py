@@ -1,4 +1,4 @@
-"""What is known of a run that it can be judged by, as values. The run itself is judged like a block whose id is ``THE_RUN``."""
+"""What a run can be judged by, as values. The run itself is judged like a block, whose id is ``THE_RUN``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ THE_RUN = ""
 class BlockFacts:
     """What one block did in one run: all its rounds, or all items of its map, together.
 
-    ``started_ms`` and ``finished_ms`` count from the start of the run; they are of the first row that started and of the
-    last that finished, None where none has. ``duration_ms`` is the longest of those that completed without having
+    ``started_ms`` and ``finished_ms`` count from the run's start: of the first row that started, and of the last that
+    finished, None where none has. ``duration_ms`` is the longest of those that completed without having
     waited for people, times or signals; ``output_bytes`` the largest of their outputs, as JSON text. ``failed``: at
     least one failed, whatever was done about it then. ``skipped``: none ran and none will.
     """

@@ -1,4 +1,4 @@
-"""What is known of a run at a moment while it runs, as numbers beside what is usual: the same for learning and predicting.
+"""What is known of a run while it runs, as numbers beside what is usual: the same to learn from and to predict by.
 
 Moments to learn from are shares of the usual duration, never of the run's own: how long a run will take is not known
 while it runs. All are taken against the histories as they were before the run.

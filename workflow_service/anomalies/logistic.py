@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Vector = Sequence[float]
-RIDGE = 2.0
+RIDGE = 5.0
 STEPS = 8
 # No prediction is more certain than this.
 LEAST = 0.005

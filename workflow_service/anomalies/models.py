@@ -13,8 +13,8 @@ from workflow_service.anomalies.detection import UNITS, Kind
 class Anomaly(models.Model):
     """One thing that was unusual about one run; ``block_id`` is empty where it is about the run as a whole.
 
-    ``value`` and what was expected, ``low`` to ``high``, are in the kind's unit. ``score`` is how surprising it is: 3 is
-    one in a thousand. ``while_running``: it was found before the block had ended.
+    ``value`` and what was expected, ``low`` to ``high``, are in the kind's unit. ``score`` is how surprising it is: 3
+    is one in a thousand. ``while_running``: it was found before the block had ended.
     """
 
     class Kinds(models.TextChoices):
@@ -45,7 +45,9 @@ class Anomaly(models.Model):
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(fields=("execution", "kind", "block_id"), name="anomaly_once"),
-            models.CheckConstraint(condition=models.Q(kind__in=list(Kind)), name="anomaly_kind_known"),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=[kind.value for kind in Kind]), name="anomaly_kind_known"
+            ),
         )
         indexes = (
             models.Index(fields=("workspace", "-id"), name="anomaly_newest"),
@@ -120,6 +122,7 @@ class FailurePredictor(models.Model):
     """
 
     template = models.OneToOneField(Template, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
     unfitted = models.IntegerField(default=0)
     model = models.JSONField(null=True)
     useful = models.BooleanField(default=False)

@@ -11,7 +11,7 @@ CALM = 0.05
 
 
 def rate_surprise(outcomes: str) -> float | None:
-    """Return how probable it is to fail as often as lately, given how often it failed before; None: too little is known.
+    """Return how probable it is to fail as often as lately, by how often it failed before; None: too little is known.
 
     ``outcomes`` has one character per run, oldest first: ``1`` where it failed. The ``RECENT`` last are compared with
     those before, by the beta-binomial distribution that they and Jeffreys' prior predict.
@@ -35,7 +35,7 @@ def usual_failures(outcomes: str, probability: float) -> int:
 
 
 def beta_binomial_tail(least: int, tries: int, a: float, b: float) -> float:
-    """Return the probability of ``least`` successes or more in ``tries``, each of a probability drawn from Beta(a, b)."""
+    """Return the probability of ``least`` successes or more in ``tries``, whose own probability is Beta(a, b)."""
     whole = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
     return min(
         1.0,

@@ -26,8 +26,8 @@ EVENT = "anomaly_detected"
 KEEP = """
     INSERT INTO anomalies_anomaly AS a (workspace_id, template_id, version_id, execution_id, kind, block_id, value, low,
         high, score, runs, explanation, while_running)
-    SELECT e.workspace_id, e.template_id, e.version_id, e.id, f.kind, f.block_id, f.value, f.low, f.high, f.score, f.runs,
-        f.explanation, f.while_running
+    SELECT e.workspace_id, e.template_id, e.version_id, e.id, f.kind, f.block_id, f.value, f.low, f.high, f.score,
+        f.runs, f.explanation, f.while_running
     FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::int[],
         %s::text[], %s::boolean[])
         AS f(execution_id, kind, block_id, value, low, high, score, runs, explanation, while_running)
@@ -64,8 +64,10 @@ def record(found: Sequence[Found]) -> int:
     }
     if told:
         now = timezone.now()
-        append_events([LateEvent(pk, EVENT, _data(findings), now) for pk, findings in told.items()])
-        _notify(told, now)
+        running = {one.execution_id for one in found if one.while_running}
+        data = {pk: _data(findings, while_running=pk in running) for pk, findings in told.items()}
+        append_events([LateEvent(pk, EVENT, each, now) for pk, each in data.items()])
+        _notify(told, data, now)
     return len(new)
 
 
@@ -91,8 +93,7 @@ def _keep(found: Sequence[Found]) -> set[tuple[int, str, str]]:
         return {(pk, kind, block_id) for pk, kind, block_id, is_new in cursor.fetchall() if is_new}
 
 
-def finding_data(finding: Finding) -> dict[str, JsonValue]:
-    """Return a finding as events and webhooks say it."""
+def _finding_data(finding: Finding, while_running: bool) -> dict[str, JsonValue]:
     return {
         "kind": finding.kind.value,
         "blockId": finding.block_id or None,
@@ -100,15 +101,17 @@ def finding_data(finding: Finding) -> dict[str, JsonValue]:
         "expected": {"low": finding.low, "high": finding.high},
         "unit": UNITS[Kind(finding.kind)],
         "score": finding.score,
-        "explanation": explain(finding),
+        "explanation": explain(finding, while_running=while_running),
     }
 
 
-def _data(findings: Sequence[Finding]) -> dict[str, JsonValue]:
-    return {"anomalies": [finding_data(finding) for finding in findings]}
+def _data(findings: Sequence[Finding], *, while_running: bool) -> dict[str, JsonValue]:
+    return {"anomalies": [_finding_data(finding, while_running) for finding in findings]}
 
 
-def _notify(told: Mapping[int, Sequence[Finding]], now: datetime) -> None:
+def _notify(
+    told: Mapping[int, Sequence[Finding]], data: Mapping[int, dict[str, JsonValue]], now: datetime
+) -> None:
     """Tell the template's owner and who started the run; of each template by the run in which most was found."""
     runs = Execution.objects.select_related("template", "workspace").filter(pk__in=told)
     by_template: dict[int, list[Execution]] = defaultdict(list)
@@ -116,7 +119,7 @@ def _notify(told: Mapping[int, Sequence[Finding]], now: datetime) -> None:
         by_template[run.template_id].append(run)
     for same in by_template.values():
         run = max(same, key=lambda one: (len(told[one.pk]), -one.pk))
-        lines = [explain(finding) for finding in told[run.pk]]
+        lines = [explain(finding, while_running=run.completed_at is None) for finding in told[run.pk]]
         others = f"So were {len(same) - 1} other executions." if len(same) > 1 else ""
         notice = Notice(
             topic=Topic.ANOMALY_DETECTED,
@@ -127,7 +130,7 @@ def _notify(told: Mapping[int, Sequence[Finding]], now: datetime) -> None:
                 "executionId": run.public_id,
                 "templateId": run.template.public_id,
                 "workspaceId": run.workspace.public_id,
-                **_data(told[run.pk]),
+                **data[run.pk],
             },
             key=f"{run.template.public_id}:anomaly:{now:%Y-%m-%dT%H}",
         )

@@ -10,6 +10,19 @@ def explain(finding: Finding, *, while_running: bool = False) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}, judged by {finding.runs:,} runs."
 
 
+def in_words(kind: Kind, value: float) -> str:
+    """Return a value of that kind with its unit."""
+    match kind:
+        case Kind.DURATION:
+            return milliseconds(value)
+        case Kind.OUTPUT_SIZE:
+            return number_of_bytes(value)
+        case Kind.ERROR_RATE:
+            return f"{value:.0f} %"
+        case Kind.PATH:
+            return f"{value:,.0f} runs"
+
+
 def milliseconds(ms: float) -> str:
     """Return a time in the unit that suits it."""
     for unit, size in (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):

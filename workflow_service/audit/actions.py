@@ -41,6 +41,7 @@ ACTIONS: Mapping[str, str] = {
     "execution.cancel": "a run was cancelled",
     "execution.restart": "a run was restarted, and from where",
     "execution.note_recovery_point": "a recovery point was noted",
+    "decision.override": "what was decided at a question was called wrong: what is right, and whether the run took it",
     "execution.signal": "a signal was sent to a run",
     "block.retry": "a block was tried again",
     "block.skip": "a block was skipped",

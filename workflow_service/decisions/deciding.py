@@ -209,10 +209,11 @@ def _message(case: Case, why: str, view: Verdict | None) -> str:
     lines = [f"Which way does the workflow go on from '{case.owner.id}'?"]
     if case.policy.question is not None:
         lines.append(case.policy.question)
+    lines.append("\n".join(f"• {way.key}: {_words_of(way)}" for way in case.choice.ways))
     lines.append(f"You are asked because {why}.")
     if view is not None:
-        sure = "" if view.confidence is None else f" ({view.confidence:g} % sure)"
-        lines.append(f"Proposed by {view.source.label}{sure}: {', '.join(view.keys)}. {view.reasoning}")
+        sure = "" if view.confidence is None else f", {view.confidence:g} % sure"
+        lines.append(f"Proposed: {', '.join(view.keys)} ({view.source.label}{sure}). {view.reasoning}")
     return "\n\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
+from executions_app.models import BlockExecution
 from workflow_service.decisions.cases import Case
 from workflow_service.decisions.models import Decision
 from workflow_service.engine.definition import DecisionHistory
@@ -57,7 +58,13 @@ def _person(row: Decision) -> str:
 
 
 def person_says(case: Case) -> Precedent | None:
-    """Return what a person decided last about a like case, None where none has, or it is not open here."""
+    """Return what a person decided last about a like case, None where none has, or it is not open here.
+
+    What a person said of this very decision holds whatever the policy thinks of history.
+    """
+    turned = _turned(case)
+    if turned is not None and _is_open(case, turned.right):
+        return Precedent(tuple(turned.right), 1, 1, _person(turned))
     if case.policy.history is None:
         return None
     found = _like(case)
@@ -69,6 +76,22 @@ def person_says(case: Case) -> Precedent | None:
     if newest is None or not _is_open(case, newest.right):
         return None
     return Precedent(tuple(newest.right), 1, 1, _person(newest))
+
+
+def _turned(case: Case) -> Decision | None:
+    """Return the decision that a person had this run take back, and answer again, in this place."""
+    claim = case.claim
+    found = Decision.objects.filter(
+        execution=claim.execution_id, block_id=case.owner.id, rerouted=True, override__isnull=False
+    )
+    rows = BlockExecution.objects.filter(
+        execution=claim.execution_id,
+        scope_id=claim.place.scope,
+        item_index=claim.place.index,
+        node=claim.node,
+    )
+    here = found.filter(block_execution_id__in=rows.values("pk"))
+    return here.select_related("overridden_by").order_by("-overridden_at").first()
 
 
 def _said_at(row: Decision) -> object:

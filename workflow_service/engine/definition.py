@@ -122,6 +122,15 @@ class RetryPolicy(DefinitionModel):
     retry_conditions: tuple[ErrorType, ...] | None = None
 
 
+class CachePolicy(DefinitionModel):
+    """Whether an answer serves again: for the same work with the same input in one workspace, ``ttl`` milliseconds.
+
+    Only work that changes nothing outside is to be declared so: where an answer is at hand, the work is not done.
+    """
+
+    ttl: StrictInt = Field(ge=1_000, le=30 * 86_400_000)
+
+
 class EscalationLevel(DefinitionModel):
     """Who is asked too when nobody has answered for ``after`` milliseconds more; None: the question's ``due_in``."""
 
@@ -326,6 +335,7 @@ class Block(DefinitionModel):
     join: Literal["all", "any"] | Annotated[StrictInt, Field(ge=1)] = "all"
     human_in_loop: HumanInLoop = HumanInLoop()
     retry_policy: RetryPolicy | None = None
+    cache: CachePolicy | None = None
     timeout: StrictInt | None = Field(default=None, ge=1, le=7 * 86_400_000)
     on_failure: Literal["fail", "continue"] | None = None
     on_worker_lost: Literal["rerun", "fail", "ask"] = "rerun"

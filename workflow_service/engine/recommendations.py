@@ -78,7 +78,7 @@ def _side_by_side(
     effects: Mapping[str, Effect],
     durations_s: Mapping[str, float],
 ) -> Iterator[tuple[float, Recommendation]]:
-    independence = _Independence(plan, graph, writes, effects)
+    independence = Independence(plan, graph, writes, effects)
     groups = list(independence.groups())
     if not groups:
         return
@@ -91,7 +91,7 @@ def _side_by_side(
             yield saved, _parallel(plan, group, effects, saved / before)
 
 
-class _Independence:
+class Independence:
     """Finds blocks in a row of which none needs what those before it do."""
 
     def __init__(self, plan: Plan, graph: Graph, writes: Writes, effects: Mapping[str, Effect]) -> None:
@@ -107,13 +107,13 @@ class _Independence:
         continued: set[int] = set()
         position = {node: at for at, node in enumerate(topological_order(self._plan.nodes, self._plan.edges))}
         for edge in sorted(self._plan.edges, key=lambda edge: position[edge.source]):
-            if edge.index in continued or not self._is_idle(edge):
+            if edge.index in continued or not self.is_idle(edge):
                 continue
             group = [edge.source, edge.target]
             while len(group) < MAX_GROUP and (following := self._only_edge_on(group[-1])) is not None:
-                if not all(self._are_independent(each, following.target) for each in group):
+                if not all(self.are_independent(each, following.target) for each in group):
                     break
-                if not self._is_plain(following):
+                if not self.is_plain(following):
                     break
                 continued.add(following.index)
                 group.append(following.target)
@@ -123,10 +123,11 @@ class _Independence:
         edges = self._plan.nodes[node].normal_edges
         return self._plan.edges[edges[0]] if len(edges) == 1 else None
 
-    def _is_idle(self, edge: Edge) -> bool:
-        return self._is_plain(edge) and self._are_independent(edge.source, edge.target)
+    def is_idle(self, edge: Edge) -> bool:
+        """Tell whether the target of an edge waits for its source although it could do without."""
+        return self.is_plain(edge) and self.are_independent(edge.source, edge.target)
 
-    def _is_plain(self, edge: Edge) -> bool:
+    def is_plain(self, edge: Edge) -> bool:
         """Tell whether an edge says nothing but: not before."""
         if edge.kind is EdgeKind.ERROR or edge.conditional or edge.back or edge.target == END_NODE:
             return False
@@ -151,7 +152,8 @@ class _Independence:
             return False
         return self._effects.get(node.id, Effect.UNKNOWN) is not Effect.SOME
 
-    def _are_independent(self, earlier: int, later: int) -> bool:
+    def are_independent(self, earlier: int, later: int) -> bool:
+        """Tell whether it makes no difference to either node, nor to what comes after, which of them works first."""
         if self._reads_from(later, earlier) or self._reads_from(earlier, later):
             return False
         # Names that both may write would hold now one value and now the other.

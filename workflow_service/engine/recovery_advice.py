@@ -21,7 +21,7 @@ DOES_THE_WORK = frozenset({S.RETRY, S.REASSIGN, S.QUEUE, S.FALLBACK})
 PRIOR_WEIGHT = 10
 PRIOR_FIRST, PRIOR_LAST = 0.7, 0.3
 # What is known of the other errors of the class counts as at most this many observations of one pattern.
-CLASS_WEIGHT = 6
+CLASS_WEIGHT = 10
 MAX_MESSAGE_CHARACTERS = 2_000
 
 

@@ -9,28 +9,28 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from templates_app.bodies import read_template
-from templates_app.models import Template
-from templates_app.selectors import get_template, get_version
+from templates_app.selectors import get_version
 from templates_app.services.designing import Method
 from templates_app.services.explaining import Explanation, explain_definition
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
 from workflow_service.accounts.throttles import LlmThrottle
 from workflow_service.api_serializers import (
-    CamelSerializer,
     JsonField,
     JsonObjectField,
-    QuerySerializer,
+    SnakeQuery,
+    SnakeSerializer,
     list_of,
     read_body,
     read_query,
 )
 from workflow_service.engine.documents import load_definition
+from workflow_service.workflows_api.requests import readable_workflow
 
 METHOD_HELP = "Who explains: `llm`, `rules`, or `auto` (the model where there is one, else the rules)."
 
 
-class ExplainQuery(QuerySerializer):
+class ExplainQuery(SnakeQuery):
     method = serializers.ChoiceField(
         choices=[one.value for one in Method], required=False, help_text=METHOD_HELP
     )
@@ -39,13 +39,13 @@ class ExplainQuery(QuerySerializer):
     )
 
 
-class ExplainBodyQuery(QuerySerializer):
+class ExplainBodyQuery(SnakeQuery):
     method = serializers.ChoiceField(
         choices=[one.value for one in Method], required=False, help_text=METHOD_HELP
     )
 
 
-class ExplainBody(CamelSerializer):
+class ExplainBody(SnakeSerializer):
     """A workflow nobody has saved: `dsl` with `states`, or `blocks`."""
 
     workspace_id = serializers.CharField(required=False, max_length=64)
@@ -108,23 +108,17 @@ class ExplainView(APIView):
     def post(self, request: Request, workflow_id: str) -> Response:
         """Say in plain English what the workflow does. It is named by its number, or by its template's id."""
         query = read_query(ExplainQuery, request)
-        rows = Template.objects.filter(**_named(workflow_id))
-        workspace = workspace_of(request, holding=rows)
+        template = readable_workflow(request, workflow_id)
         user = current_user(request)
-        require(user, workspace, Action.TEMPLATE_READ)
-        public_id = rows.filter(workspace=workspace).values_list("public_id", flat=True).first()
-        template = get_template(workspace, public_id or workflow_id)
         definition = load_definition(get_version(template, query.get("version")).definition)
         found = explain_definition(
-            definition, workspace=workspace, user=user, method=_method(query), template_id=template.public_id
+            definition,
+            workspace=template.workspace,
+            user=user,
+            method=_method(query),
+            template_id=template.public_id,
         )
         return _answer(found)
-
-
-def _named(workflow_id: str) -> dict[str, Any]:
-    """Return the look-up for document B's number or document A's id."""
-    number = workflow_id.isascii() and workflow_id.isdecimal() and len(workflow_id) <= 18
-    return {"pk": int(workflow_id)} if number else {"public_id": workflow_id}
 
 
 def _method(query: dict[str, Any]) -> Method:

@@ -16,16 +16,17 @@ from workflow_service.accounts.throttles import LlmThrottle
 from workflow_service.ai.english.story import tell
 from workflow_service.ai.generation.preferences import Wishes
 from workflow_service.api_serializers import (
-    CamelSerializer,
     JsonObjectField,
-    QuerySerializer,
+    SnakeQuery,
+    SnakeSerializer,
     read_body,
     read_query,
 )
-from workflow_service.engine.dsl import render_dsl, states_of
+from workflow_service.engine.dsl import states_of
+from workflow_service.workflows_api.states import one_line_dsl
 
 
-class TranslateBody(CamelSerializer):
+class TranslateBody(SnakeSerializer):
     nl_description = serializers.CharField(
         max_length=MAX_GOAL_LENGTH, help_text="What the workflow does, in plain English."
     )
@@ -59,7 +60,7 @@ class TranslateView(APIView):
     @extend_schema(
         summary="Translate a description",
         tags=["workflows"],
-        parameters=[QuerySerializer],
+        parameters=[SnakeQuery],
         request=TranslateBody,
         responses=Translation,
         operation_id="workflows_translate",
@@ -70,7 +71,7 @@ class TranslateView(APIView):
         The workflow is valid and was run dry on every branch. `method` says whether a language model or the rules
         read the description.
         """
-        read_query(QuerySerializer, request)
+        read_query(SnakeQuery, request)
         body = read_body(TranslateBody, request)
         user, workspace = current_user(request), workspace_of(request, body=body)
         require(user, workspace, Action.TEMPLATE_CREATE)
@@ -88,8 +89,7 @@ class TranslateView(APIView):
 def translation_document(design: Design) -> dict[str, Any]:
     """Return a design in document B's shape."""
     return {
-        # On one line, as document B's answers have it.
-        "dsl": render_dsl(design.definition).replace("\n", ""),
+        "dsl": one_line_dsl(design.definition),
         "nl_explanation": tell(design.definition),
         "suggested_improvements": list(design.improvements),
         "method": design.method.value,

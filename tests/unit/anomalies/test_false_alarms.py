@@ -1,4 +1,4 @@
-"""Of healthy runs at most as many are flagged as the budget says, whatever their times are distributed like; simulated."""
+"""Of healthy runs no more are flagged than the budget says, however their times are distributed; simulated."""
 
 import random
 from collections.abc import Callable
@@ -7,9 +7,9 @@ import pytest
 
 from workflow_service.anomalies.detection import BUDGET, Finding, Kind, judge
 from workflow_service.anomalies.facts import THE_RUN, BlockFacts, RunFacts
-from workflow_service.anomalies.history import Histories, learn
+from workflow_service.anomalies.history import WINDOW, Histories, learn
 
-RUNS = 1_500
+RUNS = 1_200
 BLOCKS = [f"b{number}" for number in range(5)]
 Draw = Callable[[random.Random], float]
 
@@ -52,10 +52,11 @@ def flagged(chance: random.Random, draw: Draw, runs: int = RUNS) -> list[list[Fi
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_of_healthy_runs_no_more_are_flagged_than_the_budget_allows(name: str) -> None:
-    found = flagged(random.Random(4711), DISTRIBUTIONS[name])
+    # What happens in 3 % of the runs is unusual when it is first seen; it is known once the window is full.
+    found = flagged(random.Random(4711), DISTRIBUTIONS[name])[WINDOW:]
     share = sum(map(bool, found)) / len(found)
     # Three standard errors of the share that is counted.
-    assert share <= BUDGET + 3 * (BUDGET * (1 - BUDGET) / RUNS) ** 0.5, [one for one in found if one]
+    assert share <= BUDGET + 3 * (BUDGET * (1 - BUDGET) / len(found)) ** 0.5, [one for one in found if one]
 
 
 def histories_of(chance: random.Random, draw: Draw, runs: int = 300) -> Histories:

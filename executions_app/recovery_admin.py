@@ -1,0 +1,75 @@
+"""How recovery strategies fare, as people read it in the admin: counts, what to expect, and how sure that is."""
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+
+from executions_app.models import RecoveryPattern, RecoveryStatistic
+from executions_app.recovery_patterns import StrategyRecord, records_of
+from workflow_service.accounts.admin_policies import PolicyAdmin
+from workflow_service.accounts.policies import Action
+from workflow_service.engine.recovery_advice import Experience, SuccessRate
+from workflow_service.engine.states import ErrorClass, RecoveryStrategy
+
+
+class StrategyRecordAdmin(PolicyAdmin):
+    """Rows that are counts of one strategy; looked at, not edited."""
+
+    view_action = Action.EXECUTION_READ
+    list_select_related = ("workspace",)
+    list_per_page = 50
+    show_full_result_count = False
+
+    def record_of(self, row: RecoveryPattern | RecoveryStatistic) -> StrategyRecord:
+        """Return what is known of the row's strategy."""
+        strategy = RecoveryStrategy(row.strategy)
+        own = {strategy: SuccessRate(row.succeeded, row.failed)}
+        known = Experience(own)
+        if isinstance(row, RecoveryPattern):
+            of_class = SuccessRate(
+                getattr(row, "class_succeeded", 0) or 0, getattr(row, "class_failed", 0) or 0
+            )
+            known = Experience({strategy: of_class}, own)
+        return records_of(known, ErrorClass(row.error_class), [strategy])[0]
+
+    @admin.display(description="Worked")
+    def rate(self, row: RecoveryPattern | RecoveryStatistic) -> str:
+        tries = row.succeeded + row.failed
+        return f"{100 * row.succeeded // tries} %" if tries else ""
+
+    @admin.display(description="Expected, with 90 % certainty")
+    def expected(self, row: RecoveryPattern | RecoveryStatistic) -> str:
+        record = self.record_of(row)
+        return f"{record.expected:.0%} ({record.low:.0%} to {record.high:.0%})".replace("%", " %")
+
+
+@admin.register(RecoveryStatistic)
+class RecoveryStatisticAdmin(StrategyRecordAdmin):
+    """How often each strategy worked for errors of a class."""
+
+    list_display = ("workspace", "error_class", "strategy", "succeeded", "failed", "rate", "expected")
+    list_filter = ("error_class", "strategy")
+    ordering = ("workspace", "error_class", "strategy")
+
+
+@admin.register(RecoveryPattern)
+class RecoveryPatternAdmin(StrategyRecordAdmin):
+    """How often each strategy worked for errors that are alike."""
+
+    list_display = (
+        "fingerprint", "error_type", "example", "strategy", "succeeded", "failed", "expected", "last_seen_at",
+    )  # fmt: skip
+    list_filter = ("error_class", "error_type", "strategy", "last_seen_at")
+    search_fields = ("fingerprint", "example")
+    search_help_text = "Fingerprint or words of the message"
+    ordering = ("-last_seen_at", "fingerprint", "-succeeded")
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[RecoveryPattern]":
+        of_class = RecoveryStatistic.objects.filter(
+            workspace=OuterRef("workspace"),
+            error_class=OuterRef("error_class"),
+            strategy=OuterRef("strategy"),
+        )
+        counts = {f"class_{name}": Subquery(of_class.values(name)[:1]) for name in ("succeeded", "failed")}
+        rows: QuerySet[RecoveryPattern] = super().get_queryset(request)
+        return rows.annotate(**counts)

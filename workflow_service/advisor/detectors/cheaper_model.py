@@ -1,0 +1,69 @@
+"""Language models that are dearer than their answers need: short ones, always among the same few.
+
+What a cheaper model would cost is the ratio of the prices; whether it answers as well nobody can know before, so it is
+the effort of a comparison that is proposed with it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from workflow_service.advisor.editing import with_fields
+from workflow_service.advisor.ideas import Case, Idea, ModelPrice
+from workflow_service.advisor.recordings import RecordedBlock, quantile
+from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Type
+from workflow_service.engine.definition import Block
+from workflow_service.engine.states import ToolType
+
+LEAST_ASKED = 20
+SHORT_CHARACTERS = 200
+FEW_ANSWERS = 10
+CHEAPER = 0.5
+
+
+def cheaper_model(case: Case) -> Iterator[Idea]:
+    """Yield an idea for each block that asks a dear model for little."""
+    for block in case.definition.blocks:
+        if block.tool_type is not ToolType.LLM:
+            continue
+        asked = [each for each in case.recordings.worked(block.block_id) if each.cost_usd and not each.failed]
+        if len(asked) < LEAST_ASKED:
+            continue
+        answers = {each.made for each in asked}
+        longest = quantile([each.made_characters for each in asked], 0.95)
+        prices = {model.name: model.usd_per_m_tok for model in case.models}
+        dear = asked[-1].model
+        if len(answers) > FEW_ANSWERS or longest > SHORT_CHARACTERS or dear not in prices:
+            continue
+        cheap = [model for model in case.models if model.usd_per_m_tok <= CHEAPER * prices[dear]]
+        if cheap:
+            best = max(cheap, key=lambda model: (model.usd_per_m_tok, model.name))
+            yield _idea(case, block, ModelPrice(dear, prices[dear]), best, len(asked), len(answers))
+
+
+def _idea(case: Case, block: Block, dear: ModelPrice, cheap: ModelPrice, asked: int, answers: int) -> Idea:
+    name = block.block_id
+    ratio = cheap.usd_per_m_tok / dear.usd_per_m_tok
+    usd = sum(each.cost_usd for each in case.recordings.worked(name))
+
+    def priced(one: RecordedBlock) -> RecordedBlock:
+        return replace(one, cost_usd=one.cost_usd * ratio, model=cheap.name)
+
+    return Idea(
+        Kind.CHEAPER_MODEL,
+        Type.COST,
+        Measure.COST,
+        (name,),
+        f"Ask a cheaper model in '{name}'",
+        f"'{name}' asked {dear.name} {asked} times for {usd:.2f} USD, and it gave {answers} different answers, all "
+        f"short. {cheap.name} costs {ratio:.0%} of it. Compare their answers before you rely on it.",
+        with_fields(case.definition, name, configuration={**block.configuration, "model": cheap.name}),
+        Effort.MEDIUM,
+        {"model": {"block": name, "from": dear.name, "to": cheap.name}},
+        {
+            "asked": asked,
+            "differentAnswers": answers,
+            "costUsd": round(usd, 6),
+            "priceRatio": round(ratio, 4),
+        },
+        rewrite=lambda recordings: recordings.with_block(name, priced),
+    )

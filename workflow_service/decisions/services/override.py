@@ -1,0 +1,140 @@
+"""A person says what was right at a question: the run takes that way where it can still turn, and like cases follow it.
+
+One transaction under the lock of the run: what is right, its entry in the audit trail, and the restart of the question
+where the way that was taken has not begun. A block that is claimed meanwhile is either claimed before, and then nothing
+turns, or finds its row taken back. Twice is the same as once: a decision that was taken back has no row to turn at.
+"""
+
+from collections.abc import Callable, Sequence
+
+from django.db.models import Q
+
+from executions_app.models import BlockExecution
+from executions_app.run_state import RunState
+from executions_app.services.control import LOCK_OPEN, Asked, follow_up_all
+from executions_app.services.restart import Aftermaths, Restart, restart_locked
+from executions_app.transaction import EngineTransaction, command_transaction, database_now
+from executions_app.trees import lock_tree
+from templates_app.plans import compiled_version
+from workflow_service.accounts.models import User
+from workflow_service.accounts.recording import record_by
+from workflow_service.decisions.errors import ChoiceInvalid
+from workflow_service.decisions.models import Decision
+from workflow_service.engine.graph import END_NODE
+from workflow_service.engine.json_values import storable_text
+from workflow_service.engine.plan import Plan
+from workflow_service.engine.states import (
+    ENDED_EXECUTION_STATUSES,
+    BlockStatus,
+    EdgeOutcome,
+    ExecutionStatus,
+)
+
+MAX_REASON = 2_000
+NOT_BEGUN = (BlockStatus.PENDING, BlockStatus.READY, BlockStatus.QUEUED)
+Confirm = Callable[[Decision], object]
+
+
+def unconfirmed(decision: Decision) -> None:
+    """Confirm nothing."""
+
+
+def override_decision(
+    *,
+    decision: Decision,
+    actor: User,
+    choice: Sequence[str],
+    reason: str = "",
+    confirm: Confirm = unconfirmed,
+) -> Decision:
+    """Note that ``choice`` (keys of its options) is what was right, and return the decision as it then stands.
+
+    Where the run is under way and nothing has begun of the way it took, it is turned: the question is answered again,
+    this time so, and a way that is to be confirmed asks for that as ever. Raises ``ChoiceInvalid``.
+    """
+    check_choice(decision, choice)
+    aftermaths: Aftermaths = []
+    with command_transaction() as tx:
+        runs = lock_tree(tx, decision.execution_id)
+        tx.run(LOCK_OPEN, (runs[0].id,))
+        decision = (
+            Decision.objects.select_for_update(of=("self",)).select_related("execution").get(pk=decision.pk)
+        )
+        turns = list(choice) != decision.chosen and can_turn(runs[0], decision)
+        decision.override = list(choice)
+        decision.overridden_by = actor
+        decision.overridden_at = database_now()
+        decision.override_reason = storable_text(reason, MAX_REASON)
+        decision.rerouted = decision.rerouted or turns
+        decision.save(
+            update_fields=("override", "overridden_by", "overridden_at", "override_reason", "rerouted")
+        )
+        record_by(
+            actor,
+            "decision.override",
+            decision.workspace_id,
+            "decision",
+            decision.public_id,
+            execution=decision.execution.public_id,
+            block=decision.block_id,
+            chosen=decision.chosen,
+            right=list(choice),
+            rerouted=turns,
+        )
+        if turns:
+            aftermaths = _turn(tx, runs, decision, Asked.by(actor, reason))
+        confirm(decision)
+    follow_up_all(aftermaths)
+    return decision
+
+
+def check_choice(decision: Decision, choice: Sequence[str]) -> None:
+    """Raise ``ChoiceInvalid`` unless these are ways that the decision could take."""
+    known = [str(option["key"]) for option in decision.options]
+    unknown = [key for key in choice if key not in known]
+    if unknown:
+        raise ChoiceInvalid(f"'{unknown[0][:100]}' is none of the ways", known)
+    if not choice or len(set(choice)) != len(choice):
+        raise ChoiceInvalid("name a way, each once", known)
+    if len(choice) > 1 and not takes_several(decision):
+        raise ChoiceInvalid("one way is taken here", known)
+
+
+def can_turn(run: RunState, decision: Decision) -> bool:
+    """Return whether a locked run stands where another way may be taken: nothing has begun of the one it took."""
+    if run.status in ENDED_EXECUTION_STATUSES or run.status is ExecutionStatus.RECOVERING or run.failing:
+        return False
+    row = BlockExecution.objects.filter(
+        pk=decision.block_execution_id, superseded=False, settled=True
+    ).first()
+    if row is None:
+        return False
+    plan = compiled_version(run.version_id).plan
+    targets = _taken_targets(plan, row)
+    if not targets or END_NODE in targets:
+        return False
+    rows = BlockExecution.objects.filter(execution=run.id, node__in=targets, superseded=False)
+    # Who waits for a yes to its work has not begun either.
+    asks = Q(status=BlockStatus.WAITING, waits_for=BlockExecution.WaitsFor.PERSON, wait_key="")
+    return not rows.exclude(Q(status__in=NOT_BEGUN) | asks).exists()
+
+
+def _taken_targets(plan: Plan, row: BlockExecution) -> set[int]:
+    outcomes = row.outcomes or {}
+    return {
+        plan.edges[int(edge)].target
+        for edge, outcome in outcomes.items()
+        if outcome == EdgeOutcome.TAKEN.value
+    }
+
+
+def takes_several(decision: Decision) -> bool:
+    """Return whether a decision may take several ways at once."""
+    plan = compiled_version(decision.execution.version_id).plan
+    node = plan.node_by_id.get(f"{decision.block_id}?")
+    return node is not None and plan.nodes[node].routing.mode == "inclusive"
+
+
+def _turn(tx: EngineTransaction, runs: Sequence[RunState], decision: Decision, asked: Asked) -> Aftermaths:
+    _, aftermaths = restart_locked(tx, runs, asked, Restart(from_block=f"{decision.block_id}?", force=True))
+    return aftermaths
