@@ -18,7 +18,7 @@ from workflow_service.decisions.models import Decision
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OFF = {"options": {"enableAiDecisions": False}}
+OFF: dict[str, Any] = {"options": {"enableAiDecisions": False}}
 
 
 @pytest.mark.parametrize("mood", MOODS)
@@ -119,7 +119,7 @@ def test_like_cases_decide_where_enough_of_them_agree() -> None:
         for _ in range(2):
             run_until_quiet(start(template))
         assert Decision.objects.count() == 2
-    off = {"enableAiDecisions": False}
+    off: dict[str, Any] = {"enableAiDecisions": False}
     # Two of the last five agree, and three are wanted.
     assert gone_on(run_until_quiet(start(template, **off))) == {"answer"}
     with in_mood("good", chosen("refund")):
