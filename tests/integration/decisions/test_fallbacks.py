@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from executions_app.models import BlockExecution
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet, wake_all
 from tests.factories import error_of, make_template, make_workspace, start
 from tests.moods import BAD_MOODS, INJECTED, INJECTION, MOODS, Mood, in_mood
@@ -101,6 +102,8 @@ def test_waiting_for_the_model_ends_with_it() -> None:
         wake_all(execution)
         run_until_quiet(execution)
     assert gone_on(execution) == {"refund"}
+    assert_consistent(execution)
+    assert_rebuilt(execution)
 
 
 def test_waiting_for_the_model_ends_without_it() -> None:
