@@ -12,13 +12,17 @@ from playwright.sync_api import Page
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.delegation import comment_on_approval
+from tests.advised import make_suggestion
 from tests.browsing import SignIn
+from tests.copied_runs import make_predictor
 from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
 from tests.failing_work import new_key, unsteady_block
 from tests.people import People, asking, make_people, question_of, run_asking
 from tests.questions import run_triage
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.anomalies.detection import Finding, Kind
+from workflow_service.anomalies.telling import Found, record
 from workflow_service.experiments.models import Arm
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -57,6 +61,9 @@ def fill(people: People) -> dict[str, str]:
     waiting = question_of(
         run_asking(people, first, asking(message="May it load?", fields={"dependencies": ["first"]}))
     )
+    unusual = Finding(Kind.DURATION, "first", 60_000, 100, 900, 1e-7, 120)
+    record([Found(answered.execution_id, [unusual])])
+    make_predictor(waiting.execution.template)
     no_model = {"enableAiDecisions": False}
     run_triage({"fallback": ["default"]}, workspace=people.workspace, options=no_model)
     choice = question_of(run_triage({"fallback": ["person"]}, workspace=people.workspace, options=no_model))
@@ -67,7 +74,9 @@ def fill(people: People) -> dict[str, str]:
     let_have_ended(experiment, Arm.CONTROL, completed=40)
     let_have_ended(experiment, Arm.TREATMENT, completed=40, active_ms=800)
     experiments = "/admin/experiments/experiment"
+    suggestion = make_suggestion(waiting.execution.template)
     return {
+        "advice": f"/admin/advisor/optimizationrecord/of/{suggestion.template_id}/",
         "experiment": f"{experiments}/{experiment.pk}/change/",
         "experiment to be described": f"{experiments}/add/?template={experiment.template.public_id}",
         "landing": "/admin/",
@@ -78,6 +87,7 @@ def fill(people: People) -> dict[str, str]:
         "choice": f"{inbox}/{choice.pk}/change/",
         "answered": f"{inbox}/{answered.pk}/change/",
         "run": f"{run}/change/",
+        "unusual run": f"/admin/executions_app/execution/{answered.execution_id}/change/",
         "template": f"{template}/change/",
     }
 
