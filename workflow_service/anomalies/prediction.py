@@ -79,7 +79,7 @@ def failure_risk(execution: Execution) -> float | None:
 
 def _predicted(execution: Execution, predictor: FailurePredictor, histories: Histories) -> Prediction:
     (run,) = read_runs([execution.pk])
-    model = Model(**predictor.model)
+    model = Model(**(predictor.model or {}))
     features = features_at(run.facts, run.took_ms, histories)
     weighed = zip(NAMES.items(), model.contributions(features), strict=True)
     factors = [Factor(name, meaning, round(weight, 2)) for (name, meaning), weight in weighed]
