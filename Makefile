@@ -13,7 +13,7 @@ LINT_ENV := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1/lint REDIS_
 PYTEST := $(RUN) -m pytest -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage lint fmt bench bench-nl experiment-errors chaos fuzz clean setup setup-dev
+.PHONY: help demo up test coverage lint fmt bench bench-nl experiment-errors chaos faults fuzz clean setup setup-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ up: setup ## Run the whole stack until Ctrl-C; prints the URLs and a password
 	@$(RUN) manage.py up $(ARGS)
 
 # Tests start programs by the hundred, which would all compile the code anew.
-test coverage chaos fuzz: export PYTHONDONTWRITEBYTECODE =
+test coverage chaos faults fuzz: export PYTHONDONTWRITEBYTECODE =
 
 test: setup-dev ## Run the tests (ARGS="-k name" for some)
 	@$(PYTEST) $(ARGS)
@@ -56,6 +56,9 @@ chaos: setup-dev ## Kill processes and servers in the middle of runs; build/chao
 	$(if $(filter -h --help,$(ARGS)),,@CHAOS=full $(RUN) -m pytest \
 		tests/chaos/test_crash_points.py tests/acceptance/test_durability.py tests/integration/executions)
 	@$(RUN) -m tests.chaos.storm $(ARGS)
+
+faults: setup-dev ## Meet 80 failures on a real stack, beside retries alone; build/faults.json (ARGS="--only api-500")
+	@$(RUN) -m tests.chaos.fault_matrix $(ARGS)
 
 fuzz: setup-dev ## A million expressions and 100,000 DSL texts that nobody would write; build/fuzz.json (ARGS="--seed 7")
 	@$(RUN) -m tests.fuzz $(ARGS)

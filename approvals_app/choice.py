@@ -44,13 +44,12 @@ def ask_for_choice(question: ChoiceQuestion) -> JsonObject:
 
 def response_schema(question: ChoiceQuestion) -> JsonObject:
     """Return the JSON schema of an answer: the keys of the ways that are open, with what each means."""
-    meaning = "\n".join(f"{key}: {words}" for key, words in question.options)
     one: JsonObject = {"type": "string", "enum": [key for key, _ in question.options]}
     if question.many:
         choice: JsonObject = {"type": "array", "items": one, "uniqueItems": True, "minItems": 1}
     else:
         choice = one
-    choice = {**choice, "title": "Way", "description": meaning}
+    choice = {**choice, "title": "Way", "description": "As they are called above."}
     return {
         "type": "object",
         "properties": {CHOSEN: choice},

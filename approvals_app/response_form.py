@@ -81,7 +81,7 @@ _BUTTONS: Mapping[str, tuple[Button, ...]] = {
     ),
     HumanStepType.CHOICE: (
         Button("choose", "Choose", GOOD, True),
-        Button("decline", "None of these", BAD, False),
+        Button("decline", "Let it fail", BAD, False),
     ),
     HumanStepType.INTERVENTION: (
         Button("retry", "Retry", GOOD, True),

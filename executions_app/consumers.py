@@ -7,7 +7,7 @@ and lines each come in their own order, and a client that gives its last numbers
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from executions_app.models import Execution
+from executions_app.models import BlockExecution, Execution, ExecutionEvent, ExecutionLog
 from executions_app.selectors import (
     event_message,
     events_after,
@@ -58,20 +58,33 @@ class ExecutionConsumer(FollowingConsumer):
         return list(self._read(after, limit))
 
     def _read(self, place: Place, limit: int) -> Iterator[Positioned]:
-        for event in events_after(self.execution, place.seq, limit):
-            place = replace(place, seq=event.seq)
-            yield place, event_message(event, self.public_id)
+        for seq, message in self.event_messages(events_after(self.execution, place.seq, limit)):
+            place = replace(place, seq=seq)
+            yield place, message
         if place.log is None:
             return
         lines, more = logs_after(self.execution, place.log, limit)
         self.look_again_s = LOOK_AGAIN_S if more else None
         for line in lines:
             place = replace(place, log=line.pk)
-            yield place, log_message(line, self.public_id)
-        for block in reporting_blocks(self.execution):
+            yield place, self.line_message(line)
+        for block in self.reporting_blocks():
             if block.progress and block.progress != place.reported.get(block.pk):
                 place = replace(place, reported={**place.reported, block.pk: block.progress})
                 yield place, progress_message(block, self.public_id)
+
+    def event_messages(self, events: Sequence[ExecutionEvent]) -> Iterator[tuple[int, JsonObject]]:
+        """Yield what is sent of a page of events, each with the number of the last event that is told with it."""
+        for event in events:
+            yield event.seq, event_message(event, self.public_id)
+
+    def line_message(self, line: ExecutionLog) -> JsonObject:
+        """Return what is sent of a log line."""
+        return log_message(line, self.public_id)
+
+    def reporting_blocks(self) -> Sequence[BlockExecution]:
+        """Return the blocks whose progress is told."""
+        return reporting_blocks(self.execution)
 
     @property
     def public_id(self) -> str:

@@ -6,7 +6,7 @@ The number of queries does not depend on the size of the run.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -60,9 +60,24 @@ class Transition:
 
 def transitions_of(execution: Execution) -> list[Transition]:
     """Return the transitions that a run has made, in order."""
+    return _transitions(execution, compiled_version(execution.version_id).plan, None)
+
+
+def transitions_into(execution: Execution, states: Collection[str]) -> list[Transition]:
+    """Return the transitions that a run has made into some states, in order; of the others no row is read.
+
+    For the end of a run all are.
+    """
     plan = compiled_version(execution.version_id).plan
+    nodes = None if END in states else _leading_to(plan, {plan.node_by_id[state] for state in states})
+    return [one for one in _transitions(execution, plan, nodes) if one.to_state in states]
+
+
+def _transitions(execution: Execution, plan: Plan, nodes: Collection[int] | None) -> list[Transition]:
+    """Return the transitions between rows of some nodes, or of all."""
+    of_nodes = {} if nodes is None else {"node__in": nodes}
     rows = list(
-        BlockExecution.objects.filter(execution=execution)
+        BlockExecution.objects.filter(execution=execution, **of_nodes)
         .exclude(kind=BlockExecution.Kind.ITEM)
         .only(
             "node", "kind", "block_id", "scope_id", "item_index", "generation", "status", "settled",
@@ -80,6 +95,17 @@ def transitions_of(execution: Execution) -> list[Transition]:
     if execution.status == ExecutionStatus.COMPLETED and not plan.has_end_edges:
         found += history.ends()
     return sorted(found, key=lambda transition: transition.at)
+
+
+def _leading_to(plan: Plan, targets: Collection[int]) -> set[int]:
+    """Return some nodes, the states that lead to them, and what is hidden between."""
+    found = set(targets)
+    further = found
+    while further:
+        sources = {edge.source for edge in plan.edges if edge.target in further} - found
+        found |= sources
+        further = {node for node in sources if plan.nodes[node].kind is not NodeKind.BLOCK}
+    return found
 
 
 @dataclass(slots=True)

@@ -275,9 +275,10 @@ def _take_back_one(
         recover_block(settler, row, overrun_error(work_of_row(block, row)))
         return
     losses = row.losses + 1
-    on_lost = block.on_worker_lost if block and row.kind != BlockExecution.Kind.UNDO else "rerun"
+    declared = block if row.kind != BlockExecution.Kind.UNDO else None
+    on_lost = declared.on_worker_lost if declared else "rerun"
+    once = declared is not None and declared.recovery is not None and not declared.recovery.idempotent
     log_lines.block_lost(settler.journal, run, row, losses)
-    once = block is not None and block.recovery is not None and not block.recovery.idempotent
     if losses < MAX_LOSSES and on_lost == "rerun" and not once:
         _rerun(settler, row, losses)
         return

@@ -4,14 +4,14 @@ from channels.routing import URLRouter
 from django.urls import path
 
 from approvals_app.consumers import ApprovalsConsumer
-from executions_app.consumers import ExecutionConsumer
 from workflow_service.accounts.sockets import authenticated
+from workflow_service.workflows_api.consumers import WorkflowExecutionConsumer
 
 websocket_application = authenticated(
     URLRouter(
         [
             path("ws/approvals", ApprovalsConsumer.as_asgi()),
-            path("ws/executions/<str:execution_id>", ExecutionConsumer.as_asgi()),
+            path("ws/executions/<str:execution_id>", WorkflowExecutionConsumer.as_asgi()),
         ]
     )
 )

@@ -43,6 +43,7 @@ class Rollup(models.Model):
     histogram = models.JSONField()
 
     class Meta:
+        verbose_name_plural = "how runs went"
         constraints = (
             models.UniqueConstraint(fields=("version", "grain", "start", "block_id"), name="rollup_once"),
         )

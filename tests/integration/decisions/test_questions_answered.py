@@ -45,7 +45,8 @@ def test_the_model_chooses_among_the_branches_and_everything_is_kept() -> None:
     assert decision.tokens > 0
     assert decision.shown == {"message": "Where is my money?", "mood": "bad"}
     told = event(execution, "ai_decision")
-    assert (told["state"], told["decision"], told["source"]) == ("triage", ["refund"], "model")
+    assert (told["state"], told["chosen"], told["source"]) == ("triage", ["refund"], "model")
+    assert told["decision"] == "Route to refund"
     (done,) = ExecutionEvent.objects.filter(
         execution_id=execution.pk, type="block_completed", block_id="triage?"
     )

@@ -176,6 +176,7 @@ class Migration(migrations.Migration):
                         name="rollup_of_runs",
                     ),
                 ],
+                "verbose_name_plural": "how runs went",
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("version", "grain", "start", "block_id"), name="rollup_once"

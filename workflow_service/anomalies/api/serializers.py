@@ -51,7 +51,9 @@ class AnomalyList(CamelSerializer):
 class FactorShape(CamelSerializer):
     name = serializers.CharField()
     meaning = serializers.CharField()
-    weight = serializers.FloatField(help_text="In log-odds, beside an average run: above 0 it raises the risk.")
+    weight = serializers.FloatField(
+        help_text="In log-odds, beside an average run: above 0 it raises the risk."
+    )
 
 
 class PredictorShape(CamelSerializer):

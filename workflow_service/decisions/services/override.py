@@ -96,7 +96,7 @@ def check_choice(decision: Decision, choice: Sequence[str]) -> None:
         raise ChoiceInvalid(f"'{unknown[0][:100]}' is none of the ways", known)
     if not choice or len(set(choice)) != len(choice):
         raise ChoiceInvalid("name a way, each once", known)
-    if len(choice) > 1 and not _takes_several(decision):
+    if len(choice) > 1 and not takes_several(decision):
         raise ChoiceInvalid("one way is taken here", known)
 
 
@@ -128,7 +128,8 @@ def _taken_targets(plan: Plan, row: BlockExecution) -> set[int]:
     }
 
 
-def _takes_several(decision: Decision) -> bool:
+def takes_several(decision: Decision) -> bool:
+    """Return whether a decision may take several ways at once."""
     plan = compiled_version(decision.execution.version_id).plan
     node = plan.node_by_id.get(f"{decision.block_id}?")
     return node is not None and plan.nodes[node].routing.mode == "inclusive"
