@@ -30,6 +30,7 @@ from executions_app.admin_pages import user_of
 from executions_app.admin_restart_page import RestartPage
 from executions_app.admin_start_page import StartPage
 from executions_app.gantt import gantt_of
+from executions_app.insights import page_parts
 from executions_app.models import (
     Execution,
     ExecutionEvent,
@@ -198,6 +199,7 @@ class ExecutionAdmin(StartPage, RestartPage, BlockPages):
             "lines": [(line, line.duration(now)) for line in timeline.lines],
             "gantt": gantt_of(timeline.lines, row.started_at, until, earlier_spans(row, timeline)),
             "graph": picture_of(row, timeline),
+            "insights": page_parts(row),
             **_files(row),
             "events": _newest_events(row),
             "logs": log_page(row, asked),
@@ -215,15 +217,8 @@ class RecoveryActionAdmin(PolicyAdmin):
 
     view_action = Action.EXECUTION_READ
     list_display = (
-        "created_at",
-        "execution",
-        "block_id",
-        "error_type",
-        "strategy",
-        "suggested_by",
-        "outcome",
-        "reason",
-    )
+        "created_at", "block_id", "strategy", "suggested_by", "outcome", "error_type", "reason", "execution",
+    )  # fmt: skip
     list_filter = ("strategy", "suggested_by", "outcome", "error_class", "created_at")
     list_select_related = ("execution",)
     list_per_page = 50

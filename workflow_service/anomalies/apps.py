@@ -8,9 +8,10 @@ class AnomaliesConfig(AppConfig):
     def ready(self) -> None:
         from executions_app.digest import register_digester
         from executions_app.handlers import register_sweep_step
-        from executions_app.insights import register_failure_risk
+        from executions_app.insights import register_failure_risk, register_page_part
         from workflow_service.anomalies.fitting import fit_what_is_due
         from workflow_service.anomalies.learning import learn_from_ended
+        from workflow_service.anomalies.page_part import anomalies_on_page
         from workflow_service.anomalies.prediction import failure_risk
         from workflow_service.anomalies.watching import watch_running_blocks
 
@@ -18,3 +19,4 @@ class AnomaliesConfig(AppConfig):
         register_sweep_step(watch_running_blocks)
         register_sweep_step(fit_what_is_due)
         register_failure_risk(failure_risk)
+        register_page_part(anomalies_on_page)

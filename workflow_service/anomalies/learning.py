@@ -19,8 +19,9 @@ from workflow_service.anomalies.stored import begin_learning, read_earlier, read
 from workflow_service.anomalies.telling import Found, record
 
 COUNT_OBSERVATIONS = """
-    INSERT INTO anomalies_failurepredictor AS p (template_id, unfitted, useful, fitted_on, judged_on)
-    SELECT template_id, number, false, 0, 0 FROM unnest(%s::bigint[], %s::int[]) AS n(template_id, number)
+    INSERT INTO anomalies_failurepredictor AS p (template_id, workspace_id, unfitted, useful, fitted_on, judged_on)
+    SELECT t.id, t.workspace_id, n.number, false, 0, 0 FROM unnest(%s::bigint[], %s::int[]) AS n(template_id, number)
+    JOIN templates_app_template t ON t.id = n.template_id
     ON CONFLICT (template_id) DO UPDATE SET unfitted = p.unfitted + EXCLUDED.unfitted
 """
 

@@ -122,6 +122,7 @@ class FailurePredictor(models.Model):
     """
 
     template = models.OneToOneField(Template, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
     unfitted = models.IntegerField(default=0)
     model = models.JSONField(null=True)
     useful = models.BooleanField(default=False)

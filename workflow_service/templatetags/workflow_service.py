@@ -58,6 +58,12 @@ def milliseconds(value: int | None) -> str:
 
 
 @register.filter
+def percent(share: float | None) -> str:
+    """Return a share, 0 to 1, in percent."""
+    return "" if share is None else f"{100 * share:.0f} %"
+
+
+@register.filter
 def moment(value: datetime | None) -> SafeString | str:
     """Show a time of day with its date, to the second, in UTC; the machine's form is beside it."""
     if value is None:
