@@ -59,7 +59,7 @@ def let_have_ended(
             execution_id=number_of_no_run(),
             experiment=experiment,
             arm=arm,
-            unit=str(next(_numbers)),
+            unit=next(_numbers),
             outcome=outcome,
             active_ms=active_ms + number,
             cost_usd=0,

@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.delegation import comment_on_approval
+from tests.advised import make_suggestion
 from tests.browsing import SignIn
 from tests.copied_runs import make_predictor
 from tests.experiments import let_have_ended, make_experiment
@@ -73,7 +74,9 @@ def fill(people: People) -> dict[str, str]:
     let_have_ended(experiment, Arm.CONTROL, completed=40)
     let_have_ended(experiment, Arm.TREATMENT, completed=40, active_ms=800)
     experiments = "/admin/experiments/experiment"
+    suggestion = make_suggestion(waiting.execution.template)
     return {
+        "advice": f"/admin/advisor/optimizationrecord/of/{suggestion.template_id}/",
         "experiment": f"{experiments}/{experiment.pk}/change/",
         "experiment to be described": f"{experiments}/add/?template={experiment.template.public_id}",
         "landing": "/admin/",

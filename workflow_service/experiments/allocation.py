@@ -14,13 +14,13 @@ from workflow_service.experiments.models import Arm
 BUCKETS = 2**64
 
 
-def unit_of(experiment_id: str, key: JsonValue) -> str:
-    """Return the digest that stands for a key in an experiment: the key itself is not kept, for it may be personal."""
+def unit_of(experiment_id: str, key: JsonValue) -> int:
+    """Return the digest, 64 bits with a sign, that stands for a key: the key is not kept, for it may be personal."""
     text = json.dumps([experiment_id, key], sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)
 
 
-def arm_of(unit: str, treatment_share: int) -> Arm:
+def arm_of(unit: int, treatment_share: int) -> Arm:
     """Return the arm of a unit; ``treatment_share`` in percent of all units get the treatment."""
-    bucket = int(hashlib.sha256(f"arm:{unit}".encode()).hexdigest()[:16], 16)
+    bucket = int.from_bytes(hashlib.sha256(f"arm:{unit}".encode()).digest()[:8])
     return Arm.TREATMENT if bucket * 100 < treatment_share * BUCKETS else Arm.CONTROL

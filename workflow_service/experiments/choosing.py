@@ -95,5 +95,5 @@ def _key(experiment: Experiment, facts: StartFacts) -> JsonValue:
             return ["run", facts.parent_id or secrets.token_hex(16)]
 
 
-def _record(experiment_pk: int, arm: Arm, unit: str, tx: EngineTransaction, execution: Execution) -> None:
+def _record(experiment_pk: int, arm: Arm, unit: int, tx: EngineTransaction, execution: Execution) -> None:
     tx.run(RECORD, (execution.pk, experiment_pk, arm.value, unit))

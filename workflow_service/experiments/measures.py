@@ -52,7 +52,7 @@ NOTHING = ArmRuns(0, 0, 0, 0, 0, dict.fromkeys(Metric, ArmTotals()))
 
 READ = """
     WITH run AS (
-        SELECT arm, unit, outcome, cost_usd::float8 AS usd, ln(greatest(active_ms, 1))::float8 AS log_ms
+        SELECT arm, unit, outcome, cost_usd AS usd, ln(greatest(active_ms, 1)::float8) AS log_ms
         FROM experiments_assignment WHERE experiment_id = %s
     ), unit AS (
         SELECT arm, count(*) AS assigned,

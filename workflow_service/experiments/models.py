@@ -47,7 +47,8 @@ class Experiment(models.Model):
     rolled back when the treatment is worse than chance explains, and fails more often by ``max_error_increase``
     percentage points or takes longer by the factor ``max_duration_ratio`` (None: that is not watched).
 
-    ``has_news``: runs have ended since ``evaluated_at``, when ``results`` were read. ``ended_because`` is for people.
+    ``has_news``: runs have ended since ``evaluated_at``, when ``results`` were read, which took ``evaluation_ms``.
+    ``ended_because`` is for people.
     """
 
     class Status(models.TextChoices):
@@ -109,6 +110,7 @@ class Experiment(models.Model):
     results = models.JSONField(null=True, editable=False)
     has_news = models.BooleanField(default=False, editable=False)
     evaluated_at = models.DateTimeField(null=True, editable=False)
+    evaluation_ms = models.PositiveIntegerField(default=0, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     started_by = models.ForeignKey(
@@ -163,10 +165,10 @@ class Assignment(models.Model):
     )
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="assignments")
     arm = models.CharField(max_length=9, choices=Arm.choices)
-    unit = models.CharField(max_length=32)
+    unit = models.BigIntegerField()
     outcome = models.CharField(max_length=12, blank=True, db_default="")
     active_ms = models.BigIntegerField(null=True)
-    cost_usd = models.DecimalField(max_digits=18, decimal_places=9, null=True)
+    cost_usd = models.FloatField(null=True)
     assigned_at = models.DateTimeField(db_default=Now())
     counted_at = models.DateTimeField(null=True)
 

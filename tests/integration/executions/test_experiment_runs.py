@@ -197,7 +197,7 @@ def test_a_run_counts_once_as_it_ended_first_with_what_it_paid() -> None:
     )  # fmt: skip
     assert digest_ended_runs() >= 1
     assignment = Assignment.objects.get(execution=execution)
-    assert (assignment.outcome, float(assignment.cost_usd or 0)) == ("FAILED", 0.25)
+    assert (assignment.outcome, assignment.cost_usd) == ("FAILED", 0.25)
     assert assignment.active_ms is not None
     assert reread(experiment).has_news
     Assignment.objects.filter(pk=assignment.pk).update(active_ms=1)
@@ -209,16 +209,16 @@ def test_a_run_counts_once_as_it_ended_first_with_what_it_paid() -> None:
 def test_figures_of_arms_count_units_and_leave_out_cancelled_runs() -> None:
     experiment = make_experiment()
     rows = [
-        ("u1", "COMPLETED", 1_000),
-        ("u1", "FAILED", 9),
-        ("u2", "COMPLETED", 4_000),
-        ("u3", "CANCELLED", 9),
-        ("u4", "", 0),
+        (1, "COMPLETED", 1_000),
+        (1, "FAILED", 9),
+        (2, "COMPLETED", 4_000),
+        (3, "CANCELLED", 9),
+        (4, "", 0),
     ]
     Assignment.objects.bulk_create(
         Assignment(
             execution_id=number_of_no_run(), experiment=experiment, arm="control", unit=unit, outcome=outcome,
-            active_ms=ms or None, cost_usd="0.5" if outcome else None,
+            active_ms=ms or None, cost_usd=0.5 if outcome else None,
         )
         for unit, outcome, ms in rows
     )  # fmt: skip
@@ -304,6 +304,17 @@ def test_an_experiment_without_news_is_not_looked_at_and_one_with_news_not_at_on
     Experiment.objects.filter(pk=experiment.pk).update(has_news=True)
     assert evaluate_experiments() == 0
     Experiment.objects.filter(pk=experiment.pk).update(evaluated_at=timezone.now() - LOOK_AGAIN * 2)
+    assert evaluate_experiments() == 1
+
+
+def test_one_that_takes_long_to_look_at_is_looked_at_the_less_often() -> None:
+    experiment = make_experiment()
+    long_ago = timezone.now() - LOOK_AGAIN * 2
+    Experiment.objects.filter(pk=experiment.pk).update(
+        has_news=True, evaluated_at=long_ago, evaluation_ms=1_000
+    )
+    assert evaluate_experiments() == 0
+    Experiment.objects.filter(pk=experiment.pk).update(evaluated_at=timezone.now() - timedelta(minutes=2))
     assert evaluate_experiments() == 1
 
 

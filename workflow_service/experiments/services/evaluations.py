@@ -5,11 +5,12 @@ was, and one that is repeated finds an experiment that is over.
 """
 
 import logging
+import time
 from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q
 from django.utils import timezone
 
 from workflow_service.engine.definition import JsonObject
@@ -24,6 +25,12 @@ from workflow_service.experiments.services.ending import end_experiment
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN = timedelta(seconds=5)
+# Of the sweeper's time an experiment takes a fiftieth at most, however many runs it has.
+SHARE_OF_TIME = 50
+RESTED_AT = ExpressionWrapper(
+    F("evaluated_at") + F("evaluation_ms") * timedelta(milliseconds=SHARE_OF_TIME),
+    output_field=DateTimeField(),
+)
 
 
 OVERTAKEN = ~Q(template__current_version=F("control")) | Q(template__status=TemplateStatus.ARCHIVED)
@@ -32,17 +39,24 @@ OVERTAKEN = ~Q(template__current_version=F("control")) | Q(template__status=Temp
 def evaluate_experiments() -> int:
     """Evaluate the experiments that are due; returns how many were looked at. A step of the sweeper."""
     now = timezone.now()
-    news = Q(has_news=True) & (Q(evaluated_at=None) | Q(evaluated_at__lt=now - LOOK_AGAIN))
+    rested = Q(evaluated_at__lt=now - LOOK_AGAIN, rested_at__lt=now)
+    news = Q(has_news=True) & (Q(evaluated_at=None) | rested)
     running = Experiment.objects.filter(status=Experiment.Status.RUNNING).order_by("pk")
-    due = running.filter(news | Q(ends_at__lte=now) | OVERTAKEN).values_list("pk", flat=True)
+    due = (
+        running.annotate(rested_at=RESTED_AT)
+        .filter(news | Q(ends_at__lte=now) | OVERTAKEN)
+        .values_list("pk", flat=True)
+    )
     return sum(_evaluate_one(pk, now) for pk in list(due))
 
 
 def take_reading(locked: Experiment, now: datetime) -> Reading:
     """Read the arms of an experiment whose row is locked, and keep what they say."""
+    began = time.monotonic()
     reading = evaluate(locked, read_arms(locked.pk))
     locked.results, locked.evaluated_at, locked.has_news = reading.document(), now, False
-    locked.save(update_fields=["results", "evaluated_at", "has_news"])
+    locked.evaluation_ms = round((time.monotonic() - began) * 1_000)
+    locked.save(update_fields=["results", "evaluated_at", "evaluation_ms", "has_news"])
     return reading
 
 
