@@ -96,7 +96,7 @@ def evaluate(experiment: Experiment, arms: Mapping[Arm, ArmRuns]) -> Reading:
     metric = Metric(experiment.metric)
     found = _compare(metric, control, treatment, float(experiment.alpha), experiment.min_units)
     effect = _effect(metric, found) if found else None
-    decided = effect is not None and effect.p_value <= experiment.alpha and p_value >= MISMATCH_P
+    decided = effect is not None and effect.p_value <= float(experiment.alpha) and p_value >= MISMATCH_P
     winner = "" if effect is None or not decided else Arm.TREATMENT if effect.is_better else Arm.CONTROL
     guardrails = tuple(_guardrails(experiment, control, treatment))
     return Reading(_read_arm(control), _read_arm(treatment), effect, guardrails, p_value, str(winner))
