@@ -217,15 +217,8 @@ class RecoveryActionAdmin(PolicyAdmin):
 
     view_action = Action.EXECUTION_READ
     list_display = (
-        "created_at",
-        "execution",
-        "block_id",
-        "error_type",
-        "strategy",
-        "suggested_by",
-        "outcome",
-        "reason",
-    )
+        "created_at", "block_id", "strategy", "suggested_by", "outcome", "error_type", "reason", "execution",
+    )  # fmt: skip
     list_filter = ("strategy", "suggested_by", "outcome", "error_class", "created_at")
     list_select_related = ("execution",)
     list_per_page = 50

@@ -93,7 +93,7 @@ def tell_decision(settler: "Settler", row: Any, output: JsonObject) -> None:
     told = {name: value for name, value in output.items() if name not in _UNTOLD}
     told |= {
         "state": row.block_id.removesuffix("?"),
-        "decision": _words_of(output),
+        "decision": words_of(output),
         "chosen": output.get("decision"),
     }
     settler.journal.block_event("ai_decision", row, row.finished_at, told)
@@ -101,7 +101,7 @@ def tell_decision(settler: "Settler", row: Any, output: JsonObject) -> None:
         record(settler, row, output)
 
 
-def _words_of(output: JsonObject) -> str:
+def words_of(output: JsonObject) -> str:
     """Return a decision in words, as document B section 7.1 has it: "Route to create_account"."""
     chosen, options = output.get("decision"), output.get("options")
     keys = [str(key) for key in chosen] if isinstance(chosen, list) else []

@@ -1,4 +1,4 @@
-"""What apps above this one know about a run and have it show: its risk of failing, and parts of its page.
+"""What apps above this one know about a run and have it show: decisions, its risk of failing, parts of its page.
 
 They register themselves from ``AppConfig.ready()``. What they say is beside the run: where one cannot answer, the run
 is shown without it.
@@ -6,6 +6,7 @@ is shown without it.
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from django.utils.safestring import SafeString
 
@@ -17,9 +18,12 @@ logger = logging.getLogger(__name__)
 RiskOfFailure = Callable[[Execution], float | None]
 # A part of a run's page, as it is now; None where there is nothing to show.
 PagePart = Callable[[Execution], SafeString | None]
+# How a run's questions were answered, in that order, under document B's names (section 7.1).
+DecisionEntries = Callable[[Execution], list[dict[str, Any]]]
 
 _risks: list[RiskOfFailure] = []
 _page_parts: list[PagePart] = []
+_decisions: list[DecisionEntries] = []
 
 
 def register_failure_risk(risk: RiskOfFailure) -> None:
@@ -48,3 +52,13 @@ def failure_risk(execution: Execution) -> float | None:
 def page_parts(execution: Execution) -> list[SafeString]:
     """Return what others add to the page of a run."""
     return [shown for part in _page_parts if (shown := part(execution)) is not None]
+
+
+def register_decision_entries(entries: DecisionEntries) -> None:
+    """Register who tells how a run's questions were answered; called once, when the app is loaded."""
+    _decisions[:] = [entries]
+
+
+def decision_entries(execution: Execution) -> list[dict[str, Any]]:
+    """Return how a run's questions were answered, those included that a restart took back."""
+    return [entry for entries in _decisions for entry in entries(execution)]

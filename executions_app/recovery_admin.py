@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.text import Truncator
 
 from executions_app.models import RecoveryPattern, RecoveryStatistic
 from executions_app.recovery_patterns import StrategyRecord, records_of
@@ -10,6 +11,9 @@ from workflow_service.accounts.admin_policies import PolicyAdmin
 from workflow_service.accounts.policies import Action
 from workflow_service.engine.recovery_advice import Experience, SuccessRate
 from workflow_service.engine.states import ErrorClass, RecoveryStrategy
+
+# Of an example in the list; its page has the whole.
+SHOWN_CHARACTERS = 90
 
 
 class StrategyRecordAdmin(PolicyAdmin):
@@ -40,7 +44,7 @@ class StrategyRecordAdmin(PolicyAdmin):
     @admin.display(description="Expected, with 90 % certainty")
     def expected(self, row: RecoveryPattern | RecoveryStatistic) -> str:
         record = self.record_of(row)
-        return f"{record.expected:.0%} ({record.low:.0%} to {record.high:.0%})".replace("%", " %")
+        return f"{record.expected:.0%} ({record.low:.0%} to {record.high:.0%})".replace("%", "\u00a0%")
 
 
 @admin.register(RecoveryStatistic)
@@ -56,13 +60,20 @@ class RecoveryStatisticAdmin(StrategyRecordAdmin):
 class RecoveryPatternAdmin(StrategyRecordAdmin):
     """How often each strategy worked for errors that are alike."""
 
-    list_display = (
-        "fingerprint", "error_type", "example", "strategy", "succeeded", "failed", "expected", "last_seen_at",
-    )  # fmt: skip
+    list_display = ("error", "strategy", "worked", "expected", "last_seen_at", "fingerprint")
     list_filter = ("error_class", "error_type", "strategy", "last_seen_at")
     search_fields = ("fingerprint", "example")
     search_help_text = "Fingerprint or words of the message"
     ordering = ("-last_seen_at", "fingerprint", "-succeeded")
+    readonly_fields = ("expected",)
+
+    @admin.display(description="Error", ordering="error_type")
+    def error(self, row: RecoveryPattern) -> str:
+        return f"{row.error_type}: {Truncator(row.example).chars(SHOWN_CHARACTERS)}"
+
+    @admin.display(description="Worked", ordering="succeeded")
+    def worked(self, row: RecoveryPattern) -> str:
+        return f"{row.succeeded} of {row.succeeded + row.failed}"
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[RecoveryPattern]":
         of_class = RecoveryStatistic.objects.filter(

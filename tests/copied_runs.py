@@ -1,15 +1,19 @@
 """Runs of the past, copied from one that really ran: a history of hundreds costs a few statements."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
-from executions_app.models import BlockExecution, Execution
+from executions_app.models import BlockExecution, Execution, ExecutionInput
 from executions_app.models.executions import new_execution_id
+from templates_app.models import Template
+from workflow_service.anomalies.features import NAMES
+from workflow_service.anomalies.logistic import Model
+from workflow_service.anomalies.models import FailurePredictor
 
 COPY_BLOCKS = """
     WITH copied AS (
@@ -52,6 +56,7 @@ def copy_run(original: Execution, pasts: Sequence[Past], *, failing_block: str =
         run.status = "FAILED" if past.failed else "COMPLETED"
         runs.append(run)
     made = Execution.objects.bulk_create(runs)
+    ExecutionInput.objects.bulk_create(ExecutionInput(execution=run, input={}) for run in made)
     _copy_blocks(original, made, pasts, failing_block)
     return made
 
@@ -77,3 +82,22 @@ def _copy_blocks(
     ]
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
+
+
+def make_predictor(template: Template, *, useful: bool = True) -> FailurePredictor:
+    """Make what predicts the failure of a template's runs, as if it had been fitted."""
+    model = Model(
+        [0.0] * len(NAMES), [1.0] * len(NAMES), -1.0, [0.1 * number for number in range(len(NAMES))]
+    )
+    return FailurePredictor.objects.create(
+        template=template,
+        workspace=template.workspace,
+        model=asdict(model),
+        useful=useful,
+        fitted_on=210,
+        judged_on=90,
+        base_rate=0.2,
+        brier=0.12,
+        base_brier=0.16,
+        fitted_at=timezone.now(),
+    )

@@ -22,6 +22,7 @@ urlpatterns = [
     path("api/v1/", include("workflow_service.decisions.api.urls")),
     path("api/v1/", include("workflow_service.analytics.api.urls")),
     path("api/v1/", include("workflow_service.experiments.api.urls")),
+    path("api/v1/", include("workflow_service.advisor.api.urls")),
     path("api/v1/", include("workflow_service.anomalies.api.urls")),
     path("api/v1/", include("approvals_app.api.urls")),
     path("api/v1/", include("workflow_service.workflows_api.urls")),

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from executions_app.insights import failure_risk
+from executions_app.insights import decision_entries, failure_risk
 from executions_app.interactions import HumanInteraction, interactions_of
-from executions_app.models import BlockExecution, Execution, ExecutionEvent, RecoveryAction
+from executions_app.models import BlockExecution, Execution, RecoveryAction
 from executions_app.recovery_points import newest_points, point_entry
 from executions_app.selectors import block_rows, context_of, list_recovery_actions, progress_of
 from templates_app.api.serializers import issue_document
@@ -151,7 +151,7 @@ def workflow_execution_document(facts: RunFacts) -> dict[str, Any]:
         "duration_ms": _milliseconds(execution.started_at, execution.completed_at) if ended else None,
         "error_count": execution.failed_blocks,
         "retry_count": sum(row.retries for row in facts.rows),
-        "ai_decisions": _decision_entries(execution),
+        "ai_decisions": decision_entries(execution),
         "recovery_actions": [_recovery_entry(action) for action in list_recovery_actions(execution)],
         "error": execution.error,
         "anomaly_detected": execution.anomaly_detected,
@@ -172,22 +172,6 @@ def block_runs(execution: Execution, rows: Sequence[BlockExecution], now: dateti
             "superseded": row.superseded,
         }
         for row in rows
-    ]
-
-
-def _decision_entries(execution: Execution) -> list[dict[str, Any]]:
-    """Return how the run's questions were answered, under document B's names (section 7.1)."""
-    events = ExecutionEvent.objects.filter(execution_id=execution.pk, type="ai_decision").order_by("seq")
-    return [
-        {
-            "state": event.data.get("state"),
-            "decision": event.data.get("decision"),
-            "reasoning": event.data.get("reasoning"),
-            "confidence": event.data.get("confidence"),
-            "source": event.data.get("source"),
-            "timestamp": event.created_at.isoformat(),
-        }
-        for event in events
     ]
 
 

@@ -17,7 +17,7 @@ from executions_app.child_ends import end_waiting_block
 from executions_app.errors import InputRejected, TemplateNotRunnable
 from executions_app.finishing import Aftermath, any_unsettled, conclude_locked
 from executions_app.handlers import BlockWork, Park
-from executions_app.models import BlockExecution, Execution, new_execution_id
+from executions_app.models import BlockExecution, Execution, ExecutionInput, new_execution_id
 from executions_app.new_runs import NewRun, Parentage, insert_run
 from executions_app.run_state import lock_run
 from executions_app.services.executions import begin_run, check_input, version_to_run
@@ -30,9 +30,11 @@ from templates_app.selectors import get_template, get_version
 from workflow_service.agents.configuration import read_configuration
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.waits import SubworkflowConfiguration
+from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ErrorType, ExecutionStatus
 
 MAX_DEPTH = 10
+INHERITED_OPTIONS = ("enableAiDecisions",)
 WAITS_FOR = BlockExecution.WaitsFor.CHILD
 
 # Only the worker that holds the block may let go of a child that failed, to start another.
@@ -115,12 +117,18 @@ def _prepare(parent: Execution, work: BlockWork) -> tuple[NewRun, CompiledVersio
         version,
         parent.created_by,
         configuration.input,
-        {},
+        _inherited_options(parent),
         parent.priority,
         compiled.definition.global_settings.timeout,
         parent.door,
     )
     return given, compiled, choice
+
+
+def _inherited_options(parent: Execution) -> JsonObject:
+    """Return the options of a run that hold for the runs it starts: who may not ask models lets nobody ask them."""
+    given = ExecutionInput.objects.filter(execution=parent).values_list("options", flat=True).get()
+    return {name: given[name] for name in INHERITED_OPTIONS if name in given}
 
 
 def _start(

@@ -12,12 +12,17 @@ from playwright.sync_api import Page
 from approvals_app.models import Approval
 from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.delegation import comment_on_approval
+from tests.advised import make_suggestion
 from tests.browsing import SignIn
+from tests.copied_runs import make_predictor
 from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
+from tests.failing_work import new_key, unsteady_block
 from tests.people import People, asking, make_people, question_of, run_asking
 from tests.questions import run_triage
 from workflow_service.accounts.models import User, Workspace
+from workflow_service.anomalies.detection import Finding, Kind
+from workflow_service.anomalies.telling import Found, record
 from workflow_service.experiments.models import Arm
 
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -47,10 +52,18 @@ def fill(people: People) -> dict[str, str]:
     comment_on_approval(approval_id=answered.public_id, actor=people.bob, text="Looks good.", source="admin")
     respond_to_approval(approval_id=answered.public_id, actor=people.bob, approved=True, source="admin")
     form = question_of(run_asking(people, asking("ask", type="INPUT", inputSchema=INPUT_SCHEMA)))
+    # Its failure fills the lists of what was done about failures, and of what helped.
+    run_asking(
+        people,
+        unsteady_block("shaky", new_key(), fields={"optional": True}, fails=9, error="VALIDATION_ERROR"),
+    )
     first = noop("first", {"rows": [1, 2]}, name="First step")
     waiting = question_of(
         run_asking(people, first, asking(message="May it load?", fields={"dependencies": ["first"]}))
     )
+    unusual = Finding(Kind.DURATION, "first", 60_000, 100, 900, 1e-7, 120)
+    record([Found(answered.execution_id, [unusual])])
+    make_predictor(waiting.execution.template)
     no_model = {"enableAiDecisions": False}
     run_triage({"fallback": ["default"]}, workspace=people.workspace, options=no_model)
     choice = question_of(run_triage({"fallback": ["person"]}, workspace=people.workspace, options=no_model))
@@ -61,7 +74,9 @@ def fill(people: People) -> dict[str, str]:
     let_have_ended(experiment, Arm.CONTROL, completed=40)
     let_have_ended(experiment, Arm.TREATMENT, completed=40, active_ms=800)
     experiments = "/admin/experiments/experiment"
+    suggestion = make_suggestion(waiting.execution.template)
     return {
+        "advice": f"/admin/advisor/optimizationrecord/of/{suggestion.template_id}/",
         "experiment": f"{experiments}/{experiment.pk}/change/",
         "experiment to be described": f"{experiments}/add/?template={experiment.template.public_id}",
         "landing": "/admin/",
@@ -72,6 +87,7 @@ def fill(people: People) -> dict[str, str]:
         "choice": f"{inbox}/{choice.pk}/change/",
         "answered": f"{inbox}/{answered.pk}/change/",
         "run": f"{run}/change/",
+        "unusual run": f"/admin/executions_app/execution/{answered.execution_id}/change/",
         "template": f"{template}/change/",
     }
 

@@ -2,11 +2,14 @@
 
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from executions_app.models import Execution
+from executions_app.models import Execution, ExecutionEvent
+from executions_app.selectors import events_after
 from templates_app.models import Template
 from templates_app.services.sharing import share_template
 from templates_app.services.templates import create_template
@@ -14,10 +17,12 @@ from tests.caller import Caller, problem_of
 from tests.driver import run_until_quiet
 from tests.factories import branch, make_template, noop
 from tests.house import House, make_house
+from tests.past_runs import PastBlock, count_all, past_run
 from workflow_service.accounts.models import Role
 from workflow_service.accounts.policies import ShareRight
 from workflow_service.engine.states import TemplateStatus
 from workflow_service.log_format import json_formatter
+from workflow_service.workflows_api.live_messages import messages_of
 
 ONBOARDING: list[dict[str, Any]] = [
     noop(
@@ -56,6 +61,21 @@ BY_DSL: dict[str, Any] = {
         "high": {"callback_type": "noop"},
         "low": {"callback_type": "noop"},
     },
+}
+
+SLOW: dict[str, Any] = {
+    "name": "Three in a row",
+    "dsl": "start->welcome;welcome->assign;assign->notify;notify->end;",
+    "states": {name: {"callback_type": "noop"} for name in ("welcome", "assign", "notify")},
+}
+NOON = datetime(2025, 11, 3, 12, tzinfo=UTC)
+FIELDS_OF_MESSAGES: dict[str, set[str]] = {
+    "state_change": {"from_state", "to_state", "context"},
+    "execution_complete": {"final_context"},
+    "execution_error": {"error"},
+    "ai_decision": {"state", "decision", "reasoning", "confidence"},
+    "recovery_action": {"action", "error", "strategy", "reasoning"},
+    "log": {"log"},
 }
 
 
@@ -498,6 +518,152 @@ class TestSection71Translation:
         stranger = make_house().caller()
         assert stranger.post(f"workflows/{template.pk}/explain").status_code == 404
         assert developer.post("workflows/999999999/explain").status_code == 404
+
+
+class TestSection71Optimization:
+    """What would make a workflow better."""
+
+    @pytest.fixture
+    def house(self, db: None) -> House:
+        return make_house()
+
+    def test_optimizations_are_suggested_as_documented(self, developer: Caller) -> None:
+        made = developer.post("workflows", SLOW).json()
+        template = Template.objects.get(pk=made["id"])
+        for number in range(30):
+            at = timezone.now() - timedelta(days=2, minutes=-number)
+            past_run(template, at, [PastBlock(name, 1_000) for name in ("welcome", "assign", "notify")])
+        count_all()
+        answer = developer.post(f"workflows/{made['id']}/optimize")
+        assert answer.status_code == 200, answer.content.decode()
+        report = answer.json()
+        assert report.keys() >= {
+            "workflow_id", "current_optimization_score", "suggested_optimizations", "potential_score",
+        }  # fmt: skip
+        assert report["workflow_id"] == made["id"]
+        assert 0 <= report["current_optimization_score"] <= report["potential_score"] <= 100
+        assert (report["analyzed_executions"], report["model"]) == (30, None)
+        for one in report["suggested_optimizations"]:
+            assert one.keys() >= {
+                "type", "title", "description", "estimated_improvement", "implementation_effort", "priority",
+                "proposed_changes",
+            }  # fmt: skip
+            assert one["type"] in ("performance", "reliability", "cost", "ux")
+            assert one["implementation_effort"] in ("low", "medium", "high")
+            assert 1 <= one["priority"] <= 5
+            assert 1 <= one["estimated_improvement"] <= 100
+        shown = developer.get(f"workflows/{made['id']}").json()
+        assert shown["optimization_score"] == report["current_optimization_score"]
+        assert [one["message"] for one in shown["ai_suggestions"]] == [
+            one["title"] for one in report["suggested_optimizations"]
+        ]
+        assert shown["last_optimization_check"]
+
+    def test_who_may_not_change_a_workflow_has_it_not_analysed(self, developer: Caller, house: House) -> None:
+        made = developer.post("workflows", BY_DSL).json()
+        problem_of(house.caller(Role.VIEWER).post(f"workflows/{made['id']}/optimize"), 403, "FORBIDDEN")
+        problem_of(make_house().caller().post(f"workflows/{made['id']}/optimize"), 404, "WORKFLOW_NOT_FOUND")
+
+
+class TestSection71Analytics:
+    """How the runs of a workflow went."""
+
+    @pytest.fixture
+    def house(self, db: None) -> House:
+        return make_house()
+
+    @pytest.fixture
+    def workflow(self, developer: Caller) -> int:
+        """A workflow with ten runs of 3 s, two of which were retried and one of which failed."""
+        template = Template.objects.get(pk=developer.post("workflows", SLOW).json()["id"])
+        for number in range(10):
+            troubled = PastBlock("assign", 1_500, failures=int(number < 2), error="TIMEOUT_ERROR")
+            lost = PastBlock("assign", 1_500, "FAILED", "NETWORK_ERROR")
+            blocks = [PastBlock("welcome", 1_500), lost if number == 9 else troubled]
+            status = "FAILED" if number == 9 else "COMPLETED"
+            past_run(template, NOON + timedelta(hours=number), blocks, status)
+        count_all()
+        return template.pk
+
+    def test_analytics_are_read_as_documented(self, developer: Caller, workflow: int) -> None:
+        query = {
+            "start_date": "2025-10-18T00:00:00Z",
+            "end_date": "2025-11-18T23:59:59Z",
+            "granularity": "day",
+        }
+        answer = developer.get(f"workflows/{workflow}/analytics", query)
+        assert answer.status_code == 200, answer.content.decode()
+        body = answer.json()
+        assert body.keys() >= {
+            "workflow_id", "time_range", "statistics", "error_analysis", "state_performance", "ai_insights",
+        }  # fmt: skip
+        assert (body["workflow_id"], body["granularity"]) == (workflow, "day")
+        assert body["time_range"] == {
+            "start": "2025-10-18T00:00:00.000000Z",
+            "end": "2025-11-19T00:00:00.000000Z",
+        }
+        statistics = body["statistics"]
+        assert {key: statistics[key] for key in statistics if "duration" not in key} == {
+            "total_executions": 10, "successful_executions": 9, "failed_executions": 1, "cancelled_executions": 0,
+            "success_rate": 90.0, "running_executions": 0, "uncounted_executions": 0,
+        }  # fmt: skip
+        for name in ("avg", "p50", "p95", "p99"):
+            assert statistics[f"{name}_duration_ms"] == pytest.approx(3_000, rel=0.02)
+        errors = {one["error_type"]: one for one in body["error_analysis"]["most_common_errors"]}
+        assert (errors["TIMEOUT_ERROR"]["count"], errors["TIMEOUT_ERROR"]["states"]) == (2, ["assign"])
+        assert body["error_analysis"]["auto_recovery_rate"] == pytest.approx(100 * 2 / 3, abs=0.01)
+        states = {one["state"]: one for one in body["state_performance"]}
+        assert (states["assign"]["error_rate"], states["welcome"]["error_rate"]) == (10.0, 0.0)
+        assert states["welcome"]["avg_duration_ms"] == 1_500
+        assert len(body["series"]) == 32
+        assert sum(point["total_executions"] for point in body["series"]) == 10
+        assert all(isinstance(one, str) for one in body["ai_insights"])
+
+    @pytest.mark.parametrize(
+        ("granularity", "points"),
+        [("hour", 24 * 32), ("week", 6), ("month", 2)],
+        ids=["hour", "week", "month"],
+    )
+    def test_a_series_is_as_long_as_its_granularity_says(
+        self, developer: Caller, workflow: int, granularity: str, points: int
+    ) -> None:
+        query = {"start_date": "2025-10-18", "end_date": "2025-11-19", "granularity": granularity}
+        body = developer.get(f"workflows/{workflow}/analytics", query).json()
+        assert len(body["series"]) == points
+        assert sum(point["failed_executions"] for point in body["series"]) == 1
+
+    def test_what_cannot_be_asked_is_refused(self, developer: Caller, workflow: int) -> None:
+        path = f"workflows/{workflow}/analytics"
+        backwards = {"start_date": "2025-11-19", "end_date": "2025-11-18"}
+        problem_of(developer.get(path, backwards), 400, "INVALID_TIME_RANGE")
+        problem_of(developer.get(path, {"granularity": "year"}), 400, "INVALID_QUERY")
+        problem_of(make_house().caller().get(path), 404, "WORKFLOW_NOT_FOUND")
+        empty = developer.get(path).json()["statistics"]
+        assert (empty["total_executions"], empty["success_rate"]) == (0, None)
+
+
+class TestSection72WebSocket:
+    """The six messages of an execution's stream; where they are sent is tested with the sockets."""
+
+    def test_messages_have_the_documented_fields(self, developer: Caller, house: House) -> None:
+        unfit = noop("validate_contact", {"n": "${nowhere}"}, retryPolicy={"maxRetries": 0})
+        execution = run_until_quiet(started(developer, house, unfit))
+        events = events_after(execution, 0, 1_000)
+        events.append(
+            ExecutionEvent(
+                execution_id=execution.pk, seq=len(events) + 1, type="ai_decision", created_at=timezone.now(),
+                data={"state": "validate_contact", "decision": "Route to create_account", "reasoning": "Valid",
+                      "confidence": 95, "source": "model"},
+            )
+        )  # fmt: skip
+        messages = [message for _, message in messages_of(execution, events)]
+        assert {message["type"] for message in messages} == FIELDS_OF_MESSAGES.keys() - {"execution_complete"}
+        good = run_until_quiet(started(developer, house))
+        messages += [message for _, message in messages_of(good, events_after(good, 0, 1_000))]
+        for message in messages:
+            assert message.keys() >= FIELDS_OF_MESSAGES[message["type"]] | {"execution_id", "timestamp"}
+        changed = [(one["from_state"], one["to_state"]) for one in messages if one["type"] == "state_change"]
+        assert ("validate_contact", "create_account") in changed
 
 
 class TestSection122Logging:

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from templates_app.models import Template, TemplateVersion
+from workflow_service.accounts.models import Workspace
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Source, Status, Type
 from workflow_service.identifiers import new_id
 
@@ -28,6 +29,7 @@ class OptimizationRecord(models.Model):
     """
 
     public_id = models.CharField(max_length=40, unique=True, default=new_optimization_id, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
     template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="optimizations")
     base_version = models.ForeignKey(TemplateVersion, on_delete=models.CASCADE, related_name="+")
     kind = models.CharField(max_length=16, choices=[(kind.value, kind.value) for kind in Kind])

@@ -35,14 +35,10 @@ SHARE = """
                 THEN greatest(0, extract(epoch FROM b.finished_at - b.started_at) * 1000000)::bigint END AS us
         FROM block_rows b LEFT JOIN actions a ON a.block_execution_id = b.id
         WHERE b.started_at IS NULL OR b.started_at >= b.created_at
-    ), buckets AS (
-        SELECT execution_id, block_id, ceil(ln(greatest(us, 1)::float8) / %(log_growth)s)::int AS bucket,
-            count(*) AS number
-        FROM work WHERE us IS NOT NULL GROUP BY 1, 2, 3
-    ), histograms AS (
-        SELECT execution_id, block_id, jsonb_object_agg(bucket, number) AS histogram FROM buckets GROUP BY 1, 2
-    ), by_block AS (
+    ), by_bucket AS (
         SELECT execution_id, block_id,
+            ceil(ln(greatest(us, 1)::float8) / %(log_growth)s)::int AS bucket, count(*) AS number,
+            bool_or(is_block) OR bool_or(troubled) OR sum(retries) > 0 AS counts,
             count(*) FILTER (WHERE is_block AND status = 'COMPLETED') AS completed,
             count(*) FILTER (WHERE is_block AND status = 'FAILED') AS failed,
             count(*) FILTER (WHERE is_block AND status = 'REJECTED') AS rejected,
@@ -50,17 +46,20 @@ SHARE = """
             count(*) FILTER (WHERE is_block AND status = 'CANCELLED') AS cancelled,
             sum(retries) AS retries, count(*) FILTER (WHERE troubled) AS troubled,
             count(*) FILTER (WHERE troubled AND recovered) AS recovered, sum(us) AS duration_us
-        FROM work GROUP BY 1, 2
-        HAVING bool_or(is_block) OR bool_or(troubled) OR sum(retries) > 0
+        FROM work GROUP BY 1, 2, us IS NULL, 3
+    ), by_block AS (
+        SELECT execution_id, block_id, sum(completed) AS completed, sum(failed) AS failed, sum(rejected) AS rejected,
+            sum(skipped) AS skipped, sum(cancelled) AS cancelled, sum(retries) AS retries, sum(troubled) AS troubled,
+            sum(recovered) AS recovered, sum(duration_us) AS duration_us,
+            jsonb_object_agg(bucket, number) FILTER (WHERE duration_us IS NOT NULL) AS histogram
+        FROM by_bucket GROUP BY 1, 2 HAVING bool_or(counts)
     ), runs AS (
-        SELECT id AS execution_id, workspace_id, template_id, version_id, started_at,  status,
+        SELECT id AS execution_id, workspace_id, template_id, version_id, started_at, status,
             CASE WHEN status = 'COMPLETED'
                 THEN greatest(0, extract(epoch FROM completed_at - started_at) * 1000000)::bigint END AS us
         FROM executions_app_execution WHERE id = ANY(%(ids)s)
     ), figures AS (
-        SELECT execution_id, block_id, completed, failed, rejected, skipped, cancelled, retries, troubled, recovered,
-            duration_us, histogram
-        FROM by_block LEFT JOIN histograms USING (execution_id, block_id)
+        SELECT * FROM by_block
         UNION ALL
         SELECT r.execution_id, '', (status = 'COMPLETED')::int, (status = 'FAILED')::int, 0, 0,
             (status = 'CANCELLED')::int, b.retries, b.troubled, b.recovered, us,
@@ -69,25 +68,28 @@ SHARE = """
         FROM runs r LEFT JOIN (
             SELECT execution_id, sum(retries) AS retries, sum(troubled) AS troubled, sum(recovered) AS recovered
             FROM by_block GROUP BY 1) b USING (execution_id)
+    ), figures_of_run AS (
+        SELECT execution_id, jsonb_agg(jsonb_strip_nulls(jsonb_build_object('block_id', block_id,
+            'completed', nullif(completed, 0), 'failed', nullif(failed, 0), 'rejected', nullif(rejected, 0),
+            'skipped', nullif(skipped, 0), 'cancelled', nullif(cancelled, 0), 'retries', nullif(retries, 0),
+            'troubled', nullif(troubled, 0), 'recovered', nullif(recovered, 0),
+            'duration_us', nullif(duration_us, 0), 'histogram', histogram))) AS figures
+        FROM figures GROUP BY 1
     ), errors AS (
         SELECT execution_id, block_id, error_type, sum(count) AS count FROM (
             SELECT execution_id, block_id, error_type, 1 AS count FROM executions_app_recoveryaction
             WHERE execution_id = ANY(%(ids)s) AND suggested_by <> 'person' AND error_type <> ''
             UNION ALL SELECT execution_id, block_id, last_error, 1 FROM work WHERE last_error IS NOT NULL) AS failures
         GROUP BY 1, 2, 3
+    ), errors_of_run AS (
+        SELECT execution_id, jsonb_agg(jsonb_build_object(
+            'block_id', block_id, 'error_type', error_type, 'count', count)) AS errors
+        FROM errors GROUP BY 1
     )
     INSERT INTO analytics_countedrun (execution_id, workspace_id, template_id, version_id, hour, figures, errors)
-    SELECT r.execution_id, r.workspace_id, r.template_id, r.version_id, date_trunc('hour', r.started_at, 'UTC'),
-        (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('block_id', block_id,
-                'completed', nullif(completed, 0), 'failed', nullif(failed, 0), 'rejected', nullif(rejected, 0),
-                'skipped', nullif(skipped, 0), 'cancelled', nullif(cancelled, 0), 'retries', nullif(retries, 0),
-                'troubled', nullif(troubled, 0), 'recovered', nullif(recovered, 0),
-                'duration_us', nullif(duration_us, 0), 'histogram', histogram)))
-            FROM figures f WHERE f.execution_id = r.execution_id),
-        (SELECT coalesce(jsonb_agg(jsonb_build_object(
-                'block_id', block_id, 'error_type', error_type, 'count', count)), '[]')
-            FROM errors x WHERE x.execution_id = r.execution_id)
-    FROM runs r
+    SELECT execution_id, workspace_id, template_id, version_id, date_trunc('hour', started_at, 'UTC'), figures,
+        coalesce(errors, '[]')
+    FROM runs JOIN figures_of_run USING (execution_id) LEFT JOIN errors_of_run USING (execution_id)
 """
 SPANS = "LATERAL (VALUES ('h', c.hour), ('d', date_trunc('day', c.hour, 'UTC'))) AS s(grain, start)"
 ADD_FIGURES = f"""

@@ -15,7 +15,8 @@ from workflow_service.anomalies.detection import Kind
 from workflow_service.anomalies.features import NAMES
 from workflow_service.anomalies.models import Anomaly, BlockHistory, FailurePredictor
 from workflow_service.anomalies.pictures import render_strip
-from workflow_service.anomalies.wording import in_words
+from workflow_service.anomalies.wording import expected_in_words, in_words
+from workflow_service.templatetags.workflow_service import moment
 
 
 @admin.register(Anomaly)
@@ -24,9 +25,9 @@ class AnomalyAdmin(PageAdmin):
 
     view_action = Action.EXECUTION_READ
     page_template = "admin/anomaly.html"
-    list_display = ("what", "run", "explanation", "surprise", "detected_at")
+    list_display = ("what", "found", "run", "surprise", "found_at")
     list_display_links = ("what",)
-    list_filter = ("kind", "while_running", "detected_at")
+    list_filter = ("kind", "detected_at")
     list_select_related = ("template", "version", "execution")
     list_per_page = 50
     search_fields = ("execution__public_id", "template__name", "block_id")
@@ -38,6 +39,15 @@ class AnomalyAdmin(PageAdmin):
     def what(self, anomaly: Anomaly) -> SafeString:
         where = anomaly.block_id or "the run"
         return format_html('{}<span class="wf-snippet">of {}</span>', anomaly.get_kind_display(), where)
+
+    @admin.display(description="Found")
+    def found(self, anomaly: Anomaly) -> SafeString:
+        kind = Kind(anomaly.kind)
+        return format_html(
+            '<span class="wf-nowrap">{}</span><span class="wf-snippet">{} expected</span>',
+            in_words(kind, anomaly.value),
+            expected_in_words(kind, anomaly.low, anomaly.high),
+        )
 
     @admin.display(description="Execution", ordering="execution")
     def run(self, anomaly: Anomaly) -> SafeString:
@@ -53,6 +63,10 @@ class AnomalyAdmin(PageAdmin):
     def surprise(self, anomaly: Anomaly) -> SafeString:
         return format_html('<span class="wf-nowrap">{} runs</span>', once_in(anomaly.score))
 
+    @admin.display(description="Detected", ordering="detected_at")
+    def found_at(self, anomaly: Anomaly) -> SafeString | str:
+        return moment(anomaly.detected_at)
+
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return super().get_queryset(request).select_related(*self.list_select_related)
 
@@ -62,8 +76,7 @@ class AnomalyAdmin(PageAdmin):
             "title": f"{row.get_kind_display()} of {row.block_id or 'the run'}",
             "anomaly": row,
             "value": in_words(kind, row.value),
-            "low": in_words(kind, row.low),
-            "high": in_words(kind, row.high),
+            "expected": expected_in_words(kind, row.low, row.high),
             "once_in": once_in(row.score),
             **_strip(row, kind),
         }

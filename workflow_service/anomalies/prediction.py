@@ -13,7 +13,7 @@ from workflow_service.anomalies.reading import read_runs
 from workflow_service.anomalies.stored import histories_of
 
 FACTORS_SHOWN = 3
-LEAST_FACTOR = 0.1
+LEAST_FACTOR = 0.25
 
 
 class Unknown(StrEnum):

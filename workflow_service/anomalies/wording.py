@@ -2,6 +2,9 @@
 
 from workflow_service.anomalies.detection import Finding, Kind
 
+# Units above seconds, what their rest is told in, and their seconds.
+_STEPS = (("day", "h", 86_400), ("h", "min", 3_600), ("min", "s", 60))
+
 
 def explain(finding: Finding, *, while_running: bool = False) -> str:
     """Return one sentence: what was unusual, and what would not have been."""
@@ -20,15 +23,32 @@ def in_words(kind: Kind, value: float) -> str:
         case Kind.ERROR_RATE:
             return f"{value:.0f} %"
         case Kind.PATH:
-            return f"{value:,.0f} runs"
+            return f"{value:,.0f} run{'' if value == 1 else 's'}"
+
+
+def expected_in_words(kind: Kind, low: float, high: float) -> str:
+    """Return what was expected of a value of that kind."""
+    match kind:
+        case Kind.ERROR_RATE:
+            return f"up to {in_words(kind, high)}"
+        case Kind.PATH:
+            return f"at least {low:,.0f} of {high:,.0f}"
+        case _:
+            return f"{in_words(kind, low)} to {in_words(kind, high)}"
 
 
 def milliseconds(ms: float) -> str:
     """Return a time in the unit that suits it."""
-    for unit, size in (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
-        if ms >= size:
-            return f"{ms / size:.3g} {unit}"
-    return f"{ms:.0f} ms"
+    if ms < 1_000:
+        return f"{ms:.0f} ms"
+    if ms < 59_500:
+        return f"{ms / 1_000:.3g} s"
+    seconds = round(ms / 1_000)
+    unit, part, size = next(step for step in _STEPS if seconds >= step[2])
+    whole, rest = divmod(seconds, size)
+    rest = rest * (24 if unit == "day" else 60) // size
+    plural = "s" if unit == "day" and whole > 1 else ""
+    return f"{whole} {unit}{plural}" + (f" {rest} {part}" if rest else "")
 
 
 def number_of_bytes(size: float) -> str:

@@ -7,7 +7,10 @@ class DecisionsConfig(AppConfig):
 
     def ready(self) -> None:
         from executions_app.deciders import register_decider
+        from executions_app.insights import register_decision_entries
         from workflow_service.decisions.deciding import decide
         from workflow_service.decisions.recording import record_decision
+        from workflow_service.decisions.selectors import decision_entries
 
         register_decider(decide, record_decision)
+        register_decision_entries(decision_entries)

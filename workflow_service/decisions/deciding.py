@@ -42,7 +42,7 @@ from workflow_service.engine.definition import Fallback, JsonObject
 from workflow_service.engine.errors import ExpressionError, WorkflowError
 from workflow_service.engine.states import BlockStatus, ErrorType
 
-NO_ANSWER = (LlmUnavailable, LlmAnswerInvalid, BudgetExceeded, NotConfigured, PromptInvalid)
+NO_ANSWER = (LlmUnavailable, LlmAnswerInvalid, NotConfigured, PromptInvalid)
 USUAL_FALLBACK: tuple[Fallback, ...] = ("expression", "history", "default", "person")
 # A model that is down is looked for again after as long as it has been waited for, within these bounds.
 LEAST_WAIT_S = 5.0
@@ -65,6 +65,10 @@ def decide(claim: Claim) -> Outcome:
         return _without_model(case, "the run may not ask a model (enableAiDecisions is false)")
     try:
         opinion = ask_model(case)
+    except BudgetExceeded as error:
+        why = f"no model decided ({_words(error)})"
+        # A budget may want a person to decide about what is beyond it.
+        return _asked(case, why) if error.ask else _without_model(case, why)
     except NO_ANSWER as error:
         asked_for = error.retry_after_s if isinstance(error, LlmUnavailable) else None
         return _without_model(case, f"no model decided ({_words(error)})", retry_after_s=asked_for)

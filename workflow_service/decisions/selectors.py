@@ -1,9 +1,11 @@
 """Reading decisions."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from executions_app.deciders import words_of
 from executions_app.models import Execution
 from workflow_service.accounts.models import Workspace
 from workflow_service.decisions.errors import DecisionNotFound
@@ -51,6 +53,21 @@ def decisions_of(execution: Execution) -> QuerySet[Decision]:
         .select_related("execution", "overridden_by")
         .order_by("id")
     )
+
+
+def decision_entries(execution: Execution) -> list[dict[str, Any]]:
+    """Return a run's decisions as the document of a run shows them (document B section 7.1)."""
+    return [
+        {
+            "state": row.block_id,
+            "decision": words_of({"decision": row.chosen, "options": row.options}),
+            "reasoning": row.reasoning,
+            "confidence": row.confidence,
+            "source": row.source,
+            "timestamp": row.created_at.isoformat(),
+        }
+        for row in Decision.objects.filter(execution=execution).order_by("id")
+    ]
 
 
 def get_decision(workspace: Workspace, decision_id: str) -> Decision:

@@ -18,7 +18,6 @@ from executions_app.history import Transition, audit_entries, transitions_into
 from executions_app.models import BlockExecution, ContextValue, Execution, ExecutionEvent, ExecutionLog
 from executions_app.selectors import timestamp
 from workflow_service.engine.definition import END, JsonObject
-from workflow_service.engine.states import RecoveryStrategy
 
 # A context that is larger is not sent with every state change.
 MAX_CONTEXT_BYTES = 64 * 1024
@@ -92,7 +91,7 @@ class _Page:
                     for name in ("state", "decision", "reasoning", "confidence", "source")
                 }
                 yield self.message("ai_decision", event) | told
-            case "block_retrying" | "recovery_action":
+            case "recovery_action":
                 yield self.message("recovery_action", event) | _recovery(event)
             case "block_failed":
                 yield self._error(event, ended=False)
@@ -209,16 +208,16 @@ class _Contexts:
 
 
 def _recovery(event: ExecutionEvent) -> JsonObject:
-    """Return what a retry or another step up the ladder is about."""
+    """Return what a step up the recovery ladder is about; the first steps are retries."""
     data = event.data
     error = data.get("error") or {}
-    strategy = data.get("strategy", RecoveryStrategy.RETRY.value).lower()
+    strategy = data.get("strategy")
     delay_ms = data.get("delayMs")
-    reason = data.get("reason") or error.get("message") or ""
+    reason = data.get("reason") or ""
     again = f"{reason}; trying again after {delay_ms / 1_000:g} seconds" if delay_ms else reason
     return {
         "state": event.block_id,
-        "error": data.get("errorType") or error.get("type"),
+        "error": error.get("type"),
         "action": strategy,
         "strategy": strategy,
         "reasoning": data.get("reasoning") or again,

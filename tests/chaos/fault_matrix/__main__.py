@@ -2,8 +2,8 @@
 
     python -m tests.chaos.fault_matrix [--only api-500 ...] [--policies ladder retry-all]
 
-Writes ``build/faults.json`` and ``build/faults.md``; exits with 1 where a wrong action was taken by the ladder, or less
-than ``LEAST_RECOVERED`` percent of what can be recovered was.
+Writes ``build/faults.json`` and ``build/faults.md``; exits with 1 where the ladder, misled by a model or not, took a
+wrong action, or recovered less than ``LEAST_RECOVERED`` percent of what can be recovered.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from tests.chaos.fault_matrix.blocks import OURS, POLICIES, case_of
+from tests.chaos.fault_matrix.blocks import MISLED, OURS, POLICIES, case_of
 from tests.chaos.fault_matrix.judge import document, figures_of, table
 from tests.chaos.fault_matrix.rows import Row, read_rows
-from tests.chaos.fault_matrix.wire import Wire, serving
+from tests.chaos.fault_matrix.wire import ADVISER, Wire, serving
 from tests.chaos.stack import BEAT_COMMAND, PROJECT_ROOT, ChaosStack, control_command, worker_command
 
 LEAST_RECOVERED = 70.0
@@ -59,13 +59,13 @@ def main() -> int:
         mcp.kill()
         mcp.wait()
         mcp.stdout.close()
-    found = document(outcomes)
+    found = document(outcomes) | {"adviser_was_asked": wire.advised}
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(json.dumps(found, indent=2) + "\n")
     options.report.with_suffix(".md").write_text(table(outcomes))
     sys.stdout.write(json.dumps(found["policies"], indent=2) + f"\n{options.report} written.\n")
-    ours = figures_of([one for one in outcomes if one.policy == OURS])
-    holds = ours.wrong == 0 and ours.recovery_rate >= LEAST_RECOVERED
+    ladders = [figures_of([one for one in outcomes if one.policy == policy]) for policy in (OURS, MISLED)]
+    holds = all(one.wrong == 0 and one.recovery_rate >= LEAST_RECOVERED for one in ladders if one.rows)
     if options.keep or not holds:
         sys.stdout.write(f"The logs are in {data_dir / 'logs'}.\n")
     else:
@@ -93,7 +93,9 @@ def _environment(data_dir: Path, wire: Wire, cases: list[tuple[str, Row]]) -> di
     file = data_dir / "mcp.json"
     file.write_text(json.dumps({"mcpServers": servers}))
     price = {"inputUsdPerMTok": "1", "outputUsdPerMTok": "4"}
-    providers = [
+    adviser = {"name": ADVISER, "url": f"{wire.url(ADVISER)}/v1", "models": [{"name": ADVISER, **price}]}
+    # Whoever names no model is answered by the first provider.
+    providers = [adviser | {"apiKey": "key"}] + [
         {"name": case, "url": f"{wire.url(case)}/v1", "apiKey": "key", "models": [{"name": case, **price}]}
         for case, row in cases
         if row.agent == "LLM"

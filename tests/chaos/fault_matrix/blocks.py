@@ -12,7 +12,9 @@ OURS = "ladder"
 RETRY_PASSING = "retry-passing"
 # As a task queue does by default: whatever failed is tried again, some times.
 RETRY_ALL = "retry-all"
-POLICIES = (OURS, RETRY_PASSING, RETRY_ALL)
+# The ladder with a language model's advice, from one that gives the worst that it can.
+MISLED = "misled"
+POLICIES = (OURS, RETRY_PASSING, RETRY_ALL, MISLED)
 RETRY_EVERYTHING = {"retryConditions": [one.value for one in ErrorType]}
 FALLBACK = {"toolType": "NOOP", "configuration": {"output": {"done": True, "by": "fallback"}}}
 
@@ -53,10 +55,14 @@ def block_of(row: Row, policy: str, wire: Wire, *, port: int | None = None) -> d
         block["agentId"] = case_of(row, policy)
     if "timeout" in row.declared:
         block["timeout"] = row.declared["timeout"]
-    if policy != OURS:
+    if policy in (RETRY_PASSING, RETRY_ALL):
         retries = {"retryPolicy": RETRY_EVERYTHING} if policy == RETRY_ALL else {}
         return block | {"recovery": {"strategies": ["retry"]}} | retries
-    recovery = {name: row.declared[name] for name in ("idempotent", "queueDelay") if name in row.declared}
+    recovery: dict[str, Any] = {
+        name: row.declared[name] for name in ("idempotent", "queueDelay") if name in row.declared
+    }
+    if policy == MISLED:
+        recovery["advice"] = "model"
     if row.declared.get("fallback"):
         recovery["fallback"] = FALLBACK
     if row.declared.get("stand_in"):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import close_old_connections
 from django.utils import timezone
@@ -62,7 +63,7 @@ class Campaign:
                     places = {case: "main"} if row.agent == "REMOTE" else {}
                 for agent_id, place in places.items():
                     url = self._wire.url(case, place)
-                    how = {"configuration": {"endpoint": url}}
+                    how: dict[str, Any] = {"configuration": {"endpoint": url}}
                     if row.agent == "REMOTE":
                         how = {"runtime": "endpoint", "endpoint": url}
                     works = row.fault != "disabled" or place == "other"

@@ -24,6 +24,15 @@ SILENT_S = 15.0
 BESIDE_WORK = frozenset({"health", "capabilities"})
 # Faults after which the work was done; all others happen in its place.
 DONE_FIRST = frozenset({"lost", "late", "done_500", "done_kill", "accepted"})
+# Where the model is that misleads, and what it says in turn: whatever harms most, in the form that is asked for or not.
+ADVISER = "adviser"
+SURE = {"reasoning": "It will work now.", "confidence": 100, "parameters": {"backoff_seconds": 0}}
+MISLEADING = (
+    json.dumps({"strategy": "retry", **SURE}),
+    json.dumps({"strategy": "skip", **SURE}),
+    "Certainly! Just do it again, as often as you like.",
+    json.dumps({"strategy": "pay_twice", **SURE}),
+)
 # Brought about elsewhere: who comes here is served.
 NOT_HERE = frozenset({"refuse", "disabled"})
 # Told to the use case, which does it to itself.
@@ -43,6 +52,7 @@ class Wire:
     effects: Counter[str] = field(default_factory=Counter)
     asked_at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     keys: set[tuple[str, str]] = field(default_factory=set)
+    advised: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -159,7 +169,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, case: str, path: str, body: bytes) -> None:
         wire = self.wire
         place, _, asked = path.partition("/")
-        if asked in BESIDE_WORK:
+        if case == ADVISER:
+            wire.advised += 1
+            self.send(200, _completion(MISLEADING[wire.advised % len(MISLEADING)]))
+        elif asked in BESIDE_WORK:
             self.send(200, {"status": "healthy", "capabilities": []})
         elif place == "other":
             wire.do_elsewhere(case)

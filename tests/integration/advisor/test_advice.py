@@ -1,13 +1,10 @@
 """Advice from real runs: recorded, replayed, suggested, accepted, measured; and who may do what with it."""
 
 import threading
-import time
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
-from pydantic import JsonValue
 
 from executions_app.digest import digest_ended_runs
 from executions_app.models import Execution
@@ -15,8 +12,8 @@ from templates_app.models import Template, TemplateVersion
 from templates_app.plans import compiled_version
 from templates_app.selectors import current_version
 from templates_app.services.templates import roll_back
-from tests.driver import run_until_quiet
-from tests.factories import make_template, make_user, noop, start
+from tests.advised import run, unretried, work
+from tests.factories import make_template, make_user, noop
 from workflow_service.accounts.errors import Forbidden
 from workflow_service.accounts.models import Role
 from workflow_service.advisor.errors import SuggestionDecided, SuggestionOutdated
@@ -26,51 +23,9 @@ from workflow_service.advisor.replay import fidelity, replay
 from workflow_service.advisor.services.analysis import LEAST_RUNS, analyse, score
 from workflow_service.advisor.services.suggestions import accept, reject
 from workflow_service.advisor.vocabulary import Kind, Status
-from workflow_service.agents.errors import ToolError
-from workflow_service.agents.use_cases import use_case
 from workflow_service.audit.models import AuditEntry
-from workflow_service.engine.states import ErrorType
 
 pytestmark = pytest.mark.usefixtures("db")
-failing_runs = threading.local()
-
-
-@use_case("tests.advised_work")
-def advised_work(params: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Take as long as one is told, and fail in passing where one is told to."""
-    time.sleep(float(str(params.get("seconds", 0))))
-    if params.get("fails"):
-        raise ToolError(ErrorType.NETWORK_ERROR, "the line is dead")
-    return {"done": True}
-
-
-def work(block_id: str, *after: str, **fields: Any) -> dict[str, Any]:
-    given = {"useCase": "tests.advised_work", "input": fields.pop("given", {})}
-    return {
-        "blockId": block_id,
-        "toolType": "USE_CASE",
-        "configuration": given,
-        "dependencies": list(after),
-        **fields,
-    }
-
-
-def unretried() -> Template:
-    """Return a template that fails in every fourth of its 24 runs, because nothing is tried again."""
-    blocks = [
-        noop("a", {"x": 1}),
-        work(
-            "b", "a", given={"fails": "${workflow.input.fails}", "x": "${x}"}, retryPolicy={"maxRetries": 0}
-        ),
-        noop("c", {"y": "${done}"}, dependencies=["b"]),
-    ]
-    template = make_template(blocks)
-    run(template, 24, lambda number: {"fails": number % 4 == 0})
-    return template
-
-
-def run(template: Template, times: int, given: Any = lambda number: {}) -> list[Execution]:
-    return [run_until_quiet(start(template, given(number))) for number in range(times)]
 
 
 def the_suggestion(template: Template) -> OptimizationRecord:

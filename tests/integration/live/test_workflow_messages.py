@@ -50,7 +50,7 @@ def choice() -> Execution:
 def loop() -> Execution:
     again = {"branches": [branch("tries < 3", "draft"), branch(None, "send")]}
     return finished(
-        unsteady_block("draft", new_key()),
+        unsteady_block("draft", new_key(), fields={"dependencies": ["start"]}),
         noop("review", dependencies=["draft"], conditions=again),
         noop("send"),
     )
@@ -123,10 +123,10 @@ def test_retries_and_errors_are_told_with_their_reasons() -> None:
         wake_all(execution)
         execution = run_until_quiet(execution)
     messages = told(execution)
-    retry = of_type(messages, "recovery_action")[0]
+    retry, abort = of_type(messages, "recovery_action")
     assert (retry["error"], retry["strategy"], retry["action"]) == ("NETWORK_ERROR", "retry", "retry")
     assert (retry["state"], retry["suggested_by"]) == ("load", "rules")
-    assert "failure 1" in retry["reasoning"]
+    assert (retry["reasoning"], abort["strategy"]) == ("NETWORK_ERROR: retry 1 of 1", "abort")
     of_state, of_run = of_type(messages, "execution_error")
     assert (of_state["state"], of_state["ended"], of_run["state"], of_run["ended"]) == (
         "load", False, "load", True,
@@ -136,11 +136,12 @@ def test_retries_and_errors_are_told_with_their_reasons() -> None:
 
 
 def test_a_large_context_is_not_sent_with_every_state() -> None:
-    execution = finished(noop("a", {"text": "x" * MAX_CONTEXT_BYTES}), noop("b", dependencies=["a"]))
+    parts = dict.fromkeys(("first", "second"), "x" * (MAX_CONTEXT_BYTES // 2))
+    execution = finished(noop("a", parts), noop("b", dependencies=["a"]))
     messages = told(execution)
     entering = {one["to_state"]: one["context"] for one in of_type(messages, "state_change")}
     assert entering == {"a": {}, "b": None, "end": None}
-    assert len(of_type(messages, "execution_complete")[0]["final_context"]["text"]) == MAX_CONTEXT_BYTES
+    assert of_type(messages, "execution_complete")[0]["final_context"] == parts
 
 
 async def test_a_run_is_told_in_the_words_of_its_door_or_of_the_view(

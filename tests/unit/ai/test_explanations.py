@@ -157,3 +157,18 @@ def test_what_is_too_much_to_tell_is_not_left_out_in_silence() -> None:
     assert text.startswith("This workflow has 450 steps.")
     assert text.endswith(" more are left out here.")
     assert " left out " not in tell(load_definition({"blocks": blocks[:390]}))
+
+
+def test_who_answers_a_question_is_told() -> None:
+    dsl = 'start->triage;triage->refund:"they want money";triage->answer:else;refund->end;answer->end;'
+    text = told(dsl)
+    assert "if the language model finds that “they want money”" in text
+    assert (
+        "If the model is less than 70 % sure, a person decides; if no model answers, the first that can of"
+        in text
+    )
+    policy = {"minConfidence": 90, "whenUnsure": "answer", "fallback": ["default"], "confirm": ["refund"]}
+    text = told(dsl, {"triage": {"decision": policy}})
+    assert "If the model is less than 90 % sure, it goes on to “answer”" in text
+    assert "if no model answers, the default decides." in text
+    assert "Nothing but a person's yes leads to “refund”." in text

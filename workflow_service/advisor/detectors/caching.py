@@ -25,10 +25,10 @@ LEAST_WORKED = 20
 WORKERS = frozenset({ToolType.API, ToolType.USE_CASE, ToolType.SCRIPT, ToolType.MCP, ToolType.LLM})
 
 
-def cache(case: Case) -> Iterator[Idea]:
-    """Yield an idea for each block whose answers could serve again."""
+def cache(case: Case, effect: Effect = Effect.NONE) -> Iterator[Idea]:
+    """Yield an idea for each block with this effect whose answers could serve again."""
     for block in case.definition.blocks:
-        if not _may_serve_again(case, block):
+        if not _may_serve_again(block) or case.effects.get(block.block_id, Effect.UNKNOWN) is not effect:
             continue
         worked = [each for each in case.recordings.worked(block.block_id) if not each.failed]
         answers: dict[str, set[str]] = defaultdict(set)
@@ -41,19 +41,20 @@ def cache(case: Case) -> Iterator[Idea]:
             yield _idea(case, block, len(worked), repeated, len(given))
 
 
-def _may_serve_again(case: Case, block: Block) -> bool:
+def _may_serve_again(block: Block) -> bool:
     return (
         block.cache is None
         and block.for_each is None
         and not block.asks_people
         and block.tool_type in WORKERS
-        and case.effects.get(block.block_id) is Effect.NONE
     )
 
 
 def _idea(case: Case, block: Block, worked: int, repeated: int, different: int) -> Idea:
     name = block.block_id
     seconds = case.recordings.mean_seconds(name)
+    harmless = case.effects.get(name) is Effect.NONE
+    outside = "changes nothing outside" if harmless else "must change nothing outside, which is not known"
     cost = sum(each.cost_usd for each in case.recordings.worked(name))
     return Idea(
         Kind.CACHE,
@@ -62,9 +63,9 @@ def _idea(case: Case, block: Block, worked: int, repeated: int, different: int) 
         (name,),
         f"Keep the answers of '{name}'",
         f"'{name}' was given what it had been given before in {share(repeated, worked)} runs, and gave the same each "
-        f"time ({different} different inputs). It takes {seconds:.1f} s, and changes nothing outside.",
+        f"time ({different} different inputs). It takes {seconds:.1f} s, and {outside}.",
         with_fields(case.definition, name, cache={"ttl": TTL_MS}),
-        Effort.LOW,
+        Effort.LOW if harmless else Effort.MEDIUM,
         {"cache": {"block": name, "ttl": TTL_MS}},
         {
             "worked": worked,

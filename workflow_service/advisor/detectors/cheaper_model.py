@@ -20,8 +20,10 @@ FEW_ANSWERS = 10
 CHEAPER = 0.5
 
 
-def cheaper_model(case: Case) -> Iterator[Idea]:
-    """Yield an idea for each block that asks a dear model for little."""
+def cheaper_model(
+    case: Case, characters: int = SHORT_CHARACTERS, different: int = FEW_ANSWERS
+) -> Iterator[Idea]:
+    """Yield an idea for each block that asks a dear model for little: so short, and so few different answers."""
     for block in case.definition.blocks:
         if block.tool_type is not ToolType.LLM:
             continue
@@ -32,7 +34,7 @@ def cheaper_model(case: Case) -> Iterator[Idea]:
         longest = quantile([each.made_characters for each in asked], 0.95)
         prices = {model.name: model.usd_per_m_tok for model in case.models}
         dear = asked[-1].model
-        if len(answers) > FEW_ANSWERS or longest > SHORT_CHARACTERS or dear not in prices:
+        if len(answers) > different or longest > characters or dear not in prices:
             continue
         cheap = [model for model in case.models if model.usd_per_m_tok <= CHEAPER * prices[dear]]
         if cheap:
@@ -54,8 +56,8 @@ def _idea(case: Case, block: Block, dear: ModelPrice, cheap: ModelPrice, asked: 
         Measure.COST,
         (name,),
         f"Ask a cheaper model in '{name}'",
-        f"'{name}' asked {dear.name} {asked} times for {usd:.2f} USD, and it gave {answers} different answers, all "
-        f"short. {cheap.name} costs {ratio:.0%} of it. Compare their answers before you rely on it.",
+        f"'{name}' asked {dear.name} {asked} times for {usd:.2f} USD, and it gave {answers} different answers, "
+        f"none of them long. {cheap.name} costs {ratio:.0%} of it. Compare their answers before you rely on it.",
         with_fields(case.definition, name, configuration={**block.configuration, "model": cheap.name}),
         Effort.MEDIUM,
         {"model": {"block": name, "from": dear.name, "to": cheap.name}},

@@ -5,6 +5,7 @@ came of it is written in one. An analysis that dies has written nothing, and one
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -16,15 +17,16 @@ from templates_app.services.known_work import block_effect, known_outputs
 from templates_app.services.locks import lock_template
 from templates_app.services.validation import validate_definition
 from workflow_service.accounts.models import User
-from workflow_service.advisor.detectors import detect
-from workflow_service.advisor.ideas import Case, ModelPrice, Weighed
+from workflow_service.advisor.counsel import Counsel, Words, seek_counsel
+from workflow_service.advisor.detectors import detect, held_back
+from workflow_service.advisor.ideas import Case, Idea, ModelPrice, Weighed
 from workflow_service.advisor.models import OptimizationRecord
 from workflow_service.advisor.recorder import read_recordings
 from workflow_service.advisor.recordings import Recordings
 from workflow_service.advisor.replay import Outlook, Unending, fidelity, replay
 from workflow_service.advisor.report import Report
 from workflow_service.advisor.scoring import Score, Standing, potential_of, score_of
-from workflow_service.advisor.vocabulary import Kind, Status
+from workflow_service.advisor.vocabulary import Kind, Source, Status
 from workflow_service.advisor.weighing import priority_of, weigh
 from workflow_service.agents.catalog import list_agents
 from workflow_service.ai.providers import configured_providers
@@ -56,8 +58,14 @@ def analyse(
     except InvalidDefinition:
         notes = ("The definition has errors: it is analysed when it can run.",)
         return _keep(template, version, since, recordings, Standing(warnings=1), (), notes)
+    counsel = Counsel()
+    if with_model and not notes:
+        further = list(held_back(case))
+        counsel = seek_counsel(case, now, weighed, further, template, actor)
+        weighed = (*weighed, *_borne_out(case, counsel, further))
+        notes = (counsel.note,) if counsel.note else ()
     standing = _standing(template, definition, recordings, now, weighed)
-    return _keep(template, version, since, recordings, standing, weighed, notes)
+    return _keep(template, version, since, recordings, standing, weighed, notes, counsel)
 
 
 def score(template: Template, since: datetime | None = None) -> Score:
@@ -102,6 +110,12 @@ def _weighed(case: Case) -> tuple[Outlook, tuple[Weighed, ...], tuple[str, ...]]
         return Outlook(0, 0, 0, 0), (), ("The runs have more steps than a replay takes.",)
 
 
+def _borne_out(case: Case, counsel: Counsel, further: Sequence[Idea]) -> tuple[Weighed, ...]:
+    """Return the ideas that a model picked which a replay bears out."""
+    picked = [replace(further[place], source=Source.MODEL) for place in counsel.picked]
+    return weigh(case, picked)[1] if picked else ()
+
+
 def _standing(
     template: Template,
     definition: Definition,
@@ -137,14 +151,14 @@ def _keep(
     standing: Standing,
     weighed: Sequence[Weighed],
     notes: tuple[str, ...],
-    model: str = "",
+    counsel: Counsel = Counsel(),  # noqa: B008 -- an immutable value
 ) -> Report:
     found = score_of(standing)
     potential = potential_of(standing)
     with transaction.atomic():
         locked = lock_template(template, archived_too=True)
         if locked.current_version_id == version.pk:
-            records = _replace_open(locked, version, weighed)
+            records = _replace_open(locked, version, weighed, counsel)
             Template.objects.filter(pk=template.pk).update(
                 optimization_score=found.total,
                 last_optimization_check=timezone.now(),
@@ -154,30 +168,42 @@ def _keep(
             records = []
             notes = (*notes, "The template got another version meanwhile: analyse it again.")
     return Report(
-        template, version, since, len(recordings.runs), found, potential, tuple(records), model, notes
+        template, version, since, len(recordings.runs), found, potential, tuple(records), counsel.model, notes
     )
 
 
 def _replace_open(
-    template: Template, version: TemplateVersion, weighed: Sequence[Weighed]
+    template: Template, version: TemplateVersion, weighed: Sequence[Weighed], counsel: Counsel
 ) -> list[OptimizationRecord]:
     rows = OptimizationRecord.objects.filter(template=template)
     refused = set(rows.filter(status=Status.REJECTED).values_list("kind", "subject"))
     wanted = {
-        (each.idea.kind.value, each.idea.subject): each
-        for each in weighed
+        (each.idea.kind.value, each.idea.subject): (each, counsel.words.get(place))
+        for place, each in enumerate(weighed)
         if (each.idea.kind.value, each.idea.subject) not in refused
     }
     known = {(row.kind, row.subject): row for row in rows.filter(status=Status.SUGGESTED)}
     gone = [row.pk for key, row in known.items() if key not in wanted]
     rows.filter(pk__in=gone).update(status=Status.OUTDATED, updated_at=timezone.now())
     records = []
-    for key, each in wanted.items():
-        record = known.get(key) or OptimizationRecord(template=template, kind=key[0], subject=key[1])
+    for key, (each, words) in wanted.items():
+        record = known.get(key) or OptimizationRecord(
+            workspace=template.workspace, template=template, kind=key[0], subject=key[1]
+        )
         _fill(record, version, each)
+        _say(record, words, counsel.model)
         record.save()
         records.append(record)
-    return records
+    return sorted(records, key=lambda record: (record.priority, -record.estimated_improvement, record.pk))
+
+
+def _say(record: OptimizationRecord, words: Words | None, model: str) -> None:
+    """Let a model's words stand in place of the rules', where it has some."""
+    if words is not None:
+        record.title, record.description = words.title[:200], words.description[:1_000]
+        record.priority = words.priority
+    record.ai_reasoning = words.reasoning[:2_000] if words is not None else ""
+    record.worded_by = model[:200] if words is not None else ""
 
 
 def _fill(record: OptimizationRecord, version: TemplateVersion, weighed: Weighed) -> None:

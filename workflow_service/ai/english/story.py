@@ -7,6 +7,7 @@ sentence begins that names the block it goes on from. Works on drafts too: what 
 from collections import deque
 
 from workflow_service.ai.english.conditions import describe_condition
+from workflow_service.ai.english.decisions import describe_decision
 from workflow_service.ai.english.phrases import duration_words, listed, phrase_of
 from workflow_service.ai.english.ways import Way, Ways
 from workflow_service.engine.definition import END, Definition
@@ -155,6 +156,9 @@ class _Story:
             if self._ways.max_rounds(name):
                 cases.append(f"at most {self._ways.max_rounds(name)} rounds are made")
             self._sentences.append(f"{after}, {'; '.join(cases)}.")
+            if any(way.question is not None for way in branches):
+                policy = self._definition.decision_policy(self._blocks.get(name))
+                self._sentences.append(describe_decision(policy, self._title))
         elif plain:
             self._sentences.append(f"{after}, it {self._bodies(plain[0].targets, name)}.")
         for way in errors:
