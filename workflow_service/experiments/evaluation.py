@@ -8,6 +8,7 @@ at every look. Nothing is concluded from arms that were divided otherwise than b
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from workflow_service.engine.definition import JsonObject
 from workflow_service.experiments.measures import MEASURES, ArmRuns
@@ -87,6 +88,12 @@ class Reading:
     def document(self) -> JsonObject:
         """Return it as it is kept."""
         return asdict(self) | {"sample_ratio_mismatch": self.is_lopsided}
+
+
+def effect_of(document: JsonObject) -> Effect | None:
+    """Return the effect of a reading that was kept."""
+    kept: Any = document["effect"]
+    return Effect(**kept) if kept else None
 
 
 def evaluate(experiment: Experiment, arms: Mapping[Arm, ArmRuns]) -> Reading:

@@ -23,6 +23,7 @@ from tests.factories import make_template, make_user, noop, start
 from tests.restarting import restart
 from workflow_service.ai.models import LlmUsage
 from workflow_service.audit.models import AuditEntry
+from workflow_service.engine.states import ExecutionStatus
 from workflow_service.experiments.choosing import running_experiments
 from workflow_service.experiments.errors import (
     ExperimentInvalid,
@@ -87,7 +88,8 @@ def facts(experiment: Experiment, given: dict[str, Any]) -> StartFacts:
 def arms_of(experiment: Experiment, given: list[dict[str, Any]], starter: Any = None) -> list[str | None]:
     template = reread(experiment).template
     chosen = [choose_version(StartFacts(template, starter or template.owner, one)) for one in given]
-    return [one.event_data["experiment"]["arm"] if one else None for one in chosen]  # type: ignore[index, call-overload]
+    told: list[Any] = [one.event_data["experiment"] if one else {} for one in chosen]
+    return [one.get("arm") for one in told]
 
 
 def test_the_template_runs_the_control_while_an_experiment_is_running() -> None:
@@ -189,9 +191,9 @@ def ended(execution: Execution) -> EndedRun:
     execution.refresh_from_db()
     assert execution.completed_at is not None
     return EndedRun(
-        execution.pk, execution.workspace_id, execution.template_id, execution.version_id, execution.status,
-        execution.generation, 0, execution.started_at, execution.completed_at,
-    )  # type: ignore[arg-type]  # fmt: skip
+        execution.pk, execution.workspace_id, execution.template_id, execution.version_id,
+        ExecutionStatus(execution.status), execution.generation, 0, execution.started_at, execution.completed_at,
+    )  # fmt: skip
 
 
 def test_a_run_counts_once_as_it_ended_first_with_what_it_paid() -> None:
