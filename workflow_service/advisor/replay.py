@@ -2,8 +2,8 @@
 
 What follows from a finished block ``engine.decide`` says, as it does for real runs; how long a block takes, how it ends
 and which way it goes the recording says, and where a run has nothing recorded for a block, what the block mostly did.
-As many blocks work side by side as the definition allows and there are workers for. Replayed on its own definition a run takes as long as it
-took; what a change would have saved is the difference.
+As many blocks work side by side as the definition allows and there are workers for. Replayed on its own definition a
+run takes as long as it took; what a change would have saved is the difference.
 """
 
 from collections import Counter, deque
