@@ -3,6 +3,8 @@
 from itertools import count
 from typing import Any
 
+from django.db.models import F
+
 from templates_app.models import Template
 from templates_app.selectors import get_version
 from templates_app.services.templates import add_version
@@ -66,4 +68,4 @@ def let_have_ended(
         )
         for number, outcome in enumerate(outcomes)
     )
-    Experiment.objects.filter(pk=experiment.pk).update(has_news=True, evaluated_at=None)
+    Experiment.objects.filter(pk=experiment.pk).update(news=F("news") + 1, evaluated_at=None)

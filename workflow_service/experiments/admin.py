@@ -23,7 +23,7 @@ from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
 from workflow_service.badges import badge
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.experiments.admin_form import ExperimentForm
-from workflow_service.experiments.evaluation import Effect
+from workflow_service.experiments.evaluation import Effect, effect_of
 from workflow_service.experiments.measures import MEASURES
 from workflow_service.experiments.models import Experiment, Metric
 from workflow_service.experiments.pictures import render_interval
@@ -141,7 +141,7 @@ class ExperimentAdmin(PageAdmin):
 
     def page_context(self, request: HttpRequest, row: Experiment) -> dict[str, Any]:
         found, read_at = newest_reading(row)
-        effect = Effect(**found["effect"]) if found["effect"] else None
+        effect = effect_of(found)
         metric = Metric(row.metric)
         return {
             "title": row.name,

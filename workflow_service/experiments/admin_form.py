@@ -11,6 +11,15 @@ from workflow_service.engine.errors import WorkflowError
 from workflow_service.experiments.models import Experiment
 from workflow_service.experiments.services.experiments import create_experiment
 
+
+class VersionField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """A version of the template, with what was said of it."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        note = f" · {obj.change_note}" if obj.change_note else ""
+        return f"{obj.label}{note}"[:120]
+
+
 POINTERS = {"/stickyExpression": "sticky_expression", "/treatment": "treatment", "/control": "control"}
 
 
@@ -45,6 +54,7 @@ class ExperimentForm(forms.ModelForm):  # type: ignore[type-arg]
             "alpha": "Over all looks, however many there are.",
             "ends_at": "Such as 2026-12-24 18:00. Left empty: when it is decided.",
         }
+        field_classes = {"control": VersionField, "treatment": VersionField}
         widgets = {"hypothesis": forms.Textarea(attrs={"rows": 3})}
 
     def __init__(self, *arguments: Any, template: Template, **options: Any) -> None:
@@ -53,9 +63,8 @@ class ExperimentForm(forms.ModelForm):  # type: ignore[type-arg]
         versions = list_versions(template).defer("definition")
         for name in ("control", "treatment"):
             field = self.fields[name]
-            assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 - both are foreign keys
+            assert isinstance(field, VersionField)  # noqa: S101 - both are named so above
             field.queryset, field.empty_label = versions, None
-            field.label_from_instance = _label  # type: ignore[method-assign]
         newest = list(versions[:2])
         self.fields["treatment"].initial = newest[0].pk if newest else None
         self.fields["control"].initial = newest[-1].pk if newest else None
@@ -74,8 +83,3 @@ class ExperimentForm(forms.ModelForm):  # type: ignore[type-arg]
             if not error.problems:
                 self.add_error(None, error.message)
             return None
-
-
-def _label(version: Any) -> str:
-    note = f" · {version.change_note}" if version.change_note else ""
-    return f"{version.label}{note}"[:120]

@@ -8,6 +8,7 @@ at every look. Nothing is concluded from arms that were divided otherwise than b
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from workflow_service.engine.definition import JsonObject
 from workflow_service.experiments.measures import MEASURES, ArmRuns
@@ -89,6 +90,12 @@ class Reading:
         return asdict(self) | {"sample_ratio_mismatch": self.is_lopsided}
 
 
+def effect_of(document: JsonObject) -> Effect | None:
+    """Return the effect of a reading that was kept."""
+    kept: Any = document["effect"]
+    return Effect(**kept) if kept else None
+
+
 def evaluate(experiment: Experiment, arms: Mapping[Arm, ArmRuns]) -> Reading:
     """Return what the arms of an experiment say now."""
     control, treatment = arms[Arm.CONTROL], arms[Arm.TREATMENT]
@@ -96,7 +103,7 @@ def evaluate(experiment: Experiment, arms: Mapping[Arm, ArmRuns]) -> Reading:
     metric = Metric(experiment.metric)
     found = _compare(metric, control, treatment, float(experiment.alpha), experiment.min_units)
     effect = _effect(metric, found) if found else None
-    decided = effect is not None and effect.p_value <= experiment.alpha and p_value >= MISMATCH_P
+    decided = effect is not None and effect.p_value <= float(experiment.alpha) and p_value >= MISMATCH_P
     winner = "" if effect is None or not decided else Arm.TREATMENT if effect.is_better else Arm.CONTROL
     guardrails = tuple(_guardrails(experiment, control, treatment))
     return Reading(_read_arm(control), _read_arm(treatment), effect, guardrails, p_value, str(winner))

@@ -47,8 +47,8 @@ class Experiment(models.Model):
     rolled back when the treatment is worse than chance explains, and fails more often by ``max_error_increase``
     percentage points or takes longer by the factor ``max_duration_ratio`` (None: that is not watched).
 
-    ``has_news``: runs have ended since ``evaluated_at``, when ``results`` were read, which took ``evaluation_ms``.
-    ``ended_because`` is for people.
+    ``news`` rises when runs have ended; ``results`` are those of ``news_evaluated``, read at ``evaluated_at`` in
+    ``evaluation_ms``. ``ended_because`` is for people.
     """
 
     class Status(models.TextChoices):
@@ -108,7 +108,8 @@ class Experiment(models.Model):
         TemplateVersion, on_delete=models.PROTECT, null=True, editable=False, related_name="+"
     )
     results = models.JSONField(null=True, editable=False)
-    has_news = models.BooleanField(default=False, editable=False)
+    news = models.PositiveBigIntegerField(default=0, editable=False)
+    news_evaluated = models.PositiveBigIntegerField(default=0, editable=False)
     evaluated_at = models.DateTimeField(null=True, editable=False)
     evaluation_ms = models.PositiveIntegerField(default=0, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -7,6 +7,7 @@ out again, after a restart or a crash, changes nothing.
 from collections.abc import Sequence
 
 from django.db import connection
+from django.db.models import F
 
 from executions_app.digest import EndedRun
 from workflow_service.experiments.models import Experiment
@@ -38,5 +39,5 @@ def count_outcomes(runs: Sequence[EndedRun]) -> None:
         cursor.execute(COUNT, [[run.id for run in runs]])
         concerned = {experiment_id for (experiment_id,) in cursor.fetchall()}
     if concerned:
-        # Whatever it says already: one that is being evaluated now is waited for, and evaluated again.
-        Experiment.objects.filter(pk__in=concerned, status=Experiment.Status.RUNNING).update(has_news=True)
+        running = Experiment.objects.filter(pk__in=concerned, status=Experiment.Status.RUNNING)
+        running.order_by("pk").update(news=F("news") + 1)

@@ -99,6 +99,8 @@ def test_looking_is_for_all_members_and_commands_for_those_who_may_change_the_te
 
 def test_an_experiment_is_described_by_a_form(people: People) -> None:
     client, other = as_user(people.admin), of(people, begin=False)
+    template_page = client.get(f"/admin/templates_app/template/{other.template_id}/change/").content.decode()
+    assert f"{LIST}add/?template={other.template.public_id}" in template_page
     assert other.template.name in client.get(f"{LIST}add/").content.decode()
     address = f"{LIST}add/?template={other.template.public_id}"
     given = {

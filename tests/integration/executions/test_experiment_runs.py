@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from executions_app.digest import EndedRun, digest_ended_runs
@@ -22,6 +23,7 @@ from tests.factories import make_template, make_user, noop, start
 from tests.restarting import restart
 from workflow_service.ai.models import LlmUsage
 from workflow_service.audit.models import AuditEntry
+from workflow_service.engine.states import ExecutionStatus
 from workflow_service.experiments.choosing import running_experiments
 from workflow_service.experiments.errors import (
     ExperimentInvalid,
@@ -31,7 +33,12 @@ from workflow_service.experiments.errors import (
 from workflow_service.experiments.measures import read_arms
 from workflow_service.experiments.models import Arm, Assignment, Experiment, Metric
 from workflow_service.experiments.outcomes import count_outcomes
-from workflow_service.experiments.services.evaluations import LOOK_AGAIN, evaluate_experiments
+from workflow_service.experiments.services.evaluations import (
+    LOOK_AGAIN,
+    evaluate_experiments,
+    keep_look,
+    look_at,
+)
 from workflow_service.experiments.services.experiments import (
     change_experiment,
     create_experiment,
@@ -81,7 +88,8 @@ def facts(experiment: Experiment, given: dict[str, Any]) -> StartFacts:
 def arms_of(experiment: Experiment, given: list[dict[str, Any]], starter: Any = None) -> list[str | None]:
     template = reread(experiment).template
     chosen = [choose_version(StartFacts(template, starter or template.owner, one)) for one in given]
-    return [one.event_data["experiment"]["arm"] if one else None for one in chosen]  # type: ignore[index, call-overload]
+    told: list[Any] = [one.event_data["experiment"] if one else {} for one in chosen]
+    return [one.get("arm") for one in told]
 
 
 def test_the_template_runs_the_control_while_an_experiment_is_running() -> None:
@@ -183,9 +191,9 @@ def ended(execution: Execution) -> EndedRun:
     execution.refresh_from_db()
     assert execution.completed_at is not None
     return EndedRun(
-        execution.pk, execution.workspace_id, execution.template_id, execution.version_id, execution.status,
-        execution.generation, 0, execution.started_at, execution.completed_at,
-    )  # type: ignore[arg-type]  # fmt: skip
+        execution.pk, execution.workspace_id, execution.template_id, execution.version_id,
+        ExecutionStatus(execution.status), execution.generation, 0, execution.started_at, execution.completed_at,
+    )  # fmt: skip
 
 
 def test_a_run_counts_once_as_it_ended_first_with_what_it_paid() -> None:
@@ -199,7 +207,7 @@ def test_a_run_counts_once_as_it_ended_first_with_what_it_paid() -> None:
     assignment = Assignment.objects.get(execution=execution)
     assert (assignment.outcome, assignment.cost_usd) == ("FAILED", 0.25)
     assert assignment.active_ms is not None
-    assert reread(experiment).has_news
+    assert reread(experiment).news == 1
     Assignment.objects.filter(pk=assignment.pk).update(active_ms=1)
     count_outcomes([ended(execution)])
     assert Assignment.objects.get(pk=assignment.pk).active_ms == 1
@@ -301,18 +309,29 @@ def test_an_experiment_without_news_is_not_looked_at_and_one_with_news_not_at_on
     assert evaluate_experiments() == 0
     let_have_ended(experiment, Arm.CONTROL, completed=5)
     assert [evaluate_experiments(), evaluate_experiments()] == [1, 0]
-    Experiment.objects.filter(pk=experiment.pk).update(has_news=True)
+    Experiment.objects.filter(pk=experiment.pk).update(news=F("news") + 1)
     assert evaluate_experiments() == 0
     Experiment.objects.filter(pk=experiment.pk).update(evaluated_at=timezone.now() - LOOK_AGAIN * 2)
     assert evaluate_experiments() == 1
 
 
+def test_news_that_come_while_an_experiment_is_looked_at_are_looked_at_too() -> None:
+    experiment = make_experiment()
+    let_have_ended(experiment, Arm.CONTROL, completed=5)
+    look = look_at(reread(experiment))
+    let_have_ended(experiment, Arm.CONTROL, completed=2)
+    keep_look(reread(experiment), look)
+    Experiment.objects.filter(pk=experiment.pk).update(evaluated_at=None)
+    assert evaluate_experiments() == 1
+    results = reread(experiment).results
+    assert results is not None
+    assert results["control"]["completed"] == 7
+
+
 def test_one_that_takes_long_to_look_at_is_looked_at_the_less_often() -> None:
     experiment = make_experiment()
     long_ago = timezone.now() - LOOK_AGAIN * 2
-    Experiment.objects.filter(pk=experiment.pk).update(
-        has_news=True, evaluated_at=long_ago, evaluation_ms=1_000
-    )
+    Experiment.objects.filter(pk=experiment.pk).update(news=1, evaluated_at=long_ago, evaluation_ms=1_000)
     assert evaluate_experiments() == 0
     Experiment.objects.filter(pk=experiment.pk).update(evaluated_at=timezone.now() - timedelta(minutes=2))
     assert evaluate_experiments() == 1

@@ -64,7 +64,7 @@ def _idea(case: Case, block: Block, worked: int, repeated: int, different: int) 
         f"Keep the answers of '{name}'",
         f"'{name}' was given what it had been given before in {share(repeated, worked)} runs, and gave the same each "
         f"time ({different} different inputs). It takes {seconds:.1f} s, and {outside}.",
-        with_fields(case.definition, name, cache={"ttl": TTL_MS}),
+        lambda: with_fields(case.definition, name, cache={"ttl": TTL_MS}),
         Effort.LOW if harmless else Effort.MEDIUM,
         {"cache": {"block": name, "ttl": TTL_MS}},
         {

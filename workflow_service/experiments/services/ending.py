@@ -19,8 +19,7 @@ def end_experiment(
     """
     locked.status, locked.winner = status, winner
     locked.ended_because, locked.ended_at = one_line(because, 500), timezone.now()
-    locked.has_news = False
-    locked.save(update_fields=["status", "winner", "ended_because", "ended_at", "has_news"])
+    locked.save(update_fields=["status", "winner", "ended_because", "ended_at"])
     target = (locked.workspace_id, "experiment", locked.public_id)
     told = {"template": locked.template.public_id, "winner": winner, "because": locked.ended_because}
     if status == Experiment.Status.ROLLED_BACK:

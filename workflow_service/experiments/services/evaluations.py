@@ -1,11 +1,12 @@
 """Running experiments, looked at by the sweeper: those with news, those whose time is up, those that were overtaken.
 
-A look reads everything anew and is written with what follows from it in one transaction: one that dies half-way never
-was, and one that is repeated finds an experiment that is over.
+A look reads everything anew, and is written with what follows from it in one transaction under the experiment's lock:
+one that dies half-way never was, and one that is repeated finds an experiment that is over.
 """
 
 import logging
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -40,24 +41,37 @@ def evaluate_experiments() -> int:
     """Evaluate the experiments that are due; returns how many were looked at. A step of the sweeper."""
     now = timezone.now()
     rested = Q(evaluated_at__lt=now - LOOK_AGAIN, rested_at__lt=now)
-    news = Q(has_news=True) & (Q(evaluated_at=None) | rested)
-    running = Experiment.objects.filter(status=Experiment.Status.RUNNING).order_by("pk")
-    due = (
-        running.annotate(rested_at=RESTED_AT)
-        .filter(news | Q(ends_at__lte=now) | OVERTAKEN)
-        .values_list("pk", flat=True)
-    )
-    return sum(_evaluate_one(pk, now) for pk in list(due))
+    news = ~Q(news=F("news_evaluated")) & (Q(evaluated_at=None) | rested)
+    running = Experiment.objects.filter(status=Experiment.Status.RUNNING).annotate(rested_at=RESTED_AT)
+    due = running.filter(news | Q(ends_at__lte=now) | OVERTAKEN).defer("results").order_by("pk")
+    return sum(_evaluate_one(experiment, now) for experiment in list(due))
 
 
-def take_reading(locked: Experiment, now: datetime) -> Reading:
-    """Read the arms of an experiment whose row is locked, and keep what they say."""
-    began = time.monotonic()
-    reading = evaluate(locked, read_arms(locked.pk))
-    locked.results, locked.evaluated_at, locked.has_news = reading.document(), now, False
-    locked.evaluation_ms = round((time.monotonic() - began) * 1_000)
-    locked.save(update_fields=["results", "evaluated_at", "evaluation_ms", "has_news"])
-    return reading
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the arms of an experiment said at a moment, and up to which news."""
+
+    reading: Reading
+    news: int
+    at: datetime
+    took_ms: int
+
+
+def look_at(experiment: Experiment) -> Look:
+    """Read the arms of an experiment, which may take seconds: no lock is held meanwhile.
+
+    What ends after ``experiment`` was read is in the arms or in later news, so none of it is passed over.
+    """
+    at, began = timezone.now(), time.monotonic()
+    reading = evaluate(experiment, read_arms(experiment.pk))
+    return Look(reading, experiment.news, at, round((time.monotonic() - began) * 1_000))
+
+
+def keep_look(locked: Experiment, look: Look) -> None:
+    """Keep what was seen of an experiment whose row is locked now."""
+    locked.results, locked.news_evaluated = look.reading.document(), look.news
+    locked.evaluated_at, locked.evaluation_ms = look.at, look.took_ms
+    locked.save(update_fields=["results", "news_evaluated", "evaluated_at", "evaluation_ms"])
 
 
 def newest_reading(experiment: Experiment) -> tuple[JsonObject, datetime]:
@@ -68,19 +82,22 @@ def newest_reading(experiment: Experiment) -> tuple[JsonObject, datetime]:
         and experiment.ended_at is not None
     ):
         return experiment.results, experiment.evaluated_at
-    return evaluate(experiment, read_arms(experiment.pk)).document(), timezone.now()
+    look = look_at(experiment)
+    return look.reading.document(), look.at
 
 
-def _evaluate_one(pk: int, now: datetime) -> bool:
+def _evaluate_one(experiment: Experiment, now: datetime) -> bool:
     try:
+        look = look_at(experiment)
         with transaction.atomic():
-            rows = Experiment.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
-            locked = rows.select_related(*SHOWN).filter(pk=pk, status=Experiment.Status.RUNNING).first()
+            rows = Experiment.objects.select_for_update(no_key=True, of=("self",)).select_related(*SHOWN)
+            locked = rows.filter(pk=experiment.pk, status=Experiment.Status.RUNNING).first()
             if locked is None:
                 return False
-            _conclude(locked, take_reading(locked, now), now)
+            keep_look(locked, look)
+            _conclude(locked, look.reading, now)
     except Exception:
-        logger.exception("an experiment could not be evaluated; it is looked at again")
+        logger.exception("experiment %s could not be evaluated; it is looked at again", experiment.public_id)
         return False
     if locked.status != Experiment.Status.RUNNING:
         running_experiments.forget()

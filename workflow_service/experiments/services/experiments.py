@@ -33,7 +33,7 @@ from workflow_service.experiments.errors import (
 from workflow_service.experiments.models import Arm, Experiment, Metric
 from workflow_service.experiments.selectors import SHOWN
 from workflow_service.experiments.services.ending import end_experiment
-from workflow_service.experiments.services.evaluations import take_reading
+from workflow_service.experiments.services.evaluations import keep_look, look_at
 
 Status = Experiment.Status
 
@@ -156,10 +156,11 @@ def stop_experiment(*, experiment: Experiment, actor: User, reason: str = "") ->
     Raises ``ExperimentStateForbids``.
     """
     require_on(experiment.template, actor, Action.TEMPLATE_UPDATE)
+    look = look_at(experiment)
     with transaction.atomic():
         locked = _lock(experiment)
         _require(locked, "stopped", Status.RUNNING)
-        take_reading(locked, timezone.now())
+        keep_look(locked, look)
         because = reason or f"stopped by {actor.get_username()}"
         end_experiment(locked, status=Status.STOPPED, because=because, actor=actor)
     running_experiments.forget()
@@ -173,6 +174,7 @@ def promote_treatment(*, experiment: Experiment, actor: User) -> Experiment:
     Raises ``ExperimentStateForbids``, and what ``roll_back`` does.
     """
     require_on(experiment.template, actor, Action.TEMPLATE_UPDATE)
+    look = look_at(experiment)
     with transaction.atomic():
         template = lock_template(experiment.template)
         locked = _lock(experiment)
@@ -187,7 +189,7 @@ def promote_treatment(*, experiment: Experiment, actor: User) -> Experiment:
                 "the template was changed since; roll it back itself",
             )
         if locked.status == Status.RUNNING:
-            take_reading(locked, timezone.now())
+            keep_look(locked, look)
             because = f"the treatment was promoted by {actor.get_username()}"
             end_experiment(
                 locked, status=Status.STOPPED, because=because, actor=actor, winner=Arm.TREATMENT.value
