@@ -56,7 +56,7 @@ PASSED = {
 FAULTS = (
     Fault(
         Kind.PARALLELISE,
-        [work("load", seconds=0.1), work("left", "load", seconds=0.5), work("right", "left", seconds=0.4)],
+        [work("load", seconds=0.2), work("left", "load", seconds=1.5), work("right", "left", seconds=1.2)],
     ),
     Fault(
         Kind.RETRY,
