@@ -86,7 +86,7 @@ FAULTS = (
         [
             {
                 key: value
-                for key, value in work("each", seconds=0.08, of="${workflow.input.items}").items()
+                for key, value in work("each", seconds=0.4, of="${workflow.input.items}").items()
                 if key != "outputMapping"
             }
         ],
