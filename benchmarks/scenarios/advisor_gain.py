@@ -115,7 +115,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             raise RuntimeError("what was accepted has no version")
         before, after = figure_of(record.base_version_id, of, runs).value, figure_of(version, of, runs).value
         gained = 100 * (before - after) / before
-        off = abs(record.estimated_improvement - gained) / gained * 100 if gained else 100.0
+        off = abs(record.estimated_improvement - gained) / abs(gained) * 100 if gained else 100.0
         yield Figure(
             f"advisor.{fault.kind}_estimate_off_percent",
             off,
