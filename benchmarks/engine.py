@@ -139,14 +139,19 @@ def run_many(template: Template, count: int, timeout_s: float) -> tuple[float, l
 
 def wait_for_all(ids: Sequence[int], timeout_s: float) -> None:
     """Wait until all these runs have completed; raises ``NotCompleted`` saying what became of the others."""
+    wait_for_end(ids, timeout_s)
+    completed = Execution.objects.filter(pk__in=ids, status=ExecutionStatus.COMPLETED).count()
+    if completed != len(ids):
+        raise NotCompleted(f"only {completed} of {len(ids)} runs are COMPLETED")
+
+
+def wait_for_end(ids: Sequence[int], timeout_s: float) -> None:
+    """Wait until all these runs have ended, well or not; raises ``NotCompleted``."""
     deadline = time.monotonic() + timeout_s
     while still := left(ids):
         if time.monotonic() > deadline:
             raise NotCompleted(f"{still} of {len(ids)} runs have not ended after {timeout_s:.0f} s")
         time.sleep(MANY_POLL_S)
-    completed = Execution.objects.filter(pk__in=ids, status=ExecutionStatus.COMPLETED).count()
-    if completed != len(ids):
-        raise NotCompleted(f"only {completed} of {len(ids)} runs are COMPLETED")
 
 
 def left(ids: Sequence[int]) -> int:

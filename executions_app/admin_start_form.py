@@ -61,6 +61,7 @@ class OptionsShown:
     priority: str = Priority.NORMAL
     minutes: str = ""
     recovery: str = ""
+    without_models: bool = False
     on_complete: bool = False
     on_error: bool = False
     channels: tuple[str, ...] = ()
@@ -69,7 +70,8 @@ class OptionsShown:
     @property
     def is_touched(self) -> bool:
         """Whether anything but the priority is said, so that the page shows it."""
-        return bool(self.minutes or self.recovery or self.on_complete or self.on_error or self.problems)
+        told = self.on_complete or self.on_error
+        return bool(self.minutes or self.recovery or self.without_models or told or self.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def shown_options(typed: Any = None, problems: Mapping[str, str] | None = None) 
         priority=typed.get("priority", ""),
         minutes=typed.get("minutes", "").strip()[:20],
         recovery=typed.get("recovery", ""),
+        without_models="without_models" in typed,
         on_complete="on_complete" in typed,
         on_error="on_error" in typed,
         channels=tuple(typed.getlist("channel")),
@@ -153,6 +156,7 @@ def options_of_run(options: Mapping[str, JsonValue]) -> OptionsShown:
         priority=str(options.get("priority") or Priority.NORMAL),
         minutes=f"{timeout / MINUTE_MS:.4f}".rstrip("0").rstrip(".") if isinstance(timeout, int) else "",
         recovery="" if recovery is None else str(recovery).lower(),
+        without_models=options.get("enableAiDecisions") is False,
         on_complete=bool(told.get("onComplete")),
         on_error=bool(told.get("onError")),
         channels=tuple(map(str, channels)) if isinstance(channels, list) else (),
@@ -168,6 +172,8 @@ def read_options(shown: OptionsShown) -> dict[str, Any]:
         given["timeout"] = _milliseconds(shown.minutes)
     if shown.recovery:
         given["enableAutoRecovery"] = shown.recovery
+    if shown.without_models:
+        given["enableAiDecisions"] = False
     if shown.on_complete or shown.on_error:
         told: dict[str, Any] = {"onComplete": shown.on_complete, "onError": shown.on_error}
         if shown.channels:

@@ -64,7 +64,7 @@ def copy_run(original: Execution, pasts: Sequence[Past], *, failing_block: str =
 def _copy_blocks(
     original: Execution, runs: Sequence[Execution], pasts: Sequence[Past], failing_block: str
 ) -> None:
-    names = [field.column for field in BlockExecution._meta.concrete_fields if field.column != "id"]
+    names = [str(field.column) for field in BlockExecution._meta.concrete_fields if not field.primary_key]
     status = "CASE WHEN r.failed AND b.block_id = %s THEN 'FAILED' ELSE b.status END"
     values = [status if name == "status" else EXCHANGED.get(name, f"b.{name}") for name in names]
     statement = COPY_BLOCKS.format(columns=", ".join(names), values=", ".join(values))

@@ -21,6 +21,7 @@ SCENARIOS = {
     "approval_inbox": "approval_inbox.measure",
     "api": "api.measure",
     "outage": "outage.measure",
+    "advisor_gain": "advisor_gain.measure",
     "analytics_million": "analytics_million.measure",
     "million_rows": "million_rows.measure",
 }

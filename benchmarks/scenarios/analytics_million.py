@@ -32,8 +32,8 @@ TIMEOUT_S = 60.0
 WRITE_RUNS = """
     INSERT INTO executions_app_execution (public_id, workspace_id, template_id, version_id, status, priority, door,
         depth, generation, event_seq, context_seq, active, slots, ready, waiting_for_people, total_blocks,
-        completed_blocks, failed_blocks, skipped_blocks, failing, unhandled_failures, reached_end, active_ms, held_back, created_by_id,
-        started_at, completed_at, digested_generation)
+        completed_blocks, failed_blocks, skipped_blocks, failing, unhandled_failures, reached_end, active_ms,
+        held_back, created_by_id, started_at, completed_at, digested_generation)
     SELECT 'exec_past_' || g, t.workspace_id, t.id, t.current_version_id,
         CASE WHEN g %% 10 = 0 THEN 'FAILED' ELSE 'COMPLETED' END, 'normal', 'a', 0, 1, 0, 0, 0, 0, 0, 0, %(blocks)s,
         %(blocks)s, 0, 0, false, 0, true, 0, false, t.owner_id, at, at + make_interval(secs => %(blocks)s * 0.2), 1

@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib import admin
 from django.test import RequestFactory
+from django.utils import timezone
 from playwright.sync_api import Page
 
 from approvals_app.models import Approval
@@ -18,6 +19,7 @@ from tests.copied_runs import make_predictor
 from tests.experiments import let_have_ended, make_experiment
 from tests.factories import noop
 from tests.failing_work import new_key, unsteady_block
+from tests.past_runs import PastBlock, count_all, past_run
 from tests.people import People, asking, make_people, question_of, run_asking
 from tests.questions import run_triage
 from workflow_service.accounts.models import User, Workspace
@@ -61,6 +63,11 @@ def fill(people: People) -> dict[str, str]:
     waiting = question_of(
         run_asking(people, first, asking(message="May it load?", fields={"dependencies": ["first"]}))
     )
+    used = waiting.execution.template
+    lost = PastBlock("load", 300, "FAILED", "NETWORK_ERROR")
+    past_run(used, timezone.now(), [PastBlock("first", 1_000), lost], "FAILED")
+    past_run(used, timezone.now(), [PastBlock("first", 1_000), PastBlock("load", 700)])
+    count_all()
     unusual = Finding(Kind.DURATION, "first", 60_000, 100, 900, 1e-7, 120)
     record([Found(answered.execution_id, [unusual])])
     make_predictor(waiting.execution.template)
@@ -89,6 +96,8 @@ def fill(people: People) -> dict[str, str]:
         "run": f"{run}/change/",
         "unusual run": f"/admin/executions_app/execution/{answered.execution_id}/change/",
         "template": f"{template}/change/",
+        "how a template ran": f"/admin/analytics/rollup/template/{used.pk}/",
+        "how runs went": "/admin/analytics/rollup/?period=24h",
     }
 
 
@@ -138,7 +147,10 @@ def test_axe_finds_nothing_on_any_page(people: People, sign_in: SignIn) -> None:
 def test_axe_finds_nothing_where_people_answer(
     people: People, sign_in: SignIn, width: int, dark: bool
 ) -> None:
-    pages = {name: address for name, address in fill(people).items() if "/approval/" in address}
+    looked_at = ("/approval/", "/analytics/")
+    pages = {
+        name: address for name, address in fill(people).items() if any(part in address for part in looked_at)
+    }
     page = sign_in(people.alice, width=width, dark=dark)
     check(page, pages)
     for address in ("/admin/", *pages.values()):

@@ -46,7 +46,16 @@ def evidence_of(record: OptimizationRecord) -> Iterator[tuple[str, JsonValue]]:
     for name, value in record.evidence.items():
         if name != "replay" and value not in ([], {}, ""):
             words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-            yield words.capitalize(), value
+            yield words.capitalize(), _flat(value)
+
+
+def _flat(value: JsonValue) -> JsonValue:
+    """Return a list or an object of plain values as one line."""
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return value
 
 
 def worded(measure: Measure, value: float) -> str:

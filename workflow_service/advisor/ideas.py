@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from workflow_service.advisor.recordings import Recordings
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Source, Type
-from workflow_service.engine.data_flow import Outputs, Writes, writes_of
+from workflow_service.engine.data_flow import Outputs, PlacedRead, Writes, reads_of_node, writes_of
 from workflow_service.engine.definition import Definition, JsonObject
 from workflow_service.engine.graph import Graph
 from workflow_service.engine.plan import Plan, compile_plan
@@ -54,13 +54,21 @@ class Case:
         return compile_plan(self.definition)
 
     @cached_property
+    def reads(self) -> tuple[PlacedRead, ...]:
+        """Everything that anything in the definition reads."""
+        return tuple(read for node in self.graph.nodes for read in reads_of_node(self.graph, node))
+
+    @cached_property
     def writes(self) -> Writes:
         return writes_of(self.graph, self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
 class Idea:
-    """What could be better, and the whole definition that would be. ``blocks`` are whom it is about, in order."""
+    """What could be better. ``make`` gives the whole definition that would be; ``blocks`` are whom it is about.
+
+    The definition is made when it is wanted: of a large workflow there may be more ideas than are ever weighed.
+    """
 
     kind: Kind
     type: Type
@@ -68,7 +76,7 @@ class Idea:
     blocks: tuple[str, ...]
     title: str
     description: str
-    definition: Definition
+    make: Callable[[], Definition]
     effort: Effort
     proposed_changes: JsonObject
     evidence: Mapping[str, JsonValue]
@@ -86,6 +94,7 @@ class Weighed:
     """An idea with what its replay came to: figures of a run before and after, and the share saved (0 to 1)."""
 
     idea: Idea
+    definition: Definition
     before: float
     after: float
     share: float

@@ -13,6 +13,8 @@ from workflow_service.identifiers import new_id
 # What a reader still follows, and what keeps a run's answer small.
 MAX_BLOCKS = 100
 
+TYPE_CHOICES = [(one.value, "user experience" if one is Type.UX else one.value) for one in Type]
+
 
 def new_optimization_id() -> str:
     return new_id("opt")
@@ -35,7 +37,7 @@ class OptimizationRecord(models.Model):
     kind = models.CharField(max_length=16, choices=[(kind.value, kind.value) for kind in Kind])
     subject = models.CharField(max_length=2_000)
     blocks = ArrayField(models.CharField(max_length=100), default=list, size=MAX_BLOCKS)
-    type = models.CharField(max_length=16, choices=[(one.value, one.value) for one in Type])
+    type = models.CharField(max_length=16, choices=TYPE_CHOICES)
     title = models.CharField(max_length=200)
     description = models.CharField(max_length=1_000)
     ai_reasoning = models.CharField(max_length=2_000, blank=True)

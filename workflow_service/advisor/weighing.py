@@ -21,12 +21,15 @@ LEAST_SECONDS = 0.02
 WORSE_BY = 0.10
 MORE_FAILURES = 0.005
 MAX_SUGGESTIONS = 20
+MAX_IDEAS = 20
 
 
 def weigh(case: Case, ideas: Iterable[Idea]) -> tuple[Outlook, tuple[Weighed, ...]]:
     """Return how the case runs now, and the ideas that are worth it, what saves most first."""
     now = replay(case.plan, case.recordings)
-    found = [weighed for idea in ideas for weighed in _weigh(case, now, idea)]
+    promising = [idea for idea in ideas if _may_be_worth_it(case, now, idea)]
+    promising.sort(key=lambda idea: -_seconds_of(case, idea))
+    found = [weighed for idea in promising[:MAX_IDEAS] for weighed in _weigh(case, now, idea)]
     found.sort(key=lambda each: (priority_of(each), -each.share, each.idea.kind, each.idea.subject))
     return now, tuple(found[:MAX_SUGGESTIONS])
 
@@ -40,9 +43,23 @@ def priority_of(weighed: Weighed) -> int:
     return max(1, steps - lifted)
 
 
+def _may_be_worth_it(case: Case, now: Outlook, idea: Idea) -> bool:
+    """Tell whether a replay is worth its time: what takes no time cannot save any, however it is arranged."""
+    return idea.measure is not Measure.DURATION or _seconds_of(case, idea) >= LEAST_SHARE * now.duration
+
+
+def _seconds_of(case: Case, idea: Idea) -> float:
+    """Return the seconds of a run in which an idea's blocks are at work or about to be."""
+    runs = case.recordings.runs
+    worked = [block for name in idea.blocks for block in case.recordings.by_block.get(name, ())]
+    lag_s = sum(max(run.lag_s, run.message_s) for run in runs) / max(1, len(runs))
+    return sum(block.seconds + lag_s for block in worked) / max(1, len(runs))
+
+
 def _weigh(case: Case, now: Outlook, idea: Idea) -> Iterator[Weighed]:
     try:
-        plan = compile_plan(idea.definition)
+        definition = idea.make()
+        plan = compile_plan(definition)
         then = replay(plan, idea.rewrite(case.recordings))
     except (InvalidDefinition, Unending) as error:
         logger.info("an idea (%s of %s) does not hold: %s", idea.kind, idea.subject, error)
@@ -56,6 +73,7 @@ def _weigh(case: Case, now: Outlook, idea: Idea) -> Iterator[Weighed]:
         return
     yield Weighed(
         idea,
+        definition,
         now.of(idea.measure),
         then.of(idea.measure),
         share,

@@ -40,9 +40,6 @@ class AnalyticsAdmin(PolicyAdmin):
 
     view_action = Action.EXECUTION_READ
 
-    class Media:
-        css = {"all": ("workflow_service/admin.css", "workflow_service/analytics.css")}
-
     def get_urls(self) -> list[URLPattern]:
         own = path(
             "template/<int:template_id>/",
@@ -109,7 +106,7 @@ class AnalyticsAdmin(PolicyAdmin):
         return HttpResponseRedirect(reverse("admin:analytics_template", args=(row.template_id,)))
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        frame = {**self.admin_site.each_context(request), "opts": self.opts}
         return TemplateResponse(request, template, {**frame, **context})
 
 

@@ -184,11 +184,15 @@ def _across(points: Sequence[Point], granularity: Granularity) -> list[Label]:
     width = 100 / len(points)
     shown = range(0, len(points), every)
     labels = [
-        Label(round((index + 0.5) * width, 3), moment_of(points[index].start, granularity)) for index in shown
+        Label(round((index + 0.5) * width, 3), _on_axis(points[index].start, granularity)) for index in shown
     ]
     if len(points) > LABELS:
         labels[0] = Label(0, labels[0].text, "start")
     return labels
+
+
+def _on_axis(start: datetime, granularity: Granularity) -> str:
+    return f"{start:%H:%M}" if granularity is Granularity.HOUR else moment_of(start, granularity)
 
 
 def _upwards(top: float, step: float, write: Callable[[float], str]) -> list[Label]:

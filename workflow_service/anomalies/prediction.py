@@ -62,14 +62,15 @@ def predict(execution: Execution) -> Prediction:
     predictor = FailurePredictor.objects.filter(template=execution.template_id).first()
     if execution.completed_at is not None:
         return Prediction(None, Unknown.ENDED, predictor)
-    if predictor is None or predictor.model is None:
+    # One that was fitted to other features, before an update, is fitted anew when more runs have ended.
+    if predictor is None or predictor.model is None or len(predictor.model["weights"]) != len(NAMES):
         return Prediction(None, Unknown.TOO_FEW_RUNS, predictor)
     if not predictor.useful:
         return Prediction(None, Unknown.NO_BETTER_THAN_BASE_RATE, predictor)
     histories = histories_of(execution.version_id)
     if not is_judgeable(histories):
         return Prediction(None, Unknown.TOO_FEW_RUNS, predictor)
-    return _predicted(execution, predictor, histories)
+    return _predicted(execution, predictor, Model(**predictor.model), histories)
 
 
 def failure_risk(execution: Execution) -> float | None:
@@ -77,9 +78,10 @@ def failure_risk(execution: Execution) -> float | None:
     return predict(execution).risk
 
 
-def _predicted(execution: Execution, predictor: FailurePredictor, histories: Histories) -> Prediction:
+def _predicted(
+    execution: Execution, predictor: FailurePredictor, model: Model, histories: Histories
+) -> Prediction:
     (run,) = read_runs([execution.pk])
-    model = Model(**predictor.model)
     features = features_at(run.facts, run.took_ms, histories)
     weighed = zip(NAMES.items(), model.contributions(features), strict=True)
     factors = [Factor(name, meaning, round(weight, 2)) for (name, meaning), weight in weighed]

@@ -11,8 +11,8 @@ from django.db import connection
 from executions_app.run_state import try_lock_run
 from executions_app.transaction import command_transaction
 from workflow_service.anomalies.detection import Finding, Kind, allowance
+from workflow_service.anomalies.history import durations
 from workflow_service.anomalies.models import BlockHistory
-from workflow_service.anomalies.stored import durations
 from workflow_service.anomalies.telling import Found, record
 
 LOOK_EVERY_S = 5

@@ -117,6 +117,7 @@ def _unsure(case: Case, view: Verdict, *, nowhere: bool) -> Outcome:
 def _without_model(case: Case, why: str, *, retry_after_s: float | None = None) -> Outcome:
     """Let the first of the policy's fallbacks decide that can."""
     listed = case.policy.fallback if case.policy.fallback is not None else USUAL_FALLBACK
+    outcome: Outcome | None
     for name in listed:
         match name:
             case "person":

@@ -7,6 +7,7 @@ only those count that somebody thought about: a model or a person, not a default
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import QuerySet
 
@@ -94,7 +95,7 @@ def _turned(case: Case) -> Decision | None:
     return here.select_related("overridden_by").order_by("-overridden_at").first()
 
 
-def _said_at(row: Decision) -> object:
+def _said_at(row: Decision) -> datetime:
     return row.overridden_at or row.created_at
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.chaos.fault_matrix [--only api-500 ...] [--policies ladder retry-all]
 
-Writes ``build/faults.json`` and ``build/faults.md``; exits with 1 where the ladder, misled by a model or not, took a
-wrong action, or recovered less than ``LEAST_RECOVERED`` percent of what can be recovered.
+Writes ``build/faults.json`` and ``build/faults.md``; exits with 1 where the ladder took a wrong action, or did harm
+when a model misled it, or recovered less than ``LEAST_RECOVERED`` percent of what can be recovered.
 """
 
 import argparse
@@ -64,8 +64,12 @@ def main() -> int:
     options.report.write_text(json.dumps(found, indent=2) + "\n")
     options.report.with_suffix(".md").write_text(table(outcomes))
     sys.stdout.write(json.dumps(found["policies"], indent=2) + f"\n{options.report} written.\n")
-    ladders = [figures_of([one for one in outcomes if one.policy == policy]) for policy in (OURS, MISLED)]
-    holds = all(one.wrong == 0 and one.recovery_rate >= LEAST_RECOVERED for one in ladders if one.rows)
+    ours, misled = (
+        figures_of([one for one in outcomes if one.policy == policy]) for policy in (OURS, MISLED)
+    )
+    recovered = all(one.recovery_rate >= LEAST_RECOVERED for one in (ours, misled) if one.rows)
+    # A model may have a try wasted, within what the policy allows. It must not do harm.
+    holds = recovered and ours.wrong == 0 and misled.harmed == 0
     if options.keep or not holds:
         sys.stdout.write(f"The logs are in {data_dir / 'logs'}.\n")
     else:

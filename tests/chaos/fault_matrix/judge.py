@@ -54,6 +54,11 @@ class Outcome:
         """Whether something was done to the world more often than may be."""
         return self.row.effects is not None and self.effects > self.row.effects
 
+    @property
+    def harmed(self) -> bool:
+        """Whether something was done that nobody can take back: twice, or without the person who had to see it."""
+        return self.repeated or (self.ended == "completed" and not self.row.automatic)
+
     def document(self) -> dict[str, Any]:
         return {
             "id": self.row.id,
@@ -81,6 +86,7 @@ class Figures:
     recovery_rate: float
     wrong: int
     wrong_action_rate: float
+    harmed: int
     repeated: int
     ended_otherwise: int
     not_injected: int
@@ -100,6 +106,7 @@ def figures_of(outcomes: Sequence[Outcome]) -> Figures:
         recovery_rate=_percent(len(recovered), len(recoverable)),
         wrong=len(wrong),
         wrong_action_rate=_percent(len(wrong), len(outcomes)),
+        harmed=sum(one.harmed for one in outcomes),
         repeated=sum(one.repeated for one in outcomes),
         ended_otherwise=sum(one.ended != one.row.ends for one in outcomes),
         not_injected=sum(not one.injected for one in outcomes),

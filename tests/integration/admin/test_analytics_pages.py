@@ -60,7 +60,7 @@ def test_a_template_at_a_glance(people: People, template: Template) -> None:
     assert "'load' has the highest error rate: 13.8 % (4 of 29), most often with NETWORK_ERROR." in page
     assert "'load' takes 88.6 % of the time of all blocks" in page
     assert "Network error 4 load" in page
-    assert response.content.decode().count('<svg class="wf-chart"') == 2
+    assert response.content.decode().count('<div class="wf-chart"') == 2
     # What took the most time comes first.
     assert [state.state for state in response.context["states"]] == ["load", "fetch"]
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from executions_app.claiming import claim_block
 from executions_app.digest import digest_ended_runs
+from executions_app.late_events import LateEvent, append_events
 from executions_app.models import BlockExecution, Execution
 from executions_app.worker_identity import worker_id
 from tests.consistency import assert_consistent
@@ -83,6 +84,6 @@ def test_what_was_found_is_written_down_with_its_event_or_not_at_all(monkeypatch
 
 
 def test_two_events_of_one_run_at_once_are_refused() -> None:
-    event = telling.LateEvent(1, "anomaly_detected", {}, timezone.now())
+    event = LateEvent(1, "anomaly_detected", {}, timezone.now())
     with pytest.raises(ValueError, match="one event"):
-        telling.append_events([event, event])
+        append_events([event, event])

@@ -16,6 +16,7 @@ from tests.restarting import restart
 from workflow_service.accounts.models import Role
 from workflow_service.ai.models import Budget
 from workflow_service.decisions.models import Decision
+from workflow_service.operations.metrics import render_metrics
 from workflow_service.vault.services.secrets import create_secret
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,9 +114,9 @@ def test_each_round_of_a_loop_decides_for_itself() -> None:
 
     blocks = [noop("begin"), work | {"dependencies": ["begin"]}, noop("done")]
     # The values are the same in each round: a kept answer would be, too.
-    with in_mood("good", answer, cache_ttl_s=1) as server:  # type: ignore[arg-type]
-        with patch("workflow_service.ai.client.find_answer", return_value=None):
-            execution = run_until_quiet(start(make_template(blocks)))
+    unkept = patch("workflow_service.ai.client.find_answer", return_value=None)
+    with in_mood("good", answer) as server, unkept:  # type: ignore[arg-type]
+        execution = run_until_quiet(start(make_template(blocks)))
     assert (execution.status, server.calls) == ("COMPLETED", 3)
     assert [one.chosen for one in Decision.objects.order_by("id")] == [["work"], ["work"], ["else"]]
 
@@ -136,3 +137,30 @@ def test_a_join_asks_by_the_workflows_words() -> None:
     assert '"both": 3' in server.requests[0]["messages"][-1]["content"]
     decision = decision_of(execution)
     assert (decision.block_id, decision.chosen) == ("[a,b]", ["c"])
+
+
+def test_answers_are_counted_by_who_gave_them() -> None:
+    run_triage(options={"enableAiDecisions": False})
+    with in_mood("good", chosen("calm")):
+        run_triage()
+    shown = render_metrics().decode()
+    assert 'ai_decisions_total{source="model"} 1.0' in shown
+    assert 'ai_decisions_total{source="default"} 1.0' in shown
+    assert 'ai_decisions_overridden_total{source="model"} 0.0' in shown
+
+
+def test_a_workflow_with_questions_is_published_and_run(house: House) -> None:
+    developer = house.caller()
+    dsl = 'start->triage;triage->calm:"the customer is angry";triage->answer:else;calm->end;answer->end;'
+    states = {name: noop(name) for name in ("triage", "calm", "answer")}
+    for state in states.values():
+        del state["blockId"]
+    made = developer.post("templates", {"name": "Questions", "dsl": dsl, "states": states})
+    assert made.status_code == 201, made.json()
+    name = made.json()["templateId"]
+    assert developer.post(f"templates/{name}/publish").status_code == 200
+    started = developer.post("executions", {"templateId": name}).json()
+    execution = Execution.objects.get(public_id=started["executionId"])
+    with in_mood("good", {"result": True, "reasoning": "so", "confidence": 80}):
+        run_until_quiet(execution)
+    assert gone_on(execution) == {"calm"}

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from executions_app.models import BlockExecution
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet, wake_all
 from tests.factories import error_of, make_template, make_workspace, start
 from tests.moods import BAD_MOODS, INJECTED, INJECTION, MOODS, Mood, in_mood
@@ -18,7 +19,7 @@ from workflow_service.decisions.models import Decision
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OFF = {"options": {"enableAiDecisions": False}}
+OFF: dict[str, Any] = {"options": {"enableAiDecisions": False}}
 
 
 @pytest.mark.parametrize("mood", MOODS)
@@ -101,6 +102,8 @@ def test_waiting_for_the_model_ends_with_it() -> None:
         wake_all(execution)
         run_until_quiet(execution)
     assert gone_on(execution) == {"refund"}
+    assert_consistent(execution)
+    assert_rebuilt(execution)
 
 
 def test_waiting_for_the_model_ends_without_it() -> None:
@@ -119,7 +122,7 @@ def test_like_cases_decide_where_enough_of_them_agree() -> None:
         for _ in range(2):
             run_until_quiet(start(template))
         assert Decision.objects.count() == 2
-    off = {"enableAiDecisions": False}
+    off: dict[str, Any] = {"enableAiDecisions": False}
     # Two of the last five agree, and three are wanted.
     assert gone_on(run_until_quiet(start(template, **off))) == {"answer"}
     with in_mood("good", chosen("refund")):

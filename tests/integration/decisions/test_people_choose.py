@@ -10,6 +10,7 @@ from approvals_app.selectors import find_standing_approval
 from approvals_app.services.approvals import respond_to_approval
 from executions_app.handlers import BlockWork
 from executions_app.models import Execution
+from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet
 from tests.factories import error_of, event_types, make_template, start
 from tests.moods import in_mood
@@ -50,11 +51,14 @@ def test_a_person_is_shown_what_the_model_thinks_and_chooses(people: People) -> 
     assert question.response_schema is not None
     assert question.response_schema["properties"]["choice"]["enum"] == ["calm", "refund", "else"]
     assert "approval_requested" in event_types(execution)
+    assert_consistent(execution)
     answer(people, execution, {"choice": "refund"})
     assert (execution.status, gone_on(execution)) == ("COMPLETED", {"refund"})
     decision = decision_of(execution)
     assert (decision.source, decision.chosen, decision.decided_by) == ("person", ["refund"], "alice")
     assert decision.reasoning == "I know them"
+    assert_consistent(execution)
+    assert_rebuilt(execution)
     # What the model was asked for is paid for, whoever decides.
     assert decision.cost_usd > 0
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from executions_app import running
 from executions_app.claiming import claim_block
@@ -90,7 +91,7 @@ def test_a_question_of_the_block_is_a_choice_of_the_best() -> None:
 
 
 def test_inclusive_branches_are_all_asked_at_once() -> None:
-    answer = {"choices": ["calm", "refund"], "reasoning": "both", "confidence": 80}
+    answer: JsonValue = {"choices": ["calm", "refund"], "reasoning": "both", "confidence": 80}
     with in_mood("good", answer) as server:
         execution = run_triage(mode="inclusive")
     assert gone_on(execution) == {"calm", "refund"}

@@ -195,7 +195,7 @@ def test_work_that_hangs_gets_a_shorter_timeout() -> None:
     [weighed] = suggested(hanging())
     assert weighed.idea.kind is Kind.TIMEOUT
     assert weighed.idea.measure is Measure.DURATION
-    assert weighed.idea.definition.block("b").timeout == 4_000
+    assert weighed.definition.block("b").timeout == 4_000
     # 7.5 s of 10.6 s are spent hanging; with 4 s instead of 60 s half a second is.
     assert weighed.share == pytest.approx(0.66, abs=0.05)
 

@@ -115,7 +115,7 @@ class MemoryRun:
         holding = []
         for branch in node.routing.branches:
             try:
-                if branch.question is not None:
+                if branch.question is not None or branch.expression is None:
                     holds = finish.answers.get(branch.question or "", False)
                 else:
                     holds = evaluate_condition(branch.expression, self._scope(node.index))

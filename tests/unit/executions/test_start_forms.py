@@ -190,12 +190,13 @@ def test_a_schema_with_fields_may_be_one_text_too() -> None:
 
 
 def test_options_are_those_of_the_api() -> None:
-    typed = QueryDict("priority=high&minutes=1.5&recovery=true&on_error=yes&channel=email")
+    typed = QueryDict("priority=high&minutes=1.5&recovery=true&without_models=yes&on_error=yes&channel=email")
     options = read_options(shown_options(typed))
     assert options == {
         "priority": "high",
         "timeout": 90_000,
         "enableAutoRecovery": True,
+        "enableAiDecisions": False,
         "notifications": {"onComplete": False, "onError": True, "channels": ["email"]},
     }
     again = options_of_run(options)

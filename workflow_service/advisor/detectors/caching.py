@@ -64,7 +64,7 @@ def _idea(case: Case, block: Block, worked: int, repeated: int, different: int) 
         f"Keep the answers of '{name}'",
         f"'{name}' was given what it had been given before in {share(repeated, worked)} runs, and gave the same each "
         f"time ({different} different inputs). It takes {seconds:.1f} s, and {outside}.",
-        with_fields(case.definition, name, cache={"ttl": TTL_MS}),
+        lambda: with_fields(case.definition, name, cache={"ttl": TTL_MS}),
         Effort.LOW if harmless else Effort.MEDIUM,
         {"cache": {"block": name, "ttl": TTL_MS}},
         {
@@ -89,9 +89,8 @@ def with_answers_kept(recordings: Recordings, name: str, ttl_s: float) -> Record
         kept_until[block.given] = begun_s + ttl_s
         return block
 
-    return Recordings(
-        tuple(
-            replace(run, blocks=tuple(answered(block, run.begun_s) for block in run.blocks))
-            for run in sorted(recordings.runs, key=lambda run: run.begun_s)
-        )
+    answered_runs = tuple(
+        replace(run, blocks=tuple(answered(block, run.begun_s) for block in run.blocks))
+        for run in sorted(recordings.runs, key=lambda run: run.begun_s)
     )
+    return replace(recordings, runs=answered_runs)

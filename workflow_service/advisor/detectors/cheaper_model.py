@@ -58,7 +58,9 @@ def _idea(case: Case, block: Block, dear: ModelPrice, cheap: ModelPrice, asked: 
         f"Ask a cheaper model in '{name}'",
         f"'{name}' asked {dear.name} {asked} times for {usd:.2f} USD, and it gave {answers} different answers, "
         f"none of them long. {cheap.name} costs {ratio:.0%} of it. Compare their answers before you rely on it.",
-        with_fields(case.definition, name, configuration={**block.configuration, "model": cheap.name}),
+        lambda: with_fields(
+            case.definition, name, configuration={**block.configuration, "model": cheap.name}
+        ),
         Effort.MEDIUM,
         {"model": {"block": name, "from": dear.name, "to": cheap.name}},
         {

@@ -72,7 +72,7 @@ def _idea(case: Case, block: Block, position: int, why: str) -> Idea:
         (name, *sorted(gone)),
         f"Take a branch out of '{name}' that nobody can take",
         f"'{branch.condition}' can never decide where '{name}' leads: {why}. None of {asked} runs went there.{also}",
-        definition,
+        lambda: definition,
         Effort.LOW,
         {"removeBranch": {"block": name, "condition": branch.condition, "blocks": sorted(gone)}},
         {"asked": asked, "taken": 0, "reason": why},

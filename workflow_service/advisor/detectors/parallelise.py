@@ -35,7 +35,7 @@ def idea_of(case: Case, names: tuple[str, ...]) -> Idea:
         f"Let {listed(names)} work side by side",
         f"None of {listed(names)} uses what another gives, and they wait for each other: "
         f"{sum(means.values()):.1f} s one after another, {max(means.values()):.1f} s together.{doubt}",
-        edited(case.definition, lambda document: side_by_side(document, names)),
+        lambda: edited(case.definition, lambda document: side_by_side(document, names)),
         Effort.MEDIUM if unknown else Effort.LOW,
         {"parallelGroup": {"blocks": list(names)}},
         {"meanSeconds": dict(means), "effectsUnknown": list(unknown)},

@@ -65,7 +65,7 @@ def _idea(case: Case, work: str, check: Block, ended: int, checked: int) -> Idea
         f"Check '{name}' before '{work}'",
         f"'{name}' ends the run in {share(ended, checked)} of its runs, and uses nothing that '{work}' gives, which "
         f"takes {saved:.1f} s before it.",
-        edited(case.definition, lambda document: swapped(document, work, name)),
+        lambda: edited(case.definition, lambda document: swapped(document, work, name)),
         Effort.MEDIUM,
         {"reorder": {"first": name, "then": work}},
         {

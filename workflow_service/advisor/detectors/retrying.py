@@ -63,7 +63,7 @@ def idea_of(case: Case, block: Block, policy: RetryPolicy, failed: list[Recorded
         f"Try '{name}' again when it fails in passing",
         f"'{name}' failed in {share(len(failed), runs)} runs with {', '.join(kinds)}, which pass, and is not tried "
         f"again. A try fails with {fails:.0%}, {RETRIES + 1} of them with {fails ** (RETRIES + 1):.1%}.",
-        with_fields(case.definition, name, retryPolicy=written),
+        lambda: with_fields(case.definition, name, retryPolicy=written),
         Effort.LOW,
         {"retryPolicy": {"block": name, **proposed}},
         {"failed": len(failed), "runs": runs, "errorTypes": list(kinds), "tryFails": round(fails, 4)},

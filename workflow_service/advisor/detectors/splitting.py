@@ -11,7 +11,6 @@ from workflow_service.advisor.ideas import Case, Idea
 from workflow_service.advisor.recordings import RecordedBlock, Recordings, Try, mean
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Type
 from workflow_service.advisor.wording import share
-from workflow_service.engine.data_flow import reads_of_node
 from workflow_service.engine.definition import Block
 from workflow_service.engine.paths import Root
 from workflow_service.engine.recommendations import Effect
@@ -70,14 +69,13 @@ def _may_be_split(case: Case, block: Block) -> bool:
 
 def _is_read(case: Case, name: str) -> bool:
     writer = case.graph.node_by_id[name]
-    for node in case.graph.nodes:
-        for read in reads_of_node(case.graph, node):
-            path = read.path
-            if path.root is Root.OUTPUT and path.name == name:
-                return True
-            is_name = path.root in (Root.NAME, Root.CONTEXT) and path.name not in read.own
-            if is_name and case.writes.may_write(writer, path.name):
-                return True
+    for read in case.reads:
+        path = read.path
+        if path.root is Root.OUTPUT and path.name == name:
+            return True
+        is_name = path.root in (Root.NAME, Root.CONTEXT) and path.name not in read.own
+        if is_name and case.writes.may_write(writer, path.name):
+            return True
     return False
 
 
@@ -118,7 +116,7 @@ def _idea(case: Case, block: Block, key: str, growth: Growth, lengths: Sequence[
         f"'{name}' takes {growth.item_s:.2f} s for each of the {mean(lengths):.0f} items that '{key}' has on average: "
         f"{seconds:.1f} s, {seconds / whole:.0%} of a run. Nobody reads what it gives, so that it can be a map, whose "
         f"output lists the items' outputs as 'results'.",
-        with_fields(
+        lambda: with_fields(
             case.definition, name, forEach=items, configuration={**block.configuration, key: ["${item}"]}
         ),
         Effort.MEDIUM,

@@ -97,7 +97,7 @@ def _longer(case: Case, block: Block, tries: Tries) -> Iterator[Idea]:
         f"'{block.block_id}' was broken off after {tries.timeout_s:g} s in {share(tries.broken_off, whole)} tries; a "
         f"tenth of those that were done took {quantile(tries.done, 0.9):.1f} s or more. With "
         f"{timeout_ms / 1_000:g} s {chance:.0%} of what was broken off would be done.",
-        with_fields(case.definition, block.block_id, timeout=timeout_ms),
+        lambda: with_fields(case.definition, block.block_id, timeout=timeout_ms),
         Effort.LOW,
         {"timeout": {"block": block.block_id, "milliseconds": timeout_ms}},
         _evidence(tries),
@@ -123,7 +123,7 @@ def _shorter(case: Case, block: Block, tries: Tries) -> Idea:
         f"Do not let '{block.block_id}' hang",
         f"'{block.block_id}' hung for {tries.timeout_s:g} s in {share(tries.broken_off, _whole(tries))} tries before "
         f"it was broken off, and never took more than {tries.longest_s:.1f} s when it was done.",
-        with_fields(case.definition, block.block_id, timeout=timeout_ms),
+        lambda: with_fields(case.definition, block.block_id, timeout=timeout_ms),
         Effort.LOW,
         {"timeout": {"block": block.block_id, "milliseconds": timeout_ms}},
         _evidence(tries),

@@ -220,4 +220,4 @@ def _fill(record: OptimizationRecord, version: TemplateVersion, weighed: Weighed
         **idea.evidence,
         "replay": {"measure": idea.measure.value, "before": weighed.before, "after": weighed.after},
     }
-    record.definition = dump_definition(idea.definition)
+    record.definition = dump_definition(weighed.definition)

@@ -32,7 +32,7 @@ class DecisionShape(CamelSerializer):
     question = serializers.CharField()
     options = OptionShape(many=True)
     chosen = serializers.ListField(child=serializers.CharField(), help_text="Keys of the options.")
-    source = serializers.ChoiceField(choices=SOURCES, help_text="Who decided.")
+    source = serializers.ChoiceField(choices=SOURCES, help_text="Who decided.")  # type: ignore[assignment]
     reasoning = serializers.CharField()
     confidence = serializers.FloatField(allow_null=True, help_text="0 to 100.")
     model = serializers.CharField(help_text="The model that was asked; empty where none was.")
@@ -57,7 +57,7 @@ class DecisionList(CamelSerializer):
 class DecisionListQuery(PageQuery):
     template_id = serializers.CharField(required=False, max_length=64)
     block_id = serializers.CharField(required=False, max_length=1_000)
-    source = serializers.ChoiceField(choices=SOURCES, required=False)
+    source = serializers.ChoiceField(choices=SOURCES, required=False)  # type: ignore[assignment]
     max_confidence = serializers.FloatField(
         required=False, min_value=0, max_value=100, help_text="Those at most so sure."
     )
