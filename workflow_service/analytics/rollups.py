@@ -3,7 +3,7 @@
 What has not ended, or ended a moment ago, is counted where it stands.
 """
 
-from collections import defaultdict
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,12 @@ SUMS = """
         sum(recovered), sum(duration_us)
     FROM analytics_rollup WHERE {of} AND {within} GROUP BY 1
 """
+# One row a key: thousands of small ones would cost more than they are summed in.
 HISTOGRAMS = """
-    SELECT {by}, key::int, sum(value::bigint)::bigint FROM analytics_rollup, jsonb_each_text(histogram)
-    WHERE {of} AND {within} GROUP BY 1, 2
+    SELECT grouped, jsonb_object_agg(bucket, number)::text FROM (
+        SELECT {by} AS grouped, key AS bucket, sum(value::bigint)::bigint AS number
+        FROM analytics_rollup, jsonb_each_text(histogram) WHERE {of} AND {within} GROUP BY 1, 2) AS buckets
+    GROUP BY 1
 """
 ERRORS = """
     SELECT error_type, block_id, sum(count)::bigint FROM analytics_errorrollup
@@ -97,11 +100,16 @@ def read_tallies(
     selection: Selection, within: TimeRange, by: By, *, with_durations: bool = True
 ) -> dict[Any, Tally]:
     """Return the sums of rollups by key; without the histograms where the durations do not matter."""
-    histograms: dict[Any, dict[int, int]] = defaultdict(dict)
-    if with_durations:
-        for key, bucket, count in selection.rows(HISTOGRAMS, within, by):
-            histograms[key][bucket] = count
-    return {row[0]: Tally(*map(int, row[1:]), histograms[row[0]]) for row in selection.rows(SUMS, within, by)}
+    found = selection.rows(HISTOGRAMS, within, by) if with_durations else []
+    histograms = {key: _histogram(text) for key, text in found}
+    return {
+        row[0]: Tally(*map(int, row[1:]), histograms.get(row[0], {}))
+        for row in selection.rows(SUMS, within, by)
+    }
+
+
+def _histogram(text: str) -> dict[int, int]:
+    return {int(bucket): count for bucket, count in json.loads(text).items()}
 
 
 @dataclass(frozen=True, slots=True)
