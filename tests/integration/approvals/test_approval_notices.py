@@ -91,16 +91,6 @@ def test_of_two_delegations_at_once_each_is_told_to_its_own_delegate(people: Peo
     assert list(topics) == [("ada", "approval_delegated"), ("bob", "approval_delegated")]
 
 
-def test_of_two_delegations_at_once_each_is_told_to_its_own_delegate(people: People) -> None:
-    approval = ask(people, assignees=["alice"])
-    Message.objects.all().delete()
-    delegate_approval(approval_id=approval.public_id, actor=people.alice, to="bob", source="api")
-    delegate_approval(approval_id=approval.public_id, actor=people.bob, to="ada", source="api")
-    deliver_due()
-    topics = Notification.objects.values_list("user__username", "topic").order_by("user__username")
-    assert list(topics) == [("ada", "approval_delegated"), ("bob", "approval_delegated")]
-
-
 def test_reminders_and_escalations_reach_who_has_not_answered_and_the_end_of_the_time_the_starter_too(
     people: People,
 ) -> None:
