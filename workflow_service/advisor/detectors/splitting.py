@@ -10,7 +10,7 @@ from workflow_service.advisor.editing import with_fields
 from workflow_service.advisor.ideas import Case, Idea
 from workflow_service.advisor.recordings import RecordedBlock, Recordings, Try, mean
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Type
-from workflow_service.advisor.wording import share
+from workflow_service.advisor.wording import doubt, share
 from workflow_service.engine.definition import Block
 from workflow_service.engine.paths import Root
 from workflow_service.engine.recommendations import Effect
@@ -119,7 +119,8 @@ def _idea(case: Case, block: Block, key: str, growth: Growth, lengths: Sequence[
         f"Let '{name}' work on its items side by side",
         f"'{name}' takes {growth.item_s:.2f} s for each of the {mean(lengths):.0f} items that '{key}' has on average: "
         f"{seconds:.1f} s, {seconds / whole:.0%} of a run. Nobody reads what it gives, so that it can be a map, whose "
-        f"output lists the items' outputs as 'results'.",
+        f"output lists the items' outputs as 'results'."
+        + doubt(case.effects.get(name), f"'{name}' may do its items in any order, and one without the others"),
         lambda: with_fields(
             case.definition, name, forEach=items, configuration={**block.configuration, key: ["${item}"]}
         ),

@@ -33,7 +33,7 @@ from workflow_service.ai.providers import configured_providers
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.errors import InvalidDefinition
-from workflow_service.engine.findings import Severity
+from workflow_service.engine.findings import Severity, errors_in
 
 LOOKS_BACK = timedelta(days=30)
 LEAST_RUNS = 20
@@ -50,14 +50,14 @@ def analyse(
     """
     since = since or timezone.now() - LOOKS_BACK
     version = current_version(template)
-    recordings = read_recordings(version, since)
     definition = load_definition(version.definition)
     try:
+        recordings = read_recordings(version, since)
         case = _case(template, definition, recordings)
         now, weighed, notes = _weighed(case)
     except InvalidDefinition:
         notes = ("The definition has errors: it is analysed when it can run.",)
-        return _keep(template, version, since, recordings, Standing(warnings=1), (), notes)
+        return _keep(template, version, since, Recordings(()), Standing(has_errors=True), (), notes)
     counsel = Counsel()
     if with_model and not notes:
         further = list(held_back(case))
@@ -71,12 +71,12 @@ def analyse(
 def score(template: Template, since: datetime | None = None) -> Score:
     """Return the optimization score of a template's current version now; nothing is written, no model asked."""
     version = current_version(template)
-    recordings = read_recordings(version, since or timezone.now() - LOOKS_BACK)
     definition = load_definition(version.definition)
     try:
+        recordings = read_recordings(version, since or timezone.now() - LOOKS_BACK)
         now, weighed, _ = _weighed(_case(template, definition, recordings))
     except InvalidDefinition:
-        return score_of(Standing(warnings=1))
+        return score_of(Standing(has_errors=True))
     return score_of(_standing(template, definition, recordings, now, weighed))
 
 
@@ -132,6 +132,7 @@ def _standing(
         left_cost=_together(each.left_cost for each in weighed),
         warnings=sum(finding.severity is Severity.WARNING for finding in findings),
         dead_ways=sum(each.idea.kind is Kind.DEAD_BRANCH for each in weighed),
+        has_errors=bool(errors_in(findings)),
     )
 
 
