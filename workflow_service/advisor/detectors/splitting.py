@@ -120,7 +120,9 @@ def _idea(case: Case, block: Block, key: str, growth: Growth, lengths: Sequence[
         f"'{name}' takes {growth.item_s:.2f} s for each of the {mean(lengths):.0f} items that '{key}' has on average: "
         f"{seconds:.1f} s, {seconds / whole:.0%} of a run. Nobody reads what it gives, so that it can be a map, whose "
         f"output lists the items' outputs as 'results'."
-        + doubt(case.effects.get(name), f"'{name}' may do its items in any order, and one without the others"),
+        + doubt(
+            case.effects.get(name), f"'{name}' may do its items in any order, and one without the others"
+        ),
         lambda: with_fields(
             case.definition, name, forEach=items, configuration={**block.configuration, key: ["${item}"]}
         ),
