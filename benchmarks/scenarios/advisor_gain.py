@@ -56,7 +56,7 @@ PASSED = {
 FAULTS = (
     Fault(
         Kind.PARALLELISE,
-        [work("load", seconds=0.1), work("left", "load", seconds=0.5), work("right", "left", seconds=0.4)],
+        [work("load", seconds=0.2), work("left", "load", seconds=1.5), work("right", "left", seconds=1.2)],
     ),
     Fault(
         Kind.RETRY,
@@ -86,7 +86,7 @@ FAULTS = (
         [
             {
                 key: value
-                for key, value in work("each", seconds=0.08, of="${workflow.input.items}").items()
+                for key, value in work("each", seconds=0.4, of="${workflow.input.items}").items()
                 if key != "outputMapping"
             }
         ],
@@ -115,7 +115,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             raise RuntimeError("what was accepted has no version")
         before, after = figure_of(record.base_version_id, of, runs).value, figure_of(version, of, runs).value
         gained = 100 * (before - after) / before
-        off = abs(record.estimated_improvement - gained) / gained * 100 if gained else 100.0
+        off = abs(record.estimated_improvement - gained) / abs(gained) * 100 if gained else 100.0
         yield Figure(
             f"advisor.{fault.kind}_estimate_off_percent",
             off,

@@ -183,8 +183,10 @@ class _Walk:
         if self._failing:
             self._ready.clear()
         for index, running in self._maps.items():
-            while self._free >= 1 and not self._failing and (seconds := running.take()) is not None:
-                self._push(index, running.block, seconds, holds_slot=True)
+            while self._free >= 1 and not self._failing and (taken := running.take()) is not None:
+                # Items begin by messages of their own.
+                self._goes_on = False
+                self._push(index, running.block, taken, holds_slot=True)
 
     def _begin(self, index: int, block: RecordedBlock, seconds: float) -> None:
         self._cost_usd += block.cost_usd

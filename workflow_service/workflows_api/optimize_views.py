@@ -46,7 +46,10 @@ class OptimizationShape(serializers.Serializer[Any]):
     proposed_changes = JsonObjectField()
     evidence = JsonObjectField(help_text="The numbers behind it.")
     status = serializers.ChoiceField(choices=[one.value for one in Status])
-    source = serializers.ChoiceField(choices=[one.value for one in Source], help_text="Whose idea it was.")
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        choices=[one.value for one in Source],
+        help_text="Whose idea it was.",
+    )
     created_at = serializers.DateTimeField()
 
 

@@ -60,7 +60,7 @@ def test_blocks_begin_together_and_what_follows_waits_for_both(
 
 
 def test_a_check_comes_first_and_its_way_on_leads_to_the_work() -> None:
-    blocks = [
+    blocks: list[dict[str, Any]] = [
         {"blockId": "s"},
         {"blockId": "a", "dependencies": ["s"]},
         {
@@ -82,7 +82,7 @@ def test_a_check_comes_first_and_its_way_on_leads_to_the_work() -> None:
 
 
 def test_a_branch_goes_with_what_nothing_else_leads_to() -> None:
-    blocks = [
+    blocks: list[dict[str, Any]] = [
         {"blockId": "a", "conditions": CHOOSING},
         {"blockId": "b"},
         {"blockId": "c", "dependencies": ["b"]},
