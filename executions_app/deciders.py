@@ -101,12 +101,12 @@ def tell_decision(settler: "Settler", row: Any, output: JsonObject) -> None:
         record(settler, row, output)
 
 
-def words_of(output: JsonObject) -> str:
+def words_of(output: Mapping[str, Any]) -> str:
     """Return a decision in words, as document B section 7.1 has it: "Route to create_account"."""
     chosen, options = output.get("decision"), output.get("options")
     keys = [str(key) for key in chosen] if isinstance(chosen, list) else []
     targets = {
-        str(one["key"]): [str(target) for target in one["targets"]]  # type: ignore[union-attr]
+        str(one["key"]): [str(target) for target in one["targets"]]
         for one in (options if isinstance(options, list) else [])
         if isinstance(one, dict)
     }

@@ -78,24 +78,6 @@ def list_templates(
     return rows.order_by(*([_column(ordering)] if ordering else []), "-id")
 
 
-@dataclass(frozen=True, slots=True)
-class TemplatePage:
-    """Some of a list's templates, and how many there are in all."""
-
-    templates: list[Template]
-    total: int
-
-
-def page_of(rows: QuerySet[Template], *, limit: int, offset: int = 0) -> TemplatePage:
-    """Return a page of ``rows`` as document A cuts it."""
-    return TemplatePage(list(rows[offset : offset + limit]), rows.count())
-
-
-def numbered_page_of(rows: QuerySet[Template], *, page: int, page_size: int) -> TemplatePage:
-    """Return a page of ``rows`` as document B numbers it, from 1."""
-    return page_of(rows, limit=page_size, offset=(page - 1) * page_size)
-
-
 def list_categories(workspace: Workspace) -> list[tuple[str, int]]:
     """Return the categories of the templates in use, each with their number, by name."""
     rows = _in_use(workspace).exclude(category="").values("category").annotate(count=Count("pk"))

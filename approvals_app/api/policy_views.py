@@ -1,7 +1,5 @@
 """Approval levels and absences over HTTP."""
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -25,6 +23,7 @@ from workflow_service.api_serializers import (
     CamelSerializer,
     PageQuery,
     QuerySerializer,
+    page_of,
     read_body,
     read_query,
 )
@@ -146,10 +145,9 @@ class AbsencesView(APIView):
         """List the absences that are yours or name you, newest first; all for who manages members."""
         query = read_query(PageQuery, request)
         found = list_absences(current_user(request), _readable(request)).order_by("-starts_at", "-id")
-        limit, offset = query["limit"], query["offset"]
-        shown, total = list(found[offset : offset + limit]), found.count()
-        page: dict[str, Any] = {"absences": shown, "total": total, "limit": limit, "offset": offset}
-        return Response(AbsencesShape(page | {"has_more": offset + len(shown) < total}).data)
+        page = page_of("absences", found, query)
+        more = page["offset"] + len(page["absences"]) < page["total"]
+        return Response(AbsencesShape(page | {"has_more": more}).data)
 
     @extend_schema(
         summary="Be out of office", tags=["approvals"], request=AbsenceBody, responses={201: AbsenceShape}

@@ -46,6 +46,7 @@ def work(name: str, *after: str, use_case: str = "benchmark.wait", **params: Any
     }
 
 
+ONCE = {"maxRetries": 0}
 PASSED = {
     "branches": [
         {"condition": "output.passed == false", "nextBlocks": ["end"]},
@@ -55,18 +56,28 @@ PASSED = {
 FAULTS = (
     Fault(
         Kind.PARALLELISE,
-        [work("load", seconds=0.1), work("left", "load", seconds=0.5), work("right", "left", seconds=0.4)],
+        [work("load", seconds=0.2), work("left", "load", seconds=1.5), work("right", "left", seconds=1.2)],
     ),
     Fault(
         Kind.RETRY,
-        [work("load", seconds=0.05, fails=0.3, retryPolicy={"maxRetries": 0}, timeout=30_000)],
+        [work("load", seconds=0.05, fails=0.3, retryPolicy=ONCE, timeout=30_000)],
     ),
-    Fault(Kind.TIMEOUT, [work("load", seconds=0.3, hangs=0.25, timeout=8_000)]),
+    Fault(
+        Kind.TIMEOUT,
+        [work("load", seconds=0.3, hangs="${workflow.input.hangs}", timeout=5_000, retryPolicy=ONCE)],
+    ),
     Fault(
         Kind.REORDER,
         [
             work("draw", seconds=0.8),
-            work("look", "draw", use_case="benchmark.check", seconds=0.1, fails=0.5, conditions=PASSED),
+            work(
+                "look",
+                "draw",
+                use_case="benchmark.check",
+                seconds=0.1,
+                fails="${workflow.input.bad}",
+                conditions=PASSED,
+            ),
             work("keep", seconds=0.1),
         ],
     ),
@@ -75,7 +86,7 @@ FAULTS = (
         [
             {
                 key: value
-                for key, value in work("each", seconds=0.08, of="${workflow.input.items}").items()
+                for key, value in work("each", seconds=0.4, of="${workflow.input.items}").items()
                 if key != "outputMapping"
             }
         ],
@@ -104,7 +115,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             raise RuntimeError("what was accepted has no version")
         before, after = figure_of(record.base_version_id, of, runs).value, figure_of(version, of, runs).value
         gained = 100 * (before - after) / before
-        off = abs(record.estimated_improvement - gained) / gained * 100 if gained else 100.0
+        off = abs(record.estimated_improvement - gained) / abs(gained) * 100 if gained else 100.0
         yield Figure(
             f"advisor.{fault.kind}_estimate_off_percent",
             off,
@@ -118,7 +129,9 @@ def measure(bench: Bench) -> Iterator[Figure]:
 def run(template: Template, times: int, fault: Fault) -> None:
     """Run a template so many times, one after another, so that nothing waits for a worker."""
     for number in range(times):
-        given = {"items": list(range(4 + number % 9))} if fault.items else {}
+        # Every second thing is bad, every fourth run hangs: by number, so that chance does not decide what is gained.
+        given: dict[str, Any] = {"bad": float(number % 2), "hangs": float(number % 4 == 0)}
+        given |= {"items": list(range(4 + number % 9))} if fault.items else {}
         execution = start_execution(
             workspace=template.workspace, actor=template.owner, template=template, input=given, options={}
         ).execution

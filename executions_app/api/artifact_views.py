@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from executions_app.api.requests import readable_execution
-from workflow_service.api_serializers import PageQuery, read_query
+from workflow_service.api_serializers import PageQuery, page_of, read_query
 from workflow_service.artifacts.api.serializers import ArtifactList, artifact_document
 from workflow_service.artifacts.selectors import artifacts_of_execution
 
@@ -28,7 +28,5 @@ class ExecutionArtifactsView(APIView):
         execution = readable_execution(request, execution_id)
         rows = artifacts_of_execution(execution.workspace_id, execution.public_id, timezone.now())
         rows = rows.select_related("created_by")
-        limit, offset = query["limit"], query["offset"]
-        found = [artifact_document(row) for row in rows[offset : offset + limit]]
-        page = {"artifacts": found, "total": rows.count(), "limit": limit, "offset": offset}
+        page = page_of("artifacts", rows, query, lambda some: [artifact_document(row) for row in some])
         return Response(ArtifactList(page).data)

@@ -10,7 +10,7 @@ from executions_app.api.documents import block_runs
 from executions_app.api.requests import readable_execution
 from executions_app.api.serializers import BlockRunList, BlockRunQuery
 from executions_app.selectors import list_block_runs
-from workflow_service.api_serializers import read_query
+from workflow_service.api_serializers import page_of, read_query
 
 TAGS = ["executions"]
 
@@ -37,7 +37,6 @@ class BlockRunsView(APIView):
             status=query.get("status"),
             superseded=query["superseded"],
         )
-        limit, offset = query["limit"], query["offset"]
-        found = block_runs(execution, list(rows[offset : offset + limit]), timezone.now())
-        page = {"block_executions": found, "total": rows.count(), "limit": limit, "offset": offset}
+        now = timezone.now()
+        page = page_of("block_executions", rows, query, lambda some: block_runs(execution, some, now))
         return Response(BlockRunList(page).data)

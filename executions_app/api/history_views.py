@@ -20,7 +20,7 @@ from executions_app.api.requests import readable_execution, wait_until
 from executions_app.history import audit_entries, transition_document, transitions_of
 from executions_app.models import Execution, ExecutionEvent
 from executions_app.selectors import event_message, events_after, list_logs, log_document
-from workflow_service.api_serializers import read_query
+from workflow_service.api_serializers import page_of, read_query
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES
 
 TAGS = ["executions"]
@@ -45,10 +45,10 @@ class LogsView(APIView):
             until=query.get("until"),
             newest_first=query["order"] == "desc",
         )
-        limit, offset, total = query["limit"], query["offset"], rows.count()
-        lines = [log_document(line, execution.public_id) for line in rows[offset : offset + limit]]
-        page = {"logs": lines, "total": total, "limit": limit, "offset": offset}
-        return Response(page | {"hasMore": offset + len(lines) < total})
+        page = page_of(
+            "logs", rows, query, lambda some: [log_document(line, execution.public_id) for line in some]
+        )
+        return Response(page | {"hasMore": page["offset"] + len(page["logs"]) < page["total"]})
 
 
 class EventsView(APIView):

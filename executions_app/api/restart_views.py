@@ -32,6 +32,7 @@ from workflow_service.api_serializers import (
     CamelSerializer,
     PageQuery,
     QuerySerializer,
+    page_of,
     read_body,
     read_query,
 )
@@ -97,15 +98,8 @@ class RecoveryPointsView(ControlView):
         query = read_query(PageQuery, request)
         execution = readable_execution(request, execution_id)
         points = RecoveryPoint.objects.filter(execution=execution).order_by("pk")
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "execution_id": execution.public_id,
-            "recovery_points": point_documents(execution, list(points[offset : offset + limit])),
-            "total": points.count(),
-            "limit": limit,
-            "offset": offset,
-        }
-        return Response(RecoveryPointList(page).data)
+        page = page_of("recovery_points", points, query, lambda some: point_documents(execution, some))
+        return Response(RecoveryPointList(page | {"execution_id": execution.public_id}).data)
 
     @extend_schema(
         summary="Make a recovery point",

@@ -42,7 +42,7 @@ from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.idempotency import KEY
 from workflow_service.accounts.policies import Action, require
 from workflow_service.accounts.throttles import ExecutionThrottle
-from workflow_service.api_serializers import HeaderInvalid, read_body, read_query
+from workflow_service.api_serializers import HeaderInvalid, page_of, read_body, read_query
 from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ExecutionStatus
 from workflow_service.idempotent_posts import REPLAYED
 
@@ -84,9 +84,7 @@ class ExecutionsView(APIView):
         workspace = workspace_of(request)
         require(current_user(request), workspace, Action.EXECUTION_READ)
         rows = list_executions(workspace, status=query.get("status"), template_id=query.get("template_id"))
-        limit, offset = query["limit"], query["offset"]
-        found = [execution_entry(execution) for execution in rows[offset : offset + limit]]
-        page = {"executions": found, "total": rows.count(), "limit": limit, "offset": offset}
+        page = page_of("executions", rows, query, lambda some: [execution_entry(one) for one in some])
         return Response(ExecutionList(page).data)
 
     @extend_schema(

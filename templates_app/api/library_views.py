@@ -20,7 +20,7 @@ from templates_app.services.library import install_template, installed_by_slug
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
 from workflow_service.accounts.throttles import CreationThrottle
-from workflow_service.api_serializers import QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import QuerySerializer, page_of, read_body, read_query
 
 TAGS = ["library"]
 
@@ -46,16 +46,11 @@ class LibraryView(APIView):
             tags=[tag.strip() for tag in query.get("tags", "").split(",") if tag.strip()],
             shows=query.get("shows"),
         )
-        limit, offset = query["limit"], query["offset"]
         installed = installed_by_slug([workspace])
-        page = {
-            "templates": [library_entry(one, installed) for one in found[offset : offset + limit]],
-            "categories": library_categories(),
-            "total": len(found),
-            "limit": limit,
-            "offset": offset,
-        }
-        return Response(LibraryList(page).data)
+        page = page_of(
+            "templates", found, query, lambda some: [library_entry(one, installed) for one in some]
+        )
+        return Response(LibraryList(page | {"categories": library_categories()}).data)
 
 
 class LibraryTemplateView(APIView):

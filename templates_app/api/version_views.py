@@ -28,7 +28,7 @@ from templates_app.services.templates import roll_back
 from templates_app.version_diff import diff_versions
 from templates_app.version_labels import Bump
 from workflow_service.accounts.api.requests import current_user
-from workflow_service.api_serializers import PageQuery, QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import PageQuery, QuerySerializer, page_of, read_body, read_query
 
 TAGS = ["templates"]
 
@@ -47,14 +47,7 @@ class VersionsView(APIView):
         """List the template's versions, newest first."""
         query = read_query(PageQuery, request)
         template = readable_template(request, template_id)
-        rows = list_versions(template)
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "versions": rows.defer("definition")[offset : offset + limit],
-            "total": rows.count(),
-            "limit": limit,
-            "offset": offset,
-        }
+        page = page_of("versions", list_versions(template).defer("definition"), query)
         return Response(VersionList(page | {"template_id": template.public_id}).data)
 
 

@@ -42,7 +42,6 @@ from templates_app.selectors import (
     list_categories,
     list_tags,
     list_templates,
-    page_of,
 )
 from templates_app.services.body_validation import validate_body
 from templates_app.services.statuses import archive_template
@@ -52,7 +51,7 @@ from templates_app.sharing import require_on
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
 from workflow_service.accounts.throttles import CreationThrottle
-from workflow_service.api_serializers import QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import QuerySerializer, page_of, read_body, read_query
 from workflow_service.engine.documents import load_definition
 from workflow_service.engine.dsl import render_dsl, states_of
 
@@ -77,15 +76,8 @@ class TemplatesView(APIView):
         workspace, user = workspace_of(request), current_user(request)
         require(user, workspace, Action.TEMPLATE_READ)
         rows = list_templates(workspace, narrowed_by(query, user), ordering=query.get("ordering"))
-        limit, offset = query["limit"], query["offset"]
-        page = page_of(rows, limit=limit, offset=offset)
-        shape = {
-            "templates": [template_entry(template) for template in page.templates],
-            "total": page.total,
-            "limit": limit,
-            "offset": offset,
-        }
-        return Response(TemplateList(shape).data)
+        page = page_of("templates", rows, query, lambda some: [template_entry(one) for one in some])
+        return Response(TemplateList(page).data)
 
     @extend_schema(
         summary="Create a template",

@@ -661,7 +661,7 @@ class TestSection72WebSocket:
         good = run_until_quiet(started(developer, house))
         messages += [message for _, message in messages_of(good, events_after(good, 0, 1_000))]
         for message in messages:
-            assert message.keys() >= FIELDS_OF_MESSAGES[message["type"]] | {"execution_id", "timestamp"}
+            assert message.keys() >= FIELDS_OF_MESSAGES[str(message["type"])] | {"execution_id", "timestamp"}
         changed = [(one["from_state"], one["to_state"]) for one in messages if one["type"] == "state_change"]
         assert ("validate_contact", "create_account") in changed
 

@@ -232,7 +232,7 @@ class EngineRun:
         matching = []
         for branch in routing.branches:
             try:
-                if branch.question is not None:
+                if branch.question is not None or branch.expression is None:
                     matches = answers.get(branch.question or "", False)
                 else:
                     matches = evaluate_condition(branch.expression, self._scope_of(index))

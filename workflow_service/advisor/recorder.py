@@ -8,8 +8,9 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Sum
+from django.db.models.functions import Now
 
-from executions_app.models import BlockExecution, Execution, ExecutionEvent, Scope
+from executions_app.models import BlockExecution, Execution, ExecutionEvent, Scope, WorkerLease
 from templates_app.models import TemplateVersion
 from templates_app.plans import compiled_version
 from workflow_service.advisor.recordings import RecordedBlock, RecordedRun, Recordings, Try
@@ -54,20 +55,16 @@ def read_recordings(
     per_run = max(1, len(compiled.plan.nodes))
     runs = runs[-max(LEAST_RUNS, MAX_ROWS // per_run) :]
     blocks = _blocks_of(runs, compiled.plan)
-    return Recordings(tuple(_run(run, blocks.get(run.pk, ())) for run in runs))
+    workers = WorkerLease.objects.filter(expires_at__gt=Now()).count()
+    return Recordings(tuple(_run(run, blocks.get(run.pk, ())) for run in runs), workers)
 
 
 def _run(run: Execution, rows: Sequence["_Row"]) -> RecordedRun:
     seconds = run.active_ms / 1_000
     blocks = tuple(row.block for row in rows)
-    return RecordedRun(
-        run.pk,
-        run.started_at.timestamp(),
-        seconds,
-        run.status == ExecutionStatus.FAILED,
-        blocks,
-        _lag_s(run, rows),
-    )
+    lag_s, message_s = _pauses(run, rows)
+    failed = run.status == ExecutionStatus.FAILED
+    return RecordedRun(run.pk, run.started_at.timestamp(), seconds, failed, blocks, lag_s, message_s)
 
 
 class _Row:
@@ -77,24 +74,24 @@ class _Row:
         self.block, self.begun_s, self.ended_s = block, begun_s, ended_s
 
 
-def _lag_s(run: Execution, rows: Iterable[_Row]) -> float:
-    """Return the time in which nothing was at work, by blocks that began out of such quiet."""
+def _pauses(run: Execution, rows: Iterable[_Row]) -> tuple[float, float]:
+    """Return the pause between two blocks in which nothing was at work, and what passed before the first block."""
     spans = sorted(
         (row.begun_s, row.ended_s) for row in rows if row.begun_s is not None and row.ended_s is not None
     )
-    quiet, pauses, until = 0.0, 0, 0.0
-    for begun, ended in spans:
-        assert begun is not None and ended is not None  # noqa: S101, PT018 - the others were left out
+    if not spans or run.completed_at is None:
+        return 0.0, 0.0
+    first, until = spans[0]
+    quiet, pauses = 0.0, 0
+    for begun, ended in spans[1:]:
         if begun >= until:
             quiet, pauses = quiet + begun - until, pauses + 1
         until = max(until, ended)
-    if run.completed_at is not None:
-        quiet += max(0.0, (run.completed_at - run.started_at).total_seconds() - until)
-    # People and pauses are no lag: what the run's clock did not count is taken off.
-    standing = (
-        (run.completed_at - run.started_at).total_seconds() - run.active_ms / 1_000 if run.completed_at else 0
-    )
-    return max(0.0, quiet - max(0.0, standing)) / pauses if pauses else 0.0
+    whole = (run.completed_at - run.started_at).total_seconds()
+    # People are no lag: what the run's clock did not count is taken off.
+    standing = max(0.0, whole - run.active_ms / 1_000)
+    lag_s = max(0.0, quiet - standing) / pauses if pauses else 0.0
+    return lag_s, max(0.0, first + whole - until)
 
 
 def _blocks_of(runs: Sequence[Execution], plan: Plan) -> dict[int, list[_Row]]:

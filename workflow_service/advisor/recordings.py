@@ -68,7 +68,8 @@ class RecordedBlock:
 class RecordedRun:
     """One run that completed or failed. ``blocks`` come in the order they began, ``begun_s`` by any clock.
 
-    ``seconds`` is its active time; ``lag_s`` what passed before each block that nothing else was at work beside.
+    ``seconds`` is its active time. ``lag_s`` passes between two blocks of which one goes on in place of the other,
+    ``message_s`` before a block that begins by a message: the first, and all but one of those ready at once.
     """
 
     id: int
@@ -77,6 +78,7 @@ class RecordedRun:
     failed: bool
     blocks: tuple[RecordedBlock, ...]
     lag_s: float = 0.0
+    message_s: float = 0.0
 
     @property
     def cost_usd(self) -> float:
@@ -85,9 +87,13 @@ class RecordedRun:
 
 @dataclass(frozen=True)
 class Recordings:
-    """The runs of one version that an analysis looks at, the oldest first."""
+    """The runs of one version that an analysis looks at, the oldest first.
+
+    ``workers`` is how many processes there are to work on blocks, 0 where that is not known: no more work side by side.
+    """
 
     runs: tuple[RecordedRun, ...]
+    workers: int = 0
 
     @cached_property
     def by_block(self) -> Mapping[str, tuple[RecordedBlock, ...]]:
@@ -113,15 +119,11 @@ class Recordings:
 
     def with_block(self, block_id: str, change: Callable[[RecordedBlock], RecordedBlock]) -> "Recordings":
         """Return the recordings with every one of a block changed."""
-        return Recordings(
-            tuple(
-                replace(
-                    run,
-                    blocks=tuple(change(one) if one.block_id == block_id else one for one in run.blocks),
-                )
-                for run in self.runs
-            )
+        changed = tuple(
+            replace(run, blocks=tuple(change(one) if one.block_id == block_id else one for one in run.blocks))
+            for run in self.runs
         )
+        return replace(self, runs=changed)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -2,8 +2,8 @@
 
 What follows from a finished block ``engine.decide`` says, as it does for real runs; how long a block takes, how it ends
 and which way it goes the recording says, and where a run has nothing recorded for a block, what the block mostly did.
-As many blocks work side by side as the definition allows. Replayed on its own definition a run takes as long as it
-took; what a change would have saved is the difference.
+As many blocks work side by side as the definition allows and there are workers for. Replayed on its own definition a
+run takes as long as it took; what a change would have saved is the difference.
 """
 
 from collections import Counter, deque
@@ -64,8 +64,8 @@ class Outlook:
 
 def replay(plan: Plan, recordings: Recordings) -> Outlook:
     """Return how the recorded runs would have gone by ``plan``, on average; raises ``Unending``."""
-    typical = recordings.typical
-    ended = [replay_run(plan, run, typical) for run in recordings.runs]
+    typical, workers = recordings.typical, recordings.workers
+    ended = [replay_run(plan, run, typical, workers) for run in recordings.runs]
     return Outlook(
         mean(each.seconds for each in ended),
         mean(each.failed for each in ended),
@@ -87,26 +87,28 @@ def size_of(plan: Plan) -> int:
 
 def fidelity(plan: Plan, recordings: Recordings) -> float:
     """Return by how much of itself the replay of a run on its own definition misses its duration, in the middle."""
-    typical = recordings.typical
+    typical, workers = recordings.typical, recordings.workers
     missed = sorted(
-        abs(replay_run(plan, run, typical).seconds - run.seconds) / run.seconds
+        abs(replay_run(plan, run, typical, workers).seconds - run.seconds) / run.seconds
         for run in recordings.runs
         if run.seconds > 0
     )
     return missed[len(missed) // 2] if missed else 0.0
 
 
-def replay_run(plan: Plan, run: RecordedRun, typical: Mapping[str, RecordedBlock]) -> Replayed:
+def replay_run(
+    plan: Plan, run: RecordedRun, typical: Mapping[str, RecordedBlock], workers: int = 0
+) -> Replayed:
     """Return how one run would have gone; of work that may be saved both ends are weighed."""
     chance = 1.0
     for block in run.blocks:
         if block.chance:
             chance *= block.chance
     saved = replace(run, blocks=tuple(_saved(block) for block in run.blocks))
-    best = _Walk(plan, saved, typical).walk()
+    best = _Walk(plan, saved, typical, workers).walk()
     if chance == 1.0:
         return best
-    worst = _Walk(plan, run, typical).walk()
+    worst = _Walk(plan, run, typical, workers).walk()
     return Replayed(
         chance * best.seconds + (1 - chance) * worst.seconds,
         chance * best.failed + (1 - chance) * worst.failed,
@@ -121,15 +123,20 @@ def _saved(block: RecordedBlock) -> RecordedBlock:
 class _Walk:
     """One run on one plan; used once."""
 
-    def __init__(self, plan: Plan, run: RecordedRun, typical: Mapping[str, RecordedBlock]) -> None:
+    def __init__(
+        self, plan: Plan, run: RecordedRun, typical: Mapping[str, RecordedBlock], workers: int
+    ) -> None:
         self._recorded: dict[str, deque[RecordedBlock]] = {}
         for block in run.blocks:
             self._recorded.setdefault(block.block_id, deque()).append(block)
         self._typical = typical
         self._plan = _with_known_gates(plan, {name: blocks[0] for name, blocks in self._recorded.items()})
-        self._lag_s = run.lag_s
+        self._lag_s, self._message_s = run.lag_s, run.message_s
+        # Whoever ended a block goes on with one of those that it made ready; the others are sent for.
+        self._goes_on = False
         settings = plan.definition.global_settings
-        self._free = settings.max_parallel_blocks or PARALLEL_BLOCKS
+        allowed = settings.max_parallel_blocks or PARALLEL_BLOCKS
+        self._free = min(allowed, workers) if workers else allowed
         self._now = 0.0
         self._ready: deque[tuple[int, RecordedBlock, float]] = deque()
         # When, in which order begun, which node; with its recording, and whether it gives back a slot.
@@ -154,6 +161,7 @@ class _Walk:
                 raise Unending
             self._now, _, index, block, holds_slot = heappop(self._ends)
             self._free += holds_slot
+            self._goes_on = holds_slot
             if index not in self._maps or self._maps[index].one_ended():
                 self._maps.pop(index, None)
                 self._finish(index, block)
@@ -175,8 +183,10 @@ class _Walk:
         if self._failing:
             self._ready.clear()
         for index, running in self._maps.items():
-            while self._free >= 1 and not self._failing and (seconds := running.take()) is not None:
-                self._push(index, running.block, seconds, holds_slot=True)
+            while self._free >= 1 and not self._failing and (taken := running.take()) is not None:
+                # Items begin by messages of their own.
+                self._goes_on = False
+                self._push(index, running.block, taken, holds_slot=True)
 
     def _begin(self, index: int, block: RecordedBlock, seconds: float) -> None:
         self._cost_usd += block.cost_usd
@@ -189,7 +199,9 @@ class _Walk:
     def _push(self, index: int, block: RecordedBlock, seconds: float, *, holds_slot: bool) -> None:
         self._begun += 1
         self._free -= holds_slot
-        heappush(self._ends, (self._now + self._lag_s + seconds, self._begun, index, block, holds_slot))
+        pause_s = self._lag_s if self._goes_on else self._message_s
+        self._goes_on = False
+        heappush(self._ends, (self._now + pause_s + seconds, self._begun, index, block, holds_slot))
 
     def _block_of(self, index: int) -> Block:
         block = self._plan.nodes[index].block

@@ -52,7 +52,7 @@ def _seconds_of(case: Case, idea: Idea) -> float:
     """Return the seconds of a run in which an idea's blocks are at work or about to be."""
     runs = case.recordings.runs
     worked = [block for name in idea.blocks for block in case.recordings.by_block.get(name, ())]
-    lag_s = sum(run.lag_s for run in runs) / max(1, len(runs))
+    lag_s = sum(max(run.lag_s, run.message_s) for run in runs) / max(1, len(runs))
     return sum(block.seconds + lag_s for block in worked) / max(1, len(runs))
 
 

@@ -25,12 +25,11 @@ def value_of(bucket: int) -> float:
     return float(2 * GROWTH**bucket / (GROWTH + 1))
 
 
-def merge(histograms: Iterable[Mapping[str, int]]) -> Counter[int]:
-    """Return the sum of histograms as they are stored: counts by bucket, as JSON spells it."""
+def merge(histograms: Iterable[Mapping[int, int]]) -> Counter[int]:
+    """Return the sum of histograms: counts by bucket."""
     total: Counter[int] = Counter()
     for histogram in histograms:
-        for bucket, count in histogram.items():
-            total[int(bucket)] += count
+        total.update(histogram)
     return total
 
 

@@ -1,7 +1,7 @@
 """Reads: how the runs of templates, or of a workspace, went in a time range. From rollups; block rows are not read."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,14 +16,16 @@ from workflow_service.analytics.figures import (
 from workflow_service.analytics.insights import MIN_CHANGE, Spell, Trend, change_of, find_insights
 from workflow_service.analytics.reports import Overview, WorkflowAnalytics
 from workflow_service.analytics.rollups import (
-    BLOCKS,
+    ALL_RUNS,
+    BY_BLOCK,
+    BY_TEMPLATE,
+    BY_VERSION,
     ERRORS,
-    HISTOGRAMS,
+    By,
     Live,
-    RunRow,
     Selection,
     read_live,
-    read_runs,
+    read_tallies,
 )
 from workflow_service.analytics.tallies import Tally
 from workflow_service.analytics.time_ranges import DAY, HOUR, Granularity, TimeRange, begin_of
@@ -43,10 +45,9 @@ def workflow_analytics(
     Runs count where they were started; the range is widened to whole hours. Raises ``TimeRangeInvalid``.
     """
     within = TimeRange.around(start, end)
-    points = within.points(granularity)
     selection = Selection.of_templates(template_ids, version)
-    runs = read_runs(selection, within, granularity)
-    total = Tally.of(runs)
+    series = _tally_points(selection, within, granularity)
+    total = Tally.of(series.values())
     states = _states(selection, within)
     errors = _errors(selection, within, total)
     return WorkflowAnalytics(
@@ -55,8 +56,8 @@ def workflow_analytics(
         statistics=_statistics(total, read_live(selection, within), set(template_ids)),
         error_analysis=errors,
         state_performance=states,
-        series=_series(points, runs, granularity),
-        insights=find_insights(states, errors, _trend(selection, within, runs)),
+        series=_series(series),
+        insights=find_insights(states, errors, _trend(selection, within)),
     )
 
 
@@ -65,17 +66,13 @@ def overview(
 ) -> Overview:
     """Return how the runs of a workspace (primary key) went, in all and by template; raises ``TimeRangeInvalid``."""
     within = TimeRange.around(start, end)
-    points = within.points(granularity)
     selection = Selection.of_workspace(workspace_id)
-    runs = read_runs(selection, within, granularity)
+    series = _tally_points(selection, within, granularity)
+    total = Tally.of(series.values())
     live = read_live(selection, within)
-    by_template: dict[int, list[RunRow]] = {template_id: [] for template_id in live}
-    for row in runs:
-        by_template.setdefault(row.template_id, []).append(row)
-    total = Tally.of(runs)
+    tallies = dict.fromkeys(live, Tally()) | read_tallies(selection, within, BY_TEMPLATE)
     templates = {
-        template_id: _statistics(Tally.of(rows), live, {template_id})
-        for template_id, rows in by_template.items()
+        template_id: _statistics(tally, live, {template_id}) for template_id, tally in tallies.items()
     }
     return Overview(
         time_range=within,
@@ -83,17 +80,15 @@ def overview(
         statistics=_statistics(total, live, set(live)),
         error_analysis=_errors(selection, within, total),
         templates=dict(sorted(templates.items(), key=lambda each: (-each[1].total, each[0]))),
-        series=_series(points, runs, granularity),
+        series=_series(series),
     )
 
 
 def version_statistics(template_id: int, start: datetime, end: datetime) -> dict[int, Statistics]:
     """Return how the runs of each version (primary key) of a template went, of those that ran."""
     within = TimeRange.around(start, end)
-    by_version: dict[int, list[RunRow]] = defaultdict(list)
-    for row in read_runs(Selection.of_templates([template_id]), within, Granularity.DAY):
-        by_version[row.version_id].append(row)
-    return {version: _statistics(Tally.of(rows), {}, ()) for version, rows in by_version.items()}
+    tallies = read_tallies(Selection.of_templates([template_id]), within, BY_VERSION)
+    return {version: _statistics(tally, {}, ()) for version, tally in tallies.items()}
 
 
 def _statistics(total: Tally, live: Mapping[int, Live], template_ids: Collection[int]) -> Statistics:
@@ -108,12 +103,7 @@ def _statistics(total: Tally, live: Mapping[int, Live], template_ids: Collection
 
 
 def _states(selection: Selection, within: TimeRange) -> tuple[StatePerformance, ...]:
-    histograms: dict[str, Counter[int]] = defaultdict(Counter)
-    for block_id, bucket, count in selection.rows(HISTOGRAMS, within):
-        histograms[block_id][bucket] += count
-    tallies = {
-        row[0]: Tally(*map(int, row[1:]), histograms[row[0]]) for row in selection.rows(BLOCKS, within)
-    }
+    tallies: dict[str, Tally] = read_tallies(selection, within, BY_BLOCK)
     all_us = sum(tally.duration_us for tally in tallies.values())
     ordered = sorted(tallies.items(), key=lambda each: (-each[1].duration_us, each[0]))
     return tuple(
@@ -146,17 +136,18 @@ def _errors(selection: Selection, within: TimeRange, runs: Tally) -> ErrorAnalys
     )
 
 
-def _series(
-    points: Sequence[datetime], runs: Iterable[RunRow], granularity: Granularity
-) -> tuple[Point, ...]:
-    by_point: dict[datetime, list[RunRow]] = defaultdict(list)
-    for row in runs:
-        by_point[begin_of(row.start, granularity)].append(row)
-    tallies = ((point, Tally.of(by_point[point])) for point in points)
-    return tuple(Point(point, tally.outcomes, tally.durations) for point, tally in tallies)
+def _tally_points(selection: Selection, within: TimeRange, granularity: Granularity) -> dict[datetime, Tally]:
+    """Return the runs of each point of a series, of the empty ones too; raises ``TimeRangeInvalid``."""
+    points = within.points(granularity)
+    found = read_tallies(selection, within, By.point(granularity))
+    return {point: found.get(point, Tally()) for point in points}
 
 
-def _trend(selection: Selection, within: TimeRange, runs: Sequence[RunRow]) -> Trend | None:
+def _series(tallies: Mapping[datetime, Tally]) -> tuple[Point, ...]:
+    return tuple(Point(point, tally.outcomes, tally.durations) for point, tally in tallies.items())
+
+
+def _trend(selection: Selection, within: TimeRange) -> Trend | None:
     """Return the last week of the range beside the one before, or its halves; None where it is too short."""
     length = min(TREND, within.length / 2)
     unit = Granularity.DAY if length >= DAY else Granularity.HOUR
@@ -164,16 +155,18 @@ def _trend(selection: Selection, within: TimeRange, runs: Sequence[RunRow]) -> T
     first = max(within.start, begin_of(cut - length, unit))
     if min(within.end - cut, cut - first) < HOUR:
         return None
-    before = Tally.of(row for row in runs if first <= row.start < cut).spell
-    after = Tally.of(row for row in runs if row.start >= cut).spell
+    earlier, later = TimeRange(first, cut), TimeRange(cut, within.end)
+    before, after = (_spells(selection, each, ALL_RUNS).get("") for each in (earlier, later))
+    if before is None or after is None:
+        return None
     trend = Trend(length, before, after)
     if (change_of(before, after) or 0) < MIN_CHANGE:
         return trend
-    earlier = _spells(selection, TimeRange(first, cut))
-    later = _spells(selection, TimeRange(cut, within.end))
-    both = {state: (earlier[state], later[state]) for state in earlier.keys() & later.keys()}
+    then, now = (_spells(selection, each, BY_BLOCK) for each in (earlier, later))
+    both = {state: (then[state], now[state]) for state in then.keys() & now.keys()}
     return replace(trend, states=both)
 
 
-def _spells(selection: Selection, within: TimeRange) -> dict[str, Spell]:
-    return {row[0]: Tally(*map(int, row[1:])).spell for row in selection.rows(BLOCKS, within)}
+def _spells(selection: Selection, within: TimeRange, by: By) -> dict[str, Spell]:
+    found = read_tallies(selection, within, by, with_durations=False)
+    return {key: tally.spell for key, tally in found.items()}

@@ -4,31 +4,29 @@ What has not ended, or ended a moment ago, is counted where it stands.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
+from workflow_service.analytics.tallies import Tally
 from workflow_service.analytics.time_ranges import Granularity, TimeRange
 
 # More of a backlog is counted as this many: the number is shown, not reckoned with.
 MAX_UNCOUNTED = 10_000
 
-SUMS = """sum(completed), sum(failed), sum(rejected), sum(skipped), sum(cancelled), sum(retries), sum(troubled),
-    sum(recovered), sum(duration_us)"""
-RUNS = """
-    SELECT template_id, version_id, start, completed, failed, rejected, skipped, cancelled, retries, troubled,
-        recovered, duration_us, histogram::text
-    FROM analytics_rollup WHERE block_id = '' AND {of} AND {within}
+SUMS = """
+    SELECT {by}, sum(completed), sum(failed), sum(rejected), sum(skipped), sum(cancelled), sum(retries), sum(troubled),
+        sum(recovered), sum(duration_us)
+    FROM analytics_rollup WHERE {of} AND {within} GROUP BY 1
 """
-BLOCKS = f"""
-    SELECT block_id, {SUMS} FROM analytics_rollup WHERE block_id <> '' AND {{of}} AND {{within}} GROUP BY 1
-"""  # noqa: S608 - put together from constants
+# One row a key: thousands of small ones would cost more than they are summed in.
 HISTOGRAMS = """
-    SELECT block_id, key::int, sum(value::bigint)::bigint FROM analytics_rollup, jsonb_each_text(histogram)
-    WHERE block_id <> '' AND {of} AND {within} GROUP BY 1, 2
+    SELECT grouped, jsonb_object_agg(bucket, number)::text FROM (
+        SELECT {by} AS grouped, key AS bucket, sum(value::bigint)::bigint AS number
+        FROM analytics_rollup, jsonb_each_text(histogram) WHERE {of} AND {within} GROUP BY 1, 2) AS buckets
+    GROUP BY 1
 """
 ERRORS = """
     SELECT error_type, block_id, sum(count)::bigint FROM analytics_errorrollup
@@ -66,24 +64,52 @@ class Selection:
     def of_workspace(cls, workspace_id: int) -> "Selection":
         return cls("workspace_id = %(workspace)s", {"workspace": workspace_id})
 
-    def rows(self, statement: str, within: TimeRange, *, by_hour: bool = False) -> list[Any]:
-        """Return the rows of a statement that names ``{of}``, and ``{within}`` where it reads rollups."""
-        condition, moments = within.condition(by_hour=by_hour)
-        parameters = {**self.parameters, **moments, "most": MAX_UNCOUNTED}
+    def rows(self, statement: str, within: TimeRange, by: "By | None" = None) -> list[Any]:
+        """Return the rows of a statement that names ``{of}``, and ``{by}`` and ``{within}`` where it reads rollups."""
+        condition, moments = within.condition(by_hour=by is not None and by.hours_only)
+        rolled_up = f"{by.condition} AND {self.condition}" if by else self.condition
+        parameters: dict[str, Any] = {**self.parameters, **moments, "most": MAX_UNCOUNTED}
         with connection.cursor() as cursor:
-            cursor.execute(statement.format(of=self.condition, within=condition), parameters)
+            cursor.execute(
+                statement.format(of=rolled_up, within=condition, by=by.expression if by else ""), parameters
+            )
             return list(cursor.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
-class RunRow:
-    """One rollup of runs as wholes."""
+class By:
+    """What tallies are grouped by: the SQL of the key, and of whether runs or blocks are tallied."""
 
-    template_id: int
-    version_id: int
-    start: datetime
-    sums: Sequence[Any]
-    histogram: Mapping[str, int]
+    expression: str
+    condition: str = "block_id = ''"
+    hours_only: bool = False
+
+    @classmethod
+    def point(cls, granularity: Granularity) -> "By":
+        """Group the runs by the points of a series."""
+        return cls(f"date_trunc('{granularity}', start, 'UTC')", hours_only=granularity is Granularity.HOUR)
+
+
+BY_TEMPLATE = By("template_id")
+BY_VERSION = By("version_id")
+BY_BLOCK = By("block_id", "block_id <> ''")
+ALL_RUNS = By("''")
+
+
+def read_tallies(
+    selection: Selection, within: TimeRange, by: By, *, with_durations: bool = True
+) -> dict[Any, Tally]:
+    """Return the sums of rollups by key; without the histograms where the durations do not matter."""
+    found = selection.rows(HISTOGRAMS, within, by) if with_durations else []
+    histograms = {key: _histogram(text) for key, text in found}
+    return {
+        row[0]: Tally.from_sums(row[1:], histograms.get(row[0], {}))
+        for row in selection.rows(SUMS, within, by)
+    }
+
+
+def _histogram(text: str) -> dict[int, int]:
+    return {int(bucket): count for bucket, count in json.loads(text).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +121,15 @@ class Live:
     uncounted: int = 0
 
 
-def read_runs(selection: Selection, within: TimeRange, granularity: Granularity) -> list[RunRow]:
-    """Return the rollups of runs as wholes; by hour alone where the series is."""
-    found = selection.rows(RUNS, within, by_hour=granularity is Granularity.HOUR)
-    return [RunRow(*row[:3], row[3:-1], json.loads(row[-1])) for row in found]
-
-
 def read_live(selection: Selection, within: TimeRange) -> dict[int, Live]:
     """Return by template what the rollups do not have yet."""
     uncounted = dict(selection.rows(UNCOUNTED, within))
-    running = {row[0]: row[1:] for row in selection.rows(RUNNING, within)}
+    running = {row[0]: (int(row[1]), int(row[2])) for row in selection.rows(RUNNING, within)}
     return {
-        template_id: Live(*running.get(template_id, (0, 0)), uncounted.get(template_id, 0))
+        template_id: Live(
+            running.get(template_id, (0, 0))[0],
+            running.get(template_id, (0, 0))[1],
+            uncounted.get(template_id, 0),
+        )
         for template_id in uncounted.keys() | running.keys()
     }

@@ -1,15 +1,17 @@
 """Sums of rollups, and the figures that they give."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from workflow_service.analytics.figures import Durations, Outcomes
 from workflow_service.analytics.histogram import merge, percentiles
 from workflow_service.analytics.insights import Spell
-from workflow_service.analytics.rollups import RunRow
 
 FRACTIONS = (0.5, 0.95, 0.99)
+SUMMED = (
+    "completed", "failed", "rejected", "skipped", "cancelled", "retries", "troubled", "recovered", "duration_us",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +27,24 @@ class Tally:
     troubled: int = 0
     recovered: int = 0
     duration_us: int = 0
-    histogram: Counter[int] = field(default_factory=Counter)
+    histogram: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, runs: Iterable[RunRow]) -> "Tally":
-        """Return the sum of rows."""
-        rows = list(runs)
-        sums = [int(sum(column)) for column in zip(*(row.sums for row in rows), strict=True)]
-        return cls(*sums, histogram=merge(row.histogram for row in rows))
+    def of(cls, tallies: Iterable["Tally"]) -> "Tally":
+        """Return the sum of tallies."""
+        parts = list(tallies)
+        sums = [sum(column) for column in zip(*(part.sums for part in parts), strict=True)]
+        return cls.from_sums(sums, merge(part.histogram for part in parts))
+
+    @classmethod
+    def from_sums(cls, sums: Iterable[Any], histogram: Mapping[int, int]) -> "Tally":
+        """Return a tally of sums in the order of the fields; none are zeros."""
+        return cls(**dict(zip(SUMMED, map(int, sums), strict=False)), histogram=histogram)
+
+    @property
+    def sums(self) -> tuple[int, ...]:
+        """What is summed, in the order of the fields."""
+        return tuple(getattr(self, name) for name in SUMMED)
 
     @property
     def outcomes(self) -> Outcomes:

@@ -11,9 +11,9 @@ class BlockFacts:
     """What one block did in one run: all its rounds, or all items of its map, together.
 
     ``started_ms`` and ``finished_ms`` count from the run's start: of the first row that started, and of the last that
-    finished, None where none has. ``duration_ms`` is the longest of those that completed without having
-    waited for people, times or signals; ``output_bytes`` the largest of their outputs, as JSON text. ``failed``: at
-    least one failed, whatever was done about it then. ``skipped``: none ran and none will.
+    finished, None where none has; a block that was skipped has finished without having started. ``duration_ms`` is
+    the longest of those that completed without having waited for people, times or signals; ``output_bytes`` the
+    largest of their outputs, as JSON text. ``failed``: at least one failed, whatever was done about it then.
     """
 
     started_ms: int | None = None
@@ -21,7 +21,6 @@ class BlockFacts:
     duration_ms: int | None = None
     output_bytes: int | None = None
     failed: bool = False
-    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

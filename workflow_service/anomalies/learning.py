@@ -5,11 +5,12 @@ time: of its first end the histories hold what was true then. A batch costs a fi
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.db import connection
 
 from executions_app.digest import EndedRun
+from executions_app.models import Execution
 from workflow_service.anomalies.detection import judge
 from workflow_service.anomalies.features import is_judgeable, observe
 from workflow_service.anomalies.history import Histories, learn
@@ -31,7 +32,7 @@ def learn_from_ended(runs: Sequence[EndedRun]) -> None:
     begin_learning()
     again = {run.id for run in runs if run.before > 0}
     if again:
-        Anomaly.objects.filter(execution__in=again).delete()
+        forget(again)
     read = read_runs([run.id for run in runs])
     known = read_histories({run.version_id for run in read})
     earlier = read_earlier(known)
@@ -47,6 +48,12 @@ def learn_from_ended(runs: Sequence[EndedRun]) -> None:
     write_histories(_learned(read, known))
     _keep_observations(observations)
     record(found)
+
+
+def forget(execution_ids: Collection[int]) -> None:
+    """Drop what was found in runs, and their mark; the transaction holds their locks."""
+    Anomaly.objects.filter(execution__in=execution_ids).delete()
+    Execution.objects.filter(pk__in=execution_ids, anomaly_detected=True).update(anomaly_detected=False)
 
 
 def _learned(read: Sequence[ReadRun], known: dict[int, Histories]) -> list[tuple[int, int, Histories]]:

@@ -86,8 +86,7 @@ def _run(row: Sequence[Any], blocks: dict[int, dict[str, BlockFacts]]) -> ReadRu
 
 
 def _block(started: Any, finished: Any, took: Any, size: Any, failed: bool) -> BlockFacts:
-    skipped = started is None and finished is not None
-    return BlockFacts(_whole(started), _whole(finished), _whole(took), _whole(size), bool(failed), skipped)
+    return BlockFacts(_whole(started), _whole(finished), _whole(took), _whole(size), bool(failed))
 
 
 def _whole(number: Any) -> int | None:

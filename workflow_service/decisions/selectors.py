@@ -60,7 +60,7 @@ def decision_entries(execution: Execution) -> list[dict[str, Any]]:
     return [
         {
             "state": row.block_id,
-            "decision": words_of({"decision": row.chosen, "options": row.options}),
+            "decision": words_of({"decision": [*row.chosen], "options": row.options}),
             "reasoning": row.reasoning,
             "confidence": row.confidence,
             "source": row.source,

@@ -26,6 +26,7 @@ from workflow_service.engine.states import ENDED_EXECUTION_STATUSES, ApprovalSta
 from workflow_service.operations.ai_metrics import ai_metrics
 from workflow_service.operations.anomaly_metrics import anomaly_metrics
 from workflow_service.operations.decision_metrics import decision_metrics
+from workflow_service.operations.work_metrics import work_metrics
 from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,14 @@ class ServiceCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         failed = 0
-        for read in (_database_metrics, ai_metrics, anomaly_metrics, decision_metrics, _queue_metrics):
+        for read in (
+            _database_metrics,
+            work_metrics,
+            ai_metrics,
+            anomaly_metrics,
+            decision_metrics,
+            _queue_metrics,
+        ):
             try:
                 yield from list(read())
             except (DatabaseError, RedisError) as error:

@@ -272,6 +272,7 @@ SPECTACULAR_SETTINGS = {
         "ApprovalStatus": "workflow_service.engine.states.ApprovalStatus",
         "AgentStatus": "workflow_service.agents.selection.AgentStatus",
         "DesignMethod": ["rules", "llm"],
+        "AdviceSource": ["rules", "model"],
         "WantedDesignMethod": ["auto", "rules", "llm"],
         "SaidAgentStatus": "workflow_service.agents.api.serializers.SAID",
         "AgentRuntime": "workflow_service.agents.models.Agent.Runtime",

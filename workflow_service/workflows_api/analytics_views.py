@@ -37,14 +37,14 @@ class AnalyticsQuery(SnakeQuery):
     )
 
 
-class TimeRangeShape(serializers.Serializer[Any]):
+class WorkflowTimeRange(serializers.Serializer[Any]):
     """What was asked for, widened to whole hours."""
 
     start = serializers.DateTimeField()
     end = serializers.DateTimeField()
 
 
-class CountsShape(serializers.Serializer[Any]):
+class WorkflowCounts(serializers.Serializer[Any]):
     """Rates are percentages of what completed or failed, durations of what completed; null where nothing did."""
 
     total_executions = serializers.IntegerField()
@@ -58,7 +58,7 @@ class CountsShape(serializers.Serializer[Any]):
     p99_duration_ms = serializers.IntegerField(allow_null=True)
 
 
-class AnalyticsStatistics(CountsShape):
+class AnalyticsStatistics(WorkflowCounts):
     running_executions = serializers.IntegerField()
     uncounted_executions = serializers.IntegerField(
         help_text="Have ended, and are counted within the next seconds; they are in no other figure."
@@ -71,7 +71,7 @@ class CommonError(serializers.Serializer[Any]):
     states = serializers.ListField(child=serializers.CharField(), help_text="Where, most often first.")
 
 
-class ErrorAnalysisShape(serializers.Serializer[Any]):
+class WorkflowErrorAnalysis(serializers.Serializer[Any]):
     most_common_errors = CommonError(many=True)
     auto_recovery_rate = serializers.FloatField(
         allow_null=True,
@@ -79,7 +79,7 @@ class ErrorAnalysisShape(serializers.Serializer[Any]):
     )
 
 
-class StatePerformanceShape(serializers.Serializer[Any]):
+class WorkflowStatePerformance(serializers.Serializer[Any]):
     state = serializers.CharField()
     executions = serializers.IntegerField(help_text="That completed or failed.")
     avg_duration_ms = serializers.IntegerField(allow_null=True)
@@ -93,7 +93,7 @@ class StatePerformanceShape(serializers.Serializer[Any]):
     )
 
 
-class PointShape(CountsShape):
+class WorkflowPoint(WorkflowCounts):
     """One hour, day, week or month."""
 
     start = serializers.DateTimeField()
@@ -101,12 +101,12 @@ class PointShape(CountsShape):
 
 class AnalyticsShape(serializers.Serializer[Any]):
     workflow_id = serializers.IntegerField()
-    time_range = TimeRangeShape()
+    time_range = WorkflowTimeRange()
     granularity = serializers.ChoiceField(choices=[one.value for one in Granularity])
     statistics = AnalyticsStatistics()
-    error_analysis = ErrorAnalysisShape()
-    state_performance = StatePerformanceShape(many=True)
-    series = PointShape(many=True)
+    error_analysis = WorkflowErrorAnalysis()
+    state_performance = WorkflowStatePerformance(many=True)
+    series = WorkflowPoint(many=True)
     ai_insights = serializers.ListField(child=serializers.CharField(), help_text="Written by rules.")
 
 

@@ -116,9 +116,9 @@ def _refuse_two_spellings(body: Mapping[str, Any]) -> None:
         raise WorkflowBodyInvalid(f"{extra[0].pointer}: {extra[0].message}", extra)
 
 
-def _kept(body: Mapping[str, Any], standing: Definition | None) -> JsonObject:
+def _kept(body: Mapping[str, Any], standing: Definition | None) -> dict[str, Any]:
     """Return the parts of a definition beside its graph: as the body says, else as they stand."""
-    kept: JsonObject = {}
+    kept: dict[str, Any] = {}
     if standing is not None:
         settings = standing.global_settings.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         kept = {"inputSchema": standing.input_schema, "globalSettings": settings}
@@ -128,7 +128,9 @@ def _kept(body: Mapping[str, Any], standing: Definition | None) -> JsonObject:
     return {key: value for key, value in kept.items() if value is not None}
 
 
-def _parse(dsl: str, states: Mapping[str, Any], kept: JsonObject, standing: Definition | None) -> Definition:
+def _parse(
+    dsl: str, states: Mapping[str, Any], kept: dict[str, Any], standing: Definition | None
+) -> Definition:
     max_bytes = get_config().dsl_max_bytes
     try:
         if standing is not None:

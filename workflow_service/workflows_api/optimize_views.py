@@ -46,11 +46,14 @@ class OptimizationShape(serializers.Serializer[Any]):
     proposed_changes = JsonObjectField()
     evidence = JsonObjectField(help_text="The numbers behind it.")
     status = serializers.ChoiceField(choices=[one.value for one in Status])
-    source = serializers.ChoiceField(choices=[one.value for one in Source], help_text="Whose idea it was.")
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        choices=[one.value for one in Source],
+        help_text="Whose idea it was.",
+    )
     created_at = serializers.DateTimeField()
 
 
-class ScorePartShape(serializers.Serializer[Any]):
+class WorkflowScorePart(serializers.Serializer[Any]):
     name = serializers.CharField()
     points = serializers.FloatField()
     maximum = serializers.IntegerField()
@@ -60,7 +63,7 @@ class ScorePartShape(serializers.Serializer[Any]):
 class OptimizationReportShape(serializers.Serializer[Any]):
     workflow_id = serializers.IntegerField()
     current_optimization_score = serializers.IntegerField(help_text="0 to 100.")
-    score_parts = ScorePartShape(many=True, help_text="What the score is the sum of.")
+    score_parts = WorkflowScorePart(many=True, help_text="What the score is the sum of.")
     suggested_optimizations = OptimizationShape(many=True)
     potential_score = serializers.IntegerField(help_text="The score with all of that done.")
     analyzed_executions = serializers.IntegerField()

@@ -92,6 +92,7 @@ def test_a_fault_is_found_accepted_and_measured() -> None:
         pass
     record.refresh_from_db()
     assert (record.status, record.actual_improvement) == (Status.MEASURED, 100)
+    assert record.measurement is not None
     assert record.measurement["runs"] == 20
     assert record.implemented_at is not None
     before = record.measurement

@@ -119,6 +119,8 @@ def test_a_run_is_learned_from_once_and_judged_anew_after_a_restart() -> None:
     )
     digest_ended_runs()
     assert not Anomaly.objects.filter(execution=slow).exists()
+    slow.refresh_from_db()
+    assert not slow.anomaly_detected
     assert histories_of(slow) == learned
 
 

@@ -28,17 +28,17 @@ def outages(chance: random.Random, runs: int) -> list[Past]:
     return pasts
 
 
-@pytest.fixture(scope="module")
-def template_with_outages(db: None) -> Execution:
+def past_with_outages(runs: int) -> Execution:
+    """Return a completed run of a template with so many others in its past, of which some failed."""
     run = run_until_quiet(start(make_template([noop("load"), noop("check", dependencies=["load"])])))
     digest_ended_runs()
-    copy_run(run, outages(random.Random(21), 480), failing_block="check")
+    copy_run(run, outages(random.Random(21), runs), failing_block="check")
     digest_ended_runs()
     return run
 
 
-def test_where_past_runs_tell_something_the_risk_is_told(template_with_outages: Execution) -> None:
-    original = template_with_outages
+def test_where_past_runs_tell_something_the_risk_is_told() -> None:
+    original = past_with_outages(480)
     assert FailurePredictor.objects.get(template=original.template).unfitted >= 25
     while fit_what_is_due():
         pass
@@ -60,8 +60,8 @@ def test_where_past_runs_tell_something_the_risk_is_told(template_with_outages: 
     assert bad.factors
 
 
-def test_a_run_that_has_ended_or_has_no_past_is_not_predicted(template_with_outages: Execution) -> None:
-    assert predict(template_with_outages).unknown is Unknown.ENDED
+def test_a_run_that_has_ended_or_has_no_past_is_not_predicted() -> None:
+    assert predict(past_with_outages(5)).unknown is Unknown.ENDED
     fresh = start(make_template([noop("a")]))
     assert predict(fresh).unknown is Unknown.TOO_FEW_RUNS
 
@@ -80,9 +80,11 @@ def test_a_predictor_that_is_no_better_than_the_base_rate_is_not_used() -> None:
     assert (prediction.risk, prediction.unknown) == (None, Unknown.NO_BETTER_THAN_BASE_RATE)
 
 
-def test_observations_are_kept_of_the_newest_runs_only(
-    template_with_outages: Execution, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workflow_service.anomalies.fitting.RUNS_KEPT", 100)
-    fit_template(template_with_outages.template_id)
-    assert Observation.objects.filter(template=template_with_outages.template).count() == 100
+def test_observations_are_kept_of_the_newest_runs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = past_with_outages(120)
+    kept = Observation.objects.filter(template=run.template).order_by("-execution")
+    newest = list(kept.values_list("execution", flat=True))[:20]
+    assert len(newest) == 20 < kept.count()
+    monkeypatch.setattr("workflow_service.anomalies.fitting.RUNS_KEPT", 20)
+    fit_template(run.template_id)
+    assert list(kept.values_list("execution", flat=True)) == newest

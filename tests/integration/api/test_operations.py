@@ -13,11 +13,13 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from executions_app.models import WorkerLease
+from executions_app.models import Execution, WorkerLease
 from tests.caller import Caller, problem_of
-from tests.driver import run_until_quiet
+from tests.driver import run_until_quiet, wake_all
 from tests.factories import make_template, make_user, noop, start
+from tests.failing_work import new_key, unsteady_block
 from tests.house import House, make_house
+from tests.past_runs import count_all
 from workflow_service.accounts.models import Role
 from workflow_service.accounts.tokens import issue_tokens
 from workflow_service.operations import health
@@ -126,19 +128,29 @@ def test_metrics_count_what_is_in_the_database() -> None:
         start(make_template([noop("b", humanInLoop={"required": True})], workspace=house.workspace))
     )
     start(done)
+    unsteady = unsteady_block("a", new_key(), fails=9)
+    run_until_quiet(start(make_template([unsteady], workspace=house.workspace)))
+    wake_all(Execution.objects.latest("pk"))
+    run_until_quiet(Execution.objects.latest("pk"))
+    count_all()
     WorkerLease.objects.all().delete()
     for hours in (1, -1):
         lease(expires_at=timezone.now() + timedelta(hours=hours))
     found = metrics(Caller())
     assert found["workflow_executions_total{status=completed}"] == 1
-    assert found["workflow_executions_total{status=failed}"] == 0
+    assert found["workflow_executions_total{status=failed}"] == 1
+    assert found["workflow_errors_total{error_type=NETWORK_ERROR}"] == 2
+    assert found["workflow_errors_total{error_type=SYSTEM_ERROR}"] == 0
+    assert found["recovery_attempts_total{strategy=retry}{success=false}"] == 1
+    assert found["recovery_attempts_total{strategy=retry}{success=true}"] == 0
+    assert found["workflow_executions_uncounted"] == 0
     assert found["workflow_active_executions{status=waiting_for_approval}"] == 1
     assert found["workflow_blocks{status=waiting}"] == 1
     assert found["workflow_blocks{status=queued}"] == 1
     assert found["workflow_approvals{status=pending}"] == 1
     assert found["workflow_agents{status=unhealthy}"] == 0
-    assert found["workflow_execution_duration_seconds_count"] == 1
-    assert found["workflow_execution_duration_seconds_bucket{le=+Inf}"] == 1
+    assert found["workflow_execution_duration_seconds_count"] == 2
+    assert found["workflow_execution_duration_seconds_bucket{le=+Inf}"] == 2
     assert found["workflow_workers_live"] == 1
     assert found["workflow_queue_length{queue=default}"] >= 1
     assert found["workflow_metrics_sources_failed"] == 0

@@ -9,11 +9,12 @@ from django.test.utils import CaptureQueriesContext
 
 from templates_app.models import Template
 from templates_app.search import search_templates
-from templates_app.selectors import TemplateFilter, list_templates, numbered_page_of, page_of
+from templates_app.selectors import TemplateFilter, list_templates
 from tests.caller import Caller, problem_of
 from tests.factories import noop
 from tests.house import House, make_house
 from workflow_service.accounts.models import Role
+from workflow_service.api_serializers import page_of
 
 
 @pytest.fixture
@@ -149,10 +150,14 @@ def test_a_query_that_cannot_be_is_refused(developer: Caller, query: dict[str, s
 
 def test_pages_are_cut_and_numbered(library: Caller, house: House) -> None:
     rows = list_templates(house.workspace, TemplateFilter(owner_id=house.developer.pk), ordering="name")
-    cut = [page_of(rows, limit=3, offset=offset) for offset in (0, 3, 6)]
-    numbered = [numbered_page_of(rows, page=page, page_size=3) for page in (1, 2, 3)]
-    assert cut == numbered
-    assert [(len(page.templates), page.total) for page in cut] == [(3, 4), (1, 4), (0, 4)]
+    cut = [page_of("found", rows, {"limit": 3, "offset": offset}) for offset in (0, 3, 6)]
+    numbered = [page_of("found", rows, {"page": page, "page_size": 3}) for page in (1, 2, 3)]
+    assert [page["found"] for page in cut] == [page["found"] for page in numbered]
+    assert [(len(page["found"]), page["total"]) for page in cut] == [(3, 4), (1, 4), (0, 4)]
+    assert (cut[1]["offset"], numbered[1]["page"], numbered[1]["page_size"]) == (3, 2, 3)
+    assert page_of("found", range(5), {"limit": 2, "offset": 3}, sum) == {
+        "found": 7, "total": 5, "limit": 2, "offset": 3,
+    }  # fmt: skip
 
 
 def test_categories_and_tags_are_counted(library: Caller, other_house: House) -> None:

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
-from executions_app.models import Execution, ExecutionLog, RecoveryAction
+from executions_app import advising, running
+from executions_app.models import BlockExecution, Execution, ExecutionLog, RecoveryAction
+from executions_app.parking import take_back
 from tests import failing_work
-from tests.driver import run_until_quiet, wake_all
+from tests.consistency import assert_consistent
+from tests.driver import queued_blocks, run_until_quiet, wake_all
 from tests.factories import make_template, start
-from tests.failing_work import new_key, unsteady_block, work
+from tests.failing_work import dying_at, new_key, unsteady_block, work
 from tests.moods import BAD_MOODS, INJECTION, Mood, in_mood
 from workflow_service.ai.models import LlmUsage
 from workflow_service.ai.recovery_advice import MAX_COST_USD
@@ -116,3 +119,20 @@ def test_errors_that_are_alike_are_one_question() -> None:
         for _ in range(3):
             assert finished(start(template)).status == "COMPLETED"
     assert server.calls == 1
+
+
+def test_a_worker_that_dies_asking_leaves_the_block_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    execution = start(make_template([shaky(fails=1)]))
+    (row_id,) = queued_blocks(execution)
+    with in_mood("good", advice("fallback")) as server:
+        with dying_at(monkeypatch, advising, "advise_recovery"), monkeypatch.context() as patched:
+            patched.setattr(running, "find_orphans", lambda worker: [])
+            running.run_blocks(execution.pk, row_id, "default")
+        row = BlockExecution.objects.get(pk=row_id)
+        assert row.status == "RUNNING"
+        for _ in range(2):
+            take_back(execution.pk, [(row_id, row.fence)])
+        execution = finished(execution)
+        assert server.calls == 0
+    assert assert_consistent(execution).status == "COMPLETED"
+    assert actions(execution) == []

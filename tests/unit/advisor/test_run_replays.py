@@ -12,18 +12,18 @@ from workflow_service.advisor.replay import fidelity, improvement, replay, repla
 from workflow_service.advisor.vocabulary import Measure
 from workflow_service.engine.states import BlockStatus
 
-CHAIN = [
+CHAIN: list[dict[str, Any]] = [
     {"blockId": "a"},
     {"blockId": "b", "dependencies": ["a"]},
     {"blockId": "c", "dependencies": ["b"]},
 ]
-FORK = [
+FORK: list[dict[str, Any]] = [
     {"blockId": "a"},
     {"blockId": "b", "dependencies": ["a"]},
     {"blockId": "c", "dependencies": ["a"]},
     {"blockId": "d", "dependencies": ["b", "c"]},
 ]
-CHOICE = [
+CHOICE: list[dict[str, Any]] = [
     {
         "blockId": "a",
         "conditions": {
@@ -72,6 +72,12 @@ def test_no_more_blocks_work_side_by_side_than_the_definition_allows() -> None:
     for allowed, seconds in ((1, 4.0), (2, 2.0), (3, 2.0), (4, 1.0)):
         plan = plan_of(wide, globalSettings={"maxParallelBlocks": allowed})
         assert replay_run(plan, run, {}).seconds == seconds
+
+
+def test_no_more_blocks_work_side_by_side_than_there_are_workers() -> None:
+    run = RecordedRun(1, 0.0, 2.0, False, (block("a", 1.0), block("b", 1.0)))
+    plan = plan_of([{"blockId": "a"}, {"blockId": "b"}])
+    assert [replay_run(plan, run, {}, workers).seconds for workers in (0, 1, 2)] == [1.0, 2.0, 1.0]
 
 
 def test_what_waits_holds_no_slot() -> None:
@@ -124,7 +130,8 @@ def test_a_failure_ends_the_run_and_what_it_cost_counts() -> None:
         CHAIN, lambda name, run: Did(1.0, error="NETWORK_ERROR" if name == "b" and run % 4 == 0 else "")
     )
     now = replay(case.plan, case.recordings)
-    assert (now.failures, now.duration) == (0.25, pytest.approx(0.25 * 2 + 0.75 * 3))
+    assert now.failures == 0.25
+    assert now.duration == pytest.approx(0.25 * 2 + 0.75 * 3)
 
 
 def test_work_that_may_be_saved_counts_by_its_chance_and_goes_on_as_it_mostly_does() -> None:
@@ -141,8 +148,12 @@ def test_work_that_may_be_saved_counts_by_its_chance_and_goes_on_as_it_mostly_do
 
 
 def test_the_time_before_a_block_begins_passes_in_a_replay_too() -> None:
-    run = RecordedRun(1, 0.0, 3.6, False, (block("a", 1.0, "b"), block("b", 1.0, "c"), block("c", 1.0)), 0.2)
-    assert replay_run(plan_of(CHAIN), run, {}).seconds == pytest.approx(3.6)
+    blocks = (block("a", 1.0, "b", "c"), block("b", 1.0, "d"), block("c", 1.0, "d"), block("d", 1.0))
+    run = RecordedRun(1, 0.0, 3.8, False, blocks, lag_s=0.1, message_s=0.5)
+    # By a message come the first block, and the second of those that become ready at once.
+    assert replay_run(plan_of(FORK), run, {}).seconds == pytest.approx(0.5 + 1 + 0.5 + 1 + 0.1 + 1)
+    chain = RecordedRun(1, 0.0, 3.7, False, blocks[:3], lag_s=0.1, message_s=0.5)
+    assert replay_run(plan_of(CHAIN), chain, {}).seconds == pytest.approx(0.5 + 3 + 0.2)
 
 
 def test_runs_that_nothing_is_recorded_of_take_no_time() -> None:

@@ -12,7 +12,7 @@ ALPHA = 0.05
 
 @pytest.mark.parametrize("scenario", A_A.values(), ids=A_A)
 def test_a_a_finds_a_difference_in_no_more_than_alpha_of_all_experiments(scenario: Scenario) -> None:
-    assert len(scenario.of_runs(350).rejections(150)) <= 150 * ALPHA
+    assert len(scenario.of_runs(300).rejections(120)) <= 120 * ALPHA
 
 
 def test_runs_that_are_alike_would_mislead_a_test_that_took_them_for_independent() -> None:
@@ -40,17 +40,17 @@ def test_a_real_effect_is_found_and_soon(scenario: Scenario, soon: int) -> None:
 
 def test_the_confidence_sequence_covers_the_true_difference_at_every_look() -> None:
     missed = 0
-    for seed in range(100):
+    for seed in range(60):
         chance = Random(seed)
         arms = SimulatedArm(), SimulatedArm()
-        for number in range(400):
+        for number in range(300):
             treated = chance.random() < 0.3
             arms[treated].add(number, chance.gauss(1.0 + 0.4 * treated, 1.0 + treated))
             found = compare(arms[0].totals, arms[1].totals, alpha=ALPHA, min_units=30)
             if found is not None and not found.lower <= 0.4 <= found.upper:
                 missed += 1
                 break
-    assert missed <= 100 * ALPHA
+    assert missed <= 60 * ALPHA
 
 
 def test_p_value_and_confidence_sequence_say_the_same() -> None:

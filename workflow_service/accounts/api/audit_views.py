@@ -17,7 +17,7 @@ from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.errors import Forbidden
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action, require
-from workflow_service.api_serializers import read_query
+from workflow_service.api_serializers import page_of, read_query
 from workflow_service.audit.models import AuditEntry
 from workflow_service.audit.selectors import list_entries
 
@@ -45,14 +45,7 @@ class AuditView(APIView):
             until=query.get("until"),
             search=query.get("search", ""),
         )
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "entries": _with_users(entries[offset : offset + limit]),
-            "total": entries.count(),
-            "limit": limit,
-            "offset": offset,
-        }
-        return Response(AuditEntryList(page).data)
+        return Response(AuditEntryList(page_of("entries", entries, query, _with_users)).data)
 
 
 def _workspace_id(request: Request, scope: str) -> int | None:

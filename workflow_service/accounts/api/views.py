@@ -29,7 +29,7 @@ from workflow_service.accounts.selectors import get_api_key, list_api_keys, list
 from workflow_service.accounts.throttles import LoginThrottle
 from workflow_service.accounts.tickets import LIFETIME_S, issue_ticket
 from workflow_service.accounts.tokens import TokenPair, issue_tokens, refresh_tokens
-from workflow_service.api_serializers import PageQuery, QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import PageQuery, QuerySerializer, page_of, read_body, read_query
 from workflow_service.audit.logins import record_login
 
 
@@ -126,14 +126,7 @@ class ApiKeysView(APIView):
         """List your keys; everybody's in the workspace for who may manage keys. Secrets are not kept."""
         query = read_query(PageQuery, request)
         keys = list_api_keys(current_user(request), workspace_of(request))
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "api_keys": keys[offset : offset + limit],
-            "total": keys.count(),
-            "limit": limit,
-            "offset": offset,
-        }
-        return Response(ApiKeyList(page).data)
+        return Response(ApiKeyList(page_of("api_keys", keys, query)).data)
 
     @extend_schema(
         summary="Make an API key", tags=["accounts"], request=ApiKeyRequest, responses={201: NewApiKeyShape}

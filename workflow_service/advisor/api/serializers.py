@@ -66,7 +66,7 @@ class SuggestionShape(CamelSerializer):
     reasoning = serializers.CharField(
         allow_blank=True, help_text="Of the language model, where one was asked."
     )
-    source = serializers.ChoiceField(choices=_words(Source), help_text="Whose idea it was.")
+    source = serializers.ChoiceField(choices=_words(Source), help_text="Whose idea it was.")  # type: ignore[assignment]
     worded_by = serializers.CharField(
         allow_blank=True, help_text="The model that found the words; empty: rules."
     )

@@ -89,9 +89,8 @@ def with_answers_kept(recordings: Recordings, name: str, ttl_s: float) -> Record
         kept_until[block.given] = begun_s + ttl_s
         return block
 
-    return Recordings(
-        tuple(
-            replace(run, blocks=tuple(answered(block, run.begun_s) for block in run.blocks))
-            for run in sorted(recordings.runs, key=lambda run: run.begun_s)
-        )
+    answered_runs = tuple(
+        replace(run, blocks=tuple(answered(block, run.begun_s) for block in run.blocks))
+        for run in sorted(recordings.runs, key=lambda run: run.begun_s)
     )
+    return replace(recordings, runs=answered_runs)

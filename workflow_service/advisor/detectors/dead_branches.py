@@ -74,7 +74,7 @@ def _idea(case: Case, block: Block, position: int, why: str) -> Idea:
         f"'{branch.condition}' can never decide where '{name}' leads: {why}. None of {asked} runs went there.{also}",
         lambda: definition,
         Effort.LOW,
-        {"removeBranch": {"block": name, "condition": branch.condition, "blocks": sorted(gone)}},
+        {"removeBranch": {"block": name, "condition": branch.condition, "blocks": [*sorted(gone)]}},
         {"asked": asked, "taken": 0, "reason": why},
         rewrite=rewritten,
     )

@@ -18,6 +18,8 @@ from workflow_service.engine.states import BlockStatus, ToolType
 
 LEAST_RUNS = 20
 LEAST_ITEMS = 4
+# An item of a map begins by a message of its own; work that is over sooner is better done in a row.
+LEAST_ITEM_S = 0.25
 LEAST_CORRELATION = 0.8
 MOST_FIXED = 0.3
 LEAST_SHARE = 0.2
@@ -52,6 +54,8 @@ def split(case: Case) -> Iterator[Idea]:
             if len(done) < LEAST_RUNS or mean(lengths) < LEAST_ITEMS or mean(seconds) < LEAST_SHARE * whole:
                 continue
             growth = _growth(lengths, seconds)
+            if growth.item_s < LEAST_ITEM_S:
+                continue
             if growth.correlation >= LEAST_CORRELATION and growth.fixed_s <= MOST_FIXED * mean(seconds):
                 yield _idea(case, block, key, growth, lengths)
 

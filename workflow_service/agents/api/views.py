@@ -39,7 +39,7 @@ from workflow_service.agents.registry import (
     update_agent,
 )
 from workflow_service.agents.selection import AgentStatus
-from workflow_service.api_serializers import QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import QuerySerializer, page_of, read_body, read_query
 from workflow_service.engine.states import ToolType
 
 TAGS = ["agents"]
@@ -73,9 +73,7 @@ class AgentsView(APIView):
         query = read_query(AgentListQuery, request)
         workspace = _readable_workspace(request)
         rows = _filtered(workspace, query)
-        limit, offset = query["limit"], query["offset"]
-        shown = agent_documents(workspace, rows[offset : offset + limit])
-        page = {"agents": shown, "total": len(rows), "limit": limit, "offset": offset}
+        page = page_of("agents", rows, query, lambda some: agent_documents(workspace, some))
         return Response(AgentList(page).data)
 
     @extend_schema(

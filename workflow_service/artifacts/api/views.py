@@ -14,7 +14,13 @@ from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.idempotency import KEY
 from workflow_service.accounts.models import User, Workspace
 from workflow_service.accounts.policies import Action, require
-from workflow_service.api_serializers import HeaderInvalid, QuerySerializer, RequestInvalid, read_query
+from workflow_service.api_serializers import (
+    HeaderInvalid,
+    QuerySerializer,
+    RequestInvalid,
+    page_of,
+    read_query,
+)
 from workflow_service.artifacts.api.downloads import download_response
 from workflow_service.artifacts.api.serializers import (
     ArtifactList,
@@ -72,9 +78,7 @@ class ArtifactsView(APIView):
         rows = list_artifacts(
             workspace, timezone.now(), execution_id=query.get("execution_id"), name=query.get("name")
         ).select_related("created_by")
-        limit, offset = query["limit"], query["offset"]
-        found = [artifact_document(row) for row in rows[offset : offset + limit]]
-        page = {"artifacts": found, "total": rows.count(), "limit": limit, "offset": offset}
+        page = page_of("artifacts", rows, query, lambda some: [artifact_document(row) for row in some])
         return Response(ArtifactList(page).data)
 
     @extend_schema(

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from workflow_service.accounts.models import User
 from workflow_service.accounts.recording import record_by
-from workflow_service.experiments.models import Arm, Experiment
+from workflow_service.experiments.models import Experiment
 from workflow_service.notifications.models import Topic
 from workflow_service.notifications.service import Notice, Receiver, notify, one_line
 
@@ -34,9 +34,7 @@ def _tell(experiment: Experiment, actor: User | None) -> None:
     concerned = {experiment.started_by_id, experiment.template.owner_id} - {actor.pk if actor else None, None}
     receivers = [Receiver(user_id) for user_id in sorted(one for one in concerned if one is not None)]
     ended = "rolled back" if experiment.status == Experiment.Status.ROLLED_BACK else "stopped"
-    outcome = {Arm.TREATMENT: "the treatment won", Arm.CONTROL: "the control won"}.get(
-        Arm(experiment.winner) if experiment.winner else None, "no winner"
-    )
+    outcome = f"the {experiment.winner} won" if experiment.winner else "no winner"
     facts = [
         ("Experiment", f"{one_line(experiment.name)} ({experiment.public_id})"),
         ("Workflow", one_line(experiment.template.name)),

@@ -6,7 +6,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from workflow_service.accounts.api.requests import current_user
-from workflow_service.api_serializers import QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import QuerySerializer, page_of, read_body, read_query
 from workflow_service.notifications.api.serializers import (
     NotificationList,
     NotificationPreferences,
@@ -42,14 +42,7 @@ class NotificationsView(APIView):
         mine = list_notifications(current_user(request))
         unread = mine.filter(read_at=None)
         rows = (unread if query.get("unread") else mine).order_by("-id")
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "notifications": rows[offset : offset + limit],
-            "unread": unread.count(),
-            "total": rows.count(),
-            "limit": limit,
-            "offset": offset,
-        }
+        page = page_of("notifications", rows, query) | {"unread": unread.count()}
         return Response(NotificationList(page).data)
 
 

@@ -7,7 +7,7 @@ from rest_framework.views import APIView
 
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
-from workflow_service.api_serializers import PageQuery, QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import PageQuery, QuerySerializer, page_of, read_body, read_query
 from workflow_service.notifications.api.serializers import (
     DeliveryDetails,
     DeliveryList,
@@ -60,14 +60,7 @@ class WebhooksView(APIView):
         workspace = workspace_of(request)
         require(current_user(request), workspace, Action.WEBHOOK_READ)
         rows = list_endpoints(workspace)
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "webhooks": rows[offset : offset + limit],
-            "total": rows.count(),
-            "limit": limit,
-            "offset": offset,
-        }
-        return Response(WebhookList(page).data)
+        return Response(WebhookList(page_of("webhooks", rows, query)).data)
 
     @extend_schema(
         summary="Register a webhook endpoint",
@@ -191,14 +184,7 @@ class DeliveriesView(APIView):
         workspace = workspace_of(request)
         require(current_user(request), workspace, Action.WEBHOOK_READ)
         rows = list_deliveries(get_endpoint(workspace, endpoint_id), query.get("status")).defer("body")
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "deliveries": rows[offset : offset + limit],
-            "total": rows.count(),
-            "limit": limit,
-            "offset": offset,
-        }
-        return Response(DeliveryList(page).data)
+        return Response(DeliveryList(page_of("deliveries", rows, query)).data)
 
 
 class DeliveryView(APIView):

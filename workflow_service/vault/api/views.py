@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.models import Workspace
 from workflow_service.accounts.policies import Action, require
-from workflow_service.api_serializers import PageQuery, QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import PageQuery, QuerySerializer, page_of, read_body, read_query
 from workflow_service.vault.api.serializers import NewSecret, SecretList, SecretShape, SecretValue
 from workflow_service.vault.models import Secret
 from workflow_service.vault.selectors import get_secret, list_secrets
@@ -36,11 +36,8 @@ class SecretsView(APIView):
         workspace = workspace_of(request)
         require(current_user(request), workspace, Action.SECRET_READ)
         rows = list_secrets(workspace)
-        limit, offset = query["limit"], query["offset"]
-        page = _with_users(workspace, list(rows[offset : offset + limit]))
-        return Response(
-            SecretList({"secrets": page, "total": rows.count(), "limit": limit, "offset": offset}).data
-        )
+        page = page_of("secrets", rows, query, lambda some: _with_users(workspace, some))
+        return Response(SecretList(page).data)
 
     @extend_schema(summary="Keep a secret", tags=TAGS, request=NewSecret, responses={201: SecretShape})
     def post(self, request: Request) -> Response:
