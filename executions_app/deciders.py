@@ -106,7 +106,7 @@ def words_of(output: Mapping[str, Any]) -> str:
     chosen, options = output.get("decision"), output.get("options")
     keys = [str(key) for key in chosen] if isinstance(chosen, list) else []
     targets = {
-        str(one["key"]): [str(target) for target in one["targets"]]  # type: ignore[union-attr]
+        str(one["key"]): [str(target) for target in one["targets"]]
         for one in (options if isinstance(options, list) else [])
         if isinstance(one, dict)
     }

@@ -20,7 +20,8 @@ from workflow_service.engine.states import ExecutionStatus
 
 logger = logging.getLogger(__name__)
 
-RUNS_PER_TICK = 500
+# So few that a tick, which repairs much else, does not take long; a backlog is caught up with over many ticks.
+RUNS_PER_TICK = 100
 
 TAKE_ENDED = """
     WITH ended AS MATERIALIZED (

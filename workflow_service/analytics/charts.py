@@ -174,7 +174,8 @@ def _segments(points: Sequence[Point], tone: str, name: str, top: float) -> list
             before = None
             continue
         here = (round((index + 0.5) * width, 3), round(BOTTOM - (BOTTOM - TOP) * value / top, 2))
-        found.append(Segment(tone, *(before or here), *here))
+        x1, y1 = before or here
+        found.append(Segment(tone, x1, y1, here[0], here[1]))
         before = here
     return found
 

@@ -6,6 +6,7 @@ Shares are added in the order of the rollups' key, so that two sweepers wait for
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import connection
 
@@ -162,6 +163,6 @@ def _add(ids: list[int], sign: int) -> None:
     _run(ADD_ERRORS, ids=ids, sign=sign)
 
 
-def _run(statement: str, **values: object) -> None:
+def _run(statement: str, **values: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

@@ -68,7 +68,7 @@ class Selection:
         """Return the rows of a statement that names ``{of}``, and ``{by}`` and ``{within}`` where it reads rollups."""
         condition, moments = within.condition(by_hour=by is not None and by.hours_only)
         rolled_up = f"{by.condition} AND {self.condition}" if by else self.condition
-        parameters = {**self.parameters, **moments, "most": MAX_UNCOUNTED}
+        parameters: dict[str, Any] = {**self.parameters, **moments, "most": MAX_UNCOUNTED}
         with connection.cursor() as cursor:
             cursor.execute(
                 statement.format(of=rolled_up, within=condition, by=by.expression if by else ""), parameters
@@ -103,7 +103,7 @@ def read_tallies(
     found = selection.rows(HISTOGRAMS, within, by) if with_durations else []
     histograms = {key: _histogram(text) for key, text in found}
     return {
-        row[0]: Tally(*map(int, row[1:]), histograms.get(row[0], {}))
+        row[0]: Tally.from_sums(row[1:], histograms.get(row[0], {}))
         for row in selection.rows(SUMS, within, by)
     }
 
@@ -124,8 +124,12 @@ class Live:
 def read_live(selection: Selection, within: TimeRange) -> dict[int, Live]:
     """Return by template what the rollups do not have yet."""
     uncounted = dict(selection.rows(UNCOUNTED, within))
-    running = {row[0]: row[1:] for row in selection.rows(RUNNING, within)}
+    running = {row[0]: (int(row[1]), int(row[2])) for row in selection.rows(RUNNING, within)}
     return {
-        template_id: Live(*running.get(template_id, (0, 0)), uncounted.get(template_id, 0))
+        template_id: Live(
+            running.get(template_id, (0, 0))[0],
+            running.get(template_id, (0, 0))[1],
+            uncounted.get(template_id, 0),
+        )
         for template_id in uncounted.keys() | running.keys()
     }

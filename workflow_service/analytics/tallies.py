@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from workflow_service.analytics.figures import Durations, Outcomes
 from workflow_service.analytics.histogram import merge, percentiles
 from workflow_service.analytics.insights import Spell
 
 FRACTIONS = (0.5, 0.95, 0.99)
+SUMMED = (
+    "completed", "failed", "rejected", "skipped", "cancelled", "retries", "troubled", "recovered", "duration_us",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +34,17 @@ class Tally:
         """Return the sum of tallies."""
         parts = list(tallies)
         sums = [sum(column) for column in zip(*(part.sums for part in parts), strict=True)]
-        return cls(*sums, histogram=merge(part.histogram for part in parts))
+        return cls.from_sums(sums, merge(part.histogram for part in parts))
+
+    @classmethod
+    def from_sums(cls, sums: Iterable[Any], histogram: Mapping[int, int]) -> "Tally":
+        """Return a tally of sums in the order of the fields; none are zeros."""
+        return cls(**dict(zip(SUMMED, map(int, sums), strict=False)), histogram=histogram)
 
     @property
     def sums(self) -> tuple[int, ...]:
         """What is summed, in the order of the fields."""
-        return (
-            self.completed, self.failed, self.rejected, self.skipped, self.cancelled,
-            self.retries, self.troubled, self.recovered, self.duration_us,
-        )  # fmt: skip
+        return tuple(getattr(self, name) for name in SUMMED)
 
     @property
     def outcomes(self) -> Outcomes:

@@ -152,7 +152,7 @@ class _Page:
         )
         found: dict[int, _Entry] = {}
         last: dict[str, datetime] = {}
-        seen: set[int] = set()
+        seen: set[int | None] = set()
         for seq, state, row, at in told.order_by("seq").values_list(
             "seq", "block_id", "block_execution_id", "created_at"
         ):

@@ -1,7 +1,6 @@
 """How the runs of a workflow went: the same from rollups as from the rows themselves, for whatever range is asked."""
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,7 +34,7 @@ FROM_ROWS = """
 
 
 @pytest.fixture
-def template() -> Iterator[Template]:
+def template() -> Template:
     """A template with runs at odd moments of four days, some of which failed."""
     chance = random.Random(7)
     template = make_template([noop("a"), noop("b", dependencies=["a"])])

@@ -16,14 +16,14 @@ class MillisecondsField(serializers.FloatField):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_null": True, **options})
 
-    def to_representation(self, value: float) -> float:
+    def to_representation(self, value: float) -> float:  # type: ignore[override]
         return round(float(value), 1)
 
 
 class MomentField(serializers.DateTimeField):
     """A moment that begins or ends an hour, in UTC."""
 
-    def to_representation(self, value: datetime | str | None) -> str | None:
+    def to_representation(self, value: datetime | str | None) -> str | None:  # type: ignore[override]
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
 
 
@@ -122,7 +122,7 @@ class InsightShape(CamelSerializer):
     text = serializers.CharField()
     state = serializers.CharField(help_text="The block it is about, or empty.")
     figures = JsonObjectField(help_text="The numbers in the text, by name.")
-    source = serializers.SerializerMethodField(help_text="Who says so: rules.")
+    source = serializers.SerializerMethodField(help_text="Who says so: rules.")  # type: ignore[assignment]
 
     def get_source(self, insight: object) -> str:
         return "rules"
