@@ -18,4 +18,4 @@ def share(part: int, whole: int) -> str:
 
 def doubt(effect: Effect | None, condition: str) -> str:
     """Return the sentence that says on which condition a change is harmless, where effects outside are not known."""
-    return "" if effect is Effect.NONE else f" Only if {condition}: what it does outside is not known."
+    return "" if effect is Effect.NONE else f"Only if {condition}: what it does outside is not known."

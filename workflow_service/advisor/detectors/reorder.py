@@ -64,8 +64,7 @@ def _idea(case: Case, work: str, check: Block, ended: int, checked: int) -> Idea
         (work, name),
         f"Check '{name}' before '{work}'",
         f"'{name}' ends the run in {share(ended, checked)} of its runs, and uses nothing that '{work}' gives, which "
-        f"takes {saved:.1f} s before it."
-        + doubt(case.effects.get(work), f"'{work}' need not be done in the runs that '{name}' ends"),
+        f"takes {saved:.1f} s before it.",
         lambda: edited(case.definition, lambda document: swapped(document, work, name)),
         Effort.MEDIUM,
         {"reorder": {"first": name, "then": work}},
@@ -77,4 +76,5 @@ def _idea(case: Case, work: str, check: Block, ended: int, checked: int) -> Idea
             "workUsd": round(usd, 6),
         },
         rewrite=rewritten,
+        condition=doubt(case.effects.get(work), f"'{work}' need not be done in the runs that '{name}' ends"),
     )

@@ -63,13 +63,13 @@ def idea_of(case: Case, block: Block, policy: RetryPolicy, failed: list[Recorded
         (name,),
         f"Try '{name}' again when it fails in passing",
         f"'{name}' failed in {share(len(failed), runs)} runs with {', '.join(kinds)}, which pass, and is not tried "
-        f"again. A try fails with {fails:.0%}, {RETRIES + 1} of them with {fails ** (RETRIES + 1):.1%}."
-        + doubt(effect, f"'{name}' may be done twice"),
+        f"again. A try fails with {fails:.0%}, {RETRIES + 1} of them with {fails ** (RETRIES + 1):.1%}.",
         lambda: with_fields(case.definition, name, retryPolicy=written),
         Effort.LOW if effect is Effect.NONE else Effort.MEDIUM,
         {"retryPolicy": {"block": name, **proposed}},
         {"failed": len(failed), "runs": runs, "errorTypes": list(kinds), "tryFails": round(fails, 4)},
         rewrite=lambda recordings: _with_retries(recordings, block, policy, fails),
+        condition=doubt(effect, f"'{name}' may be done twice"),
     )
 
 

@@ -119,10 +119,7 @@ def _idea(case: Case, block: Block, key: str, growth: Growth, lengths: Sequence[
         f"Let '{name}' work on its items side by side",
         f"'{name}' takes {growth.item_s:.2f} s for each of the {mean(lengths):.0f} items that '{key}' has on average: "
         f"{seconds:.1f} s, {seconds / whole:.0%} of a run. Nobody reads what it gives, so that it can be a map, whose "
-        f"output lists the items' outputs as 'results'."
-        + doubt(
-            case.effects.get(name), f"'{name}' may do its items in any order, and one without the others"
-        ),
+        f"output lists the items' outputs as 'results'.",
         lambda: with_fields(
             case.definition, name, forEach=items, configuration={**block.configuration, key: ["${item}"]}
         ),
@@ -136,4 +133,7 @@ def _idea(case: Case, block: Block, key: str, growth: Growth, lengths: Sequence[
             "runs": share(len(lengths), len(case.recordings.runs)),
         },
         rewrite=rewritten,
+        condition=doubt(
+            case.effects.get(name), f"'{name}' may do its items in any order, and one without the others"
+        ),
     )

@@ -192,17 +192,19 @@ def _replace_open(
             workspace=template.workspace, template=template, kind=key[0], subject=key[1]
         )
         _fill(record, version, each)
-        _say(record, words, counsel.model)
+        _say(record, words, counsel.model, each.idea.condition)
         record.save()
         records.append(record)
     return sorted(records, key=lambda record: (record.priority, -record.estimated_improvement, record.pk))
 
 
-def _say(record: OptimizationRecord, words: Words | None, model: str) -> None:
-    """Let a model's words stand in place of the rules', where it has some."""
+def _say(record: OptimizationRecord, words: Words | None, model: str, condition: str) -> None:
+    """Let a model's words stand in place of the rules', where it has some; the condition stays."""
     if words is not None:
-        record.title, record.description = words.title[:200], words.description[:1_000]
-        record.priority = words.priority
+        record.title, record.priority = words.title[:200], words.priority
+        record.description = words.description
+    condition = condition[:500]
+    record.description = f"{record.description[: 999 - len(condition)]} {condition}".rstrip()
     record.ai_reasoning = words.reasoning[:2_000] if words is not None else ""
     record.worded_by = model[:200] if words is not None else ""
 
@@ -212,7 +214,7 @@ def _fill(record: OptimizationRecord, version: TemplateVersion, weighed: Weighed
     record.base_version = version
     record.blocks = list(idea.blocks)
     record.type, record.measure, record.source = idea.type, idea.measure, idea.source
-    record.title, record.description = idea.title[:200], idea.description[:1_000]
+    record.title, record.description = idea.title[:200], idea.description
     record.estimated_improvement = max(1, min(100, round(weighed.share * 100)))
     record.implementation_effort = idea.effort
     record.priority = priority_of(weighed)
