@@ -7,13 +7,14 @@ them has no figures.
 
 from django.db import connection
 
+from executions_app.dispatch import QUEUES
 from workflow_service.agents.upkeep import is_due
 
 LOAD_EVERY_S = 5
 WORK_EVERY_S = 60
 RUNS_COUNTED = 5_000
 
-# Without a limit an agent is as full as the share of all worker processes that are at work on it.
+# Without a limit an agent is as full as the share of all worker processes for blocks that are at work on it.
 COUNT_LOAD = """
     WITH at_work AS (
         SELECT e.workspace_id, b.agent_id, count(*) AS running FROM executions_app_blockexecution b
@@ -23,7 +24,8 @@ COUNT_LOAD = """
         SELECT workspace_id, key AS agent_id, max_concurrency FROM executions_app_concurrencylimit
         WHERE kind = 'agent'
     ), workers AS (
-        SELECT greatest(1, count(*)) AS number FROM executions_app_workerlease WHERE expires_at > clock_timestamp()
+        SELECT greatest(1, count(*)) AS number FROM executions_app_workerlease
+        WHERE expires_at > clock_timestamp() AND queues && %s::text[]
     ), found AS (
         SELECT workspace_id, agent_id, coalesce(running, 0) AS running, max_concurrency
         FROM at_work FULL JOIN limits USING (workspace_id, agent_id)
@@ -89,7 +91,7 @@ def keep_statistics() -> None:
 
 def count_load() -> None:
     """Count what is at work on each agent now."""
-    _run(COUNT_LOAD)
+    _run(COUNT_LOAD, list(QUEUES))
 
 
 def count_work() -> None:
@@ -97,6 +99,6 @@ def count_work() -> None:
     _run(COUNT_WORK, RUNS_COUNTED)
 
 
-def _run(statement: str, *parameters: int) -> None:
+def _run(statement: str, *parameters: int | list[str]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(statement, list(parameters) or None)
+        cursor.execute(statement, list(parameters))

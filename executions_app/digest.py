@@ -2,7 +2,9 @@
 
 An app above this one registers a digester. The sweeper hands it every run that has ended and was not handed out since
 its last restart, in the transaction that notes it, so that what is counted is counted once whatever dies. The hot path
-writes nothing for it. A run that a digester cannot take is logged and left out, and keeps no other from being taken.
+writes nothing for it. A run that a digester cannot take is logged and left out, and keeps no other from being taken;
+where the fault is not the run's (two sweepers locked each other up, the database went away) all of them are taken
+again with the next tick.
 """
 
 import logging
@@ -11,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+import psycopg
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from workflow_service.engine.states import ExecutionStatus
 
@@ -50,6 +53,9 @@ class EndedRun:
     completed_at: datetime
 
 
+# Of the errors of operation the ones that say something of the run: it is too much for the time or the memory there is.
+OF_THE_RUN = (psycopg.errors.QueryCanceled, psycopg.errors.OutOfMemory, psycopg.errors.ProgramLimitExceeded)
+
 # Called in the transaction that notes the runs as handed out; it reads and writes what it needs of them at once.
 Digester = Callable[[Sequence[EndedRun]], object]
 
@@ -83,7 +89,9 @@ def _hand_out(digester: Digester, runs: Sequence[EndedRun]) -> None:
     try:
         with transaction.atomic():
             digester(runs)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OperationalError | InterfaceError) and not isinstance(error.__cause__, OF_THE_RUN):
+            raise
         if len(runs) == 1:
             logger.exception("execution %s could not be digested; it is left out", runs[0].id)
             return

@@ -45,10 +45,10 @@ SEARCH_INTERVAL_S = 2.0
 
 CHILDREN = "SELECT id, pid FROM executions_app_workerlease WHERE boot_id = %s"
 RENEW = """
-    INSERT INTO executions_app_workerlease (id, pid, boot_id, hostname, started_at, expires_at)
-    SELECT l.id, l.pid, %s, %s, clock_timestamp(), clock_timestamp() + make_interval(secs => %s)
+    INSERT INTO executions_app_workerlease (id, pid, boot_id, hostname, started_at, expires_at, queues)
+    SELECT l.id, l.pid, %s, %s, clock_timestamp(), clock_timestamp() + make_interval(secs => %s), %s::text[]
     FROM unnest(%s::uuid[], %s::int[]) AS l(id, pid)
-    ON CONFLICT (id) DO UPDATE SET expires_at = EXCLUDED.expires_at
+    ON CONFLICT (id) DO UPDATE SET expires_at = EXCLUDED.expires_at, queues = EXCLUDED.queues
 """
 DROP = "DELETE FROM executions_app_workerlease WHERE id = ANY(%s)"
 OVERRUN = """
@@ -155,7 +155,14 @@ class LeaseKeeper(_Watch):
             # A lease that is gone, as after hours without a renewal, is written anew.
             cursor.execute(
                 RENEW,
-                [worker_identity.BOOT_ID, socket.gethostname(), LEASE_S, list(living), list(living.values())],
+                [
+                    worker_identity.BOOT_ID,
+                    socket.gethostname(),
+                    LEASE_S,
+                    worker_identity.served_queues(),
+                    list(living),
+                    list(living.values()),
+                ],
             )
 
 
@@ -216,6 +223,12 @@ def is_running(pid: int) -> bool:
 
 
 _watches: list[_Watch] = []
+
+
+@signals.celeryd_after_setup.connect
+def note_queues(instance: Any, **_: Any) -> None:
+    """Note which queues a worker serves, before it forks the children that inherit it."""
+    worker_identity.serve_queues(instance.app.amqp.queues.consume_from)
 
 
 @signals.worker_process_init.connect

@@ -6,6 +6,7 @@ such a parent keeps none, and its blocks are taken back like those of a dead wor
 
 import os
 import socket
+from collections.abc import Iterable
 from uuid import UUID, uuid4
 
 from django.db import connection
@@ -13,13 +14,14 @@ from django.db import connection
 LEASE_S = 6
 
 REGISTER = """
-    INSERT INTO executions_app_workerlease (id, boot_id, hostname, pid, started_at, expires_at)
-    VALUES (%s, %s, %s, %s, clock_timestamp(), clock_timestamp() + make_interval(secs => %s))
+    INSERT INTO executions_app_workerlease (id, boot_id, hostname, pid, started_at, expires_at, queues)
+    VALUES (%s, %s, %s, %s, clock_timestamp(), clock_timestamp() + make_interval(secs => %s), %s)
     ON CONFLICT (id) DO NOTHING
 """
 
 # Made when the parent starts and inherited by its children: what they have in common.
 BOOT_ID = uuid4()
+_queues: tuple[str, ...] = ()
 _identity: tuple[int, UUID] | None = None
 
 
@@ -34,7 +36,20 @@ def worker_id() -> UUID:
     return _identity[1]
 
 
+def serve_queues(names: Iterable[str]) -> None:
+    """Note, in a worker's parent before it has children, which queues they take messages from."""
+    global _queues
+    _queues = tuple(names)
+
+
+def served_queues() -> list[str]:
+    """Return which queues the worker that this process belongs to takes messages from."""
+    return list(_queues)
+
+
 def register_lease(identity: UUID) -> None:
     """Write the lease of a worker process that just began."""
     with connection.cursor() as cursor:
-        cursor.execute(REGISTER, [identity, BOOT_ID, socket.gethostname(), os.getpid(), LEASE_S])
+        cursor.execute(
+            REGISTER, [identity, BOOT_ID, socket.gethostname(), os.getpid(), LEASE_S, served_queues()]
+        )

@@ -1,10 +1,14 @@
 """Who is at work: the leases of worker processes, and the sweeper."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
 class WorkerLease(models.Model):
-    """One worker process that is alive until ``expires_at``. ``boot_id`` is its parent's; a restart makes new ids."""
+    """One worker process that is alive until ``expires_at``. ``boot_id`` is its parent's; a restart makes new ids.
+
+    ``queues`` are those that it takes messages from; none where the process is no worker of Celery's.
+    """
 
     id = models.UUIDField(primary_key=True)
     boot_id = models.UUIDField()
@@ -12,6 +16,7 @@ class WorkerLease(models.Model):
     pid = models.IntegerField()
     started_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    queues = ArrayField(models.TextField(), default=list, db_default=[], blank=True)
 
     class Meta:
         ordering = ("started_at",)

@@ -1,7 +1,7 @@
 """Recorded runs of a version, read from its rows as values."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, Scope, WorkerLease
+from executions_app.run_state import QUEUE_OF_PRIORITY
 from templates_app.models import TemplateVersion
 from templates_app.plans import compiled_version
 from workflow_service.advisor.recordings import RecordedBlock, RecordedRun, Recordings, Try
@@ -55,8 +56,14 @@ def read_recordings(
     per_run = max(1, len(compiled.plan.nodes))
     runs = runs[-max(LEAST_RUNS, MAX_ROWS // per_run) :]
     blocks = _blocks_of(runs, compiled.plan)
-    workers = WorkerLease.objects.filter(expires_at__gt=Now()).count()
-    return Recordings(tuple(_run(run, blocks.get(run.pk, ())) for run in runs), workers)
+    return Recordings(tuple(_run(run, blocks.get(run.pk, ())) for run in runs), _workers_for(runs))
+
+
+def _workers_for(runs: Sequence[Execution]) -> int:
+    """Return how many live processes serve the queue that most of the runs went by; 0 of no runs."""
+    priorities = Counter(run.priority for run in runs).most_common(1)
+    queues = [QUEUE_OF_PRIORITY[priority] for priority, _ in priorities]
+    return WorkerLease.objects.filter(expires_at__gt=Now(), queues__overlap=queues).count() if queues else 0
 
 
 def _run(run: Execution, rows: Sequence["_Row"]) -> RecordedRun:

@@ -6,14 +6,17 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from executions_app import worker_identity
 from executions_app.digest import digest_ended_runs
-from executions_app.models import Execution
+from executions_app.models import Execution, WorkerLease
 from templates_app.models import Template, TemplateVersion
 from templates_app.plans import compiled_version
 from templates_app.selectors import current_version
 from templates_app.services.templates import roll_back
 from tests.advised import run, unretried, work
-from tests.factories import make_template, make_user, noop
+from tests.driver import run_until_quiet
+from tests.factories import make_template, make_user, noop, start
+from tests.farms import live_worker
 from workflow_service.accounts.errors import Forbidden
 from workflow_service.accounts.models import Role
 from workflow_service.advisor.errors import SuggestionDecided, SuggestionOutdated
@@ -53,6 +56,21 @@ def test_a_run_is_recorded_as_it_went_and_replays_as_long_as_it_took() -> None:
     plan = compiled_version(current_version(template).pk).plan
     assert replay(plan, recordings).failures == 0
     assert fidelity(plan, recordings) < 0.25
+
+
+@pytest.mark.parametrize(("priority", "workers"), [("high", 1), ("normal", 3), ("low", 1)])
+def test_workers_are_those_that_serve_the_queue_of_the_runs(
+    priority: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = make_template([noop("a")])
+    run_until_quiet(start(template, priority=priority))
+    WorkerLease.objects.all().delete()
+    for queues in (["high", "default", "low"], ["default"], ["default"], ["control"], []):
+        monkeypatch.setattr(worker_identity, "_queues", tuple(queues))
+        live_worker()
+    gone = live_worker()
+    WorkerLease.objects.filter(pk=gone).update(queues=["default"], expires_at=timezone.now())
+    assert read_recordings(current_version(template)).workers == workers
 
 
 def test_with_few_runs_nothing_is_suggested_and_the_report_says_why() -> None:

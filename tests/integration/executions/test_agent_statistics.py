@@ -2,6 +2,7 @@
 
 import pytest
 
+from executions_app import worker_identity
 from executions_app.agent_statistics import count_load, count_work
 from executions_app.claiming import claim_block
 from executions_app.models import ConcurrencyLimit, WorkerLease
@@ -10,6 +11,7 @@ from executions_app.worker_identity import worker_id
 from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import make_agent, make_template, make_workspace, noop, start
 from tests.failing_work import new_key, unsteady_block
+from tests.farms import live_worker
 from workflow_service.agents.catalog import find_agent, forget_agents
 from workflow_service.agents.models import AgentStatistic
 
@@ -33,6 +35,17 @@ def test_how_full_an_agent_is() -> None:
     assert (limited.load, free.load) == (0.25, 1.0)
     count_load()
     assert AgentStatistic.objects.get(agent_id="limited").running == 1
+
+
+def test_only_workers_that_serve_blocks_count_as_room_for_an_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    WorkerLease.objects.all().delete()
+    for queues in (["control"], ["high", "default", "low"], ["low"], ["low"], []):
+        monkeypatch.setattr(worker_identity, "_queues", tuple(queues))
+        live_worker()
+    execution = start(make_template([noop("call", agentId="roomy")]))
+    claim_block(execution.pk, queued_blocks(execution)[0], worker_id())
+    count_load()
+    assert AgentStatistic.objects.get(agent_id="roomy").capacity == 3
 
 
 def test_how_often_an_agent_s_work_succeeds() -> None:

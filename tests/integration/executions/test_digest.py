@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from executions_app import digest
 from executions_app.digest import EndedRun, digest_ended_runs, register_digester
@@ -77,6 +77,22 @@ def test_a_run_that_cannot_be_taken_is_left_out(caplog: pytest.LogCaptureFixture
     digest_ended_runs()
     assert [run.id for run in taken] == [second.pk]
     assert f"execution {first.pk} could not be digested" in caplog.text
+
+
+def test_runs_are_taken_again_where_two_sweepers_locked_each_other_up(told: list[EndedRun]) -> None:
+    execution = run_until_quiet(start(make_template([noop("a")])))
+
+    def lock_up(runs: Sequence[EndedRun]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("DO $$ BEGIN RAISE deadlock_detected; END $$")
+
+    register_digester(lock_up)
+    with pytest.raises(OperationalError):
+        digest_ended_runs()
+    digest._digesters.remove(lock_up)
+    told.clear()
+    assert digest_ended_runs() == 1
+    assert [run.id for run in told] == [execution.pk]
 
 
 def test_nothing_is_noted_where_the_process_dies(

@@ -2,16 +2,17 @@
 
 from datetime import timedelta
 from multiprocessing import Pipe, get_context
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from celery import current_app
+from celery import Celery, current_app, signals
 from django.db import OperationalError, connection
 from django.utils import timezone
 from pydantic import JsonValue
 
-from executions_app import leases, parking, running, sweeper, work_board
+from executions_app import leases, parking, running, sweeper, work_board, worker_identity
 from executions_app.claiming import claim_block
 from executions_app.finishing import Result, finish_block
 from executions_app.models import BlockExecution, Execution, SweeperState, WorkerLease
@@ -345,6 +346,27 @@ def test_a_lease_that_is_gone_is_written_anew() -> None:
     WorkerLease.objects.filter(pk=mine).delete()
     keeper._renew()
     assert WorkerLease.objects.get(pk=mine).expires_at > timezone.now()
+
+
+def test_a_lease_says_which_queues_its_worker_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_identity, "_queues", ())
+    worker = Celery("a worker", set_as_current=False)
+    worker.amqp.queues.add("unserved")
+    worker.amqp.queues.select(["high", "default"])
+    signals.celeryd_after_setup.send(sender="w@h", instance=SimpleNamespace(app=worker), conf=worker.conf)
+    mine = worker_id()
+    WorkerLease.objects.filter(pk=mine).delete()
+    register_lease(mine)
+    assert WorkerLease.objects.get(pk=mine).queues == ["high", "default"]
+
+    keeper = leases.LeaseKeeper(leases.Repairer())
+    keeper.look()
+    WorkerLease.objects.filter(pk=mine).update(queues=[])
+    keeper._renew()
+    assert WorkerLease.objects.get(pk=mine).queues == ["high", "default"]
+    WorkerLease.objects.filter(pk=mine).delete()
+    keeper._renew()
+    assert WorkerLease.objects.get(pk=mine).queues == ["high", "default"], "written anew"
 
 
 def test_a_long_sweep_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
