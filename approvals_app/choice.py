@@ -7,6 +7,7 @@ workflow takes several; declining it lets the decision fail. A form offers decla
 from approvals_app.services.questions import Question, record_question
 from executions_app.deciders import CHOSEN, ChoiceQuestion
 from executions_app.models import Execution
+from workflow_service.engine.decision import ELSE
 from workflow_service.engine.definition import Asked, Block, HumanInLoop, JsonObject
 from workflow_service.engine.json_values import storable_text
 from workflow_service.engine.states import HumanStepType
@@ -46,10 +47,13 @@ def response_schema(question: ChoiceQuestion) -> JsonObject:
     """Return the JSON schema of an answer: the keys of the ways that are open, with what each means."""
     one: JsonObject = {"type": "string", "enum": [key for key, _ in question.options]}
     if question.many:
-        choice: JsonObject = {"type": "array", "items": one, "uniqueItems": True, "minItems": 1}
+        # None of the others is chosen alone.
+        alone: JsonObject = {"not": {"minItems": 2, "contains": {"const": ELSE}}}
+        choice: JsonObject = {"type": "array", "items": one, "uniqueItems": True, "minItems": 1, **alone}
     else:
         choice = one
-    choice = {**choice, "title": "Way", "description": "As they are called above."}
+    alone_said = f", {ELSE} alone" if question.many else ""
+    choice = {**choice, "title": "Way", "description": f"As they are called above{alone_said}."}
     return {
         "type": "object",
         "properties": {CHOSEN: choice},

@@ -39,6 +39,8 @@ from workflow_service.engine.recovery_advice import (
     prior_of,
 )
 from workflow_service.engine.states import RecoveryStrategy
+from workflow_service.vault.redaction import Redactor
+from workflow_service.vault.secrets import reveal_some, secret_names
 
 logger = logging.getLogger(__name__)
 
@@ -106,9 +108,11 @@ def _ask(claim: Claim, row: Any, block: Block, failure: Failure) -> tuple[ModelA
     if not choices:
         return None, ""
     experience = experience_of(claim.workspace_id, failure)
+    hide = Redactor(reveal_some(claim.workspace_id, secret_names(claim.workspace_id)).values())
     failed = FailedBlock(
         error_type=failure.error_type,
-        error_shape=error_shape(failure.message),
+        # Of the block's own secrets the message is free; others may have come with the data.
+        error_shape=error_shape(hide.text(failure.message)),
         block_id=row.block_id,
         tool_type=block.tool_type or "agent",
         tried=[action.strategy for action in past],

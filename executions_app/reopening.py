@@ -30,7 +30,7 @@ FAILED = frozenset({BlockStatus.FAILED, BlockStatus.REJECTED})
 
 ROWS = """
     SELECT b.id, b.scope_id, b.item_index, b.node, b.kind, b.block_id, b.status, b.settled, b.holds_slot, b.waits_for,
-        b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, b.started_at, b.recoveries,
+        b.wait_key, b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, b.started_at, b.recoveries,
         o.block_execution_id IS NOT NULL AS has_output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND NOT o.superseded

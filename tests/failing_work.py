@@ -14,6 +14,8 @@ from workflow_service.engine.states import ErrorType
 
 ledger: dict[str, list[dict[str, Any]]] = defaultdict(list)
 _names = count(1)
+# What a failure says, with its number behind.
+WORDS = "failure"
 
 
 @use_case("tests.unsteady")
@@ -22,7 +24,7 @@ def unsteady(params: dict[str, Any], run: RunContext) -> dict[str, JsonValue]:
     done = ledger[params["key"]]
     done.append({"key": run.idempotency_key, "params": params, "block": run.block_id})
     if len(done) <= params.get("fails", 0):
-        raise ToolError(ErrorType(params.get("error", "NETWORK_ERROR")), f"failure {len(done)}")
+        raise ToolError(ErrorType(params.get("error", "NETWORK_ERROR")), f"{WORDS} {len(done)}")
     return dict(params.get("output") or {"tries": len(done)})
 
 

@@ -37,6 +37,9 @@ def check_schema(schema: object) -> None:
         Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]
     except SchemaError as error:
         raise SchemaUnusable(error.message[:300], tuple(error.absolute_path)) from error
+    except Exception as error:
+        # A pattern may be one that cannot even be read: then anything is raised.
+        raise SchemaUnusable(_words(error)) from error
 
 
 def misfits(
@@ -66,9 +69,13 @@ def misfits(
         ) from error
     except Exception as error:
         # A reference may lead to what is no schema, or a bound be beyond what numbers can be: then anything is raised.
-        raise SchemaUnusable(f"{type(error).__name__}: {error}"[:300]) from error
+        raise SchemaUnusable(_words(error)) from error
     finally:
         _deadline.reset(limited)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _found(pattern: str, text: str) -> bool:

@@ -49,6 +49,8 @@ def row_of(identity: str) -> Row:
         ("api-500", "failed", ["retry", "abort"], {}, ""),
         ("api-401", "completed", [], {}, "went on without a person"),
         ("api-lost-answer", "asked", ["escalate"], {"effects": 2}, "did the work 2 times"),
+        ("api-429-payment", "completed", ["retry"], {"effects": 0}, "completed without the work"),
+        ("api-429-payment", "completed", ["retry"], {"effects": 1}, ""),
         ("api-429-later", "completed", ["retry"], {"gap_s": 0.4}, "came back after 0.4 s"),
         ("api-429-later", "completed", ["retry"], {"gap_s": 2.0}, ""),
     ],

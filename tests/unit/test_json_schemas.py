@@ -66,8 +66,9 @@ def test_a_search_without_end_is_given_up(schema: dict[str, Any], monkeypatch: p
         ({"type": "tex"}, "tex"),
         ({"patternProperties": {"a": {}}, "unevaluatedProperties": False}, "additionalProperties"),
         ({"pattern": "("}, "regex"),
+        ({"pattern": "a{99999999999}"}, "repetition"),
     ],
-    ids=["elsewhere", "itself", "no type", "both", "no pattern"],
+    ids=["elsewhere", "itself", "no type", "both", "no pattern", "too often"],
 )
 def test_what_cannot_be_used_says_why(schema: dict[str, Any], why: str) -> None:
     with pytest.raises(SchemaUnusable, match=why):

@@ -50,7 +50,8 @@ RUN_FACTS = """
 class Case:
     """One question of one run. ``rule`` is what the expressions beside the questions say, None where they say nothing.
 
-    ``models_allowed`` is the run's own option. ``waited_s`` is how long the decision has been open.
+    ``shown`` is as much of the values, ``whole``, as a model is shown. ``models_allowed`` is the run's own option.
+    ``since`` is when the decision came up, ``waited_s`` how long ago that is.
     """
 
     claim: Claim
@@ -58,10 +59,12 @@ class Case:
     policy: DecisionPolicy
     choice: Choice
     shown: JsonObject
+    whole: JsonObject
     rule: tuple[str, ...] | None
     models_allowed: bool
     created_by_id: int | None
     template_id: str
+    since: datetime
     waited_s: float
 
     @property
@@ -71,10 +74,13 @@ class Case:
 
     @property
     def sha256(self) -> str:
-        """The hash by which like cases are known: of what is asked, and of the values it is asked about."""
+        """The hash by which like cases are known: of what is asked, and of the values it is asked about.
+
+        Of the whole values: what differs behind a cut is no like case.
+        """
         options: list[JsonValue] = [[way.key, way.text] for way in self.choice.ways]
         known = json.dumps(
-            [self.template_id, self.owner.id, self.policy.question, options, self.choice.many, self.shown],
+            [self.template_id, self.owner.id, self.policy.question, options, self.choice.many, self.whole],
             sort_keys=True,
             ensure_ascii=False,
         )
@@ -98,17 +104,20 @@ def read_case(claim: Claim) -> Case:
         rule = _rule(choice, scope)
         shown = _shown(values, own, policy, choice)
     hide = Redactor(reveal_some(claim.workspace_id, secret_names(claim.workspace_id)).values())
+    whole = {hide.text(name): hide.json(value) for name, value in shown.items()}
     return Case(
         claim=claim,
         owner=owner,
         policy=policy,
         choice=choice,
-        shown=_fitting({hide.text(name): hide.json(value) for name, value in shown.items()}),
+        shown=_fitting(whole),
+        whole=whole,
         rule=rule,
         models_allowed=facts.models_allowed,
         created_by_id=facts.created_by_id,
         template_id=compiled.template_id,
-        waited_s=_seconds(facts.created_at, facts.now),
+        since=facts.created_at,
+        waited_s=max(0.0, (facts.now - facts.created_at).total_seconds()),
     )
 
 
@@ -189,7 +198,3 @@ def _short(value: JsonValue) -> JsonValue:
         case dict():
             return {name: _short(one) for name, one in value.items()}
     return value
-
-
-def _seconds(since: datetime | None, now: datetime) -> float:
-    return max(0.0, (now - since).total_seconds()) if since else 0.0

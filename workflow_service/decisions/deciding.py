@@ -123,7 +123,8 @@ def _without_model(case: Case, why: str, *, retry_after_s: float | None = None) 
             case "person":
                 return _asked(case, why)
             case "wait":
-                outcome = _later(case, why, retry_after_s)
+                # Nobody is waited for who may not be asked.
+                outcome = _later(case, why, retry_after_s) if case.models_allowed else None
             case _:
                 outcome = _decided_by_rule(case, name, why)
         if outcome is not None:

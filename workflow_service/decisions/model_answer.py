@@ -8,12 +8,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.db.models import Q, Sum
 from pydantic import JsonValue
 
 from executions_app.block_rules import timeout_s
 from executions_app.running import BlockTimeout, time_limit
 from workflow_service.ai.client import LlmAnswer, LlmRequest, UsageContext, ask
 from workflow_service.ai.errors import LlmUnavailable
+from workflow_service.ai.models import LlmUsage
 from workflow_service.ai.prompt_registry import get_prompt
 from workflow_service.decisions.cases import Case
 from workflow_service.engine.decision import ELSE, Choice
@@ -22,6 +24,7 @@ from workflow_service.engine.json_values import storable_text
 
 OPERATION = "decide"
 REASONING_CHARACTERS = 2_000
+MAX_BLOCK_ID = 100
 # A decision is to be written down before its worker is taken for hung.
 WRITING_S = 10.0
 NO_QUESTION = "(none)"
@@ -56,7 +59,7 @@ def ask_model(case: Case) -> Opinion:
         schema=schema,
         operation=OPERATION,
         model=policy.model,
-        max_cost_usd=None if policy.max_cost_usd is None else Decimal(str(policy.max_cost_usd)),
+        max_cost_usd=_left_usd(case),
         timeout_s=limit_s,
     )
     context = UsageContext(
@@ -64,7 +67,7 @@ def ask_model(case: Case) -> Opinion:
         user_id=case.created_by_id,
         template_id=case.template_id,
         execution_id=case.claim.execution_public_id,
-        block_id=case.owner.id[:100],
+        block_id=case.owner.id[:MAX_BLOCK_ID],
     )
     try:
         with time_limit(limit_s, WRITING_S / 2):
@@ -72,6 +75,21 @@ def ask_model(case: Case) -> Opinion:
     except BlockTimeout as error:
         raise LlmUnavailable(str(error), "TIMEOUT") from None
     return _opinion(choice, answer, prompt.label)
+
+
+def _left_usd(case: Case) -> Decimal | None:
+    """Return what may still be spent on this decision: a worker that died, and each look at the model, spent some."""
+    if case.policy.max_cost_usd is None:
+        return None
+    under_way = Q(state__in=(LlmUsage.State.RESERVED, LlmUsage.State.CALLED))
+    spent = LlmUsage.objects.filter(
+        execution_id=case.claim.execution_public_id,
+        block_id=case.owner.id[:MAX_BLOCK_ID],
+        operation=OPERATION,
+        created_at__gte=case.since,
+    ).aggregate(billed=Sum("cost_usd"), reserved=Sum("reserved_usd", filter=under_way))
+    limit = Decimal(str(case.policy.max_cost_usd))
+    return max(Decimal(0), limit - (spent["billed"] or 0) - (spent["reserved"] or 0))
 
 
 def _is_yes_or_no(case: Case) -> bool:

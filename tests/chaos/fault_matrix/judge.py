@@ -43,6 +43,8 @@ class Outcome:
         ]
         if row.effects is not None and self.effects > row.effects:
             found.append(f"did the work {self.effects} times")
+        if row.effects is not None and self.ended == "completed" and self.effects < row.effects:
+            found.append("completed without the work")
         if self.gap_s is not None and self.gap_s < row.not_before - PATIENCE_S:
             found.append(f"came back after {self.gap_s:.1f} s")
         if self.ended == "completed" and not row.automatic:

@@ -116,6 +116,22 @@ def test_waiting_for_the_model_ends_without_it() -> None:
     assert (gone_on(execution), decision_of(execution).source) == ({"answer"}, "default")
 
 
+def test_nobody_waits_for_a_model_that_may_not_be_asked() -> None:
+    execution = run_triage({"fallback": ["wait", "default"]}, **OFF)
+    assert (execution.status, gone_on(execution)) == ("COMPLETED", {"answer"})
+
+
+def test_what_one_decision_may_cost_holds_however_often_the_model_is_waited_for() -> None:
+    limit = Decimal("0.012")
+    with in_mood("slow", chosen("calm")):
+        execution = run_triage({"fallback": ["wait", "default"], "maxCostUsd": float(limit)})
+        for _ in range(2):
+            wake_all(execution)
+            run_until_quiet(execution)
+    spent = sum(one.cost_usd for one in LlmUsage.objects.all())
+    assert 0 < spent <= limit
+
+
 def test_like_cases_decide_where_enough_of_them_agree() -> None:
     template = make_template(triage({"fallback": ["history", "default"]}), workspace=make_workspace())
     with in_mood("good", chosen("refund")):
@@ -149,6 +165,16 @@ def test_another_case_is_no_precedent() -> None:
         run_until_quiet(start(template))
     for one, way in ((template, {"refund"}), (other, {"answer"})):
         assert gone_on(run_until_quiet(start(one, enableAiDecisions=False))) == way
+
+
+def test_a_case_is_known_by_the_whole_of_its_values() -> None:
+    """What is cut before a model sees it is not cut before cases are compared."""
+    policy = {"history": {"agreeing": 1, "last": 1}, "fallback": ["history", "default"], "inputs": ["text"]}
+    template = make_template(triage(policy))
+    with in_mood("good", chosen("refund")):
+        run_until_quiet(start(template, {"text": "x" * 5_000 + "my money"}))
+    other = start(template, {"text": "x" * 5_000 + "all is well"}, enableAiDecisions=False)
+    assert gone_on(run_until_quiet(other)) == {"answer"}
 
 
 def test_history_may_be_switched_off() -> None:

@@ -2,14 +2,17 @@
 
 import pytest
 
-from executions_app.models import Execution
+from executions_app import running
+from executions_app.claiming import claim_block
+from executions_app.models import BlockExecution, Execution
 from tests.caller import problem_of
 from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet
-from tests.factories import event_types, make_template, start
+from tests.factories import event_types, make_template, noop, start
 from tests.house import House, make_house
 from tests.moods import in_mood
 from tests.questions import chosen, decide_only, decision_of, gone_on, triage
+from tests.restarting import worker_id
 from workflow_service.accounts.models import Role
 from workflow_service.audit.models import AuditEntry
 from workflow_service.decisions.models import Decision
@@ -83,6 +86,28 @@ def test_what_has_begun_stays_and_like_cases_follow(house: House) -> None:
         again = run_until_quiet(start(execution.template))
     assert server.calls == 0
     assert (gone_on(again), decision_of(again).source) == ({"refund"}, "history")
+
+
+def test_work_that_another_way_led_to_is_not_done_again_to_turn_a_run(house: House) -> None:
+    """``last`` follows ``calm`` or ``side``, and ``side`` has led there already."""
+    blocks = [*triage(), noop("side"), noop("last", dependencies=["calm", "side"], join="any")]
+    with in_mood("good", chosen("calm")):
+        execution = start(make_template(blocks, workspace=house.workspace))
+        for name in ("triage", "triage?", "side", "last"):
+            row = BlockExecution.objects.get(execution=execution, block_id=name, status="QUEUED")
+            claim = claim_block(execution.pk, row.pk, worker_id()).claim
+            assert claim is not None
+            running.write_outcome(claim, running.work_on(claim), None)
+    last = BlockExecution.objects.get(execution=execution, block_id="last")
+    body = (
+        house.caller(Role.OPERATOR)
+        .post(f"decisions/{decision_of(execution).public_id}/override", {"choice": ["refund"]})
+        .json()
+    )
+    last.refresh_from_db()
+    assert (last.status, last.superseded, body["override"]["rerouted"]) == ("COMPLETED", False, False)
+    run_until_quiet(execution)
+    assert gone_on(execution) == {"calm"}
 
 
 def test_nothing_but_a_way_of_the_decision_is_right(house: House) -> None:

@@ -129,6 +129,19 @@ def test_several_ways_may_be_chosen_where_several_are_taken(people: People) -> N
     assert gone_on(execution) == {"calm", "refund"}
 
 
+def test_none_of_the_others_is_not_chosen_beside_others(people: People) -> None:
+    execution = run_triage(
+        {"fallback": ["person"]},
+        mode="inclusive",
+        workspace=people.workspace,
+        options={"enableAiDecisions": False},
+    )
+    with pytest.raises(ResponseInvalid):
+        answer(people, execution, {"choice": ["calm", "else"]})
+    answer(people, execution, {"choice": ["else"]})
+    assert gone_on(execution) == {"answer"}
+
+
 def test_those_whom_the_policy_names_are_asked(people: People) -> None:
     policy = {"fallback": ["person"], "people": {"assignees": ["bob"], "message": "Please look."}}
     execution = run_triage(policy, workspace=people.workspace, options={"enableAiDecisions": False})

@@ -7,6 +7,7 @@ import pytest
 from executions_app import advising, running
 from executions_app.models import BlockExecution, Execution, ExecutionLog, RecoveryAction
 from executions_app.parking import take_back
+from tests import failing_work
 from tests.consistency import assert_consistent
 from tests.driver import queued_blocks, run_until_quiet, wake_all
 from tests.factories import make_template, start
@@ -15,6 +16,7 @@ from tests.moods import BAD_MOODS, INJECTION, Mood, in_mood
 from workflow_service.ai.models import LlmUsage
 from workflow_service.ai.recovery_advice import MAX_COST_USD
 from workflow_service.engine.states import ExecutionStatus
+from workflow_service.vault.services.secrets import create_secret
 
 pytestmark = pytest.mark.usefixtures("db", "empty_queues")
 
@@ -96,6 +98,19 @@ def test_no_model_is_asked_where_there_is_no_choice_or_nobody_wants_one() -> Non
         run(shaky(fails=1, recovery={"fallback": None}))
         run(shaky(fails=1), enableAiDecisions=False)
         assert server.calls == 0
+
+
+def test_no_secret_of_the_workspace_is_told_to_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came with the data, so that the block does not know it for a secret."""
+    secret = "correct horse battery staple"
+    template = make_template([shaky(error="NETWORK_ERROR")])
+    create_secret(workspace=template.workspace, actor=template.owner, name="TOKEN", value=secret)
+    monkeypatch.setattr(failing_work, "WORDS", f"refused for {secret} at")
+    with in_mood("good", advice("fallback")) as server:
+        execution = finished(start(template))
+    assert "refused for *** at" in str(server.requests)
+    assert secret not in str(server.requests)
+    assert actions(execution) == [("fallback", "ai")]
 
 
 def test_errors_that_are_alike_are_one_question() -> None:

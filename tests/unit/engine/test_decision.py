@@ -150,6 +150,29 @@ def test_a_decision_without_questions_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "own", "common", "codes"),
+    [
+        ("a->b; a->c", ["b"], [], ["DECISION_WITHOUT_QUESTION", "UNCONFIRMED_WAY"]),
+        ("a->b:n > 1; a->c", [], ["b"], ["UNCONFIRMED_WAY"]),
+        ('a->b:"x"; a->c; c->b', [], ["b"], ["UNCONFIRMED_WAY"]),
+        ('a->b:"x"; a->c', [], ["nowhere"], ["UNKNOWN_BRANCH"]),
+        ('a->b:"x"; a->c', [], ["b"], []),
+        ('a->b:n > 1; a->c:"x"; a->d', ["b"], [], []),
+    ],
+    ids=["no question", "a condition", "another way", "nowhere", "asked", "a condition beside a question"],
+)
+def test_what_is_to_be_confirmed_is_reached_by_decisions_alone(
+    text: str, own: list[str], common: list[str], codes: list[str]
+) -> None:
+    definition = workflow(text, **({"a": {"decision": {"confirm": own}}} if own else {}))
+    settings = definition.global_settings.model_copy(
+        update={"decisions": DecisionPolicy(confirm=tuple(common))}
+    )
+    found = validate(definition.model_copy(update={"global_settings": settings}))
+    assert [one.code for one in found if one.code != "MISSING_DEFAULT"] == codes
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"minConfidence": 101},

@@ -5,11 +5,12 @@ where the way that was taken has not begun. A block that is claimed meanwhile is
 turns, or finds its row taken back. Twice is the same as once: a decision that was taken back has no row to turn at.
 """
 
+import json
 from collections.abc import Callable, Sequence
-
-from django.db.models import Q
+from typing import Any
 
 from executions_app.models import BlockExecution
+from executions_app.reopening import cut_rows, read_rows
 from executions_app.run_state import RunState
 from executions_app.services.control import LOCK_OPEN, Asked, follow_up_all
 from executions_app.services.restart import Aftermaths, Restart, restart_locked
@@ -22,7 +23,7 @@ from workflow_service.decisions.errors import ChoiceInvalid
 from workflow_service.decisions.models import Decision
 from workflow_service.engine.graph import END_NODE
 from workflow_service.engine.json_values import storable_text
-from workflow_service.engine.plan import Plan
+from workflow_service.engine.plan import NodeKind, Plan
 from workflow_service.engine.states import (
     ENDED_EXECUTION_STATUSES,
     BlockStatus,
@@ -31,7 +32,7 @@ from workflow_service.engine.states import (
 )
 
 MAX_REASON = 2_000
-NOT_BEGUN = (BlockStatus.PENDING, BlockStatus.READY, BlockStatus.QUEUED)
+NOT_BEGUN = (BlockStatus.PENDING, BlockStatus.READY, BlockStatus.QUEUED, BlockStatus.SKIPPED)
 Confirm = Callable[[Decision], object]
 
 
@@ -60,7 +61,7 @@ def override_decision(
         decision = (
             Decision.objects.select_for_update(of=("self",)).select_related("execution").get(pk=decision.pk)
         )
-        turns = list(choice) != decision.chosen and can_turn(runs[0], decision)
+        turns = list(choice) != decision.chosen and can_turn(tx, runs[0], decision)
         decision.override = list(choice)
         decision.overridden_by = actor
         decision.overridden_at = database_now()
@@ -100,27 +101,37 @@ def check_choice(decision: Decision, choice: Sequence[str]) -> None:
         raise ChoiceInvalid("one way is taken here", known)
 
 
-def can_turn(run: RunState, decision: Decision) -> bool:
-    """Return whether a locked run stands where another way may be taken: nothing has begun of the one it took."""
+def can_turn(tx: EngineTransaction, run: RunState, decision: Decision) -> bool:
+    """Return whether a locked run stands where another way may be taken: nothing has begun of the one it took.
+
+    Nor of what that leads to: what another way has led to already would be done again.
+    """
     if run.status in ENDED_EXECUTION_STATUSES or run.status is ExecutionStatus.RECOVERING or run.failing:
         return False
-    row = BlockExecution.objects.filter(
-        pk=decision.block_execution_id, superseded=False, settled=True
-    ).first()
-    if row is None:
-        return False
     plan = compiled_version(run.version_id).plan
+    found = read_rows(tx, run, plan)
+    row = next((each for each in found.rows if each.id == decision.block_execution_id), None)
+    if row is None or not row.settled:
+        return False
     targets = _taken_targets(plan, row)
     if not targets or END_NODE in targets:
         return False
-    rows = BlockExecution.objects.filter(execution=run.id, node__in=targets, superseded=False)
+    gone = found.taken_by(cut_rows(found, (row,)))
+    return not any(_has_begun(plan, each) for each in gone if each.id != row.id)
+
+
+def _has_begun(plan: Plan, row: Any) -> bool:
     # Who waits for a yes to its work has not begun either.
-    asks = Q(status=BlockStatus.WAITING, waits_for=BlockExecution.WaitsFor.PERSON, wait_key="")
-    return not rows.exclude(Q(status__in=NOT_BEGUN) | asks).exists()
+    asks = (row.status, row.waits_for, row.wait_key) == (
+        BlockStatus.WAITING,
+        BlockExecution.WaitsFor.PERSON,
+        "",
+    )
+    return not asks and row.status not in NOT_BEGUN and plan.nodes[row.node].kind is not NodeKind.GATE
 
 
-def _taken_targets(plan: Plan, row: BlockExecution) -> set[int]:
-    outcomes = row.outcomes or {}
+def _taken_targets(plan: Plan, row: Any) -> set[int]:
+    outcomes = json.loads(row.outcomes) if row.outcomes else {}
     return {
         plan.edges[int(edge)].target
         for edge, outcome in outcomes.items()
