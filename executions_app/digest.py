@@ -90,7 +90,9 @@ def _hand_out(digester: Digester, runs: Sequence[EndedRun]) -> None:
         with transaction.atomic():
             digester(runs)
     except Exception as error:
-        if isinstance(error, OperationalError | InterfaceError) and not isinstance(error.__cause__, OF_THE_RUN):
+        if isinstance(error, OperationalError | InterfaceError) and not isinstance(
+            error.__cause__, OF_THE_RUN
+        ):
             raise
         if len(runs) == 1:
             logger.exception("execution %s could not be digested; it is left out", runs[0].id)

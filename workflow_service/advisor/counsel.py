@@ -162,7 +162,7 @@ def _shown(name: str, idea: Idea) -> dict[str, JsonValue]:
         "kind": idea.kind.value,
         "blocks": list(idea.blocks),
         "title": idea.title,
-        "description": idea.description,
+        "description": f"{idea.description} {idea.condition}".rstrip(),
         "evidence": dict(idea.evidence),
     }
 

@@ -82,6 +82,8 @@ class Idea:
     evidence: Mapping[str, JsonValue]
     rewrite: Rewrite = as_recorded
     source: Source = Source.RULES
+    # The sentence on which condition it changes nothing outside; whoever words the idea, it stays.
+    condition: str = ""
 
     @property
     def subject(self) -> str:

@@ -10,7 +10,14 @@ RELIABILITY_POINTS = 40
 SPEED_POINTS = 30
 COST_POINTS = 15
 UPKEEP_POINTS = 15
+POINTS = {
+    "reliability": RELIABILITY_POINTS,
+    "speed": SPEED_POINTS,
+    "cost": COST_POINTS,
+    "upkeep": UPKEEP_POINTS,
+}
 POINTS_PER_WARNING = 3
+CANNOT_RUN = "the definition has errors: it cannot run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,8 @@ class Score:
 class Standing:
     """How a workflow runs, and how it would with all that is suggested; shares are 0 to 1.
 
-    ``left_duration`` and ``left_cost`` are what would be left of the time and the cost of a run.
+    ``left_duration`` and ``left_cost`` are what would be left of the time and the cost of a run. ``has_errors``: its
+    definition cannot run.
     """
 
     runs: int = 0
@@ -49,10 +57,13 @@ class Standing:
     left_cost: float = 1.0
     warnings: int = 0
     dead_ways: int = 0
+    has_errors: bool = False
 
 
 def score_of(standing: Standing) -> Score:
-    """Return the score of a workflow as it is."""
+    """Return the score of a workflow as it is; one that cannot run has none of the points."""
+    if standing.has_errors:
+        return Score(tuple(ScorePart(name, 0.0, most, CANNOT_RUN) for name, most in POINTS.items()))
     known = standing.runs > 0
     of_runs = f"of {standing.runs} runs" if known else "no run has ended yet"
     failed = f"{standing.failure_share:.1%} {of_runs} failed" if known else of_runs
@@ -91,6 +102,7 @@ def potential_of(standing: Standing) -> int:
         runs=standing.runs,
         failure_share=standing.left_failure_share,
         warnings=standing.warnings,
+        has_errors=standing.has_errors,
     )
     return max(score_of(standing).total, score_of(better).total)
 

@@ -3,6 +3,7 @@
 Durations are milliseconds by the clock, of what completed; rates are 0 to 100. Both are None where nothing was.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,11 +60,18 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
-    """How often work failed with one type of error, and in which blocks, most often first."""
+    """How often work failed with one type of error, by block, most often first."""
 
     error_type: str
-    count: int
-    states: tuple[str, ...]
+    by_state: Mapping[str, int]
+
+    @property
+    def count(self) -> int:
+        return sum(self.by_state.values())
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return tuple(self.by_state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 
 from workflow_service.analytics.figures import ErrorAnalysis, StatePerformance
+from workflow_service.engine.recovery import CLASS_OF
+from workflow_service.engine.states import ErrorClass
 
 # Below these a figure is chance, or nothing worth a person's time.
 MIN_RUNS = 20
@@ -18,6 +20,12 @@ MIN_TIME_SHARE = 50.0
 MIN_RETRY_SHARE = 10.0
 LOW_RECOVERY_RATE = 50.0
 MIN_DROP = 2.0
+# Errors that may be gone when the work is tried again.
+PASSING = frozenset(
+    error.value
+    for error, kind in CLASS_OF.items()
+    if kind in (ErrorClass.TRANSIENT, ErrorClass.AGENT_UNAVAILABLE, ErrorClass.SYSTEM)
+)
 
 
 class InsightKind(StrEnum):
@@ -96,9 +104,12 @@ def _highest_error_rate(states: Sequence[StatePerformance], errors: ErrorAnalysi
     if rate < MIN_ERROR_RATE:
         return None
     judged = worst.outcomes.completed + worst.outcomes.failed
-    types = [error.error_type for error in errors.most_common_errors if worst.state in error.states]
-    cause = f", most often with {types[0]}" if types else ""
+    types = {error.error_type: error.by_state.get(worst.state, 0) for error in errors.most_common_errors}
+    most = max(types, key=lambda each: types[each], default="")
+    cause = f", most often with {most}" if types.get(most) else ""
     mend = "more retries, or other work as a fallback" if worst.retries else "a retry policy"
+    if cause and most not in PASSING:
+        mend = "a look at what it is given, or other work as a fallback"
     return Insight(
         InsightKind.ERROR_RATE,
         f"'{worst.state}' has the highest error rate: {_number(rate)} % ({worst.outcomes.failed} of {judged}){cause}. "

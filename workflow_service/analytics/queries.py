@@ -126,10 +126,7 @@ def _errors(selection: Selection, within: TimeRange, runs: Tally) -> ErrorAnalys
         by_type[error_type][block_id] += count
     most = sorted(by_type.items(), key=lambda each: (-each[1].total(), each[0]))
     return ErrorAnalysis(
-        tuple(
-            ErrorCount(error_type, blocks.total(), tuple(block_id for block_id, _ in blocks.most_common()))
-            for error_type, blocks in most
-        ),
+        tuple(ErrorCount(error_type, dict(blocks.most_common())) for error_type, blocks in most),
         troubled=runs.troubled,
         recovered=runs.recovered,
         retries=runs.retries,

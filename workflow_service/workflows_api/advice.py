@@ -43,7 +43,7 @@ def first_advice(findings: Sequence[Finding], improvements: Iterable[str] = ()) 
     ]
     told += [{"type": Type.RELIABILITY.value, "message": one} for one in improvements]
     warnings = sum(one.severity is Severity.WARNING for one in findings)
-    score = 0 if errors_in(findings) else score_of(Standing(warnings=warnings)).total
+    score = score_of(Standing(warnings=warnings, has_errors=bool(errors_in(findings)))).total
     return Advice(score, tuple(told[:MAX_SUGGESTIONS]))
 
 

@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from executions_app.transaction import database_now
 from templates_app.selectors import get_version
 from workflow_service.accounts.api.requests import current_user
 from workflow_service.accounts.policies import Action, require
 from workflow_service.analytics.figures import Durations, Outcomes
 from workflow_service.analytics.queries import workflow_analytics
 from workflow_service.analytics.reports import WorkflowAnalytics
-from workflow_service.analytics.time_ranges import MONTH, Granularity
+from workflow_service.analytics.time_ranges import Granularity, TimeRange
 from workflow_service.api_serializers import SnakeQuery, read_query
 from workflow_service.workflows_api.requests import readable_workflow
 
@@ -125,11 +125,11 @@ class WorkflowAnalyticsView(APIView):
         query = read_query(AnalyticsQuery, request)
         template = readable_workflow(request, workflow_id)
         require(current_user(request), template.workspace, Action.EXECUTION_READ)
-        end = query.get("end_date") or timezone.now()
+        within = TimeRange.asked(query.get("start_date"), query.get("end_date"), database_now())
         found = workflow_analytics(
             [template.pk],
-            query.get("start_date") or end - MONTH,
-            end,
+            within.start,
+            within.end,
             Granularity(query["granularity"]),
             get_version(template, query["version"]).pk if "version" in query else None,
         )

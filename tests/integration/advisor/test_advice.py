@@ -85,6 +85,14 @@ def test_with_few_runs_nothing_is_suggested_and_the_report_says_why() -> None:
     assert template.optimization_score == 100
 
 
+def test_a_draft_with_errors_is_told_so_and_has_no_points() -> None:
+    template = make_template([{"blockId": "a", "name": "a"}])
+    report = analyse(template, with_model=False)
+    assert (report.runs, report.suggestions, report.score.total, report.potential_score) == (0, (), 0, 0)
+    assert "has errors" in report.notes[0]
+    assert score(template).total == 0
+
+
 def test_a_fault_is_found_accepted_and_measured() -> None:
     template = unretried()
     report = analyse(template, with_model=False)

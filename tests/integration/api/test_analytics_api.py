@@ -129,6 +129,14 @@ def test_what_cannot_be_answered_is_refused(
         problem_of(developer.get(path, query), 400, code)
 
 
+@pytest.mark.parametrize("name", ["start_date", "end_date"])
+def test_document_b_refuses_what_is_before_the_calendar(
+    developer: Caller, template: Template, name: str
+) -> None:
+    answer = developer.get(f"workflows/{template.pk}/analytics", {name: "0001-01-05T00:00:00Z"})
+    problem_of(answer, 400, "INVALID_TIME_RANGE")
+
+
 def test_a_foreign_template_is_not_found(template: Template, other_house: House) -> None:
     stranger = other_house.caller()
     problem_of(stranger.get(f"templates/{template.public_id}/analytics"), 404, "TEMPLATE_NOT_FOUND")

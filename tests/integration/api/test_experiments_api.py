@@ -80,6 +80,7 @@ def test_started_it_is_stopped_and_neither_changed_nor_deleted(house: House) -> 
     draft = describe(house, make_template(house))
     assert caller.delete(f"experiments/{draft['experimentId']}").status_code == 204
     assert caller.get(f"experiments/{draft['experimentId']}").status_code == 404
+    assert caller.get("experiments/expt_%00").status_code == 404
 
 
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {

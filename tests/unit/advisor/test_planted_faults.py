@@ -1,6 +1,6 @@
 """Eight kinds of fault planted in recorded workflows are found, each alone; healthy workflows are left in peace."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -189,6 +189,26 @@ def test_each_planted_fault_is_found_and_nothing_else(kind: Kind) -> None:
     assert weighed.share == pytest.approx(share, abs=0.08)
     assert idea.evidence
     assert idea.proposed_changes
+
+
+@pytest.mark.parametrize(
+    ("kind", "effect", "condition"),
+    [
+        (Kind.RETRY, Effect.UNKNOWN, "Only if 'b' may be done twice"),
+        (Kind.REORDER, Effect.UNKNOWN, "Only if 'render' need not be done in the runs that 'check' ends"),
+        (Kind.SPLIT, Effect.UNKNOWN, "Only if 'b' may do its items in any order"),
+        (Kind.RETRY, Effect.NONE, ""),
+    ],
+    ids=["retry", "reorder", "split", "known"],
+)
+def test_of_effects_that_are_not_known_the_advice_says_the_condition(
+    kind: Kind, effect: Effect, condition: str
+) -> None:
+    case = PLANTED[kind][0]()
+    case = replace(case, effects=dict.fromkeys(case.effects, effect))
+    [idea] = [each.idea for each in suggested(case) if each.idea.kind is kind]
+    assert idea.condition.startswith(condition)
+    assert bool(idea.condition) == bool(condition)
 
 
 def test_work_that_hangs_gets_a_shorter_timeout() -> None:

@@ -33,3 +33,9 @@ def test_the_total_stays_within_its_bounds_and_potential_never_below_it() -> Non
     assert score_of(worst).total == 0
     for standing in (worst, Standing(), Standing(runs=20, failure_share=0.1, left_failure_share=0.1)):
         assert score_of(standing).total <= potential_of(standing) <= 100
+
+
+def test_what_cannot_run_has_no_points() -> None:
+    standing = Standing(runs=30, has_errors=True)
+    assert (score_of(standing).total, potential_of(standing)) == (0, 0)
+    assert {part.points for part in score_of(standing).parts} == {0.0}

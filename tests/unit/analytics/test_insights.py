@@ -43,7 +43,10 @@ def test_a_healthy_workflow_has_no_insights() -> None:
 
 def test_the_highest_error_rate_and_its_cause() -> None:
     errors = ErrorAnalysis(
-        (ErrorCount("TIMEOUT_ERROR", 9, ("a",)), ErrorCount("NETWORK_ERROR", 6, ("b", "a")))
+        (
+            ErrorCount("TIMEOUT_ERROR", {"a": 9, "b": 1}),
+            ErrorCount("NETWORK_ERROR", {"b": 5, "a": 1}),
+        )
     )
     states = [state("a", 99, 1), state("b", 95, 5)]
     insight = only(find_insights(states, errors, None), InsightKind.ERROR_RATE)
@@ -56,6 +59,12 @@ def test_the_highest_error_rate_and_its_cause() -> None:
     assert only(retried, InsightKind.ERROR_RATE).text.endswith(
         "Consider more retries, or other work as a fallback."
     )
+
+
+def test_what_more_tries_do_not_mend_is_not_told_to_be_retried() -> None:
+    errors = ErrorAnalysis((ErrorCount("VALIDATION_ERROR", {"b": 5}),))
+    insight = only(find_insights([state("b", 95, 5)], errors, None), InsightKind.ERROR_RATE)
+    assert insight.text.endswith("Consider a look at what it is given, or other work as a fallback.")
 
 
 def test_runs_that_take_longer_and_the_block_that_grew_most() -> None:

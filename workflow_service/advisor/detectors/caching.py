@@ -12,7 +12,7 @@ from workflow_service.advisor.editing import with_fields
 from workflow_service.advisor.ideas import Case, Idea
 from workflow_service.advisor.recordings import RecordedBlock, Recordings, Try
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Type
-from workflow_service.advisor.wording import share
+from workflow_service.advisor.wording import doubt, share
 from workflow_service.engine.definition import Block
 from workflow_service.engine.recommendations import Effect
 from workflow_service.engine.states import BlockStatus, ToolType
@@ -54,7 +54,7 @@ def _idea(case: Case, block: Block, worked: int, repeated: int, different: int) 
     name = block.block_id
     seconds = case.recordings.mean_seconds(name)
     harmless = case.effects.get(name) is Effect.NONE
-    outside = "changes nothing outside" if harmless else "must change nothing outside, which is not known"
+    outside = ", and changes nothing outside" if harmless else ""
     cost = sum(each.cost_usd for each in case.recordings.worked(name))
     return Idea(
         Kind.CACHE,
@@ -63,7 +63,7 @@ def _idea(case: Case, block: Block, worked: int, repeated: int, different: int) 
         (name,),
         f"Keep the answers of '{name}'",
         f"'{name}' was given what it had been given before in {share(repeated, worked)} runs, and gave the same each "
-        f"time ({different} different inputs). It takes {seconds:.1f} s, and {outside}.",
+        f"time ({different} different inputs). It takes {seconds:.1f} s{outside}.",
         lambda: with_fields(case.definition, name, cache={"ttl": TTL_MS}),
         Effort.LOW if harmless else Effort.MEDIUM,
         {"cache": {"block": name, "ttl": TTL_MS}},
@@ -74,6 +74,7 @@ def _idea(case: Case, block: Block, worked: int, repeated: int, different: int) 
             "meanSeconds": round(seconds, 3),
         },
         rewrite=lambda recordings: with_answers_kept(recordings, name, TTL_MS / 1_000),
+        condition=doubt(case.effects.get(name), f"'{name}' changes nothing"),
     )
 
 

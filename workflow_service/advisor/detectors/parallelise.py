@@ -26,7 +26,7 @@ def idea_of(case: Case, names: tuple[str, ...]) -> Idea:
     """Return the idea that blocks in a row work side by side."""
     means = {name: round(case.recordings.mean_seconds(name), 3) for name in names}
     unknown = [name for name in names if case.effects.get(name, Effect.UNKNOWN) is Effect.UNKNOWN]
-    doubt = f" It must not matter in which order {listed(unknown)} work outside." if unknown else ""
+    condition = f"It must not matter in which order {listed(unknown)} work outside." if unknown else ""
     return Idea(
         Kind.PARALLELISE,
         Type.PERFORMANCE,
@@ -34,11 +34,12 @@ def idea_of(case: Case, names: tuple[str, ...]) -> Idea:
         names,
         f"Let {listed(names)} work side by side",
         f"None of {listed(names)} uses what another gives, and they wait for each other: "
-        f"{sum(means.values()):.1f} s one after another, {max(means.values()):.1f} s together.{doubt}",
+        f"{sum(means.values()):.1f} s one after another, {max(means.values()):.1f} s together.",
         lambda: edited(case.definition, lambda document: side_by_side(document, names)),
         Effort.MEDIUM if unknown else Effort.LOW,
         {"parallelGroup": {"blocks": list(names)}},
         {"meanSeconds": dict(means), "effectsUnknown": list(unknown)},
+        condition=condition,
     )
 
 

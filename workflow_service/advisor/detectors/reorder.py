@@ -7,7 +7,7 @@ from workflow_service.advisor.editing import edited, swapped
 from workflow_service.advisor.ideas import Case, Idea
 from workflow_service.advisor.recordings import RecordedBlock, Recordings
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Type
-from workflow_service.advisor.wording import share
+from workflow_service.advisor.wording import doubt, share
 from workflow_service.engine.definition import END, Block
 from workflow_service.engine.recommendations import Independence
 from workflow_service.engine.states import BlockStatus
@@ -76,4 +76,5 @@ def _idea(case: Case, work: str, check: Block, ended: int, checked: int) -> Idea
             "workUsd": round(usd, 6),
         },
         rewrite=rewritten,
+        condition=doubt(case.effects.get(work), f"'{work}' need not be done in the runs that '{name}' ends"),
     )

@@ -12,7 +12,7 @@ from workflow_service.advisor.editing import with_fields
 from workflow_service.advisor.ideas import Case, Idea
 from workflow_service.advisor.recordings import RecordedBlock, Recordings, Try
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Type
-from workflow_service.advisor.wording import share
+from workflow_service.advisor.wording import doubt, share
 from workflow_service.engine.definition import Block, RetryPolicy
 from workflow_service.engine.recommendations import Effect
 from workflow_service.engine.states import ErrorType
@@ -51,6 +51,7 @@ def idea_of(case: Case, block: Block, policy: RetryPolicy, failed: list[Recorded
     kinds = sorted({each.error_type for each in failed})
     runs = len(case.recordings.worked(name))
     proposed = {"maxRetries": RETRIES, "baseDelay": max(BASE_DELAY_MS, policy.base_delay)}
+    effect = case.effects.get(name)
     conditions = policy.retry_conditions
     written = policy.model_dump(mode="json", by_alias=True, exclude_defaults=True) | proposed
     if conditions is not None:
@@ -64,10 +65,11 @@ def idea_of(case: Case, block: Block, policy: RetryPolicy, failed: list[Recorded
         f"'{name}' failed in {share(len(failed), runs)} runs with {', '.join(kinds)}, which pass, and is not tried "
         f"again. A try fails with {fails:.0%}, {RETRIES + 1} of them with {fails ** (RETRIES + 1):.1%}.",
         lambda: with_fields(case.definition, name, retryPolicy=written),
-        Effort.LOW,
+        Effort.LOW if effect is Effect.NONE else Effort.MEDIUM,
         {"retryPolicy": {"block": name, **proposed}},
         {"failed": len(failed), "runs": runs, "errorTypes": list(kinds), "tryFails": round(fails, 4)},
         rewrite=lambda recordings: _with_retries(recordings, block, policy, fails),
+        condition=doubt(effect, f"'{name}' may be done twice"),
     )
 
 

@@ -10,7 +10,7 @@ from workflow_service.advisor.editing import with_fields
 from workflow_service.advisor.ideas import Case, Idea
 from workflow_service.advisor.recordings import RecordedBlock, Recordings, Try, mean
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Type
-from workflow_service.advisor.wording import share
+from workflow_service.advisor.wording import doubt, share
 from workflow_service.engine.definition import Block
 from workflow_service.engine.paths import Root
 from workflow_service.engine.recommendations import Effect
@@ -133,4 +133,7 @@ def _idea(case: Case, block: Block, key: str, growth: Growth, lengths: Sequence[
             "runs": share(len(lengths), len(case.recordings.runs)),
         },
         rewrite=rewritten,
+        condition=doubt(
+            case.effects.get(name), f"'{name}' may do its items in any order, and one without the others"
+        ),
     )

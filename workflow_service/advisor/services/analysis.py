@@ -33,7 +33,7 @@ from workflow_service.ai.providers import configured_providers
 from workflow_service.engine.definition import Definition
 from workflow_service.engine.documents import dump_definition, load_definition
 from workflow_service.engine.errors import InvalidDefinition
-from workflow_service.engine.findings import Severity
+from workflow_service.engine.findings import Severity, errors_in
 
 LOOKS_BACK = timedelta(days=30)
 LEAST_RUNS = 20
@@ -50,14 +50,14 @@ def analyse(
     """
     since = since or timezone.now() - LOOKS_BACK
     version = current_version(template)
-    recordings = read_recordings(version, since)
     definition = load_definition(version.definition)
     try:
+        recordings = read_recordings(version, since)
         case = _case(template, definition, recordings)
         now, weighed, notes = _weighed(case)
     except InvalidDefinition:
         notes = ("The definition has errors: it is analysed when it can run.",)
-        return _keep(template, version, since, recordings, Standing(warnings=1), (), notes)
+        return _keep(template, version, since, Recordings(()), Standing(has_errors=True), (), notes)
     counsel = Counsel()
     if with_model and not notes:
         further = list(held_back(case))
@@ -71,12 +71,12 @@ def analyse(
 def score(template: Template, since: datetime | None = None) -> Score:
     """Return the optimization score of a template's current version now; nothing is written, no model asked."""
     version = current_version(template)
-    recordings = read_recordings(version, since or timezone.now() - LOOKS_BACK)
     definition = load_definition(version.definition)
     try:
+        recordings = read_recordings(version, since or timezone.now() - LOOKS_BACK)
         now, weighed, _ = _weighed(_case(template, definition, recordings))
     except InvalidDefinition:
-        return score_of(Standing(warnings=1))
+        return score_of(Standing(has_errors=True))
     return score_of(_standing(template, definition, recordings, now, weighed))
 
 
@@ -132,6 +132,7 @@ def _standing(
         left_cost=_together(each.left_cost for each in weighed),
         warnings=sum(finding.severity is Severity.WARNING for finding in findings),
         dead_ways=sum(each.idea.kind is Kind.DEAD_BRANCH for each in weighed),
+        has_errors=bool(errors_in(findings)),
     )
 
 
@@ -191,17 +192,19 @@ def _replace_open(
             workspace=template.workspace, template=template, kind=key[0], subject=key[1]
         )
         _fill(record, version, each)
-        _say(record, words, counsel.model)
+        _say(record, words, counsel.model, each.idea.condition)
         record.save()
         records.append(record)
     return sorted(records, key=lambda record: (record.priority, -record.estimated_improvement, record.pk))
 
 
-def _say(record: OptimizationRecord, words: Words | None, model: str) -> None:
-    """Let a model's words stand in place of the rules', where it has some."""
+def _say(record: OptimizationRecord, words: Words | None, model: str, condition: str) -> None:
+    """Let a model's words stand in place of the rules', where it has some; the condition stays."""
     if words is not None:
-        record.title, record.description = words.title[:200], words.description[:1_000]
-        record.priority = words.priority
+        record.title, record.priority = words.title[:200], words.priority
+        record.description = words.description
+    condition = condition[:500]
+    record.description = f"{record.description[: 999 - len(condition)]} {condition}".rstrip()
     record.ai_reasoning = words.reasoning[:2_000] if words is not None else ""
     record.worded_by = model[:200] if words is not None else ""
 
@@ -211,7 +214,7 @@ def _fill(record: OptimizationRecord, version: TemplateVersion, weighed: Weighed
     record.base_version = version
     record.blocks = list(idea.blocks)
     record.type, record.measure, record.source = idea.type, idea.measure, idea.source
-    record.title, record.description = idea.title[:200], idea.description[:1_000]
+    record.title, record.description = idea.title[:200], idea.description
     record.estimated_improvement = max(1, min(100, round(weighed.share * 100)))
     record.implementation_effort = idea.effort
     record.priority = priority_of(weighed)

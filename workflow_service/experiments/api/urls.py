@@ -9,7 +9,7 @@ from workflow_service.experiments.api.views import (
     StopView,
 )
 
-EXPERIMENT = "experiments/<str:experiment_id>"
+EXPERIMENT = "experiments/<slug:experiment_id>"
 
 urlpatterns = [
     path("experiments", ExperimentsView.as_view(), name="experiments"),
