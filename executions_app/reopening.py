@@ -30,8 +30,8 @@ FAILED = frozenset({BlockStatus.FAILED, BlockStatus.REJECTED})
 
 ROWS = """
     SELECT b.id, b.scope_id, b.item_index, b.node, b.kind, b.block_id, b.status, b.settled, b.holds_slot, b.waits_for,
-        b.wait_key, b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, b.started_at, b.recoveries,
-        o.block_execution_id IS NOT NULL AS has_output
+        b.wait_key, b.outcomes::text AS outcomes, b.origins, b.error::text AS error, b.agent_id, b.started_at,
+        b.recoveries, o.block_execution_id IS NOT NULL AS has_output
     FROM executions_app_blockexecution b
     LEFT JOIN executions_app_blockoutput o ON o.block_execution_id = b.id AND NOT o.superseded
     WHERE b.execution_id = %s AND NOT b.superseded ORDER BY b.id FOR UPDATE OF b

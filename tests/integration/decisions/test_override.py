@@ -5,6 +5,7 @@ import pytest
 from executions_app import running
 from executions_app.claiming import claim_block
 from executions_app.models import BlockExecution, Execution
+from executions_app.worker_identity import worker_id
 from tests.caller import problem_of
 from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet
@@ -12,7 +13,6 @@ from tests.factories import event_types, make_template, noop, start
 from tests.house import House, make_house
 from tests.moods import in_mood
 from tests.questions import chosen, decide_only, decision_of, gone_on, triage
-from tests.restarting import worker_id
 from workflow_service.accounts.models import Role
 from workflow_service.audit.models import AuditEntry
 from workflow_service.decisions.models import Decision

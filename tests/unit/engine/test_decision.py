@@ -164,7 +164,7 @@ def test_a_decision_without_questions_is_told() -> None:
 def test_what_is_to_be_confirmed_is_reached_by_decisions_alone(
     text: str, own: list[str], common: list[str], codes: list[str]
 ) -> None:
-    definition = workflow(text, **({"a": {"decision": {"confirm": own}}} if own else {}))
+    definition = workflow(text, a={"decision": {"confirm": own}} if own else {})
     settings = definition.global_settings.model_copy(
         update={"decisions": DecisionPolicy(confirm=tuple(common))}
     )
