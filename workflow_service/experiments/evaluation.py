@@ -65,7 +65,7 @@ class Guardrail:
 class Reading:
     """What is known at one look. ``effect`` is None while an arm has too few units.
 
-    ``winner`` is empty while nothing is decided. ``sample_ratio_p_value`` below ``MISMATCH_P`` forbids conclusions.
+    ``winner`` is empty while nothing is decided. ``sample_ratio_p_value`` below ``MISMATCH_P`` forbids a winner.
     """
 
     control: ArmReading

@@ -293,10 +293,18 @@ def test_a_treatment_that_takes_twice_as_long_is_rolled_back() -> None:
     assert over.ended_because.startswith("the treatment takes 1.9")
 
 
-def test_nothing_is_concluded_where_an_arm_lost_its_runs() -> None:
+def test_harm_ends_an_experiment_also_where_an_arm_lost_its_runs() -> None:
     experiment = make_experiment()
     let_have_ended(experiment, Arm.CONTROL, completed=300)
     let_have_ended(experiment, Arm.TREATMENT, completed=20, failed=30)
+    evaluate_experiments()
+    assert reread(experiment).status == "rolled_back"
+
+
+def test_no_winner_is_named_where_an_arm_lost_its_runs() -> None:
+    experiment = make_experiment()
+    let_have_ended(experiment, Arm.CONTROL, completed=150, failed=150)
+    let_have_ended(experiment, Arm.TREATMENT, completed=60)
     evaluate_experiments()
     still = reread(experiment)
     assert still.status == "running"

@@ -105,10 +105,13 @@ def _evaluate_one(experiment: Experiment, now: datetime) -> bool:
 
 
 def _conclude(locked: Experiment, reading: Reading, now: datetime) -> None:
-    """End an experiment if its runs, its time or its template say so; harm counts before everything else."""
+    """End an experiment if its runs, its time or its template say so; harm counts before everything else.
+
+    A guardrail needs no fair division of the units: going back to what was there before is the safe side of an error.
+    """
     tripped, current = reading.tripped, locked.template.current_version
     stopped = partial(end_experiment, locked, status=Experiment.Status.STOPPED, actor=None)
-    if tripped is not None and not reading.is_lopsided:
+    if tripped is not None:
         because = describe_guardrail(tripped)
         end_experiment(locked, status=Experiment.Status.ROLLED_BACK, because=because, actor=None)
     elif locked.template.status == TemplateStatus.ARCHIVED:
