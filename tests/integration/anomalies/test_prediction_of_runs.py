@@ -31,9 +31,9 @@ def outages(chance: random.Random, runs: int) -> list[Past]:
 def past_with_outages(runs: int) -> Execution:
     """Return a completed run of a template with so many others in its past, of which some failed."""
     run = run_until_quiet(start(make_template([noop("load"), noop("check", dependencies=["load"])])))
-    digest_ended_runs()
+    digest_ended_runs(500)
     copy_run(run, outages(random.Random(21), runs), failing_block="check")
-    digest_ended_runs()
+    digest_ended_runs(500)
     return run
 
 
@@ -49,10 +49,10 @@ def test_where_past_runs_tell_something_the_risk_is_told() -> None:
     assert predictor.brier < predictor.base_brier
     calm = [Past(5_000)] * 15
     copy_run(original, calm)
-    digest_ended_runs()
+    digest_ended_runs(500)
     low = predict(start(original.template)).risk
     copy_run(original, [Past(5_000, failed=True)] * 15, failing_block="check")
-    digest_ended_runs()
+    digest_ended_runs(500)
     bad = predict(start(original.template))
     assert low is not None
     assert bad.risk is not None
@@ -68,10 +68,10 @@ def test_a_run_that_has_ended_or_has_no_past_is_not_predicted() -> None:
 
 def test_a_predictor_that_is_no_better_than_the_base_rate_is_not_used() -> None:
     run, chance = run_until_quiet(start(make_template([noop("load")]))), random.Random(22)
-    digest_ended_runs()
+    digest_ended_runs(500)
     pasts = [Past(5_000, timedelta(hours=400 - hour), chance.random() < 0.2) for hour in range(300)]
     copy_run(run, pasts, failing_block="load")
-    digest_ended_runs()
+    digest_ended_runs(500)
     fit_template(run.template_id)
     predictor = FailurePredictor.objects.get(template=run.template)
     assert predictor.judged_on > 0

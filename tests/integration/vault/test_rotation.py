@@ -4,8 +4,6 @@ import base64
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -15,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from tests.factories import make_user, make_workspace
+from tests.patience import wait_until
 from workflow_service.accounts.models import Role, Workspace
 from workflow_service.settings.config import get_config
 from workflow_service.vault.keys import add_key, keyring, keys_file
@@ -74,25 +73,25 @@ def test_a_new_key_is_put_first_and_everything_goes_under_it(workspace: Workspac
     assert_all_readable(workspace)
 
 
-def test_a_rotation_that_is_killed_loses_nothing_and_goes_on(workspace: Workspace) -> None:
+def test_a_rotation_that_is_killed_loses_nothing_and_goes_on(workspace: Workspace, tmp_path: Path) -> None:
     before, after = keyring().current, add_key()
     place = connection.settings_dict
     url = f"postgresql://{place['USER']}:{place['PASSWORD']}@{place['HOST']}:{place['PORT']}/{place['NAME']}"
     command = [sys.executable, "manage.py", "rotate_secrets", "--batch-size", "2"]
-    with transaction.atomic():
+    given = os.environ | {"DATABASE_URL": url, "SECRETS_KEYS_FILE": str(keys_file())}
+    given.pop("SECRETS_KEYS", None)
+    said = tmp_path / "said"
+    with transaction.atomic(), said.open("wb") as output:
         # It gets through one batch, and waits for the second one's row.
-        Secret.objects.select_for_update().get(name="S3")
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"DATABASE_URL": url}, stdout=subprocess.DEVNULL
-        )
+        last_of_second = Secret.objects.order_by("pk")[3].pk
+        Secret.objects.select_for_update().get(pk=last_of_second)
+        process = subprocess.Popen(command, cwd=ROOT, env=given, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + 90
-            while under(after) < 2 and time.monotonic() < deadline:
-                threading.Event().wait(0.02)
+            wait_until(lambda: under(after) == 2 or process.poll() is not None, 90)
         finally:
             process.kill()
             process.wait()
-    assert (under(before), under(after)) == (3, 2)
+    assert (under(before), under(after)) == (3, 2), said.read_text()
     assert_all_readable(workspace)
     assert "3 secret(s)" in rotate()
     assert (under(before), under(after)) == (0, 5)
