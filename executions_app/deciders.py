@@ -88,6 +88,11 @@ def asks_people_to_choose() -> AskChoice:
     return _choices[0]
 
 
+# The source of a decision that nobody judged.
+BY_DEFAULT = "default"
+MAX_MESSAGE = 1_000
+
+
 def tell_decision(settler: "Settler", row: Any, output: JsonObject) -> None:
     """Append the event of a decision whose row is being settled, and have it kept."""
     told = {name: value for name, value in output.items() if name not in _UNTOLD}
@@ -97,6 +102,12 @@ def tell_decision(settler: "Settler", row: Any, output: JsonObject) -> None:
         "chosen": output.get("decision"),
     }
     settler.journal.block_event("ai_decision", row, row.finished_at, told)
+    if output.get("source") == BY_DEFAULT:
+        # Nobody judged the question: whoever looks at the run should see that.
+        message = (
+            f"The question behind block {told['state']} was decided by default: {told.get('reasoning', '')}"
+        )
+        settler.journal.log("WARNING", message[:MAX_MESSAGE], row)
     for record in _recorders:
         record(settler, row, output)
 

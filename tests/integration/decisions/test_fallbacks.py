@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from executions_app.models import BlockExecution
+from executions_app.models import BlockExecution, ExecutionLog
 from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet, wake_all
 from tests.factories import error_of, make_template, make_workspace, start
@@ -54,6 +54,13 @@ def test_nothing_that_is_to_be_confirmed_is_taken_by_itself(mood: Mood) -> None:
         execution = run_triage({"confirm": ["calm", "answer"]}, rules=True)
     assert execution.status == "WAITING_FOR_APPROVAL"
     assert gone_on(execution) == set()
+
+
+def test_a_question_that_nobody_judged_is_told_in_the_log() -> None:
+    execution = run_triage({"fallback": ["default"]})
+    (line,) = ExecutionLog.objects.filter(execution_id=execution.pk, message__contains="by default")
+    assert line.level == ExecutionLog.Level.WARNING
+    assert "question behind block triage was decided by default: no model decided" in line.message
 
 
 def test_a_run_that_may_not_ask_models_asks_none() -> None:
