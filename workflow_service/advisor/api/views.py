@@ -27,7 +27,7 @@ from workflow_service.advisor.models import OptimizationRecord
 from workflow_service.advisor.selectors import get_suggestion, list_suggestions
 from workflow_service.advisor.services.analysis import analyse
 from workflow_service.advisor.services.suggestions import accept, reject
-from workflow_service.api_serializers import QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import QuerySerializer, page_of, read_body, read_query
 
 TAGS = ["suggestions"]
 
@@ -51,15 +51,11 @@ class SuggestionsView(APIView):
         query = read_query(SuggestionsQuery, request)
         template = readable_template(request, template_id)
         rows = list_suggestions(template, query.get("status"))
-        limit, offset = query["limit"], query["offset"]
         shape = {
             "template_id": template.public_id,
             "optimization_score": template.optimization_score,
             "last_optimization_check": template.last_optimization_check,
-            "suggestions": [suggestion_document(record) for record in rows[offset : offset + limit]],
-            "total": rows.count(),
-            "limit": limit,
-            "offset": offset,
+            **page_of("suggestions", rows, query, lambda some: [suggestion_document(one) for one in some]),
         }
         return Response(SuggestionList(shape).data)
 

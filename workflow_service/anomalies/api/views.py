@@ -17,7 +17,7 @@ from workflow_service.anomalies.api.serializers import (
 )
 from workflow_service.anomalies.prediction import predict
 from workflow_service.anomalies.selectors import list_anomalies
-from workflow_service.api_serializers import QuerySerializer, read_query
+from workflow_service.api_serializers import QuerySerializer, page_of, read_query
 
 
 class AnomaliesView(APIView):
@@ -37,9 +37,7 @@ class AnomaliesView(APIView):
         require(current_user(request), workspace, Action.EXECUTION_READ)
         asked = {name: query.get(name) for name in ("template_id", "execution_id", "kind")}
         rows = list_anomalies(workspace, **asked)
-        limit, offset = query["limit"], query["offset"]
-        found = [anomaly_document(anomaly) for anomaly in rows[offset : offset + limit]]
-        page = {"anomalies": found, "total": rows.count(), "limit": limit, "offset": offset}
+        page = page_of("anomalies", rows, query, lambda some: [anomaly_document(one) for one in some])
         return Response(AnomalyList(page).data)
 
 

@@ -13,7 +13,7 @@ from executions_app.api.requests import readable_execution
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.models import Workspace
 from workflow_service.accounts.policies import Action, require
-from workflow_service.api_serializers import PageQuery, QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import PageQuery, QuerySerializer, page_of, read_body, read_query
 from workflow_service.decisions.api.serializers import (
     DecisionList,
     DecisionListQuery,
@@ -128,7 +128,5 @@ def _workspace_of(request: Request, decision_id: str) -> Workspace:
 
 
 def _page(rows: QuerySet[Decision], query: dict[str, Any]) -> Response:
-    limit, offset = query["limit"], query["offset"]
-    found = [decision_document(decision) for decision in rows[offset : offset + limit]]
-    page = {"decisions": found, "total": rows.count(), "limit": limit, "offset": offset}
+    page = page_of("decisions", rows, query, lambda some: [decision_document(one) for one in some])
     return Response(DecisionList(page).data)

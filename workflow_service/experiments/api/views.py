@@ -13,7 +13,7 @@ from templates_app.selectors import get_template, get_version
 from templates_app.sharing import require_on
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
-from workflow_service.api_serializers import QuerySerializer, read_body, read_query
+from workflow_service.api_serializers import QuerySerializer, page_of, read_body, read_query
 from workflow_service.experiments.api.serializers import (
     ExperimentChange,
     ExperimentList,
@@ -69,13 +69,7 @@ class ExperimentsView(APIView):
         workspace = workspace_of(request)
         require(current_user(request), workspace, Action.TEMPLATE_READ)
         rows = list_experiments(workspace, status=query.get("status"), template_id=query.get("template_id"))
-        limit, offset = query["limit"], query["offset"]
-        page = {
-            "experiments": [experiment_document(row) for row in rows[offset : offset + limit]],
-            "total": rows.count(),
-            "limit": limit,
-            "offset": offset,
-        }
+        page = page_of("experiments", rows, query, lambda some: [experiment_document(one) for one in some])
         return Response(ExperimentList(page).data)
 
     @extend_schema(
