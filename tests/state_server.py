@@ -23,12 +23,16 @@ class Told:
 
 @dataclass
 class StateService:
-    """``manners`` are what it does with the next requests: a status, or slow, half, hang, drip, nonsense; then 200."""
+    """``manners`` are what it does with the next messages: a status, or half, hang, drip, nonsense; then 200.
+
+    ``context_manners`` are the same for the next questions after a workspace: who asked may be gone before it is heard.
+    """
 
     port: int = 0
     told: list[Told] = field(default_factory=list)
     contexts: dict[str, Any] = field(default_factory=dict)
     manners: deque[str] = field(default_factory=deque)
+    context_manners: deque[str] = field(default_factory=deque)
     stop: threading.Event = field(default_factory=threading.Event)
     requests: int = 0
     _server: ThreadingHTTPServer | None = None
@@ -56,6 +60,7 @@ class StateService:
     def forget(self) -> None:
         self.told.clear()
         self.manners.clear()
+        self.context_manners.clear()
         self.contexts.clear()
         self.requests = 0
 
@@ -110,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.close_connection = True
         self.service.requests += 1
-        manner = self.service.manners.popleft() if self.service.manners else "200"
+        manner = self.service.context_manners.popleft() if self.service.context_manners else "200"
         workspace_id = self.path.split("/")[-2]
         known = self.service.contexts.get(workspace_id)
         if manner == "200" and known is None:

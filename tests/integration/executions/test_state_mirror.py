@@ -33,7 +33,7 @@ from workflow_service.outbox.http import judge, post
 from workflow_service.outbox.models import Channel, Message
 from workflow_service.settings.config import get_config
 
-TIMEOUT_MS = 300
+TIMEOUT_MS = 1_000
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +299,7 @@ def test_a_run_begins_with_what_is_known_of_its_workspace(server: StateService) 
 def test_no_run_waits_for_long_or_fails_where_the_service_does(server: StateService, manner: str) -> None:
     workspace = make_workspace()
     server.contexts[workspace.public_id] = {"region": "eu"}
-    server.manners.append(manner)
+    server.context_manners.append(manner)
     template = make_template([noop("a")], workspace=workspace)
     began = time.monotonic()
     execution = run_until_quiet(start(template))
