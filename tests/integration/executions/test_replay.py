@@ -30,7 +30,7 @@ from workflow_service.engine.states import ErrorType, ExecutionStatus
 pytestmark = pytest.mark.usefixtures("db")
 
 
-FEWEST_SEEDS = 8
+FEWEST_SEEDS = 4
 
 _tries: Counter[str] = Counter()
 
