@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from pydantic import JsonValue
 
 from executions_app.block_rules import timeout_s
@@ -32,16 +32,22 @@ NO_QUESTION = "(none)"
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a model thinks: the ``keys`` it would choose, how sure it is (0 to 100), and what asking cost."""
+    """What a model thinks: the ``keys`` it would choose, and how sure it is (0 to 100)."""
 
     keys: tuple[str, ...]
     reasoning: str
     confidence: float
     model: str
     prompt: str
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What all calls for one decision came to, those that failed included."""
+
     cost_usd: Decimal
     tokens: int
-    cached: bool
 
 
 def ask_model(case: Case) -> Opinion:
@@ -82,14 +88,25 @@ def _left_usd(case: Case) -> Decimal | None:
     if case.policy.max_cost_usd is None:
         return None
     under_way = Q(state__in=(LlmUsage.State.RESERVED, LlmUsage.State.CALLED))
-    spent = LlmUsage.objects.filter(
+    spent = _calls(case).aggregate(billed=Sum("cost_usd"), reserved=Sum("reserved_usd", filter=under_way))
+    limit = Decimal(str(case.policy.max_cost_usd))
+    return max(Decimal(0), limit - (spent["billed"] or 0) - (spent["reserved"] or 0))
+
+
+def spent_on(case: Case) -> Spent:
+    """Return what was paid for a decision so far. A call that was cut short, under way still, is not billed yet."""
+    found = _calls(case).aggregate(usd=Sum("cost_usd"), tokens=Sum(F("prompt_tokens") + F("completion_tokens")))
+    return Spent(found["usd"] or Decimal(0), found["tokens"] or 0)
+
+
+def _calls(case: Case) -> QuerySet[LlmUsage]:
+    """Return the calls for one decision: of its block's earlier rounds there are none since it came up."""
+    return LlmUsage.objects.filter(
         execution_id=case.claim.execution_public_id,
         block_id=case.owner.id[:MAX_BLOCK_ID],
         operation=OPERATION,
         created_at__gte=case.since,
-    ).aggregate(billed=Sum("cost_usd"), reserved=Sum("reserved_usd", filter=under_way))
-    limit = Decimal(str(case.policy.max_cost_usd))
-    return max(Decimal(0), limit - (spent["billed"] or 0) - (spent["reserved"] or 0))
+    )
 
 
 def _is_yes_or_no(case: Case) -> bool:
@@ -154,8 +171,6 @@ def _opinion(choice: Choice, answer: LlmAnswer, prompt: str) -> Opinion:
         confidence=float(confidence) if isinstance(confidence, int | float) else 0.0,
         model=answer.model,
         prompt=prompt,
-        cost_usd=answer.cost_usd,
-        tokens=answer.prompt_tokens + answer.completion_tokens,
         cached=answer.cached,
     )
 

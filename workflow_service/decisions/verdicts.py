@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from workflow_service.decisions.cases import Case
 from workflow_service.decisions.like_cases import Precedent
-from workflow_service.decisions.model_answer import Opinion
+from workflow_service.decisions.model_answer import Opinion, Spent, spent_on
 from workflow_service.decisions.models import Decision
 from workflow_service.engine.decision import Choice
 from workflow_service.engine.definition import JsonObject
@@ -58,7 +58,9 @@ def output_of(case: Case, verdict: Verdict) -> JsonObject:
 
 
 def facts_of(case: Case, opinion: Opinion | None) -> JsonObject:
-    """Return what is kept of a decision whoever makes it: what was asked, of what, and what asking cost."""
+    """Return what is kept of a decision whoever makes it: what was asked, of what, and what asking models cost."""
+    # Where nothing is left to ask, no model was asked.
+    spent = spent_on(case) if case.choice.options else Spent(Decimal(0), 0)
     return {
         "question": case.asked,
         "options": [
@@ -66,8 +68,8 @@ def facts_of(case: Case, opinion: Opinion | None) -> JsonObject:
         ],
         "model": opinion.model if opinion else "",
         "prompt": opinion.prompt if opinion else "",
-        "costUsd": str(opinion.cost_usd if opinion else Decimal(0)),
-        "tokens": opinion.tokens if opinion else 0,
+        "costUsd": str(spent.cost_usd),
+        "tokens": spent.tokens,
         "cached": opinion.cached if opinion else False,
         "case": case.sha256,
         "shown": case.shown,

@@ -139,6 +139,27 @@ def test_what_one_decision_may_cost_holds_however_often_the_model_is_waited_for(
     assert 0 < spent <= limit
 
 
+def test_a_decision_cost_what_every_call_for_it_did() -> None:
+    with in_mood("wrong", chosen("refund")):
+        execution = run_triage({"fallback": ["wait", "default"]})
+    with in_mood("good", chosen("refund")):
+        wake_all(execution)
+        run_until_quiet(execution)
+    calls = LlmUsage.objects.order_by("id")
+    decision = decision_of(execution)
+    assert decision.source == "model"
+    assert decision.cost_usd == sum(one.cost_usd for one in calls) > calls[len(calls) - 1].cost_usd
+    assert decision.tokens == sum(one.prompt_tokens + one.completion_tokens for one in calls)
+
+
+def test_what_models_cost_in_vain_is_told_of_the_decision_by_default() -> None:
+    with in_mood("wrong", chosen("refund")):
+        execution = run_triage({"fallback": ["default"]})
+    decision = decision_of(execution)
+    assert decision.source == "default"
+    assert decision.cost_usd == sum(one.cost_usd for one in LlmUsage.objects.all()) > 0
+
+
 def test_like_cases_decide_where_enough_of_them_agree() -> None:
     template = make_template(triage({"fallback": ["history", "default"]}), workspace=make_workspace())
     with in_mood("good", chosen("refund")):
