@@ -1,7 +1,8 @@
 """The history of a run in document B's words (section 7.1): the transitions it made, and its events as an audit log.
 
-A transition is a taken edge between two states; hidden gates and decisions are what it was taken by, not states. A
-run that completed has come to its end, whether or not its workflow draws edges there.
+A transition is a taken edge between two states; hidden gates and decisions are what it was taken by, not states. Where
+the first was done by way of recovery its type is RECOVERY. A run that completed has come to its end, whether or not its
+workflow draws edges there.
 The number of queries does not depend on the size of the run.
 """
 
@@ -81,7 +82,7 @@ def _transitions(execution: Execution, plan: Plan, nodes: Collection[int] | None
         .exclude(kind=BlockExecution.Kind.ITEM)
         .only(
             "node", "kind", "block_id", "scope_id", "item_index", "generation", "status", "settled",
-            "outcomes", "superseded", "created_at", "started_at", "finished_at",
+            "outcomes", "superseded", "recoveries", "created_at", "started_at", "finished_at",
         )
         .order_by("id")
     )  # fmt: skip
@@ -161,7 +162,7 @@ class _History:
         for row in outside or done[-1:]:
             at = row.finished_at or row.created_at
             spent = _milliseconds(row.started_at, row.finished_at)
-            yield Transition(row.block_id, END, TransitionType.NORMAL, at, spent)
+            yield Transition(row.block_id, END, _type_behind(row, TransitionType.NORMAL), at, spent)
 
     def _through(self, row: BlockExecution, hidden: Node) -> Iterator[Transition]:
         """Yield the ways that a hidden node behind a state took."""
@@ -172,7 +173,7 @@ class _History:
             if edge.target != END_NODE and self.plan.nodes[edge.target].kind is not NodeKind.BLOCK:
                 for further in self._through(passed, self.plan.nodes[edge.target]):
                     yield Transition(
-                        row.block_id, further.to_state, further.type, further.at,
+                        row.block_id, further.to_state, _type_behind(row, further.type), further.at,
                         _milliseconds(row.started_at, row.finished_at), further.condition, further.decision,
                     )  # fmt: skip
             else:
@@ -215,12 +216,21 @@ class _History:
         return Transition(
             from_state=row.block_id,
             to_state=target,
-            type=kind,
+            type=_type_behind(row, kind),
             at=router.finished_at or router.created_at,
             duration_ms=_milliseconds(row.started_at, row.finished_at),
             condition=condition,
             decision=decision if isinstance(decision, dict) else None,
         )
+
+
+def _type_behind(row: BlockExecution, kind: TransitionType) -> TransitionType:
+    """Return RECOVERY for a way out of a state that got there by recovery: by a retry, another agent, a stand-in.
+
+    Where that failed too, the way is not its doing but the error's. What held is told whatever the type.
+    """
+    recovered = row.recoveries > 0 and row.status == BlockStatus.COMPLETED
+    return TransitionType.RECOVERY if recovered else kind
 
 
 def transition_document(number: int, transition: Transition) -> dict[str, Any]:

@@ -95,7 +95,9 @@ def _left_usd(case: Case) -> Decimal | None:
 
 def spent_on(case: Case) -> Spent:
     """Return what was paid for a decision so far. A call that was cut short, under way still, is not billed yet."""
-    found = _calls(case).aggregate(usd=Sum("cost_usd"), tokens=Sum(F("prompt_tokens") + F("completion_tokens")))
+    found = _calls(case).aggregate(
+        usd=Sum("cost_usd"), tokens=Sum(F("prompt_tokens") + F("completion_tokens"))
+    )
     return Spent(found["usd"] or Decimal(0), found["tokens"] or 0)
 
 

@@ -11,8 +11,9 @@ from django.test.utils import CaptureQueriesContext
 
 from executions_app.models import BlockExecution, Execution, ExecutionLog
 from tests.caller import Caller, problem_of
-from tests.driver import run_until_quiet
+from tests.driver import run_until_quiet, wake_all
 from tests.factories import branch, make_template, noop, start
+from tests.failing_work import new_key, unsteady_block, work
 from tests.house import House, make_house
 from workflow_service.accounts.models import Role
 from workflow_service.engine.documents import dump_definition
@@ -97,6 +98,46 @@ def test_an_error_edge_and_a_default_are_told_as_such(developer: Caller, house: 
         ("refund", "small", "conditional", "else"),
         ("small", "end", "normal", None),
     }
+
+
+@pytest.mark.parametrize(
+    ("fails", "recovery"),
+    [
+        (1, None),
+        (9, {"fallback": work(new_key(), output={"size": 7})}),
+        (9, {"strategies": ["skip"]}),
+        (1, {"strategies": ["reassign"], "agents": ["spare"]}),
+    ],
+    ids=["retry", "fallback", "skip", "another agent"],
+)
+def test_a_way_that_recovery_opened_is_told_as_such(
+    developer: Caller, house: House, fails: int, recovery: dict[str, Any] | None
+) -> None:
+    fields = {
+        "recovery": recovery,
+        "defaultOutput": {"size": 7},
+        "conditions": {"branches": [branch("size > 5", "big"), branch(None, "small")]},
+    }
+    block = unsteady_block("shaky", new_key(), fields=fields, fails=fails, output={"size": 7})
+    execution = finished(house, block, noop("big"), noop("small"), noop("last", dependencies=["big"]))
+    while BlockExecution.objects.filter(execution=execution, status="RETRYING").exists():
+        wake_all(execution)
+        run_until_quiet(execution)
+    assert ways(transitions(developer, execution)) == {
+        ("start", "shaky", "normal", None),
+        ("shaky", "big", "recovery", "size > 5"),
+        ("big", "last", "normal", None),
+        ("last", "end", "normal", None),
+    }
+
+
+def test_an_error_edge_that_retries_led_to_is_none_of_recovery(developer: Caller, house: House) -> None:
+    block = unsteady_block("shaky", new_key(), fields={"onError": ["mend"]}, fails=9)
+    execution = finished(house, block, noop("mend"))
+    while BlockExecution.objects.filter(execution=execution, status="RETRYING").exists():
+        wake_all(execution)
+        run_until_quiet(execution)
+    assert ("shaky", "mend", "error", None) in ways(transitions(developer, execution))
 
 
 def test_hidden_joins_are_ways_and_no_states(developer: Caller, house: House) -> None:
