@@ -23,7 +23,7 @@ from templates_app.version_diff import VersionDiff
 from workflow_service.accounts.models import User
 from workflow_service.accounts.policies import Action
 from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
-from workflow_service.advisor.figures import comparisons_of, evidence_of
+from workflow_service.advisor.figures import comparisons_of, evidence_of, measured_in_words
 from workflow_service.advisor.models import OptimizationRecord
 from workflow_service.advisor.selectors import SHOWN, list_suggestions
 from workflow_service.advisor.services.analysis import analyse, score
@@ -73,7 +73,7 @@ class SuggestionAdmin(PageAdmin):
 
     @admin.display(description="Measured", ordering="actual_improvement")
     def measured(self, record: OptimizationRecord) -> str:
-        return "—" if record.actual_improvement is None else f"{record.actual_improvement} %"
+        return measured_in_words(record)
 
     def get_urls(self) -> list[URLPattern]:
         views = (

@@ -19,13 +19,17 @@ MEASURE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A figure before and after, as words; ``share`` is how long the bar of after is, in percent of before's."""
+    """A figure before and after, as words; ``share`` is how long the bar of after is, in percent of before's.
+
+    Of nothing before, the bar is empty (``from_zero``), and that of anything after it whole.
+    """
 
     name: str
     measure: str
     before: str
     after: str
     share: float
+    from_zero: bool
     runs: str
 
 
@@ -39,6 +43,16 @@ def comparisons_of(record: OptimizationRecord) -> list[Comparison]:
         runs = f"{record.measurement['runsBefore']} runs before, {record.measurement['runs']} after"
         found.append(_comparison("Measured", record.measurement, runs))
     return found
+
+
+def measured_in_words(record: OptimizationRecord) -> str:
+    """Return what a suggestion brought: in percent, or as both figures where there was nothing to take percent of."""
+    if record.actual_improvement is not None:
+        return f"{record.actual_improvement} %"
+    if not record.measurement:
+        return "—"
+    found = _comparison("", record.measurement, "")
+    return f"{found.before} → {found.after}"
 
 
 def evidence_of(record: OptimizationRecord) -> Iterator[tuple[str, JsonValue]]:
@@ -74,7 +88,13 @@ def worded(measure: Measure, value: float) -> str:
 def _comparison(name: str, figures: dict[str, JsonValue], runs: str) -> Comparison:
     measure = Measure(str(figures["measure"]))
     before, after = float(str(figures["before"])), float(str(figures["after"]))
-    share = min(100.0, 100 * after / before) if before > 0 else 100.0
+    share = min(100.0, 100 * after / before) if before > 0 else 100.0 if after > 0 else 0.0
     return Comparison(
-        name, MEASURE_NAMES[measure], worded(measure, before), worded(measure, after), round(share, 1), runs
+        name,
+        MEASURE_NAMES[measure],
+        worded(measure, before),
+        worded(measure, after),
+        round(share, 1),
+        before <= 0,
+        runs,
     )

@@ -20,6 +20,7 @@ from tests.farms import live_worker
 from workflow_service.accounts.errors import Forbidden
 from workflow_service.accounts.models import Role
 from workflow_service.advisor.errors import SuggestionDecided, SuggestionOutdated
+from workflow_service.advisor.figures import measured_in_words
 from workflow_service.advisor.models import OptimizationRecord
 from workflow_service.advisor.recorder import read_recordings
 from workflow_service.advisor.replay import fidelity, replay
@@ -127,6 +128,29 @@ def test_a_fault_is_found_accepted_and_measured() -> None:
         pass
     record.refresh_from_db()
     assert record.measurement == before
+
+
+@pytest.mark.parametrize(
+    ("fails", "after", "words"), [(False, 0.0, "0.0 % → 0.0 %"), (True, 1.0, "0.0 % → 100.0 %")]
+)
+def test_a_figure_that_was_nothing_before_is_measured_by_its_difference(
+    fails: bool, after: float, words: str
+) -> None:
+    template = unretried()
+    [record] = analyse(template, with_model=False).suggestions
+    Execution.objects.filter(template=template, status="FAILED").update(status="CANCELLED")
+    version = accept(record, template.owner).accepted_version
+    template.refresh_from_db()
+    run(template, 20, lambda number: {"fails": False})
+    if fails:
+        Execution.objects.filter(version=version).update(status="FAILED")
+    while digest_ended_runs():
+        pass
+    record.refresh_from_db()
+    assert (record.status, record.actual_improvement) == (Status.MEASURED, None)
+    assert record.measurement is not None
+    assert (record.measurement["before"], record.measurement["difference"]) == (0.0, after)
+    assert measured_in_words(record) == words
 
 
 def test_a_suggestion_is_decided_once_by_those_who_may_change_the_template() -> None:

@@ -85,9 +85,13 @@ class SuggestionShape(CamelSerializer):
     accepted_version = serializers.CharField(allow_null=True)
     implemented_at = serializers.DateTimeField(allow_null=True)
     actual_improvement = serializers.IntegerField(
-        allow_null=True, help_text="Measured on the runs of the accepted version; below 0: it got worse."
+        allow_null=True,
+        help_text="In percent, measured on the runs of the accepted version; below 0: it got worse. null once "
+        "measured: the figure was 0 before, and measurement.difference says what became of it.",
     )
-    measurement = JsonObjectField(allow_null=True)
+    measurement = JsonObjectField(
+        allow_null=True, help_text="measure, before, after, difference (after less before), runsBefore, runs."
+    )
 
 
 class SuggestionChanges(CamelSerializer):

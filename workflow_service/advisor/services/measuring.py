@@ -57,17 +57,20 @@ def _measure(record: OptimizationRecord) -> None:
         measure = Measure(record.measure)
         before = figure_of(record.base_version_id, measure, MAX_RUNS)
         after = figure_of(version_id, measure, ENOUGH_RUNS)
-        if before.value > 0:
-            record.actual_improvement = round(100 * (before.value - after.value) / before.value)
-            record.measurement = {
-                "measure": measure.value,
-                "before": before.value,
-                "after": after.value,
-                "runsBefore": before.runs,
-                "runs": after.runs,
-            }
-            record.measured_at = timezone.now()
-            record.status = Status.MEASURED
+        # Of nothing there is no percentage: then the figures themselves say how far it went.
+        record.actual_improvement = (
+            round(100 * (before.value - after.value) / before.value) if before.value > 0 else None
+        )
+        record.measurement = {
+            "measure": measure.value,
+            "before": before.value,
+            "after": after.value,
+            "difference": after.value - before.value,
+            "runsBefore": before.runs,
+            "runs": after.runs,
+        }
+        record.measured_at = timezone.now()
+        record.status = Status.MEASURED
     record.save()
 
 
