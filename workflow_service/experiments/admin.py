@@ -23,6 +23,7 @@ from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
 from workflow_service.badges import badge
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.experiments.admin_form import ExperimentForm
+from workflow_service.experiments.cautions import cautions_of
 from workflow_service.experiments.evaluation import Effect, effect_of
 from workflow_service.experiments.measures import MEASURES
 from workflow_service.experiments.models import Experiment, Metric
@@ -147,6 +148,7 @@ class ExperimentAdmin(PageAdmin):
             "title": row.name,
             "experiment": row,
             "commands": _offered(_user(request), row),
+            "cautions": cautions_of([row])[row.pk],
             "reading": found,
             "arms": (found["control"], found["treatment"]),
             "effect": effect,

@@ -47,7 +47,8 @@ class ExperimentForm(forms.ModelForm):  # type: ignore[type-arg]
             "control": "What the template runs while the experiment is running.",
             "treatment": "The version to try.",
             "metric": "What decides: success the higher, duration and cost the lower the better.",
-            "sticky_by": "Whatever it is by, it goes the same way each time.",
+            "sticky_by": "Whatever it is by, it goes the same way each time. With fewer than 20 starters, or values, "
+            "an arm nothing is rolled back by itself.",
             "sticky_expression": "Where it is assigned by one: such as workflow.input.customerId.",
             "max_error_increase": "Left empty: not watched.",
             "max_duration_ratio": "Left empty: not watched.",

@@ -65,6 +65,18 @@ def test_each_state_has_its_page(people: People) -> None:
     assert all(word in listed for word in ("Rolled back", "the treatment won", "Not begun"))
 
 
+def test_a_page_warns_of_what_is_not_to_be_believed_at_once(people: People) -> None:
+    client, first = as_user(people.admin), of(people)
+    assert "Not the first of its kind" not in page_of(client, first)
+    again = Experiment.objects.create(
+        workspace=first.workspace, template=first.template, control=first.control, treatment=first.treatment,
+        name="Once more", created_by=people.admin, sticky_by="starter",
+    )  # fmt: skip
+    shown = page_of(client, again)
+    assert "the second experiment with this workflow" in shown
+    assert "Nothing is rolled back by itself before both arms have 20 starters" in shown
+
+
 def test_a_command_is_asked_for_once_more_and_then_given(people: People) -> None:
     client, experiment = as_user(people.admin), of(people, begin=False)
     asked = give(client, experiment, "start").content.decode()

@@ -8,6 +8,7 @@ from tests.caller import problem_of
 from tests.factories import noop
 from tests.house import House
 from workflow_service.accounts.models import Role
+from workflow_service.experiments.models import Experiment
 
 pytestmark = pytest.mark.usefixtures("house")
 
@@ -96,6 +97,38 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
         "EXPERIMENT_INVALID",
     ),
 }
+
+
+def test_an_experiment_that_repeats_others_says_so(house: House) -> None:
+    caller, template_id = house.caller(), make_template(house)
+    made = []
+    for metric in ("success_rate", "success_rate", "duration", "success_rate"):
+        made.append(describe(house, template_id, metric=metric, alpha=0.1)["experimentId"])
+        caller.post(f"experiments/{made[-1]}/start")
+        caller.post(f"experiments/{made[-1]}/stop", {})
+    draft = describe(house, template_id, metric="duration")
+    other = describe(house, make_template(house))
+    listed = {one["experimentId"]: one["warnings"] for one in caller.get("experiments").json()["experiments"]}
+    assert [bool(listed[one]) for one in made] == [False, True, False, True]
+    assert (listed[other["experimentId"]], draft["warnings"]) == ([], listed[draft["experimentId"]])
+    (third,) = caller.get(f"experiments/{made[-1]}").json()["warnings"]
+    assert third["code"] == "REPEATED"
+    assert "the third experiment with this workflow's success rate" in third["message"]
+    assert "up to 30 %" in third["message"]
+    assert "up to 15 %" in draft["warnings"][0]["message"]
+
+
+def test_who_assigns_by_starter_is_told_that_few_of_them_leave_it_unwatched(house: House) -> None:
+    template_id = make_template(house)
+    told = describe(house, template_id, stickyBy="starter")["warnings"]
+    assert [one["code"] for one in told] == ["FEW_UNITS"]
+    assert "20 starters" in told[0]["message"]
+    unwatched = {"maxErrorIncrease": None, "maxDurationRatio": None}
+    assert describe(house, template_id, stickyBy="starter", **unwatched)["warnings"] == []
+    made = describe(house, template_id, stickyBy="starter")
+    enough = {arm: {"units": 20} for arm in ("control", "treatment")}
+    Experiment.objects.filter(public_id=made["experimentId"]).update(results=enough)
+    assert house.caller().get(f"experiments/{made['experimentId']}").json()["warnings"] == []
 
 
 def test_what_cannot_be_is_refused(house: House) -> None:

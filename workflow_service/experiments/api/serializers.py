@@ -1,11 +1,13 @@
 """The shapes of experiments and their results."""
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
 from workflow_service.api_serializers import CamelSerializer, PageQuery
+from workflow_service.experiments.cautions import Caution, cautions_of
 from workflow_service.experiments.models import Arm, Experiment, Metric
 
 STATUSES = Experiment.Status.values
@@ -37,7 +39,8 @@ class ExperimentFields(CamelSerializer):
     sticky_by = serializers.ChoiceField(
         choices=Experiment.StickyBy.values,
         required=False,
-        help_text="What goes the same way each time: run (nothing), starter, or input (what stickyExpression reads).",
+        help_text="What goes the same way each time: run (nothing), starter, or input (what stickyExpression reads). "
+        "With fewer than 20 starters, or values, an arm nothing is rolled back by itself.",
     )
     sticky_expression = serializers.CharField(
         required=False, max_length=500, allow_blank=True, help_text="Such as workflow.input.customerId."
@@ -101,6 +104,14 @@ class StopBody(CamelSerializer):
     reason = serializers.CharField(required=False, max_length=500, allow_blank=True)
 
 
+class ExperimentWarningShape(CamelSerializer):
+    code = serializers.CharField(
+        help_text="REPEATED: others with the same figure of this workflow came before. FEW_UNITS: no guardrail "
+        "watches before both arms have 20 units."
+    )
+    message = serializers.CharField()
+
+
 class ExperimentShape(CamelSerializer):
     experiment_id = serializers.CharField(source="public_id")
     template_id = serializers.CharField(source="template.public_id")
@@ -127,6 +138,7 @@ class ExperimentShape(CamelSerializer):
     started_by = serializers.CharField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
+    warnings = ExperimentWarningShape(many=True, help_text="What to know before believing it.")
 
 
 class ExperimentList(CamelSerializer):
@@ -187,8 +199,13 @@ class ExperimentResults(CamelSerializer):
     winner = serializers.ChoiceField(choices=WINNERS, allow_null=True)
 
 
-def experiment_document(experiment: Experiment) -> dict[str, Any]:
-    """Return an experiment as the API shows it."""
+def experiment_documents(experiments: Iterable[Experiment]) -> list[dict[str, Any]]:
+    """Return experiments as the API shows them."""
+    cautions = cautions_of(experiments := list(experiments))
+    return [_document(experiment, cautions[experiment.pk]) for experiment in experiments]
+
+
+def _document(experiment: Experiment, cautions: Sequence[Caution]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         name: getattr(experiment, name)
         for name in (
@@ -200,6 +217,7 @@ def experiment_document(experiment: Experiment) -> dict[str, Any]:
     return shown | {
         "template_name": experiment.template.name,
         "winner": experiment.winner or None,
+        "warnings": cautions,
         "promoted_version": experiment.promoted_version.label if experiment.promoted_version else None,
         "started_by": experiment.started_by.get_username() if experiment.started_by else None,
     }

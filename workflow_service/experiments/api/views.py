@@ -22,7 +22,7 @@ from workflow_service.experiments.api.serializers import (
     ExperimentShape,
     NewExperiment,
     StopBody,
-    experiment_document,
+    experiment_documents,
 )
 from workflow_service.experiments.models import Experiment
 from workflow_service.experiments.selectors import get_experiment, list_experiments
@@ -69,7 +69,7 @@ class ExperimentsView(APIView):
         workspace = workspace_of(request)
         require(current_user(request), workspace, Action.TEMPLATE_READ)
         rows = list_experiments(workspace, status=query.get("status"), template_id=query.get("template_id"))
-        page = page_of("experiments", rows, query, lambda some: [experiment_document(one) for one in some])
+        page = page_of("experiments", rows, query, experiment_documents)
         return Response(ExperimentList(page).data)
 
     @extend_schema(
@@ -96,7 +96,8 @@ class ExperimentsView(APIView):
             fields=_fields(body),
         )
         headers = {"Location": f"/api/v1/experiments/{experiment.public_id}"}
-        return Response(ExperimentShape(experiment_document(experiment)).data, status=201, headers=headers)
+        [document] = experiment_documents([experiment])
+        return Response(ExperimentShape(document).data, status=201, headers=headers)
 
 
 class ExperimentView(APIView):
@@ -241,4 +242,5 @@ def _fields(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(experiment: Experiment) -> Response:
-    return Response(ExperimentShape(experiment_document(experiment)).data)
+    [document] = experiment_documents([experiment])
+    return Response(ExperimentShape(document).data)
