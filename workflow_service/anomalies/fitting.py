@@ -1,12 +1,24 @@
-"""Fits what predicts the failure of a template's runs, when enough new ones have ended: one template a tick."""
+"""Fits what predicts the failure of a template's runs, when enough new ones have ended: one template a tick.
 
+Until the next fit a predictor that the runs since speak against is dropped, in the transaction that learns from them.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import asdict
 
 from django.db import connection, transaction
 from django.utils import timezone
 
 from workflow_service.anomalies.features import NAMES
-from workflow_service.anomalies.judging import ObservedRun, fit_and_judge
+from workflow_service.anomalies.judging import (
+    LEAST_SINCE,
+    ObservedRun,
+    fit_and_judge,
+    has_failed_since,
+)
+from workflow_service.anomalies.logistic import Model
 from workflow_service.anomalies.models import FailurePredictor, Observation
 
 NEW_RUNS = 25
@@ -24,6 +36,34 @@ FORGET = """
         SELECT execution_id FROM anomalies_observation WHERE template_id = %s
         ORDER BY execution_id DESC OFFSET %s LIMIT 1)
 """
+# The newest observations are those since the fit, but for runs that began before others and ended after them.
+SINCE = """
+    SELECT p.template_id, p.model::text, p.base_rate, o.features::text, o.failed
+    FROM anomalies_failurepredictor p CROSS JOIN LATERAL (
+        SELECT features, failed FROM anomalies_observation WHERE template_id = p.template_id
+        ORDER BY execution_id DESC LIMIT least(p.unfitted, %s)) o
+    WHERE p.template_id = ANY(%s) AND p.useful AND p.unfitted >= %s
+"""
+
+
+def drop_what_failed(template_ids: Collection[int]) -> None:
+    """Drop the predictors of these templates that were no better than the base rate since they were judged."""
+    with connection.cursor() as cursor:
+        cursor.execute(SINCE, [RUNS_KEPT, list(template_ids), LEAST_SINCE])
+        rows = cursor.fetchall()
+    models = {
+        template_id: (Model(**json.loads(model)), base_rate) for template_id, model, base_rate, *_ in rows
+    }
+    since: dict[int, list[ObservedRun]] = defaultdict(list)
+    for template_id, _, _, features, failed in rows:
+        moments = json.loads(features)
+        if all(len(moment) == len(NAMES) for moment in moments):
+            since[template_id].append(ObservedRun(moments, failed))
+    failed_since = [
+        template_id for template_id, runs in since.items() if has_failed_since(*models[template_id], runs)
+    ]
+    if failed_since:
+        FailurePredictor.objects.filter(template__in=failed_since).update(useful=False)
 
 
 def fit_what_is_due() -> bool:

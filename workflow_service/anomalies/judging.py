@@ -3,7 +3,8 @@
 A predictor is judged by its Brier score beside that of the base rate, which always says how often the earlier runs
 failed. It is used only where it is better by more than chance would have it: the runs' mean gain must lie ``SURE``
 standard errors above zero. Where there is nothing to learn the gain is below zero rather than about it, as what was
-fitted to chance does harm later: simulated, that is passed much more rarely than by one in forty.
+fitted to chance does harm later: simulated, that is passed much more rarely than by one in forty. Between two fits
+it is dropped as soon as the runs since speak against it.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ MIN_RUNS = 60
 MIN_FAILED_FITTED = 8
 MIN_FAILED_JUDGED = 4
 SURE = 2.0
+# Fewer runs since say nothing against a predictor: a single failure that nobody could foresee would.
+LEAST_SINCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,15 @@ def fit_and_judge(runs: Sequence[ObservedRun]) -> Judged | None:
         _mean(base_errors),
         gain > SURE * deviation,
     )
+
+
+def has_failed_since(model: Model, base_rate: float, runs: Sequence[ObservedRun]) -> bool:
+    """Tell whether a model was no better than the base rate on runs that ended since it was judged."""
+    runs = [run for run in runs if run.moments]
+    if len(runs) < LEAST_SINCE:
+        return False
+    base_error = _mean([brier([base_rate], [run.failed]) for run in runs])
+    return _mean([_error(model, run) for run in runs]) >= base_error
 
 
 def _fit(runs: Sequence[ObservedRun]) -> Model:

@@ -13,6 +13,7 @@ from executions_app.digest import EndedRun
 from executions_app.models import Execution
 from workflow_service.anomalies.detection import judge
 from workflow_service.anomalies.features import is_judgeable, observe
+from workflow_service.anomalies.fitting import drop_what_failed
 from workflow_service.anomalies.history import Histories, learn
 from workflow_service.anomalies.models import Anomaly, Observation
 from workflow_service.anomalies.reading import ReadRun, read_runs
@@ -80,3 +81,4 @@ def _keep_observations(observations: Sequence[Observation]) -> None:
     numbers = Counter(one.template_id for one in observations)
     with connection.cursor() as cursor:
         cursor.execute(COUNT_OBSERVATIONS, [list(numbers), list(numbers.values())])
+    drop_what_failed(numbers)

@@ -118,7 +118,8 @@ class FailurePredictor(models.Model):
     """What predicts the failure of a template's runs, and how well it did on runs later than those it was fitted on.
 
     ``unfitted`` counts the observations since it was fitted. ``model`` is None until there is history enough, and
-    ``useful`` says whether its predictions beat the base rate's: where they do not, none is shown.
+    ``useful`` says whether its predictions beat the base rate's, when it was judged and since: where they do not, none
+    is shown.
     """
 
     template = models.OneToOneField(Template, on_delete=models.CASCADE, primary_key=True, related_name="+")

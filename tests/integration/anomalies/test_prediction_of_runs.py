@@ -1,6 +1,7 @@
 """Predictions of runs that go on: fitted beside the sweeper, shown where they are worth something, and only there."""
 
 import random
+from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,10 @@ from executions_app.models import Execution
 from tests.copied_runs import Past, copy_run
 from tests.driver import run_until_quiet
 from tests.factories import make_template, noop, start
+from workflow_service.anomalies.features import NAMES
 from workflow_service.anomalies.fitting import fit_template, fit_what_is_due
+from workflow_service.anomalies.judging import LEAST_SINCE
+from workflow_service.anomalies.logistic import Model
 from workflow_service.anomalies.models import FailurePredictor, Observation
 from workflow_service.anomalies.prediction import Unknown, predict
 
@@ -78,6 +82,25 @@ def test_a_predictor_that_is_no_better_than_the_base_rate_is_not_used() -> None:
     assert not predictor.useful
     prediction = predict(start(run.template))
     assert (prediction.risk, prediction.unknown) == (None, Unknown.NO_BETTER_THAN_BASE_RATE)
+
+
+def test_a_predictor_that_the_runs_since_speak_against_is_dropped_at_once() -> None:
+    original = past_with_outages(160)
+    predictor = FailurePredictor.objects.filter(template=original.template)
+    # It was judged to be of worth, and now foresees the failure of every run.
+    wrong = Model([0.0] * len(NAMES), [1.0] * len(NAMES), 4.0, [0.0] * len(NAMES))
+    predictor.update(model=asdict(wrong), useful=True, base_rate=0.3, unfitted=0)
+    copy_run(original, [Past(5_000)] * (LEAST_SINCE - 1))
+    digest_ended_runs(500)
+    assert predict(start(original.template)).risk is not None
+    copy_run(original, [Past(5_000)])
+    digest_ended_runs(500)
+    assert predict(start(original.template)).unknown is Unknown.NO_BETTER_THAN_BASE_RATE
+    right = Model([0.0] * len(NAMES), [1.0] * len(NAMES), -4.0, [0.0] * len(NAMES))
+    predictor.update(model=asdict(right), useful=True)
+    copy_run(original, [Past(5_000)])
+    digest_ended_runs(500)
+    assert predictor.get().useful
 
 
 def test_observations_are_kept_of_the_newest_runs_only(monkeypatch: pytest.MonkeyPatch) -> None:
