@@ -218,9 +218,9 @@ def saved_by_alice(people: People, tool: str, configuration: JsonObject) -> Exec
     return execution
 
 
-API_CALL = {"endpoint": "http://127.0.0.1:9/orders", "method": "POST", "body": {"n": 1}}
-DOWNLOAD = {"useCase": "http.download", "input": {"url": "http://127.0.0.1:9/a"}}
-SCRIPT = {"code": "raise ValueError", "input": {"n": 1}}
+API_CALL: JsonObject = {"endpoint": "http://127.0.0.1:9/orders", "method": "POST", "body": {"n": 1}}
+DOWNLOAD: JsonObject = {"useCase": "http.download", "input": {"url": "http://127.0.0.1:9/a"}}
+SCRIPT: JsonObject = {"code": "raise ValueError", "input": {"n": 1}}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_an_approver_does_not_change_what_is_called_or_with_which_rights(
 def test_an_approver_mends_values(people: People) -> None:
     execution = saved_by_alice(people, "API", API_CALL)
     row = BlockExecution.objects.get(execution=execution)
-    changed = {"body": {"n": 2}, "timeout": 10}
+    changed: JsonObject = {"body": {"n": 2}, "timeout": 10}
     execution = answer(
         people, execution, {"action": "retry", "configuration": {**API_CALL, **changed}, "input": {"m": 1}}
     )
@@ -264,12 +264,13 @@ def test_an_approver_mends_values(people: People) -> None:
 def test_who_edits_the_template_mends_what_is_called_and_is_checked_as_there(people: People) -> None:
     execution = saved_by_alice(people, "API", API_CALL)
     Membership.objects.create(user=people.alice, workspace=people.workspace, role=Role.ADMIN)
-    wrong = {"action": "retry", "configuration": {"method": "DANCE"}}
+    wrong: JsonObject = {"action": "retry", "configuration": {"method": "DANCE"}}
     with pytest.raises(ResponseInvalid) as refused:
         answer(people, execution, wrong)
     assert refused.value.problems[0].pointer == "/configuration/method"
     answer(people, execution, {"action": "retry", "configuration": {"endpoint": "http://127.0.0.1:9/other"}})
-    assert BlockExecution.objects.get(execution=execution).input["endpoint"] == "http://127.0.0.1:9/other"
+    row = BlockExecution.objects.get(execution=execution)
+    assert row.input == {**API_CALL, "endpoint": "http://127.0.0.1:9/other"}
 
 
 # Work that is done, and whose way on failed
