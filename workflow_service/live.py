@@ -22,7 +22,7 @@ from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from workflow_service.accounts.models import User
-from workflow_service.accounts.sockets import chosen_subprotocol
+from workflow_service.accounts.sockets import chosen_subprotocol, list_living_sessions
 from workflow_service.accounts.tickets import find_holder
 from workflow_service.engine.definition import JsonObject
 from workflow_service.listeners import LISTENING_S, note_listener
@@ -101,6 +101,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         user = self.scope.get("user")
         if not isinstance(user, User) or not user.is_active:
             raise Refused(UNAUTHENTICATED)
+        if (session := self.scope.get("session")) is not None:
+            user.session = session.session_key
         return user
 
     def number(self, parameter: str, default: str = "0") -> int:
@@ -208,7 +210,7 @@ class FollowingConsumer(LiveConsumer):
 
     def _admit_again(self, user: User) -> None:
         fresh = find_holder(user.pk, user.acting_key.pk if user.acting_key else None)
-        if fresh is None:
+        if fresh is None or (user.session and user.session not in list_living_sessions([user])):
             raise Refused(UNAUTHENTICATED)
         self.admit(fresh)
 

@@ -268,6 +268,39 @@ async def test_who_loses_the_right_loses_the_socket(
     assert await socket.close_code() == 4404
 
 
+@pytest.mark.parametrize("ends", ["sign-out", "password"])
+@pytest.mark.parametrize("path", ["/ws/executions/{}", "/ws/approvals"])
+async def test_a_session_that_ends_takes_its_sockets_with_it(
+    people: People,
+    execution: Execution,
+    sockets: Callable[..., SocketClient],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    ends: str,
+) -> None:
+    monkeypatch.setattr(FollowingConsumer, "poll_s", 0.05)
+    monkeypatch.setattr(FollowingConsumer, "admit_every_s", 0.0)
+    monkeypatch.setattr(SharedFeed, "poll_s", 0.05)
+    address = f"{path.format(execution.public_id)}?after=1000000"
+    socket, others = sockets(address, people.alice), sockets(address, people.developer)
+    assert await socket.connect() is not None
+    assert await others.connect() is not None
+    assert await socket.hears_nothing(seconds=0.1)
+
+    def end() -> None:
+        if ends == "sign-out":
+            client = Client()
+            client.cookies["sessionid"] = session_of(people.alice)
+            client.post("/admin/logout/")
+        else:
+            people.alice.set_password("another")
+            people.alice.save()
+
+    await in_database(end)
+    assert await socket.close_code() == 4401
+    assert await others.hears_nothing(seconds=0.1)
+
+
 async def test_a_socket_that_cannot_be_followed_is_closed_and_not_left_silent(
     people: People,
     execution: Execution,
