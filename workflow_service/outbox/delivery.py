@@ -42,7 +42,7 @@ _TAKE = """
         SELECT d.id FROM outbox_message d
         WHERE d.channel = %(channel)s AND d.status = 'PENDING' AND d.due_at <= clock_timestamp()
             AND (d.leased_until IS NULL OR d.leased_until <= clock_timestamp())
-        ORDER BY d.due_at, d.id LIMIT 20
+        ORDER BY d.due_at, d.id LIMIT 10
     )
     UPDATE outbox_message SET lease = %(lease)s, attempts = attempts + 1,
         leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
@@ -50,7 +50,8 @@ _TAKE = """
     RETURNING id, subject, message_id, body::text, attempts, clock_timestamp() - created_at AS age
 """
 TAKE = _TAKE.format(
-    one_of_few=_NEXT.format(among="m.id IN (SELECT id FROM few) AND"), one_of_all=_NEXT.format(among="")
+    one_of_few=_NEXT.format(among="m.id = ANY (ARRAY(SELECT id FROM few)) AND"),
+    one_of_all=_NEXT.format(among=""),
 )
 DELIVERED = "DELETE FROM outbox_message WHERE id = %s AND lease = %s"
 LATER = """
