@@ -38,6 +38,7 @@ from workflow_service.notifications.services.endpoints import (
     send_test,
 )
 from workflow_service.notifications.services.inbox import mark_read, preferences_of, set_preferences
+from workflow_service.plurals import counted
 from workflow_service.templatetags.workflow_service import moment
 
 REPLAYED_BACK_TO = timedelta(days=90)
@@ -115,7 +116,7 @@ class NotificationAdmin(PolicyAdmin):
     @admin.action(description="Mark as read", permissions=["view"])
     def mark_as_read(self, request: HttpRequest, queryset: "QuerySet[Notification]") -> None:
         done = mark_read(user=_user(request), ids=list(queryset.values_list("pk", flat=True)))
-        messages.success(request, f"{done} notification{'' if done == 1 else 's'} marked as read.")
+        messages.success(request, f"{counted(done, 'notification')} marked as read.")
 
     def preferences_view(self, request: HttpRequest) -> HttpResponse:
         """Show how the user is told, and change it."""
