@@ -241,6 +241,8 @@ class AgentAdmin(PolicyAdmin):
             return format_html("{} {}", shown, badge("OPEN", tone=BAD, words="Breaker open"))
         if agent.breaker is BreakerState.HALF_OPEN:
             return format_html("{} {}", shown, badge("HALF_OPEN", tone=WAIT, words="On trial"))
+        if agent.status_message:
+            return format_html('{}<span class="wf-snippet">{}</span>', shown, agent.status_message)
         return shown
 
     @admin.display(description="Load")
