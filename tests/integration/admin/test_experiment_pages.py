@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from tests.experiments import let_have_ended, make_experiment
-from tests.factories import make_user
+from tests.factories import make_template, make_user, noop
 from tests.people import People, make_people
 from workflow_service.accounts.models import Role
 from workflow_service.experiments.models import Arm, Experiment

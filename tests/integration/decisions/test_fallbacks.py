@@ -76,7 +76,7 @@ def test_a_person_is_asked_in_their_own_words_and_operators_read_the_code(
     assert question.response_schema["properties"]["choice"]["title"] != "Way"
     assert "LLM_NOT_CONFIGURED" in caplog.text
     row = BlockExecution.objects.get(execution_id=execution.pk, block_id="triage?")
-    lines = ExecutionLog.objects.filter(execution_id=execution.pk, block_execution=row.pk)
+    lines = ExecutionLog.objects.filter(execution_id=execution.pk, block_execution_id=row.pk)
     assert {line.block_id for line in lines} == {"triage"}
     assert not [line.message for line in lines if "triage?" in line.message]
 
