@@ -59,6 +59,10 @@ class StrategyRecordAdmin(PolicyAdmin):
 class RecoveryStatisticAdmin(StrategyRecordAdmin):
     """How often each strategy worked for errors of a class."""
 
+    when_empty = (
+        "When a block fails, what is done about it is counted here, for each class of error. No block "
+        "has failed yet."
+    )
     list_display = ("workspace", "error_class", "strategy", "worked", "expected")
     list_filter = ("error_class", "strategy")
     ordering = ("workspace", "error_class", "strategy")
@@ -68,6 +72,10 @@ class RecoveryStatisticAdmin(StrategyRecordAdmin):
 class RecoveryPatternAdmin(StrategyRecordAdmin):
     """How often each strategy worked for errors that are alike."""
 
+    when_empty = (
+        "When blocks fail with errors that are alike, what helped against them is counted here. No "
+        "block has failed lately."
+    )
     list_display = ("error", "strategy", "worked", "expected", "last_seen")
     list_filter = ("error_class", "error_type", "strategy", "last_seen_at")
     search_fields = ("fingerprint", "example")

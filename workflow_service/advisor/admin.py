@@ -42,6 +42,10 @@ MAX_REASON = 500
 
 @admin.register(OptimizationRecord)
 class SuggestionAdmin(PageAdmin):
+    when_empty = (
+        "What would make a workflow faster, cheaper or safer is suggested here. Open a template, "
+        "choose its advice and have its runs looked at."
+    )
     view_action = Action.TEMPLATE_READ
     page_template = "admin/suggestion.html"
     list_display = ("what", "state", "about", "estimated", "measured")

@@ -110,6 +110,10 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Agent)
 class AgentAdmin(PolicyAdmin):
+    when_empty = (
+        "Agents do the work of blocks. The built-in ones appear by themselves, and others when "
+        "somebody registers them."
+    )
     view_action = Action.AGENT_READ
     add_action = Action.AGENT_REGISTER
     change_action = delete_action = Action.AGENT_MANAGE

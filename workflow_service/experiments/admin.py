@@ -40,7 +40,7 @@ from workflow_service.templatetags.workflow_service import moment
 
 TEMPLATES_OFFERED = 200
 # Nothing of these is started, so there is nothing to divide.
-NEVER_STARTED = (Template.Status.DRAFT, Template.Status.ARCHIVED)
+NEVER_STARTED = ("draft", "archived")
 UNITS = {Metric.SUCCESS_RATE: "percentage points", Metric.DURATION: "%", Metric.COST: "USD"}
 Status = Experiment.Status
 
@@ -94,6 +94,10 @@ COMMANDS: Mapping[str, Command] = {
 
 @admin.register(Experiment)
 class ExperimentAdmin(PageAdmin):
+    when_empty = (
+        "An experiment divides the runs of a workflow between two of its versions and finds out which "
+        "is better. Describe one for a workflow with two versions, and it is listed here."
+    )
     view_action = Action.TEMPLATE_READ
     add_action = Action.TEMPLATE_CREATE
     page_template = "admin/experiment.html"

@@ -67,6 +67,7 @@ class UnreadFilter(admin.SimpleListFilter):
 class NotificationAdmin(PolicyAdmin):
     """What the user was told, and nobody else: superusers see their own too."""
 
+    when_empty = "What happens to runs and questions that concern you is told here, by itself."
     view_action = Action.NOTIFICATION_READ
     change_list_template = "notifications/notification_list.html"
     list_display = ("what", "topic", "workspace", "told")
@@ -174,6 +175,9 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
 class WebhookEndpointAdmin(PolicyAdmin):
     """Who may see and change endpoints is said by ``policies.py``."""
 
+    when_empty = (
+        "An endpoint is an address that is told what happens to runs. Add one, and it is listed here."
+    )
     view_action = Action.WEBHOOK_READ
     add_action = change_action = delete_action = Action.WEBHOOK_MANAGE
     form = EndpointForm
@@ -349,6 +353,9 @@ class WebhookEndpointAdmin(PolicyAdmin):
 class WebhookDeliveryAdmin(PolicyAdmin):
     """What was sent to the endpoints of one's workspaces, and what came of it."""
 
+    when_empty = (
+        "Each message to a webhook endpoint is listed here with what was answered. None has been sent yet."
+    )
     view_action = Action.WEBHOOK_READ
     list_display = ("topic", "endpoint", "state", "attempts", "answer", "created_at", "last_tried_at")
     list_select_related = ("endpoint",)
