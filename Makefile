@@ -54,7 +54,8 @@ bench-nl: setup-dev ## Measure how well plain English becomes workflows; build/n
 
 chaos: setup-dev ## Kill processes and servers in the middle of runs; build/chaos.json (ARGS="--runs 100 --kills 20 --seed 7")
 	$(if $(filter -h --help,$(ARGS)),,@CHAOS=full $(RUN) -m pytest \
-		tests/chaos/test_crash_points.py tests/acceptance/test_durability.py tests/integration/executions)
+		tests/chaos/test_crash_points.py tests/acceptance/test_durability.py tests/integration/executions \
+		tests/unit/engine/test_reference_agreement.py)
 	@$(RUN) -m tests.chaos.storm $(ARGS)
 
 faults: setup-dev ## Meet 80 failures on a real stack, beside retries alone; build/faults.json (ARGS="--only api-500")

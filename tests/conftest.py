@@ -13,6 +13,7 @@ from pathlib import Path
 
 import django
 import hypothesis
+import psycopg
 import pytest
 from django.conf import settings
 from xdist.remote import Producer
@@ -53,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[DATA_DIR] = data_dir
     services = start_services(data_dir)
     config.stash[SERVICES] = services
+    if "DATABASE_URL" not in os.environ:
+        do_not_sync(services.urls.database_url)
     os.environ.update(services.urls.as_environment(), DATA_DIR=str(data_dir))
     # Nothing is sent beside a test that sweeps; one that is about sending does it itself.
     os.environ["NOTIFICATION_THREADS"] = "0"
@@ -62,6 +65,14 @@ def pytest_configure(config: pytest.Config) -> None:
     from tests.flushing import replace_flush
 
     replace_flush()
+
+
+def do_not_sync(database_url: str) -> None:
+    """Spare a server that is thrown away the wait for the disk: a process may still die, the machine may not."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -14,6 +14,7 @@ from workflow_service.embedded.stack_record import AttachedStack, find_running_s
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 READY_TIMEOUT_S = 240.0
+USE_CASES = "examples.sales_etl.use_cases,tests.acceptance.dying_load"
 # What the suite runs on is not what the stack runs on.
 NOT_ITS_OWN = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
 

@@ -32,7 +32,8 @@ class FileByFile(LoadScopeScheduling):
 
 def order(items: list[pytest.Item], kind_of: Callable[[pytest.Item], str]) -> None:
     """Put what takes longest first, so that all processes are done at about the same time; else leave the order."""
-    items.sort(key=lambda item: {**dict.fromkeys(STACK_KINDS, 0), "unit": 2}.get(kind_of(item), 1))
+    turns = {**{kind: n for n, kind in enumerate(STACK_KINDS)}, "unit": len(STACK_KINDS) + 1}
+    items.sort(key=lambda item: turns.get(kind_of(item), len(STACK_KINDS)))
 
 
 def give_way(kind: str) -> None:

@@ -4,23 +4,20 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from examples.sales_etl import generate_sales
 from templates_app.workflow_files import load_workflow_file
-from tests.running_stack import PROJECT_ROOT, READY_TIMEOUT_S, environment, running_stack
+from tests.running_stack import PROJECT_ROOT, READY_TIMEOUT_S, USE_CASES, environment
 from tests.unit.examples.independent_count import count_valid_sales
 from workflow_service.demo.client import Json, ServiceClient
 from workflow_service.demo.follow import follow_execution
 from workflow_service.embedded.stack_record import AttachedStack, find_running_stack
 
 WORKFLOW = Path(generate_sales.__file__).with_name("workflow.yaml")
-USE_CASES = "examples.sales_etl.use_cases,tests.acceptance.dying_load"
 DEMO_TIMEOUT_S = 150.0
 
 
@@ -33,13 +30,6 @@ def demo(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=DEMO_TIMEOUT_S + READY_TIMEOUT_S,
     )
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttachedStack]:
-    data_dir = tmp_path_factory.mktemp("stack") / "data"
-    with running_stack(data_dir, USE_CASE_MODULES=USE_CASES) as found:
-        yield found
 
 
 def count_loaded(stack: AttachedStack, execution_id: str) -> tuple[int, int]:

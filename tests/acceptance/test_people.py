@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.chromium import open_chromium
-from tests.running_stack import client_of, password_of, running_stack
+from tests.running_stack import client_of, password_of
 from workflow_service.demo.client import ServiceRefused
 from workflow_service.embedded.readiness import wait_for
 from workflow_service.embedded.stack_record import AttachedStack
@@ -102,9 +101,8 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    data_dir = tmp_path_factory.mktemp("people") / "data"
-    with running_stack(Path(data_dir)) as stack, open_chromium() as browser:
+def house(stack: AttachedStack) -> Iterator[House]:
+    with open_chromium() as browser:
         yield House(stack, browser)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.points import COMMITS, NOT_TRIED, POINTS, transactions_in_sources
+from tests.thoroughness import WHOLE
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SHORT = (
@@ -24,7 +25,7 @@ SHORT = (
     "parking.park:after commit",
     "chord:before publish",
 )
-TRIED = sorted(POINTS) if os.environ.get("CHAOS") == "full" else SHORT
+TRIED = sorted(POINTS) if WHOLE else SHORT
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The cap holds whatever happens: fifty runs, a provider that bills above its estimate, workers that die in a call."""
 
 import json
-import os
 import sys
 from decimal import Decimal
 
@@ -10,10 +9,10 @@ import pytest
 from tests.factories import make_workspace
 from tests.farms import processes
 from tests.llm_server import Scripted, llm_server
+from tests.thoroughness import WHOLE
 from workflow_service.ai.models import Budget, LlmUsage
 
 CHILDREN, RUNS = 25, 2
-LONG = os.environ.get("CHAOS") == "full"
 # In the short form a call is estimated at 0.01 USD, reserved at 0.02 and billed at 0.018. Unspent stays less than one
 # reservation; and of what the books assume, no more than a reservation for each process that died was never billed.
 PRICE = Decimal(2)
@@ -26,7 +25,7 @@ TIMEOUT_MS = 1_000
     ("max_tokens", "deaths"),
     [
         pytest.param(5_000, 3, id="short"),
-        pytest.param(500, 12, id="long", marks=pytest.mark.skipif(not LONG, reason="CHAOS=full")),
+        pytest.param(500, 12, id="long", marks=pytest.mark.skipif(not WHOLE, reason="CHAOS=full")),
     ],
 )
 def test_fifty_runs_and_dying_workers_keep_a_budget_and_use_it(

@@ -1,6 +1,5 @@
 """Random workflows with loops and maps, restarted from any block at any moment, end as if they never had been."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -20,6 +19,7 @@ from tests.reference.areas import Place
 from tests.reference.generator import Features, random_workflow
 from tests.reference.script import COMPLETED, Script
 from tests.restarting import restart
+from tests.thoroughness import WHOLE
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.use_cases import RunContext, use_case
 from workflow_service.engine.definition import Definition
@@ -29,7 +29,7 @@ from workflow_service.engine.states import ErrorType
 pytestmark = pytest.mark.usefixtures("db")
 
 # As many as `make chaos` runs; the short form of the suite runs half.
-SEEDS = 60 if os.environ.get("CHAOS") == "full" else 30
+SEEDS = 60 if WHOLE else 20
 # What a block does depends on nothing but its round: neither on what else ran before it nor on how often.
 FEATURES = Features(questions=False, rejections=False, reads_others=False, fails_fast=False)
 MAX_STEPS = 1_000

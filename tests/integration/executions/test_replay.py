@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from random import Random
@@ -23,6 +22,7 @@ from tests.people import People, asking, make_people
 from tests.reference.generator import Features, random_workflow
 from tests.reference.script import COMPLETED, Line
 from tests.stepper import Stepper
+from tests.thoroughness import WHOLE
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.use_cases import RunContext, use_case
 from workflow_service.engine.states import ErrorType, ExecutionStatus
@@ -30,14 +30,14 @@ from workflow_service.engine.states import ErrorType, ExecutionStatus
 pytestmark = pytest.mark.usefixtures("db")
 
 
-FEWEST_SEEDS = 8
+FEWEST_SEEDS = 4
 
 _tries: Counter[str] = Counter()
 
 
 def enough(seed: int, *, seen: bool) -> bool:
     """Say whether a test may end with ``seed``: it has ``seen`` all it wants, and the short form is run."""
-    return seen and seed + 1 >= FEWEST_SEEDS and os.environ.get("CHAOS") != "full"
+    return seen and seed + 1 >= FEWEST_SEEDS and not WHOLE
 
 
 @use_case("tests.end_as_told")

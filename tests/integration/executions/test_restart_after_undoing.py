@@ -15,13 +15,14 @@ from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import queued_blocks
 from tests.factories import branch, make_template, noop, start
 from tests.restarting import ADA, finished, restart
+from tests.thoroughness import WHOLE
 from workflow_service.agents.errors import ToolError
 from workflow_service.agents.use_cases import use_case
 from workflow_service.engine.states import ErrorType
 
 pytestmark = pytest.mark.usefixtures("db")
 
-SEEDS = 6
+SEEDS = 6 if WHOLE else 2
 MAX_STEPS = 500
 ITEMS = ["a", "b", "c", "d"]
 
