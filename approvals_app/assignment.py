@@ -20,7 +20,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from approvals_app.models import Approval, ApprovalVote, OutOfOffice
-from workflow_service.accounts.models import Role, User, Workspace
+from workflow_service.accounts.models import ApiKey, Role, User, Workspace
 from workflow_service.accounts.policies import Action, key_covers, permits
 from workflow_service.engine.states import ApprovalStatus
 
@@ -183,10 +183,11 @@ def responders_among(users: Sequence[User]) -> list[Mapping[int, Responder]]:
     for workspace_id, here in people.items():
         for person in here.values():
             away = absent.get((workspace_id, person.user_id), ())
+            held = [action in person.rights for action in _RIGHTS]
             for index in indexes[person.user_id]:
                 key = users[index].acting_key
                 if key is None or key.workspace_id == workspace_id:
-                    may = (a in person.rights and key_covers(key, workspace_id, a) for a in _RIGHTS)
+                    may = held if key is None else _covered(key, workspace_id, held)
                     found[index] = {**found[index], workspace_id: Responder(person, away, *may)}
     return found
 
@@ -198,6 +199,10 @@ _RIGHTS = (
     Action.APPROVAL_RESPOND,
     Action.MEMBER_MANAGE,
 )
+
+
+def _covered(key: ApiKey, workspace_id: int, held: Iterable[bool]) -> list[bool]:
+    return [has and key_covers(key, workspace_id, action) for has, action in zip(held, _RIGHTS, strict=True)]
 
 
 # One row for each member of a workspace: the ORM would make three objects of each.

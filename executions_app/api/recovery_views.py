@@ -17,7 +17,6 @@ from workflow_service.api_serializers import CamelSerializer, PageQuery, QuerySe
 from workflow_service.engine.states import ErrorClass
 
 TAGS = ["recovery"]
-PERCENT = "0 to 100."
 
 
 class PercentField(serializers.FloatField):
@@ -31,9 +30,15 @@ class StrategyRecordShape(CamelSerializer):
     strategy = serializers.CharField()
     succeeded = serializers.IntegerField(help_text="How often the block completed after it.")
     failed = serializers.IntegerField(help_text="How often it did not.")
-    expected_rate = PercentField(source="expected", help_text=PERCENT)
-    lowest_rate = PercentField(source="low", help_text="90 % sure that the true rate lies above; 0 to 100.")
-    highest_rate = PercentField(source="high", help_text="And below.")
+    expected_rate = PercentField(
+        source="expected",
+        allow_null=True,
+        help_text="0 to 100; null for what does no work again, as abort, skip and escalate.",
+    )
+    lowest_rate = PercentField(
+        source="low", allow_null=True, help_text="90 % sure that the true rate lies above; 0 to 100."
+    )
+    highest_rate = PercentField(source="high", allow_null=True, help_text="And below.")
 
 
 class PatternShape(CamelSerializer):

@@ -10,6 +10,7 @@ from channels.layers import get_channel_layer
 from django.db import OperationalError
 from redis.exceptions import ConnectionError as RedisGone
 
+from workflow_service import live
 from workflow_service.accounts.models import User
 from workflow_service.live import FORBIDDEN, Refused
 from workflow_service.live_feed import Reading, SharedFeed
@@ -171,6 +172,7 @@ async def test_a_hint_wakes_the_reader_and_no_hint_costs_only_time(
 async def test_while_redis_is_away_the_reader_looks_by_itself_and_listens_again(
     source: Numbers, feed: SharedFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(live, "LISTEN_AGAIN_S", 0.02)
     layer = get_channel_layer()
     receive, lost = layer.receive, asyncio.Event()
 

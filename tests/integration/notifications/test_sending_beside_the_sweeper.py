@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 from django.core import mail
@@ -15,6 +16,7 @@ from workflow_service.notifications.delivery import send_notifications, work_off
 from workflow_service.notifications.models import Topic, WebhookDelivery
 from workflow_service.notifications.service import Notice, Receiver, notify
 from workflow_service.notifications.services.endpoints import create_endpoint
+from workflow_service.outbox.delivery import Envelope, Outcome, Sent, deliver, enqueue, enqueue_all
 from workflow_service.outbox.models import Channel, Message
 from workflow_service.settings.config import get_config
 
@@ -120,3 +122,17 @@ def test_without_threads_a_process_sends_nothing_and_loses_nothing(monkeypatch: 
     tell(1)
     send_notifications()
     assert (Message.objects.count(), delivery._under_way) == (1, {})
+
+
+def test_many_messages_that_wait_behind_another_hold_up_nobody() -> None:
+    sent: list[str] = []
+
+    def send(envelope: Envelope) -> Sent:
+        sent.append(envelope.subject)
+        return Sent(Outcome.FAILED if envelope.subject == "stuck" else Outcome.DELIVERED)
+
+    # More than are looked at first, and all of them due before the one that may go.
+    enqueue_all("a channel", [("stuck", {}, uuid4()) for _ in range(30)])
+    enqueue("a channel", "free", {})
+    assert deliver("a channel", send, timeout_s=1.0) == 1
+    assert sent == ["stuck", "free"]
