@@ -17,7 +17,7 @@ from workflow_service.notifications.models import Topic, WebhookDelivery
 from workflow_service.notifications.service import Notice, Receiver, notify
 from workflow_service.notifications.services.endpoints import create_endpoint
 from workflow_service.outbox.delivery import Envelope, Outcome, Sent, deliver, enqueue, enqueue_all
-from workflow_service.outbox.models import Message
+from workflow_service.outbox.models import Channel, Message
 from workflow_service.settings.config import get_config
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,6 +69,26 @@ def test_a_tick_waits_for_no_receiver_and_none_for_another(
     silent.stop.set()
     wait_until(lambda: not delivery._under_way)
     assert WebhookDelivery.objects.filter(status="delivered").count() == 5
+
+
+def test_receivers_that_hang_leave_a_thread_to_one_that_answers(
+    hooks: list[Hook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads(monkeypatch, 2)
+    silent, well = hooks
+    # Two endpoints that did not answer before, and have waited longer.
+    tell(1, silent.url(), f"{silent.url()}?second")
+    for channel in set(
+        Message.objects.filter(channel__startswith="webhook:").values_list("channel", flat=True)
+    ):
+        Channel.objects.create(name=channel, failures=1)
+    tell(1, well.url())
+    try:
+        send_notifications()
+        wait_until(lambda: len(well.heard) == 1 and len(silent.heard) == 1)
+    finally:
+        silent.stop.set()
+        wait_until(lambda: not delivery._under_way)
 
 
 def test_a_receiver_that_answers_slowly_takes_turns_with_the_others(
