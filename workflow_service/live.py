@@ -36,8 +36,8 @@ NOT_FOUND = 4404
 TOO_SLOW = 4408
 BROKEN = 1011
 
-# Channels forgets after a day who is in a group.
-JOIN_AGAIN_S = 3_600.0
+# A Redis that lost what it held has forgotten who is in a group.
+JOIN_AGAIN_S = 60.0
 LISTEN_AGAIN_S = 5.0
 
 Position = Any

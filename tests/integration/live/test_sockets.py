@@ -141,7 +141,7 @@ async def test_a_line_that_commits_late_is_not_lost_behind_one_with_a_higher_id(
     )
     await socket.connect()
     slow = asyncio.create_task(asyncio.to_thread(write_slowly))
-    await asyncio.wait_for(first.wait(), timeout=5)
+    await asyncio.wait_for(first.wait(), timeout=30)
     await in_database(write, "fast")
     await in_database(tell_execution, execution.public_id, 0)
     assert await socket.hears_nothing(seconds=0.1)
@@ -352,7 +352,7 @@ async def test_while_redis_is_away_a_run_is_followed_and_afterwards_hints_are_he
     assert [event["seq"] for event in await socket.messages(1)] == [seq + 1]
     monkeypatch.setattr(FollowingConsumer, "poll_s", 60.0)
     away.clear()
-    await asyncio.wait_for(joined.wait(), timeout=5)
+    await asyncio.wait_for(joined.wait(), timeout=30)
     await in_database(write, seq + 2)
     await in_database(tell_execution, execution.public_id, seq + 2)
     assert [event["seq"] for event in await socket.messages(1)] == [seq + 2]
@@ -385,10 +385,10 @@ async def test_a_client_that_takes_nothing_is_told_to_come_back(
     }
     received.put_nowait({"type": "websocket.connect"})
     running = asyncio.create_task(websocket_application(scope, received.get, send))
-    await asyncio.wait_for(closed.wait(), timeout=5)
+    await asyncio.wait_for(closed.wait(), timeout=30)
     assert sent[0]["type"] == "websocket.accept"
     assert len(sent) == 4
     assert json.loads(sent[-2]["text"]) == {"type": "resync"}
     assert sent[-1]["code"] == 4408
     received.put_nowait({"type": "websocket.disconnect", "code": 4408})
-    await asyncio.wait_for(running, timeout=5)
+    await asyncio.wait_for(running, timeout=30)
