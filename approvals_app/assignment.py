@@ -2,9 +2,9 @@
 
 An assignee is ``user:NAME``, ``role:ROLE``, ``group:NAME``, or a bare name that means any of the three. Nobody listed
 means everybody who may answer approvals in the workspace. A question may also be handed to somebody (``delegate_ids``),
-and whoever is out of office is stood in for by the one they named. Who manages the members of a workspace could make
-themselves an assignee, so they may answer in place of one. Four eyes binds everybody: the starter of a run never
-decides in it, nor hands that right on.
+and whoever is out of office is stood in for by the one they named; neither where ``allow_delegation`` is false. Who
+manages the members of a workspace could make themselves an assignee, so they may answer in place of one. Four eyes
+binds everybody: the starter of a run never decides in it, nor hands that right on.
 
 Each rule is written twice, for one approval in memory and as a condition on many; a test holds them to each other.
 """
@@ -20,7 +20,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from approvals_app.models import Approval, ApprovalVote, OutOfOffice
-from workflow_service.accounts.models import Role, User, Workspace
+from workflow_service.accounts.models import ApiKey, Role, User, Workspace
 from workflow_service.accounts.policies import Action, key_covers, permits
 from workflow_service.engine.states import ApprovalStatus
 
@@ -83,7 +83,8 @@ class Responder:
     def is_for(self, approval: Approval) -> bool:
         """Say whether an approval is one for this user, or for somebody whom they stand in for."""
         return self.person.is_for(approval) or (
-            self.person.is_approver
+            approval.allow_delegation
+            and self.person.is_approver
             and any(away.is_for(approval) and not away.is_bound(approval) for away in self.absent)
         )
 
@@ -94,7 +95,10 @@ class Responder:
         if self.person.is_bound(approval):
             return "you started this run, so somebody else has to decide"
         if not self.may_stand_in and not self.is_for(approval):
-            return f"it is assigned to {', '.join(approval.assignees)}"
+            assigned = f"it is assigned to {', '.join(approval.assignees)}"
+            if not approval.allow_delegation and any(away.is_for(approval) for away in self.absent):
+                return f"{assigned}, and the workflow lets nobody stand in for them"
+            return assigned
         return None
 
     def has_voted(self, approval: Approval) -> bool:
@@ -142,9 +146,8 @@ class Responder:
     def _for_me(self) -> Q:
         if not self.person.is_approver:
             return NONE
-        return reduce(
-            or_, (away.condition() & away.unbound() for away in self.absent), self.person.condition()
-        )
+        stood_in_for = reduce(or_, (away.condition() & away.unbound() for away in self.absent), NONE)
+        return self.person.condition() | (Q(allow_delegation=True) & stood_in_for)
 
 
 NOBODY = Responder(Person(0, frozenset(), False))
@@ -180,10 +183,11 @@ def responders_among(users: Sequence[User]) -> list[Mapping[int, Responder]]:
     for workspace_id, here in people.items():
         for person in here.values():
             away = absent.get((workspace_id, person.user_id), ())
+            held = [action in person.rights for action in _RIGHTS]
             for index in indexes[person.user_id]:
                 key = users[index].acting_key
                 if key is None or key.workspace_id == workspace_id:
-                    may = (a in person.rights and key_covers(key, workspace_id, a) for a in _RIGHTS)
+                    may = held if key is None else _covered(key, workspace_id, held)
                     found[index] = {**found[index], workspace_id: Responder(person, away, *may)}
     return found
 
@@ -195,6 +199,10 @@ _RIGHTS = (
     Action.APPROVAL_RESPOND,
     Action.MEMBER_MANAGE,
 )
+
+
+def _covered(key: ApiKey, workspace_id: int, held: Iterable[bool]) -> list[bool]:
+    return [has and key_covers(key, workspace_id, action) for has, action in zip(held, _RIGHTS, strict=True)]
 
 
 # One row for each member of a workspace: the ORM would make three objects of each.
@@ -247,7 +255,7 @@ def receivers_of(approvals: Sequence[Approval]) -> Mapping[int, frozenset[int]]:
         asked = {
             pk for pk, person in here.items() if person.is_for(approval) and not person.is_bound(approval)
         }
-        away = deputies.get(approval.workspace_id, {})
+        away = deputies.get(approval.workspace_id, {}) if approval.allow_delegation else {}
         # Nobody gets it through one who may not decide.
         reached = _reach(asked, {pk: ways for pk, ways in away.items() if not _is_bound(pk, here, approval)})
         found[approval.pk] = frozenset(

@@ -53,7 +53,7 @@ def response_schema(question: ChoiceQuestion) -> JsonObject:
     else:
         choice = one
     alone_said = f", {ELSE} alone" if question.many else ""
-    choice = {**choice, "title": "Way", "description": f"As they are called above{alone_said}."}
+    choice = {**choice, "title": question.asked, "description": f"As they are called above{alone_said}."}
     return {
         "type": "object",
         "properties": {CHOSEN: choice},

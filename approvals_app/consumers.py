@@ -12,6 +12,7 @@ from approvals_app.dispatch import GROUP
 from approvals_app.models import ApprovalEvent
 from approvals_app.selectors import list_feed, newest_event_id
 from workflow_service.accounts.models import User
+from workflow_service.accounts.sockets import list_living_sessions
 from workflow_service.accounts.tickets import list_living_keys
 from workflow_service.live import FORBIDDEN, UNAUTHENTICATED, Refused
 from workflow_service.live_feed import FeedConsumer, Reading, Texts
@@ -34,10 +35,12 @@ class ApprovalNews:
         events = list_feed({user.pk for user in users}, after, limit)
         keys = {user.acting_key.pk for user in users if user.acting_key is not None}
         living = set(list_living_keys().filter(pk__in=keys).values_list("pk", flat=True)) if keys else keys
+        sessions = list_living_sessions(users)
         texts: list[Texts | Refused] = []
         messages = _Messages(events)
         for user, responders in zip(users, responders_among(users), strict=True):
-            if user.acting_key is not None and user.acting_key.pk not in living:
+            key_ended = user.acting_key is not None and user.acting_key.pk not in living
+            if key_ended or (user.session is not None and user.session not in sessions):
                 texts.append(Refused(UNAUTHENTICATED))
             elif not any(responder.may_read for responder in responders.values()):
                 texts.append(Refused(FORBIDDEN))

@@ -47,6 +47,10 @@ class LevelForm(forms.ModelForm):  # type: ignore[type-arg]
 class ApprovalLevelAdmin(PolicyAdmin):
     """Which groups a level asks; for who manages the members of a workspace."""
 
+    when_empty = (
+        "A level names who answers a kind of question, and workflows refer to it by name. Add one, "
+        "and it is listed here."
+    )
     view_action = Action.APPROVAL_READ
     add_action = change_action = delete_action = Action.MEMBER_MANAGE
     form = LevelForm
@@ -120,6 +124,9 @@ class AbsenceForm(forms.ModelForm):  # type: ignore[type-arg]
 class OutOfOfficeAdmin(PolicyAdmin):
     """Who is away, and who answers meanwhile. One that stands is deleted and made anew, not changed."""
 
+    when_empty = (
+        "Who is away, and who answers for them meanwhile, is listed here. Add a time of absence of your own."
+    )
     view_action = Action.APPROVAL_READ
     add_action = Action.APPROVAL_RESPOND
     form = AbsenceForm

@@ -32,7 +32,7 @@ def seat_of(approval: Approval, responder: Responder, cast: Sequence[ApprovalVot
     for from_id, to_id in approval.delegations.values_list("from_user_id", "to_user_id"):
         handed_by[to_id].add(from_id)
     for away in responder.absent:
-        if away.is_for(approval) and not away.is_bound(approval):
+        if approval.allow_delegation and away.is_for(approval) and not away.is_bound(approval):
             handed_by[me.user_id].add(away.user_id)
     origins = set().union(*handed_by.values())
     people = people_of([approval.workspace_id], origins).get(approval.workspace_id, {})

@@ -77,6 +77,10 @@ class TemplateFilter(admin.SimpleListFilter):
 
 @admin.register(Execution)
 class ExecutionAdmin(StartPage, RestartPage, BlockPages):
+    when_empty = (
+        "Each run of a template is listed here from its start on. Open a template and press Start, or "
+        "start one over the API."
+    )
     view_action = Action.EXECUTION_READ
     add_action = Action.EXECUTION_START
     page_template = "admin/execution.html"
@@ -215,6 +219,10 @@ class ExecutionAdmin(StartPage, RestartPage, BlockPages):
 class RecoveryActionAdmin(PolicyAdmin):
     """What was done about failed blocks; looked at, not edited."""
 
+    when_empty = (
+        "Whenever a block fails, what was done about it, and why, becomes an entry here. No block has "
+        "failed yet."
+    )
     view_action = Action.EXECUTION_READ
     list_display = (
         "created_at", "block_id", "strategy", "suggested_by", "outcome", "error_type", "reason", "execution",

@@ -24,7 +24,7 @@ CHOICE = "choice"
 CHOSEN = "choice"
 PERSON = "person"
 # Of a decision's output what its event does not tell: where it leads says the settlement.
-_UNTOLD = frozenset({"edges", "ways", "sure", "conditions", "case", "shown"})
+_UNTOLD = frozenset({"edges", "ways", "sure", "conditions", "case", "shown", "reason"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class ChoiceQuestion:
     """A person is to choose among ``options`` (key and words of each); ``shown`` is what the decision is about.
 
     ``block`` is what the question stands behind, None for a join. With ``many`` any number may be chosen.
+    ``asked`` is the question itself, in one sentence; ``message`` all that there is to read about it.
     """
 
     execution_id: int
@@ -39,6 +40,7 @@ class ChoiceQuestion:
     block_id: str
     block: Block | None
     people: Asked | None
+    asked: str
     message: str
     options: Sequence[tuple[str, str]]
     many: bool

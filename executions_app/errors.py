@@ -131,6 +131,21 @@ class BlockStateForbids(WorkflowError):
         super().__init__(f"{message}; {mend}", [problem])
 
 
+class FourEyes(WorkflowError):
+    """Whoever started a run passes nothing by that somebody else has to decide."""
+
+    code = "FOUR_EYES"
+
+    def __init__(self, block_id: str, execution_id: str) -> None:
+        message = (
+            f"you started {execution_id}, and its block '{block_id}' wants four eyes: you may not skip it"
+        )
+        mend = "have somebody else skip it, or answer its question"
+        super().__init__(
+            f"{message}; {mend}", [Problem(self.code, message, suggestion=mend, blocks=(block_id,))]
+        )
+
+
 class OutputRejected(WorkflowError):
     """What a block is to give in place of its work cannot be kept."""
 

@@ -6,6 +6,7 @@ workflow draws edges there.
 The number of queries does not depend on the size of the run.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ _EVENT_TYPES: Mapping[str, str] = {
     "block_completed": "callback_executed",
     "block_failed": "error_occurred",
 }
+_CAPITAL = re.compile(r"[A-Z]")
 _ERRORS = frozenset({"block_failed", "execution_failed"})
 _WARNINGS = frozenset({"block_retrying", "block_lost", "block_rejected", "approval_requested"})
 
@@ -268,9 +270,22 @@ def audit_entries(events: Iterable[ExecutionEvent]) -> Iterator[dict[str, Any]]:
             "event_type": _EVENT_TYPES.get(event.type, event.type),
             "message": " ".join(filter(None, (what, event.block_id)))
             + (f": {error['message']}" if "message" in error else ""),
-            "metadata": event.data,
+            "metadata": _in_snake_case(event.data),
             "stack_trace": traces.get(event.block_execution_id) if event.type in _ERRORS else None,
         }
+
+
+def _in_snake_case(data: JsonObject) -> JsonObject:
+    """Return an event's data under document B's spelling; what people and agents named below that stays as it is."""
+    named: JsonObject = {_spelled(key): value for key, value in data.items()}
+    error = named.get("error")
+    if isinstance(error, dict):
+        named["error"] = {_spelled(key): value for key, value in error.items()}
+    return named
+
+
+def _spelled(key: str) -> str:
+    return _CAPITAL.sub(lambda found: f"_{found[0].lower()}", key)
 
 
 def _stack_traces(events: Sequence[ExecutionEvent]) -> dict[int | None, str]:

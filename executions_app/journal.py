@@ -266,7 +266,8 @@ class Journal:
         self._logs.append(
             {
                 "block_execution_id": row.id if row else None,
-                "block_id": row.block_id if row else "",
+                # The question behind a block is a row of its own, and people know it by the block.
+                "block_id": row.block_id.removesuffix("?") if row else "",
                 "agent_id": row.agent_id if row else "",
                 "level": ExecutionLog.Level[level],
                 "message": message,

@@ -18,6 +18,10 @@ from workflow_service.accounts.policies import Action
 class ConcurrencyLimitAdmin(RecordedAdmin, PolicyAdmin):
     """Of a limit that stands only the number may change: slots and waiters belong to its agent."""
 
+    when_empty = (
+        "A limit says how much of one kind of work runs at the same time. None is set, so only the "
+        "workers bound it."
+    )
     recorded_as = "limit"
     view_action = Action.EXECUTION_READ
     add_action = change_action = delete_action = Action.EXECUTION_CONTROL

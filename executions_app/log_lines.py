@@ -64,6 +64,7 @@ def execution_cancelled(journal: Journal, run: RunState, workflow_id: str, durat
 def block_started(execution_id: str, block_id: str, agent_id: str | None, tries: int) -> None:
     """Say that this process begins to work on a block: where DEBUG is on, and in the process's log alone."""
     if logger.isEnabledFor(logging.DEBUG):
+        block_id = block_id.removesuffix("?")
         fields = {"execution_id": execution_id, "block_id": block_id, "agent_id": agent_id, "tries": tries}
         write_to_process_log([Announcement("DEBUG", "block_started", f"Block {block_id} started", fields)])
 
@@ -72,7 +73,7 @@ def block_completed(journal: Journal, run: RunState, row: Any, duration_ms: int 
     """Say that a block completed: an event tells it, and the process's log where DEBUG is on."""
     if logger.isEnabledFor(logging.DEBUG):
         _announce(
-            journal, run, "DEBUG", "block_completed", f"Block {row.block_id} completed", row,
+            journal, run, "DEBUG", "block_completed", f"Block {_name(row)} completed", row,
             duration_ms=duration_ms,
         )  # fmt: skip
 
@@ -81,7 +82,7 @@ def block_failed(journal: Journal, run: RunState, row: Any, error: Mapping[str, 
     """Say that a block failed for good, and why. ``row`` has id, block_id and agent_id."""
     error = error or {}
     reason = error.get("message", "no reason given")
-    message = f"Block {row.block_id} failed: {reason} (Agent: {row.agent_id or 'none'})"
+    message = f"Block {_name(row)} failed: {reason} (Agent: {row.agent_id or 'none'})"
     journal.log("ERROR", message, row, stack_trace=str(error.get("stackTrace") or ""))
     _announce(
         journal, run, "ERROR", "block_failed", message, row,
@@ -91,21 +92,21 @@ def block_failed(journal: Journal, run: RunState, row: Any, error: Mapping[str, 
 
 def approval_required(journal: Journal, run: RunState, row: Any) -> None:
     """Say that a block waits for people."""
-    message = f"Human approval required for block {row.block_id} (Execution: {run.public_id})"
+    message = f"Human approval required for block {_name(row)} (Execution: {run.public_id})"
     journal.log("WARNING", message, row)
     _announce(journal, run, "WARNING", "human_approval_required", message, row)
 
 
 def intervention_required(journal: Journal, run: RunState, row: Any) -> None:
     """Say that a block failed and waits for people to decide what becomes of it."""
-    message = f"Human intervention required for block {row.block_id} (Execution: {run.public_id})"
+    message = f"Human intervention required for block {_name(row)} (Execution: {run.public_id})"
     journal.log("WARNING", message, row)
     _announce(journal, run, "WARNING", "human_intervention_required", message, row)
 
 
 def recovery_given_up(journal: Journal, run: RunState, row: Any, step: RecoveryStep, concerned: str) -> None:
     """Say that nothing more is tried for a failed block, and whom that concerns."""
-    message = f"Recovery of block {row.block_id}: {step.strategy} ({step.reason}); this concerns {concerned}"
+    message = f"Recovery of block {_name(row)}: {step.strategy} ({step.reason}); this concerns {concerned}"
     journal.log("WARNING", message, row)
     _announce(
         journal, run, "WARNING", "recovery_given_up", message, row,
@@ -115,14 +116,14 @@ def recovery_given_up(journal: Journal, run: RunState, row: Any, step: RecoveryS
 
 def recovery_point_created(journal: Journal, run: RunState, row: Any) -> None:
     """Say that a recovery point was made behind a block."""
-    message = f"Recovery point created for execution {run.public_id} at block {row.block_id}"
+    message = f"Recovery point created for execution {run.public_id} at block {_name(row)}"
     journal.log("INFO", message, row)
     _announce(journal, run, "INFO", "recovery_point_created", message, row)
 
 
 def block_reassigned(journal: Journal, run: RunState, row: Any, old_agent_id: str, new_agent_id: str) -> None:
     """Say that a block was given to another agent."""
-    message = f"Block {row.block_id} reassigned from {old_agent_id or 'none'} to {new_agent_id}"
+    message = f"Block {_name(row)} reassigned from {old_agent_id or 'none'} to {new_agent_id}"
     journal.log("INFO", message, row, context={"oldAgentId": old_agent_id, "newAgentId": new_agent_id})
     _announce(
         journal, run, "INFO", "block_reassigned", message, row,
@@ -132,7 +133,7 @@ def block_reassigned(journal: Journal, run: RunState, row: Any, old_agent_id: st
 
 def block_lost(journal: Journal, run: RunState, row: Any, losses: int) -> None:
     """Say that a block's worker died."""
-    message = f"The worker of block {row.block_id} died"
+    message = f"The worker of block {_name(row)} died"
     journal.log("WARNING", message, row)
     _announce(journal, run, "WARNING", "block_lost", message, row, losses=losses)
 
@@ -146,10 +147,15 @@ def write_to_process_log(announcements: list[Announcement]) -> None:
         logger.log(level, "%s", " ".join(announcement.message.splitlines()), extra=fields)
 
 
+def _name(row: Any) -> str:
+    """Return the block as its workflow names it: the question behind it has a row of its own, named with a mark."""
+    return str(row.block_id).removesuffix("?")
+
+
 def _announce(
     journal: Journal, run: RunState, level: str, event: str, message: str, row: Any = None, /, **fields: Any
 ) -> None:
     about: dict[str, Any] = {"execution_id": run.public_id}
     if row is not None:
-        about |= {"block_id": row.block_id, "agent_id": row.agent_id or None}
+        about |= {"block_id": _name(row), "agent_id": row.agent_id or None}
     journal.announcements.append(Announcement(level, event, message, about | fields))

@@ -50,6 +50,7 @@ from workflow_service.engine.states import (
     ErrorType,
     RecoveryStrategy,
 )
+from workflow_service.plurals import counted
 
 logger = logging.getLogger(__name__)
 
@@ -287,7 +288,7 @@ def _take_back_one(
     )
     error: Error = {
         "type": ErrorType.WORKER_LOST,
-        "message": f"the worker died while it ran this block ({losses} times so far)",
+        "message": f"the worker died while it ran this block ({counted(losses, 'time')} so far)",
         "retryable": False,
     }
     tx.run(COUNT_LOSS, (row.id,))

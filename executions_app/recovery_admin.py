@@ -3,14 +3,17 @@
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from executions_app.models import RecoveryPattern, RecoveryStatistic
 from executions_app.recovery_patterns import StrategyRecord, records_of
 from workflow_service.accounts.admin_policies import PolicyAdmin
 from workflow_service.accounts.policies import Action
-from workflow_service.engine.recovery_advice import Experience, SuccessRate
+from workflow_service.engine.recovery_advice import DOES_THE_WORK, Experience, SuccessRate
 from workflow_service.engine.states import ErrorClass, RecoveryStrategy
+from workflow_service.plurals import counted
+from workflow_service.templatetags.workflow_service import moment
 
 # Of an example in the list; its page has the whole.
 SHOWN_CHARACTERS = 90
@@ -36,14 +39,19 @@ class StrategyRecordAdmin(PolicyAdmin):
             known = Experience({strategy: of_class}, own)
         return records_of(known, ErrorClass(row.error_class), [strategy])[0]
 
-    @admin.display(description="Worked")
-    def rate(self, row: RecoveryPattern | RecoveryStatistic) -> str:
+    @admin.display(description="Worked", ordering="succeeded")
+    def worked(self, row: RecoveryPattern | RecoveryStatistic) -> str:
+        """Say how often it worked; of what does no work again, how often it came to that."""
         tries = row.succeeded + row.failed
-        return f"{100 * row.succeeded // tries} %" if tries else ""
+        if row.strategy not in DOES_THE_WORK:
+            return f"came to it {counted(tries, 'time')}"
+        return f"{row.succeeded} of {tries}"
 
     @admin.display(description="Expected, with 90 % certainty")
     def expected(self, row: RecoveryPattern | RecoveryStatistic) -> str:
         record = self.record_of(row)
+        if record.expected is None:
+            return "—"
         return f"{record.expected:.0%} ({record.low:.0%} to {record.high:.0%})".replace("%", "\u00a0%")
 
 
@@ -51,7 +59,11 @@ class StrategyRecordAdmin(PolicyAdmin):
 class RecoveryStatisticAdmin(StrategyRecordAdmin):
     """How often each strategy worked for errors of a class."""
 
-    list_display = ("workspace", "error_class", "strategy", "succeeded", "failed", "rate", "expected")
+    when_empty = (
+        "When a block fails, what is done about it is counted here, for each class of error. No block "
+        "has failed yet."
+    )
+    list_display = ("workspace", "error_class", "strategy", "worked", "expected")
     list_filter = ("error_class", "strategy")
     ordering = ("workspace", "error_class", "strategy")
 
@@ -60,7 +72,11 @@ class RecoveryStatisticAdmin(StrategyRecordAdmin):
 class RecoveryPatternAdmin(StrategyRecordAdmin):
     """How often each strategy worked for errors that are alike."""
 
-    list_display = ("error", "strategy", "worked", "expected", "last_seen_at", "fingerprint")
+    when_empty = (
+        "When blocks fail with errors that are alike, what helped against them is counted here. No "
+        "block has failed lately."
+    )
+    list_display = ("error", "strategy", "worked", "expected", "last_seen")
     list_filter = ("error_class", "error_type", "strategy", "last_seen_at")
     search_fields = ("fingerprint", "example")
     search_help_text = "Fingerprint or words of the message"
@@ -71,9 +87,9 @@ class RecoveryPatternAdmin(StrategyRecordAdmin):
     def error(self, row: RecoveryPattern) -> str:
         return f"{row.error_type}: {Truncator(row.example).chars(SHOWN_CHARACTERS)}"
 
-    @admin.display(description="Worked", ordering="succeeded")
-    def worked(self, row: RecoveryPattern) -> str:
-        return f"{row.succeeded} of {row.succeeded + row.failed}"
+    @admin.display(description="Last seen", ordering="last_seen_at")
+    def last_seen(self, row: RecoveryPattern) -> SafeString | str:
+        return moment(row.last_seen_at)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[RecoveryPattern]":
         of_class = RecoveryStatistic.objects.filter(

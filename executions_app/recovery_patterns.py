@@ -41,14 +41,17 @@ RATES = """
 
 @dataclass(frozen=True, slots=True)
 class StrategyRecord:
-    """How one strategy fares. ``expected`` and the interval (of 90 %) are rates from 0 to 1."""
+    """How one strategy fares. ``expected`` and the interval (of 90 %) are rates from 0 to 1.
+
+    They are None for what does not do the work again: to abort, skip or ask a person is how a failure ends, and no try.
+    """
 
     strategy: str
     succeeded: int
     failed: int
-    expected: float
-    low: float
-    high: float
+    expected: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +130,22 @@ def _pattern(rows: Sequence[RecoveryPattern], of_class: dict[RecoveryStrategy, S
 def records_of(
     experience: Experience, error_class: ErrorClass, strategies: Iterable[RecoveryStrategy]
 ) -> tuple[StrategyRecord, ...]:
-    """Return what is known of strategies, the best expected first; the prior is that of the order without a policy."""
+    """Return what is known of strategies, the best expected first, those without a rate last.
+
+    The prior is that of the order without a policy.
+    """
     working = [one for one in DEFAULT_LADDERS.get(error_class, ()) if one in DOES_THE_WORK]
     found: list[StrategyRecord] = []
     for strategy in strategies:
+        seen = experience.of_pattern.get(strategy) or experience.of_class.get(strategy) or SuccessRate()
+        if strategy not in DOES_THE_WORK:
+            found.append(StrategyRecord(strategy, seen.succeeded, seen.failed, None, None, None))
+            continue
         place = working.index(strategy) if strategy in working else 0
         known = experience.posterior(strategy, prior_of(place, max(len(working), 1)))
-        seen = experience.of_pattern.get(strategy) or experience.of_class.get(strategy) or SuccessRate()
         low, high = known.interval()
         found.append(StrategyRecord(strategy, seen.succeeded, seen.failed, known.mean, low, high))
-    return tuple(sorted(found, key=lambda record: -record.expected))
+    return tuple(sorted(found, key=lambda record: 1.0 if record.expected is None else -record.expected))
 
 
 def forget_patterns() -> None:

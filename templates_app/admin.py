@@ -90,6 +90,10 @@ class OwnerFilter(admin.SimpleListFilter):
 
 @admin.register(Template)
 class TemplateAdmin(LibraryPages):
+    when_empty = (
+        "Templates are the workflows that can be run. Import a file, take one from the library, or "
+        "send one to the API, and it is listed here."
+    )
     view_action = Action.TEMPLATE_READ
     add_action = Action.TEMPLATE_CREATE
     page_template = "admin/template.html"

@@ -39,16 +39,18 @@ class SocketClient:
     async def connect(self) -> dict[str, Any] | None:
         """Open the socket and return the server's ``accept``; None where it refused."""
         await self._application.send_input({"type": "websocket.connect"})
-        answer: dict[str, Any] = await self._application.receive_output(timeout=5)
+        answer: dict[str, Any] = await self._application.receive_output(timeout=30)
         return answer if answer["type"] == "websocket.accept" else None
 
     async def messages(self, count: int) -> list[dict[str, Any]]:
         """Return the next messages, each read from JSON."""
-        return [json.loads((await self._application.receive_output(timeout=5))["text"]) for _ in range(count)]
+        return [
+            json.loads((await self._application.receive_output(timeout=30))["text"]) for _ in range(count)
+        ]
 
     async def close_code(self) -> int:
         """Return the code with which the server ends the open socket."""
-        answer = await self._application.receive_output(timeout=5)
+        answer = await self._application.receive_output(timeout=30)
         assert answer["type"] == "websocket.close", answer
         return int(answer["code"])
 
@@ -59,7 +61,7 @@ class SocketClient:
     async def disconnect(self) -> None:
         """Go away, as a client does, and wait until the server has noticed."""
         await self._application.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self._application.wait(timeout=5)
+        await self._application.wait(timeout=30)
 
 
 _sessions: dict[int, str] = {}

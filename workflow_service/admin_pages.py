@@ -52,8 +52,7 @@ class PageAdmin(PolicyAdmin):
         """Show the list under its own name; raises ``Http404`` for a query that Postgres cannot take."""
         if any("\x00" in value for value in request.GET.values()):
             raise Http404
-        title = str(self.opts.verbose_name_plural).capitalize()
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})  # type: ignore[return-value]
+        return super().changelist_view(request, extra_context)  # type: ignore[return-value]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the row of that key or public id if the user may see it."""

@@ -11,17 +11,18 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from workflow_service.accounts.models import User
-from workflow_service.accounts.sockets import chosen_subprotocol
+from workflow_service.accounts.sockets import chosen_subprotocol, list_living_sessions
 from workflow_service.accounts.tickets import find_holder
 from workflow_service.engine.definition import JsonObject
 from workflow_service.listeners import LISTENING_S, note_listener
@@ -33,6 +34,11 @@ UNAUTHENTICATED = 4401
 FORBIDDEN = 4403
 NOT_FOUND = 4404
 TOO_SLOW = 4408
+BROKEN = 1011
+
+# A Redis that lost what it held has forgotten who is in a group.
+JOIN_AGAIN_S = 60.0
+LISTEN_AGAIN_S = 5.0
 
 Position = Any
 Positioned = tuple[Position, JsonObject]
@@ -46,7 +52,7 @@ class Refused(Exception):
         self.code = code
 
 
-class _TooSlow(Exception):
+class TooSlow(Exception):
     """The client took nothing for too long."""
 
 
@@ -57,6 +63,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     ``start`` makes more of the query.
     """
 
+    # Who follows listens for themselves (``listen``): a consumer that Channels listens for ends when Redis goes.
+    channel_layer_alias = "none"
     page_size: ClassVar[int] = 200
     send_timeout_s: ClassVar[float] = 10.0
 
@@ -93,6 +101,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         user = self.scope.get("user")
         if not isinstance(user, User) or not user.is_active:
             raise Refused(UNAUTHENTICATED)
+        if (session := self.scope.get("session")) is not None:
+            user.session = session.session_key
         return user
 
     def number(self, parameter: str, default: str = "0") -> int:
@@ -112,9 +122,15 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.follow(user, after)
         except Refused as refusal:
             await self.close(code=refusal.code)
-        except _TooSlow:
+        except TooSlow:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._resync(), timeout=1.0)
+        except OSError:
+            logger.debug("a socket is gone")
+        except Exception:
+            # Whoever comes back is better off than whoever waits for what nobody sends.
+            logger.exception("a socket cannot be followed")
+            await self.close(code=BROKEN)
 
     async def send_in_time(self, text: str) -> None:
         """Send a message; a client that does not take it in time is sent away."""
@@ -122,7 +138,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             async with asyncio.timeout(self.send_timeout_s):
                 await self.send(text_data=text)
         except TimeoutError:
-            raise _TooSlow from None
+            raise TooSlow from None
 
     async def _resync(self) -> None:
         await self.send(text_data=json.dumps({"type": "resync"}))
@@ -150,18 +166,18 @@ class FollowingConsumer(LiveConsumer):
         """Return messages after ``after``, in order: ``limit`` of them or more where there may be others."""
         raise NotImplementedError
 
-    async def execution_hint(self, message: dict[str, Any]) -> None:
-        """Look again: a run may have new events."""
-        self._hinted.set()
-
-    async def connect(self) -> None:
-        self._hinted = asyncio.Event()
-        await super().connect()
-
     async def follow(self, user: User, after: Position) -> None:
-        self.groups = list(await in_thread(self.admit)(user))
-        for group in self.groups:
-            await self.channel_layer.group_add(group, self.channel_name)
+        self._hinted = asyncio.Event()
+        self._listened_to = list(await in_thread(self.admit)(user))
+        listening = asyncio.create_task(listen(self._listened_to, self._hinted.set))
+        try:
+            await self._send_what_comes(user, after)
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+
+    async def _send_what_comes(self, user: User, after: Position) -> None:
         await self._say_that_it_listens()
         clock = asyncio.get_running_loop().time
         admitted_at = listening_at = clock()
@@ -188,15 +204,44 @@ class FollowingConsumer(LiveConsumer):
 
     async def _say_that_it_listens(self) -> None:
         try:
-            await asyncio.to_thread(note_listener, self.groups)
+            await asyncio.to_thread(note_listener, self._listened_to)
         except (RedisError, OSError) as error:
             logger.warning("a socket cannot say that it listens, and looks by itself: %s", error)
 
     def _admit_again(self, user: User) -> None:
         fresh = find_holder(user.pk, user.acting_key.pk if user.acting_key else None)
-        if fresh is None:
+        if fresh is None or (user.session and user.session not in list_living_sessions([user])):
             raise Refused(UNAUTHENTICATED)
         self.admit(fresh)
+
+
+async def listen(groups: Collection[str], heard: Callable[[], object]) -> None:
+    """Call ``heard`` whenever one of the groups may have been told something, for as long as the task lasts.
+
+    While Redis is away nothing is heard, and afterwards it goes on by itself: whoever follows looks without it.
+    """
+    layer = get_channel_layer()
+    channel = await layer.new_channel()
+    try:
+        while True:
+            try:
+                for group in groups:
+                    await layer.group_add(group, channel)
+                # What was told before that was not heard.
+                heard()
+                async with asyncio.timeout(JOIN_AGAIN_S):
+                    while True:
+                        await layer.receive(channel)
+                        heard()
+            except (RedisError, OSError) as error:
+                if not isinstance(error, TimeoutError):
+                    logger.warning("hints for sockets cannot be heard, who waits looks by itself: %s", error)
+                    await asyncio.sleep(LISTEN_AGAIN_S)
+    finally:
+        with contextlib.suppress(RedisError, OSError):
+            async with asyncio.timeout(LISTEN_AGAIN_S):
+                for group in groups:
+                    await layer.group_discard(group, channel)
 
 
 def in_thread(function: Any) -> Any:

@@ -17,17 +17,12 @@ from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
-from channels.layers import get_channel_layer
 from django.db import DatabaseError
-from redis.exceptions import RedisError
 
 from workflow_service.accounts.models import User
-from workflow_service.live import LiveConsumer, Refused, in_thread
+from workflow_service.live import LiveConsumer, Refused, TooSlow, in_thread, listen
 
 logger = logging.getLogger(__name__)
-
-# Channels forgets after a day who is in a group.
-JOIN_AGAIN_S = 3_600.0
 
 Texts = Sequence[tuple[int, str]]
 """Messages in order, each with the number of its event."""
@@ -60,11 +55,13 @@ class Source(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Follower:
-    """One open socket. ``refusal`` ends it."""
+    """One open socket. ``refusal`` ends it, as ``limit`` does once it has been sending since too long ago."""
 
     user: User
     news: asyncio.Event = field(default_factory=asyncio.Event)
     refusal: Refused | None = None
+    sending_since: float | None = None
+    limit: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +79,7 @@ class SharedFeed:
     page_size: ClassVar[int] = 200
     pages_kept: ClassVar[int] = 50
     poll_s: ClassVar[float] = 5.0
+    send_timeout_s: ClassVar[float] = 10.0
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -159,7 +157,12 @@ class SharedFeed:
         self._position = None
         self._pages.clear()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="live-feed")
-        self._tasks = (asyncio.create_task(self._read_for_ever()), asyncio.create_task(self._listen()))
+        duties = (
+            self._read_for_ever(),
+            listen([self._source.group], self._hinted.set),
+            self._send_the_slow_away(),
+        )
+        self._tasks = tuple(asyncio.create_task(duty) for duty in duties)
 
     def _stop(self) -> None:
         for task in self._tasks:
@@ -203,48 +206,40 @@ class SharedFeed:
                 follower.news.set()
         return reading.full
 
+    async def _send_the_slow_away(self) -> None:
+        """End those who take nothing: one watch for all, for a timer for each message costs as much as to send it."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(self.send_timeout_s / 10)
+            begun_before = clock() - self.send_timeout_s
+            for follower in self._followers:
+                if follower.sending_since is not None and follower.sending_since < begun_before:
+                    follower.sending_since = None
+                    follower.limit.reschedule(begun_before)
+
     async def _in_own_thread(self, function: Any, *arguments: Any) -> Any:
         return await database_sync_to_async(function, thread_sensitive=False, executor=self._thread)(
             *arguments
         )
 
-    async def _listen(self) -> None:
-        """Have the reader look whenever the group is told something; while Redis is away it looks by itself."""
-        layer = get_channel_layer()
-        channel = await layer.new_channel()
-        try:
-            while True:
-                try:
-                    await layer.group_add(self._source.group, channel)
-                    self._hinted.set()
-                    async with asyncio.timeout(JOIN_AGAIN_S):
-                        while True:
-                            await layer.receive(channel)
-                            self._hinted.set()
-                except (RedisError, OSError) as error:
-                    if not isinstance(error, TimeoutError):
-                        logger.warning(
-                            "hints for sockets cannot be heard, who waits looks by itself: %s", error
-                        )
-                        await asyncio.sleep(self.poll_s)
-        finally:
-            with contextlib.suppress(RedisError, OSError):
-                await layer.group_discard(self._source.group, channel)
-
 
 class FeedConsumer(LiveConsumer):
     """A socket that is sent what a feed has for its user after the position that the client gives."""
 
-    # The feed listens for all: with a channel for each socket a hint would be a message for each socket.
-    channel_layer_alias = "none"
     source: ClassVar[Source]
 
     async def follow(self, user: User, after: int) -> None:
         feed = _feed_of(self.source)
+        clock = asyncio.get_running_loop().time
         with feed.joined(user) as follower:
-            async with contextlib.aclosing(feed.messages(follower, after)) as messages:
-                async for text in messages:
-                    await self.send_in_time(text)
+            try:
+                async with follower.limit, contextlib.aclosing(feed.messages(follower, after)) as messages:
+                    async for text in messages:
+                        follower.sending_since = clock()
+                        await self.send(text_data=text)
+                        follower.sending_since = None
+            except TimeoutError:
+                raise TooSlow from None
 
 
 _feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Source, SharedFeed]] = WeakKeyDictionary()

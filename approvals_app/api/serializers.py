@@ -1,8 +1,10 @@
 """The shapes of approvals (document A section 5.3)."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.urls import reverse
 from rest_framework import serializers
 
 from approvals_app.assignment import Responder
@@ -13,6 +15,9 @@ from workflow_service.api_serializers import CamelSerializer, PageQuery
 from workflow_service.engine.states import ApprovalStatus, BlockStatus, ExecutionStatus, HumanStepType
 
 OVERDUE = "overdue"
+# In a list these are left out where they are large.
+LARGE_FIELDS = ("input", "proposed", "responseSchema", "response")
+MAX_LISTED_CHARACTERS = 4_000
 
 
 class TrueOrFalse(serializers.BooleanField):
@@ -144,8 +149,34 @@ class ApprovalShape(CamelSerializer):
         return responder.awaits(approval)
 
 
+class ApprovalEntry(ApprovalShape):
+    """An approval in a list: what is large of it is left out, so that a page stays small."""
+
+    left_out = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text=f"Which of {', '.join(LARGE_FIELDS)} are null here because they are larger than "
+        f"{MAX_LISTED_CHARACTERS:,} characters of JSON; `url` has them.",
+    )
+    url = serializers.SerializerMethodField("get_url", help_text="Where the whole approval is.")
+
+    def get_url(self, approval: Any) -> str:
+        return reverse("approval", kwargs={"approval_id": approval.public_id})
+
+    def to_representation(self, instance: Any) -> Any:
+        instance.left_out = []
+        document = super().to_representation(instance)
+        large = [
+            name
+            for name in LARGE_FIELDS
+            if document[name] is not None
+            and len(json.dumps(document[name], ensure_ascii=False)) > MAX_LISTED_CHARACTERS
+        ]
+        return document | dict.fromkeys(large) | {"leftOut": large}
+
+
 class PendingApprovals(CamelSerializer):
-    approvals = ApprovalShape(many=True)
+    approvals = ApprovalEntry(many=True)
     total = serializers.IntegerField()
     limit = serializers.IntegerField()
     offset = serializers.IntegerField()

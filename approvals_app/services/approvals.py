@@ -16,6 +16,7 @@ from approvals_app.errors import (
     OutOfDate,
     ResponseInvalid,
 )
+from approvals_app.mending import check_mending
 from approvals_app.models import Approval, ApprovalVote
 from approvals_app.recording import record_answer
 from approvals_app.response_schema import find_problems
@@ -60,6 +61,8 @@ def respond_to_approval(
     _responder(actor, seen)
     if seen.status == ApprovalStatus.PENDING:
         check_response(seen, response, approved=approved)
+        if approved:
+            check_mending(seen, response, actor)
     aftermath = None
     with command_transaction() as tx:
         approval = lock_approval(seen)

@@ -1,6 +1,8 @@
 """What helped against which errors, over HTTP."""
 
-from django.db.models import Max
+from functools import partial
+
+from django.db.models import Max, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -8,14 +10,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from executions_app.models import RecoveryPattern
-from executions_app.recovery_patterns import describe_classes, describe_patterns
+from executions_app.recovery_patterns import Pattern, describe_classes, describe_patterns
 from workflow_service.accounts.api.requests import current_user, workspace_of
 from workflow_service.accounts.policies import Action, require
-from workflow_service.api_serializers import CamelSerializer, PageQuery, QuerySerializer, read_query
+from workflow_service.api_serializers import CamelSerializer, PageQuery, QuerySerializer, page_of, read_query
 from workflow_service.engine.states import ErrorClass
 
 TAGS = ["recovery"]
-PERCENT = "0 to 100."
 
 
 class PercentField(serializers.FloatField):
@@ -29,9 +30,15 @@ class StrategyRecordShape(CamelSerializer):
     strategy = serializers.CharField()
     succeeded = serializers.IntegerField(help_text="How often the block completed after it.")
     failed = serializers.IntegerField(help_text="How often it did not.")
-    expected_rate = PercentField(source="expected", help_text=PERCENT)
-    lowest_rate = PercentField(source="low", help_text="90 % sure that the true rate lies above; 0 to 100.")
-    highest_rate = PercentField(source="high", help_text="And below.")
+    expected_rate = PercentField(
+        source="expected",
+        allow_null=True,
+        help_text="0 to 100; null for what does no work again, as abort, skip and escalate.",
+    )
+    lowest_rate = PercentField(
+        source="low", allow_null=True, help_text="90 % sure that the true rate lies above; 0 to 100."
+    )
+    highest_rate = PercentField(source="high", allow_null=True, help_text="And below.")
 
 
 class PatternShape(CamelSerializer):
@@ -89,16 +96,15 @@ class PatternsView(APIView):
         names = (
             rows.values("fingerprint").annotate(latest=Max("last_seen_at")).order_by("-latest", "fingerprint")
         )
-        page = [one["fingerprint"] for one in names[query["offset"] : query["offset"] + query["limit"]]]
-        found = describe_patterns(list(rows.filter(fingerprint__in=page)))
-        found.sort(key=lambda one: page.index(one.fingerprint))
-        answer = {
-            "patterns": found,
-            "total": names.count(),
-            "limit": query["limit"],
-            "offset": query["offset"],
-        }
-        return Response(PatternList(answer).data)
+        page = page_of(
+            "patterns", names.values_list("fingerprint", flat=True), query, partial(_patterns, rows)
+        )
+        return Response(PatternList(page).data)
+
+
+def _patterns(rows: QuerySet[RecoveryPattern], names: list[str]) -> list[Pattern]:
+    found = describe_patterns(list(rows.filter(fingerprint__in=names)))
+    return sorted(found, key=lambda one: names.index(one.fingerprint))
 
 
 class StrategiesView(APIView):

@@ -20,6 +20,7 @@ from executions_app.errors import (
     OutputRejected,
 )
 from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.four_eyes import require_other_eyes
 from executions_app.recovering import read_block
 from executions_app.recovery_journal import BY_PERSON
 from executions_app.restart_targets import node_of_block
@@ -49,7 +50,7 @@ DONE_AS = {"retry": "retried", "reassign": "reassigned", "skip": "skipped"}
 OTHER_AGENTS = frozenset({"agent", "callback"})
 
 ROW = """
-    SELECT id, node, block_id, status, waits_for, wait_key, agent_id, retries, recoveries, error::text AS error
+    SELECT id, node, kind, block_id, status, waits_for, wait_key, agent_id, retries, recoveries, error::text AS error
     FROM executions_app_blockexecution
     WHERE execution_id = %s AND node = %s AND kind NOT IN ('item', 'undo') AND NOT superseded
         AND status NOT IN ('PENDING', 'SKIPPED')
@@ -158,13 +159,15 @@ def skip_block(
 ) -> BlockChanged:
     """Go on as if a block had completed with ``output``, or with its ``defaultOutput``.
 
-    Raises ``OutputRejected``, ``BlockNotFound``, ``BlockNotReached``, ``BlockStateForbids``.
+    Raises ``OutputRejected``, ``BlockNotFound``, ``BlockNotReached``, ``BlockStateForbids``, and
+    ``FourEyes`` for the starter of a run whose block wants them.
     """
     _check_output(output)
 
     def change(settler: Settler, row: Any) -> None:
         if row.status not in CHANGEABLE or row.waits_for in ("items", "child"):
             raise refusal_of(settler.run, row, "skipped")
+        require_other_eyes(settler, row, asked.actor_id)
         settler.journal.event(
             "block_substituted", block_id, {"strategy": "skip", **asked.data()}, row_id=row.id
         )

@@ -61,6 +61,7 @@ def start_execution(
     idempotency_key: str | None = None,
     body_sha256: str = "",
     door: str = Template.Door.A,
+    input_pointer: str = "/input",
 ) -> StartedExecution:
     """Start a run of a template's version; where none is given, of the one chosen for it or the current one.
 
@@ -71,7 +72,7 @@ def start_execution(
     if standing is not None:
         return StartedExecution(standing, created=False)
     version, compiled, choice = version_to_run(StartFacts(template, actor, input), version)
-    check_input(compiled.definition.input_schema, input)
+    check_input(compiled.definition.input_schema, input, input_pointer)
     options = options or {}
     given = NewRun(
         template, version, actor, input, options, _priority(options), _timeout_ms(options, compiled), door
@@ -132,8 +133,11 @@ def begin_run(
     return settler
 
 
-def check_input(schema: JsonObject | None, input: JsonValue) -> None:
-    """Check an input against a template's schema; raises ``InputRejected`` naming every place."""
+def check_input(schema: JsonObject | None, input: JsonValue, pointer: str = "/input") -> None:
+    """Check an input against a template's schema; raises ``InputRejected`` naming every place.
+
+    ``pointer`` is where the input stands in what the caller sent.
+    """
     if not isinstance(input, dict):
         raise InputRejected(
             f"input must be an object, not {type(input).__name__}",
@@ -141,8 +145,8 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
                 Problem(
                     "INPUT_REJECTED",
                     "must be a JSON object",
-                    pointer="/input",
-                    suggestion='send {"input": {…}}',
+                    pointer=pointer,
+                    suggestion=f'send {{"{pointer[1:]}": {{…}}}}',
                 )
             ],
         )
@@ -153,7 +157,7 @@ def check_input(schema: JsonObject | None, input: JsonValue) -> None:
     except SchemaUnusable as error:
         raise TemplateNotRunnable(f"the template's inputSchema cannot be used: {error.message}") from error
     problems = [
-        Problem("INPUT_REJECTED", error.message, pointer="/input" + json_pointer(*error.path))
+        Problem("INPUT_REJECTED", error.message, pointer=pointer + json_pointer(*error.path))
         for error in sorted(found, key=lambda error: list(map(str, error.path)))
     ]
     if problems:

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from executions_app.admission import begin_or_hold_back
 from executions_app.errors import ExecutionUnderWay, NothingToRestart, RestartFromParent
 from executions_app.finishing import Aftermath, conclude_locked
+from executions_app.four_eyes import require_other_eyes
 from executions_app.models import Execution
 from executions_app.reopening import (
     FAILED,
@@ -109,7 +110,8 @@ def restart_execution(
     """Take back what a restart affects, and let the run go on.
 
     Raises ``ExecutionUnderWay``, ``UnknownBlock``, ``BlockNotReached``, ``NothingToRestart``, ``RestartFromParent``;
-    ``BlockStateForbids`` where what is to be skipped or reassigned lies behind work that was undone.
+    ``BlockStateForbids`` where what is to be skipped or reassigned lies behind work that was undone; ``FourEyes`` where
+    the starter would skip what wants them.
     """
     with command_transaction() as tx:
         runs = lock_tree(tx, execution_id)
@@ -302,6 +304,7 @@ def _stands(
         return False
     place = _place(settler, row.node)
     if (failed and restart.skip_failed) or row.block_id in restart.skip:
+        require_other_eyes(settler, row, asked.actor_id)
         given = restart.skip.get(row.block_id)
         made = insert_done(settler, row, place, given if given is not None else block.default_output or {})
         settler.journal.event("block_substituted", row.block_id, {"strategy": "skip"}, row_id=made)

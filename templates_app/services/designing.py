@@ -37,6 +37,7 @@ from workflow_service.engine.dry_run import DryRunStatus, dry_run_branches
 from workflow_service.engine.errors import Problem, WorkflowError
 from workflow_service.engine.findings import Finding, errors_in
 from workflow_service.engine.plan import compile_plan
+from workflow_service.plurals import counted
 
 MAX_REPAIRS = 3
 # Document A section 15.1: the largest workflows within 30 s, and the rest of the work needs some of it.
@@ -120,7 +121,9 @@ class _Designer:
 
     def by_rules(self) -> _Built:
         flow = self.timed(
-            "parse", lambda: translate(self.text), lambda found: f"{len(found.steps)} steps by rules"
+            "parse",
+            lambda: translate(self.text),
+            lambda found: f"{counted(len(found.steps), 'step')} by rules",
         )
         return self.timed("build", lambda: self.build(flow, repair=True), _summary)
 
@@ -245,7 +248,10 @@ def _dry_run_problems(built: _Built) -> list[Problem]:
 
 
 def _summary(built: _Built) -> str:
-    return f"{len(built.definition.blocks)} blocks, {len(built.findings)} findings, {built.runs} dry runs"
+    return (
+        f"{counted(len(built.definition.blocks), 'block')}, {counted(len(built.findings), 'finding')}, "
+        f"{counted(built.runs, 'dry run')}"
+    )
 
 
 def _sentence(problem: Problem) -> str:

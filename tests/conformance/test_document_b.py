@@ -373,6 +373,16 @@ class TestSection71WorkflowExecution:
         problem_of(elsewhere, 409, "IDEMPOTENCY_CONFLICT")
         assert Execution.objects.count() == 1
 
+    def test_what_does_not_fit_is_said_of_the_field_that_was_sent(
+        self, developer: Caller, house: House
+    ) -> None:
+        made = make_template(
+            [noop("a")], workspace=house.workspace, inputSchema={"type": "object", "required": ["value"]}
+        )
+        answer = developer.post(f"workflows/{made.pk}/execute", {"initial_context": {}})
+        problem_of(answer, 422, "INPUT_REJECTED")
+        assert [one["pointer"] for one in answer.json()["errors"]] == ["/initial_context"]
+
     def test_who_may_execute_is_who_may_start_or_was_given_the_right(
         self, developer: Caller, house: House
     ) -> None:

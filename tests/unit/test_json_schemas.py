@@ -55,7 +55,7 @@ def test_a_search_without_end_is_given_up(schema: dict[str, Any], monkeypatch: p
     began = time.monotonic()
     with pytest.raises(SchemaUnusable, match="take too long"):
         misfits(schema, [text, {text: 1}] * 50, 10)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ class WorkspaceAdmin(RecordedAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(Membership)
 class MembershipAdmin(RecordedAdmin, PolicyAdmin):
+    when_empty = "A membership gives a person a role in a workspace. Add one, and it is listed here."
     recorded_as = "member"
     view_action = add_action = change_action = delete_action = Action.MEMBER_MANAGE
     list_display = ("user", "workspace", "role", "created_at")
@@ -93,6 +94,9 @@ class MembershipAdmin(RecordedAdmin, PolicyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(PolicyAdmin):
+    when_empty = (
+        "An API key lets a program in without a password. Those that were made over the API are listed here."
+    )
     view_action = change_action = Action.KEY_MANAGE
     list_display = ("name", "prefix", "user", "workspace", "expires_at", "revoked_at", "last_used_at")
     list_select_related = ("user", "workspace")

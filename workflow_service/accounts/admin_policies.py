@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from workflow_service.accounts.models import Membership, Role, User, Workspace
 from workflow_service.accounts.policies import READ, Action, permits
@@ -23,6 +23,8 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     add_action: ClassVar[Action | None] = None
     change_action: ClassVar[Action | None] = None
     delete_action: ClassVar[Action | None] = None
+    # What an empty list says: what would be in it, and how it comes to be there.
+    when_empty: ClassVar[str] = ""
 
     def workspaces(self, request: HttpRequest, action: Action | None) -> "QuerySet[Workspace]":
         """Return the workspaces in which the user's role allows ``action``; a superuser may read in all."""
@@ -32,6 +34,15 @@ class PolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return Workspace.objects.none()
         held = _roles_by_workspace(request)
         return Workspace.objects.filter(pk__in=[pk for pk, roles in held.items() if permits(roles, action)])
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list under its own name, not as a place to select from."""
+        title = str(self.opts.verbose_name_plural)
+        return super().changelist_view(
+            request, {"title": f"{title[:1].upper()}{title[1:]}", **(extra_context or {})}
+        )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Narrow every list, and every look-up by key, to what the user may see."""

@@ -60,6 +60,7 @@ class NounFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(PageAdmin):
+    when_empty = "Who changed what is recorded here by itself; nothing has been changed yet."
     view_action = Action.AUDIT_READ
     page_template = "admin/audit_entry.html"
     list_display = ("when", "who", "action", "target", "result", "address")

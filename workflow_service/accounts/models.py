@@ -33,6 +33,9 @@ class User(AbstractUser):
     # The API key this user came in with, if any: it narrows what the user may do. Not a column.
     acting_key: "ApiKey | None" = None
 
+    # The session with which this user opened a socket, if it was one. Not a column.
+    session: str | None = None
+
 
 class Workspace(models.Model):
     """A tenant: every template, execution and approval belongs to exactly one."""

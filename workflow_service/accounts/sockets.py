@@ -5,6 +5,7 @@ one that may post to it. A client that is no browser sends no Origin; it must br
 page can have.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,11 +14,20 @@ from channels.db import database_sync_to_async
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.db import connection
 from django.http.request import split_domain_port, validate_host
 
+from workflow_service.accounts.models import User
 from workflow_service.accounts.tickets import redeem_ticket
 
 TICKET_PREFIX = "ticket."
+
+_SESSIONS = """
+    SELECT held.key, member.password
+    FROM unnest(%s::text[], %s::bigint[]) AS held (key, user_id)
+    JOIN django_session kept ON kept.session_key = held.key AND kept.expire_date > clock_timestamp()
+    JOIN accounts_user member ON member.id = held.user_id
+"""
 
 Application = Any
 Scope = dict[str, Any]
@@ -45,6 +55,16 @@ class SocketAuthentication:
             return await self._with_session(scope, receive, send)
         user = await database_sync_to_async(redeem_ticket)(ticket.removeprefix(TICKET_PREFIX))
         return await self._application({**scope, "user": user or AnonymousUser()}, receive, send)
+
+
+def list_living_sessions(users: Iterable[User]) -> set[str]:
+    """Return those of the users' sessions that have not ended: not by signing out, with time, or by a new password."""
+    held = {user.session: user for user in users if user.session}
+    if not held:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSIONS, [list(held), [user.pk for user in held.values()]])
+        return {key for key, password in cursor.fetchall() if password == held[key].password}
 
 
 def offered_ticket(scope: Scope) -> str | None:

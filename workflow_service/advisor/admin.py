@@ -34,6 +34,7 @@ from workflow_service.engine.definition import Definition
 from workflow_service.engine.definition_diff import DefinitionDiff, diff_definitions
 from workflow_service.engine.documents import load_definition
 from workflow_service.engine.errors import InvalidDefinition, WorkflowError
+from workflow_service.plurals import counted
 
 SUGGESTIONS_SHOWN = 50
 MAX_REASON = 500
@@ -41,6 +42,10 @@ MAX_REASON = 500
 
 @admin.register(OptimizationRecord)
 class SuggestionAdmin(PageAdmin):
+    when_empty = (
+        "What would make a workflow faster, cheaper or safer is suggested here. Open a template, "
+        "choose its advice and have its runs looked at."
+    )
     view_action = Action.TEMPLATE_READ
     page_template = "admin/suggestion.html"
     list_display = ("what", "state", "about", "estimated", "measured")
@@ -126,7 +131,8 @@ class SuggestionAdmin(PageAdmin):
             raise PermissionDenied
         report = analyse(template, actor=user)
         found = len(report.suggestions)
-        told = f"{report.runs} runs looked at: {found or 'no'} suggestion{'' if found == 1 else 's'}."
+        suggestions = counted(found, "suggestion") if found else "no suggestions"
+        told = f"{counted(report.runs, 'run')} looked at: {suggestions}."
         messages.success(request, " ".join((told, *report.notes)))
         return HttpResponseRedirect(reverse("admin:advisor_optimizationrecord_template", args=[template.pk]))
 

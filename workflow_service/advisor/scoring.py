@@ -6,6 +6,8 @@ against a workflow but its definition, and the parts that need runs say so.
 
 from dataclasses import dataclass
 
+from workflow_service.plurals import counted
+
 RELIABILITY_POINTS = 40
 SPEED_POINTS = 30
 COST_POINTS = 15
@@ -65,7 +67,7 @@ def score_of(standing: Standing) -> Score:
     if standing.has_errors:
         return Score(tuple(ScorePart(name, 0.0, most, CANNOT_RUN) for name, most in POINTS.items()))
     known = standing.runs > 0
-    of_runs = f"of {standing.runs} runs" if known else "no run has ended yet"
+    of_runs = f"of {counted(standing.runs, 'run')}" if known else "no run has ended yet"
     failed = f"{standing.failure_share:.1%} {of_runs} failed" if known else of_runs
     saved, cheaper = 1 - standing.left_duration, 1 - standing.left_cost
     faults = standing.warnings + standing.dead_ways
@@ -76,21 +78,22 @@ def score_of(standing: Standing) -> Score:
                 "speed",
                 SPEED_POINTS,
                 standing.left_duration,
-                f"{saved:.1%} of a run's time could be saved" if known else of_runs,
+                _saving_words(saved, "a run's time") if known else of_runs,
                 known=known,
             ),
             _part(
                 "cost",
                 COST_POINTS,
                 standing.left_cost,
-                f"{cheaper:.1%} of what a run costs could be saved" if known else of_runs,
+                _saving_words(cheaper, "what a run costs") if known else of_runs,
                 known=known,
             ),
             _part(
                 "upkeep",
                 UPKEEP_POINTS,
                 1 - min(1.0, faults * POINTS_PER_WARNING / UPKEEP_POINTS),
-                f"{standing.warnings} warnings about the definition, {standing.dead_ways} ways nobody can take",
+                f"{counted(standing.warnings, 'warning')} about the definition, "
+                f"{counted(standing.dead_ways, 'way')} nobody can take",
             ),
         )
     )
@@ -105,6 +108,15 @@ def potential_of(standing: Standing) -> int:
         has_errors=standing.has_errors,
     )
     return max(score_of(standing).total, score_of(better).total)
+
+
+def _saving_words(share: float, what: str) -> str:
+    """Return how much of ``what`` could be saved; nothing found is no figure."""
+    return (
+        f"{share:.1%} of {what} could be saved"
+        if share >= 0.0005
+        else f"nothing found that would save of {what}"
+    )
 
 
 def _part(name: str, maximum: int, share: float, explanation: str, *, known: bool = True) -> ScorePart:

@@ -110,6 +110,10 @@ class AgentForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Agent)
 class AgentAdmin(PolicyAdmin):
+    when_empty = (
+        "Agents do the work of blocks. The built-in ones appear by themselves, and others when "
+        "somebody registers them."
+    )
     view_action = Action.AGENT_READ
     add_action = Action.AGENT_REGISTER
     change_action = delete_action = Action.AGENT_MANAGE
@@ -241,6 +245,8 @@ class AgentAdmin(PolicyAdmin):
             return format_html("{} {}", shown, badge("OPEN", tone=BAD, words="Breaker open"))
         if agent.breaker is BreakerState.HALF_OPEN:
             return format_html("{} {}", shown, badge("HALF_OPEN", tone=WAIT, words="On trial"))
+        if agent.status_message:
+            return format_html('{}<span class="wf-snippet">{}</span>', shown, agent.status_message)
         return shown
 
     @admin.display(description="Load")

@@ -221,7 +221,7 @@ def tool_input(tool_type: ToolType, configuration: Mapping[str, JsonValue]) -> J
         return mcp_arguments(configuration)
     if tool_type is not ToolType.API and "input" in configuration:
         return configuration["input"]
-    known = _field_names(MODELS[tool_type])
+    known = field_names(MODELS[tool_type])
     rest: dict[str, JsonValue] = {key: value for key, value in configuration.items() if key not in known}
     if tool_type is not ToolType.API:
         return rest
@@ -283,7 +283,7 @@ def _places(location: tuple[str | int, ...], configuration: Any) -> Iterator[str
 
 def _misspelt(model: type[BaseModel], configuration: Mapping[str, JsonValue]) -> Iterator[Problem]:
     """A key that is not known goes into the request's body, unless it can hardly be anything but a slip."""
-    known = _field_names(model)
+    known = field_names(model)
     for key in configuration:
         near = difflib.get_close_matches(key, known - set(configuration), n=1, cutoff=NEAR)
         if key not in known and near:
@@ -365,5 +365,6 @@ def _holds_reference(value: Any) -> bool:
     return isinstance(value, list) and any(_holds_reference(member) for member in value)
 
 
-def _field_names(model: type[BaseModel]) -> set[str]:
+def field_names(model: type[BaseModel]) -> set[str]:
+    """Return the keys that a tool knows; what else its configuration holds is its input."""
     return {field.alias or name for name, field in model.model_fields.items()}

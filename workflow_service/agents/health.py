@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 UNHEALTHY_AFTER = 3
 MAX_MESSAGE = 500
 HISTORY_KEPT = 100
+NO_MODEL = "not configured: set LLM_SERVICE_URL or LLM_PROVIDERS on the server"
 S = AgentStatus
 
 
@@ -124,6 +125,9 @@ def _look_at(agent: Agent) -> Finding:
             return Finding(
                 S.UNHEALTHY, not_available(ToolType(name)) if name in ToolType.__members__ else name
             )
+    if ToolType.LLM in agent.tool_types and not (get_config().llm_service_url or get_config().llm_providers):
+        # It may still be tried: that says the same, and needs no check first once a model is configured.
+        return Finding(S.UNKNOWN, NO_MODEL)
     use_case = agent.configuration.get("useCase") if isinstance(agent.configuration, dict) else None
     if isinstance(use_case, str) and REGISTRY.find(use_case) is None:
         return Finding(S.UNHEALTHY, f"there is no use case '{use_case}' on this server")

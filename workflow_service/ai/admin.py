@@ -38,6 +38,9 @@ class TitledAdmin(PolicyAdmin):
 class LlmUsageAdmin(TitledAdmin):
     """Looked at, not edited."""
 
+    when_empty = (
+        "Each question to a language model is listed here with its tokens and cost. None has been asked yet."
+    )
     view_action = Action.USAGE_READ
     list_display = ("what", "where", "model", "state_badge", "tokens", "cost", "latency")
     list_filter = (("state", WordsFilter), "cached", "operation", "model", "provider")
@@ -104,6 +107,10 @@ class BudgetForm(forms.ModelForm):  # type: ignore[type-arg]
 class BudgetAdmin(RecordedAdmin, TitledAdmin):
     """Of a budget that stands limit and policy may change: what was spent belongs to the rest."""
 
+    when_empty = (
+        "A budget bounds what language models may cost in a workspace or for a template. Without one "
+        "nothing is bounded."
+    )
     recorded_as = "budget"
     form = BudgetForm
     view_action = Action.USAGE_READ

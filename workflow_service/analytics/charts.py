@@ -11,6 +11,7 @@ from datetime import datetime
 
 from workflow_service.analytics.figures import Point
 from workflow_service.analytics.time_ranges import Granularity
+from workflow_service.plurals import counted
 
 HEIGHT, TOP, BOTTOM = 190, 14, 164
 LABELS = 5
@@ -99,7 +100,7 @@ def outcome_chart(points: Sequence[Point], granularity: Granularity) -> Chart | 
         if total
     ]
     return Chart(
-        f"{sum(totals)} runs over {len(points)} points; at most {most} in one",
+        f"{counted(sum(totals), 'run')} over {len(points)} points; at most {most} in one",
         _across(points, granularity),
         _upwards(top, step, lambda value: f"{value:,.0f}"),
         bars=bars,

@@ -23,6 +23,10 @@ from workflow_service.templatetags.workflow_service import moment
 class AnomalyAdmin(PageAdmin):
     """What was unusual about runs; looked at, not edited."""
 
+    when_empty = (
+        "A run or a block that is far slower, dearer or worse than those before it is listed here. "
+        "Once a template has enough ended runs to compare with, this happens by itself."
+    )
     view_action = Action.EXECUTION_READ
     page_template = "admin/anomaly.html"
     list_display = ("what", "found", "run", "surprise", "found_at")
@@ -86,6 +90,10 @@ class AnomalyAdmin(PageAdmin):
 class FailurePredictorAdmin(PageAdmin):
     """How well the failure of a template's runs can be predicted; looked at, not edited."""
 
+    when_empty = (
+        "For a template with enough runs that ended well and badly, how likely a run is to fail is "
+        "learned by itself, and how good those predictions are is shown here."
+    )
     view_action = Action.EXECUTION_READ
     page_template = "admin/failure_predictor.html"
     list_display = ("template", "useful", "scores", "base", "fitted_at")

@@ -22,6 +22,10 @@ from workflow_service.templatetags.workflow_service import moment
 
 @admin.register(Artifact)
 class ArtifactAdmin(PolicyAdmin):
+    when_empty = (
+        "Files that runs work with and leave behind are listed here. A block that writes a file, or "
+        "an upload over the API, makes one."
+    )
     view_action = Action.ARTIFACT_READ
     list_display = ("file", "kind", "length", "origin", "kept", "until")
     list_display_links = None

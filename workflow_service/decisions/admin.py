@@ -80,6 +80,10 @@ class OverriddenFilter(admin.SimpleListFilter):
 
 @admin.register(Decision)
 class DecisionAdmin(PageAdmin):
+    when_empty = (
+        "When a workflow asks a question in plain language at a branch, who answered it, and why, is "
+        "kept here. No run has come to such a question yet."
+    )
     view_action = Action.EXECUTION_READ
     page_template = "admin/decision.html"
     list_display = ("what", "way", "by", "sure", "when")

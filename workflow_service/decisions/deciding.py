@@ -9,7 +9,8 @@ Nothing is written here. The row's result and the decision are written together 
 a worker that dies has decided nothing, and the next one asks again or finds the model's answer kept.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pydantic import JsonValue
@@ -49,6 +50,17 @@ LEAST_WAIT_S = 5.0
 MOST_WAIT_S = 300.0
 SHOWN_REASON = 500
 
+# What an approver reads of an error; its code and message are for operators, in the log and the row's output.
+IN_PLAIN_WORDS: Mapping[type[WorkflowError], str] = {
+    NotConfigured: "no language model is set up that could have answered",
+    LlmUnavailable: "the language model could not be reached",
+    LlmAnswerInvalid: "the language model gave no answer that could be used",
+    PromptInvalid: "the question could not be put to a language model",
+    BudgetExceeded: "what may be spent on language models is used up",
+}
+
+logger = logging.getLogger("workflow_service.decisions")
+
 
 def decide(claim: Claim) -> Outcome:
     """Say what becomes of a claimed DECIDE row. To be called outside of any transaction."""
@@ -62,16 +74,22 @@ def decide(claim: Claim) -> Outcome:
     if precedent is not None:
         return _taken(case, verdict_of_precedent(precedent))
     if not case.models_allowed:
-        return _without_model(case, "the run may not ask a model (enableAiDecisions is false)")
+        return _without_model(
+            case,
+            "the run may not ask a model (enableAiDecisions is false)",
+            "this run was started without the help of language models",
+        )
     try:
         opinion = ask_model(case)
     except BudgetExceeded as error:
         why = f"no model decided ({_words(error)})"
+        plain = IN_PLAIN_WORDS[BudgetExceeded]
         # A budget may want a person to decide about what is beyond it.
-        return _asked(case, why) if error.ask else _without_model(case, why)
+        return _asked(case, plain, reason=why) if error.ask else _without_model(case, why, plain)
     except NO_ANSWER as error:
         asked_for = error.retry_after_s if isinstance(error, LlmUnavailable) else None
-        return _without_model(case, f"no model decided ({_words(error)})", retry_after_s=asked_for)
+        why, plain = f"no model decided ({_words(error)})", IN_PLAIN_WORDS[type(error)]
+        return _without_model(case, why, plain, retry_after_s=asked_for)
     return _by_model(case, opinion)
 
 
@@ -114,14 +132,14 @@ def _unsure(case: Case, view: Verdict, *, nowhere: bool) -> Outcome:
     return _taken(case, Verdict((key,), Source.DEFAULT, reasoning, view.confidence, view.opinion))
 
 
-def _without_model(case: Case, why: str, *, retry_after_s: float | None = None) -> Outcome:
-    """Let the first of the policy's fallbacks decide that can."""
+def _without_model(case: Case, why: str, plain: str, *, retry_after_s: float | None = None) -> Outcome:
+    """Let the first of the policy's fallbacks decide that can; ``plain`` is ``why`` as approvers read it."""
     listed = case.policy.fallback if case.policy.fallback is not None else USUAL_FALLBACK
     outcome: Outcome | None
     for name in listed:
         match name:
             case "person":
-                return _asked(case, why)
+                return _asked(case, plain, reason=why)
             case "wait":
                 # Nobody is waited for who may not be asked.
                 outcome = _later(case, why, retry_after_s) if case.models_allowed else None
@@ -185,9 +203,12 @@ def _taken(case: Case, verdict: Verdict) -> Outcome:
     return Result(BlockStatus.COMPLETED, output=output_of(case, verdict))
 
 
-def _asked(case: Case, why: str, view: Verdict | None = None) -> Ask:
-    """Let a person choose, who is told why and what was thought so far."""
+def _asked(case: Case, why: str, view: Verdict | None = None, *, reason: str = "") -> Ask:
+    """Let a person choose, who is told why and what was thought so far; ``reason`` is for operators."""
     claim, choice = case.claim, case.choice
+    if reason:
+        fields = {"execution_id": claim.execution_id, "block_id": case.owner.id}
+        logger.warning("A person is asked behind block %s: %s", case.owner.id, reason, extra=fields)
     options = [(way.key, _words_of(way)) for way in choice.ways]
     question = ChoiceQuestion(
         execution_id=claim.execution_id,
@@ -195,6 +216,7 @@ def _asked(case: Case, why: str, view: Verdict | None = None) -> Ask:
         block_id=case.owner.id,
         block=case.owner.block,
         people=case.policy.people,
+        asked=_asked_of_people(case),
         message=_message(case, why, view),
         options=options,
         many=choice.many,
@@ -205,9 +227,15 @@ def _asked(case: Case, why: str, view: Verdict | None = None) -> Ask:
     kept: JsonObject = {
         "ways": ways,
         "sure": list(choice.sure),
+        "reason": reason or why,
         **facts_of(case, view.opinion if view else None),
     }
     return Ask(partial(asks_people_to_choose(), question), wait_key=CHOICE, output_extra=kept)
+
+
+def _asked_of_people(case: Case) -> str:
+    """Return the question in one sentence: the label of what answers it."""
+    return case.policy.question or f"Which way does the workflow go on from '{case.owner.id}'?"
 
 
 def _message(case: Case, why: str, view: Verdict | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -39,6 +40,8 @@ from workflow_service.experiments.services.experiments import (
 from workflow_service.templatetags.workflow_service import moment
 
 TEMPLATES_OFFERED = 200
+# Nothing of these is started, so there is nothing to divide.
+NEVER_STARTED = ("draft", "archived")
 UNITS = {Metric.SUCCESS_RATE: "percentage points", Metric.DURATION: "%", Metric.COST: "USD"}
 Status = Experiment.Status
 
@@ -92,6 +95,10 @@ COMMANDS: Mapping[str, Command] = {
 
 @admin.register(Experiment)
 class ExperimentAdmin(PageAdmin):
+    when_empty = (
+        "An experiment divides the runs of a workflow between two of its versions and finds out which "
+        "is better. Describe one for a workflow with two versions, and it is listed here."
+    )
     view_action = Action.TEMPLATE_READ
     add_action = Action.TEMPLATE_CREATE
     page_template = "admin/experiment.html"
@@ -212,7 +219,8 @@ class ExperimentAdmin(PageAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         rows = Template.objects.filter(workspace__in=self.workspaces(request, Action.TEMPLATE_READ))
-        rows = rows.exclude(status="archived").select_related("workspace", "current_version")
+        rows = rows.exclude(status__in=NEVER_STARTED).annotate(number_of_versions=Count("versions"))
+        rows = rows.filter(number_of_versions__gte=2).select_related("workspace", "current_version")
         shown = rows.defer("current_version__definition").order_by("name", "pk")[:TEMPLATES_OFFERED]
         user = _user(request)
         templates = [row for row in shown if may(user, row, Action.TEMPLATE_UPDATE)]

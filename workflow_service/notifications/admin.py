@@ -38,6 +38,7 @@ from workflow_service.notifications.services.endpoints import (
     send_test,
 )
 from workflow_service.notifications.services.inbox import mark_read, preferences_of, set_preferences
+from workflow_service.plurals import counted
 from workflow_service.templatetags.workflow_service import moment
 
 REPLAYED_BACK_TO = timedelta(days=90)
@@ -66,6 +67,7 @@ class UnreadFilter(admin.SimpleListFilter):
 class NotificationAdmin(PolicyAdmin):
     """What the user was told, and nobody else: superusers see their own too."""
 
+    when_empty = "What happens to runs and questions that concern you is told here, by itself."
     view_action = Action.NOTIFICATION_READ
     change_list_template = "notifications/notification_list.html"
     list_display = ("what", "topic", "workspace", "told")
@@ -115,7 +117,7 @@ class NotificationAdmin(PolicyAdmin):
     @admin.action(description="Mark as read", permissions=["view"])
     def mark_as_read(self, request: HttpRequest, queryset: "QuerySet[Notification]") -> None:
         done = mark_read(user=_user(request), ids=list(queryset.values_list("pk", flat=True)))
-        messages.success(request, f"{done} notification{'' if done == 1 else 's'} marked as read.")
+        messages.success(request, f"{counted(done, 'notification')} marked as read.")
 
     def preferences_view(self, request: HttpRequest) -> HttpResponse:
         """Show how the user is told, and change it."""
@@ -173,6 +175,9 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
 class WebhookEndpointAdmin(PolicyAdmin):
     """Who may see and change endpoints is said by ``policies.py``."""
 
+    when_empty = (
+        "An endpoint is an address that is told what happens to runs. Add one, and it is listed here."
+    )
     view_action = Action.WEBHOOK_READ
     add_action = change_action = delete_action = Action.WEBHOOK_MANAGE
     form = EndpointForm
@@ -348,6 +353,9 @@ class WebhookEndpointAdmin(PolicyAdmin):
 class WebhookDeliveryAdmin(PolicyAdmin):
     """What was sent to the endpoints of one's workspaces, and what came of it."""
 
+    when_empty = (
+        "Each message to a webhook endpoint is listed here with what was answered. None has been sent yet."
+    )
     view_action = Action.WEBHOOK_READ
     list_display = ("topic", "endpoint", "state", "attempts", "answer", "created_at", "last_tried_at")
     list_select_related = ("endpoint",)

@@ -22,6 +22,7 @@ from workflow_service.notifications.models import Notification, WebhookDelivery
 from workflow_service.notifications.service import EMAIL_CHANNEL
 from workflow_service.notifications.webhooks import CHANNEL_PREFIX, send_webhooks
 from workflow_service.outbox.delivery import Envelope, Outcome, Sent, deliver
+from workflow_service.outbox.models import Channel
 from workflow_service.settings.config import get_config
 
 logger = logging.getLogger(__name__)
@@ -64,8 +65,11 @@ def send_notifications() -> None:
     forget_old()
     with _lock:
         under_way = list(_under_way)
-    for channel in _by_turn(due_channels(but=under_way), under_way):
-        _begin(channel, threads)
+    due = due_channels(but=under_way)
+    ailing = _ailing(due)
+    for channel in _by_turn(due, under_way):
+        # Receivers that did not answer last time never hold every thread: one is left for those that do.
+        _begin(channel, threads, at_most=max(1, threads - 1) if channel in ailing else threads)
 
 
 def deliver_due(*, rounds: int = 10) -> None:
@@ -133,12 +137,17 @@ def _kind(channel: str) -> str:
     return EMAIL_CHANNEL if channel == EMAIL_CHANNEL else "announcements"
 
 
-def _begin(channel: str, webhook_threads: int) -> None:
-    """Have a channel worked off on a thread of its kind, unless all of those are at work."""
+def _ailing(channels: Collection[str]) -> set[str]:
+    """Return those of the channels whose receiver did not answer when it was last tried."""
+    return set(Channel.objects.filter(name__in=channels, failures__gt=0).values_list("name", flat=True))
+
+
+def _begin(channel: str, webhook_threads: int, *, at_most: int) -> None:
+    """Have a channel worked off on a thread of its kind, unless all of those, or ``at_most``, are at work."""
     kind = _kind(channel)
     threads = webhook_threads if kind == "webhooks" else 1
     with _lock:
-        if channel in _under_way or sum(one == kind for one in _under_way.values()) >= threads:
+        if channel in _under_way or sum(one == kind for one in _under_way.values()) >= min(threads, at_most):
             return
         _under_way[channel] = kind
         _turns[channel] = time.monotonic()

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from workflow_service.badges import badge, tone_of
+from workflow_service.plurals import counted
 
 register = template.Library()
 
@@ -120,7 +121,7 @@ def far(seconds: float) -> str:
     for unit, length, most in (("minute", 60, 90), ("hour", 3_600, 36), ("day", 86_400, math.inf)):
         number = max(1, round(seconds / length))
         if number < most:
-            return f"{number} {unit}{'' if number == 1 else 's'}"
+            return counted(number, unit)
     raise AssertionError
 
 

@@ -56,6 +56,10 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
 class SecretAdmin(PolicyAdmin):
     """Who may see and change secrets is said by ``policies.py``; here too a name stays what it is."""
 
+    when_empty = (
+        "A secret is a value, such as a password, that blocks use and nobody reads again. Those that "
+        "are stored are listed here by name."
+    )
     view_action = Action.SECRET_READ
     add_action = Action.SECRET_CREATE
     change_action = delete_action = Action.SECRET_MANAGE

@@ -111,6 +111,7 @@ class ExecuteView(APIView):
             # The address says what is started: the same body sent to another workflow is another request.
             body_sha256=body_digest({"workflow": template.public_id, "body": request.data}),
             door=Template.Door.B,
+            input_pointer="/initial_context",
         )
         shape = ExecutingShape(_started(request, started.execution)).data
         return Response(shape, headers={} if started.created else {REPLAYED: "true"})

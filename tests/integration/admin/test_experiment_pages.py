@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from tests.experiments import let_have_ended, make_experiment
-from tests.factories import make_user
+from tests.factories import make_template, make_user, noop
 from tests.people import People, make_people
 from workflow_service.accounts.models import Role
 from workflow_service.experiments.models import Arm, Experiment
@@ -113,7 +113,15 @@ def test_an_experiment_is_described_by_a_form(people: People) -> None:
     client, other = as_user(people.admin), of(people, begin=False)
     template_page = client.get(f"/admin/templates_app/template/{other.template_id}/change/").content.decode()
     assert f"{LIST}add/?template={other.template.public_id}" in template_page
-    assert other.template.name in client.get(f"{LIST}add/").content.decode()
+    single = make_template([noop("a")], workspace=people.workspace)
+    draft = of(people, begin=False).template
+    draft.status = "draft"
+    draft.save()
+    offered = client.get(f"{LIST}add/").content.decode()
+    assert f"template={other.template.public_id}" in offered
+    for left_out in (single, draft):
+        assert f"template={left_out.public_id}" not in offered
+    assert "has nothing to be compared with" in offered
     address = f"{LIST}add/?template={other.template.public_id}"
     given = {
         "name": "By form", "control": other.control_id, "treatment": other.treatment_id, "metric": "cost",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
+from django.contrib import admin
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -16,6 +17,7 @@ from templates_app.models import Template, TemplateVersion
 from tests.driver import run_until_quiet
 from tests.factories import branch, make_template, make_user, make_workspace, noop, start
 from tests.people import People, asking, make_people, question_of, run_asking
+from workflow_service.accounts.admin_policies import PolicyAdmin
 from workflow_service.accounts.models import Role, User
 
 LISTS = (
@@ -350,3 +352,16 @@ def test_a_finished_run_stays_readable_after_its_template_changed(people: People
     execution = run_until_quiet(completed(people))
     Template.objects.filter(pk=execution.template_id).update(current_version=None, name="Renamed")
     assert "Renamed" in read(signed_in(people.alice), page_of(execution))
+
+
+def test_an_empty_list_says_what_would_be_in_it(people: People) -> None:
+    unsaid = {type(one).__name__ for one in admin.site._registry.values() if isinstance(one, PolicyAdmin)}
+    unsaid -= {type(one).__name__ for one in admin.site._registry.values() if getattr(one, "when_empty", "")}
+    # These two have pages of their own for it.
+    assert unsaid == {"ApprovalAdmin", "AnalyticsAdmin"}
+    client = signed_in(people.alice)
+    anomalies = client.get("/admin/anomalies/anomaly/").content.decode()
+    assert "far slower, dearer or worse" in anomalies
+    searched = client.get("/admin/anomalies/anomaly/?q=gone").content.decode()
+    assert "Nothing matches the search" in searched
+    assert "far slower, dearer or worse" not in searched

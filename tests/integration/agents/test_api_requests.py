@@ -208,7 +208,7 @@ def test_however_slow_a_server_is_the_time_is_kept(server: MisbehavingServer, pa
     error = failure(server.url(path), timeout=400)
     assert error.error_type == ErrorType.TIMEOUT_ERROR
     assert "within 0.4 s" in error.message
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_the_blocks_own_timeout_holds_too(server: MisbehavingServer) -> None:
@@ -221,7 +221,7 @@ def test_a_server_that_does_not_read_is_not_waited_for() -> None:
         started = time.monotonic()
         error = failure(endpoint, body="x" * 30_000_000, timeout_s=0.5)
     assert error.error_type == ErrorType.TIMEOUT_ERROR
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_a_resolver_that_hangs_is_not_waited_for() -> None:
@@ -235,7 +235,7 @@ def test_a_resolver_that_hangs_is_not_waited_for() -> None:
     error = failure("http://slow.example/", resolve=resolve, timeout_s=0.3)
     release.set()
     assert error.error_type == ErrorType.TIMEOUT_ERROR
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize("path", ["/half", "/hang-up", "/nonsense"])

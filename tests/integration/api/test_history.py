@@ -202,6 +202,8 @@ def test_the_audit_log_of_a_history_is_the_events(developer: Caller, house: Hous
     assert (failed["state"], failed["level"]) == ("b", "error")
     assert failed["message"].startswith("Block failed b: there is no use case 'no.such'")
     assert failed["metadata"]["error"]["type"] == "CONFIGURATION_ERROR"
+    named = {key for entry in body["audit_logs"] for key in entry["metadata"]}
+    assert not [key for key in named if key != key.lower()]
     page = developer.get(path, {"limit": 1, "offset": 1}).json()
     assert (page["transitions"], page["audit_logs"]) == (body["transitions"][1:2], body["audit_logs"][1:2])
     assert (page["total_transitions"], page["total_audit_logs"]) == (2, execution.event_seq)

@@ -1,10 +1,13 @@
 """Who may answer, what an answer must hold, and that of many answers one decides."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from approvals_app.errors import (
     AlreadyAnswered,
@@ -15,9 +18,16 @@ from approvals_app.errors import (
 )
 from approvals_app.models import Approval, ApprovalEvent
 from approvals_app.services.approvals import respond_to_approval
+from approvals_app.services.timers import run_due_timers
 from executions_app.models import BlockExecution, Execution, ExecutionEvent
+from executions_app.services.blocks import skip_block
+from executions_app.services.control import Asked, cancel_execution, pause_execution
+from executions_app.services.restart import Restart, restart_execution
+from tests.consistency import assert_consistent
 from tests.driver import run_until_quiet
 from tests.factories import make_user
+from tests.locks import locked_elsewhere
+from tests.patience import wait_until
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.errors import Forbidden
 from workflow_service.accounts.models import Role, User
@@ -36,6 +46,15 @@ def answer(
     return respond_to_approval(
         approval_id=approval.public_id, actor=actor, approved=approved, response=response, source="test"
     )
+
+
+def waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
 
 
 def test_of_two_approvers_at_once_one_decides(people: People) -> None:
@@ -223,3 +242,55 @@ def test_a_schema_that_cannot_be_used_is_a_clear_error(people: People, schema: J
     approval = question_of(run_asking(people, asking(inputSchema=schema)))
     with pytest.raises(ResponseInvalid, match="response schema cannot be used"):
         answer(approval, people.alice, response={})
+
+
+@pytest.mark.parametrize("command", ["cancel", "skip", "pause", "restart", "timer"])
+def test_of_an_answer_and_a_command_at_once_one_comes_first_and_the_other_finds_what_stands(
+    people: People, command: str
+) -> None:
+    """An answer is accepted if and only if its block goes on by it, whatever happens to the run meanwhile."""
+    execution = run_asking(people, asking(onTimeout="reject", dueIn=1_000))
+    approval = question_of(execution)
+    Approval.objects.filter(pk=approval.pk).update(next_timer_at=timezone.now() + timedelta(hours=1))
+    by = Asked.by(people.admin)
+    commands: dict[str, Callable[[], object]] = {
+        "cancel": lambda: cancel_execution(execution.pk, by),
+        "skip": lambda: skip_block(execution.pk, "load", by, {"skipped": True}),
+        "pause": lambda: pause_execution(execution.pk, by),
+        "restart": lambda: restart_execution(execution.pk, by, Restart(from_block="load", force=True)),
+        "timer": lambda: run_due_timers(now=timezone.now() + timedelta(hours=2)),
+    }
+    steps: list[Callable[[], object]] = [lambda: answer(approval, people.alice), commands[command]]
+
+    def outcome(step: Callable[[], object]) -> str:
+        try:
+            step()
+        except WorkflowError as error:
+            return error.code
+        finally:
+            connection.close()
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        with locked_elsewhere(execution.pk):
+            # Both have read that it is pending before either goes on.
+            both = [pool.submit(outcome, step) for step in steps]
+            assert wait_until(lambda: waiting_for_locks() == 2)
+        answered, commanded = (future.result(timeout=20) for future in both)
+    assert answered in ("done", "APPROVAL_CLOSED", "ALREADY_ANSWERED")
+    assert commanded in ("done", "BLOCK_STATE_FORBIDS")
+    approval.refresh_from_db()
+    assert (approval.status == "APPROVED") == (answered == "done")
+    assert approval.votes.count() == (answered == "done")
+    assert approval.events.filter(type="approval_responded").count() == (
+        approval.status in ("APPROVED", "REJECTED")
+    )
+    row = BlockExecution.objects.filter(execution=execution, block_id="load", superseded=False).get()
+    if command in ("skip", "timer"):
+        # One decided: the block either is to work, or did not.
+        assert (row.status in ("READY", "QUEUED")) == (answered == "done")
+    if command == "pause":
+        assert (answered, commanded) == ("done", "done")
+    if command == "restart" and row.status == "WAITING":
+        assert question_of(execution).pk != approval.pk
+    assert_consistent(execution)

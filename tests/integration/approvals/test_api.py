@@ -50,6 +50,18 @@ def test_pending_approvals_list_what_waits_for_the_user(people: People) -> None:
     assert shown["input"] == {"output": {"loaded": True}}
 
 
+def test_a_list_leaves_out_what_is_large_and_says_where_it_is(people: People) -> None:
+    large = {"text": "x" * 5_000}
+    asked = asking("large", fields={"toolType": "NOOP", "configuration": {"output": large}})
+    approval = question_of(run_asking(people, asked))
+    client = signed_in(people.alice)
+    for path in ("approvals", "approvals/pending"):
+        (shown,) = client.get(f"/api/v1/{path}").json()["approvals"]
+        assert (shown["input"], shown["leftOut"]) == (None, ["input"])
+        assert shown["message"] == approval.message
+        assert client.get(shown["url"]).json()["input"] == {"output": large}
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -20,6 +20,7 @@ from tests.driver import queued_blocks, run_until_quiet
 from tests.factories import branch, event_types, make_template, noop, start, statuses
 from tests.failing_work import dying_at, ledger, new_key, unsteady_block, work
 from tests.people import People, make_people, question_of
+from workflow_service.accounts.models import Membership, Role
 from workflow_service.engine.definition import JsonObject
 from workflow_service.engine.states import BlockStatus
 
@@ -201,6 +202,75 @@ def test_a_process_that_dies_with_the_question_has_asked_nobody(
     row = BlockExecution.objects.get(pk=row_id)
     follow_up(take_back(execution.pk, [(row_id, row.fence)]), execution.pk)
     assert run_until_quiet(execution).status == "COMPLETED", "its second try works"
+
+
+def saved_by_alice(people: People, tool: str, configuration: JsonObject) -> Execution:
+    """Run a block with a configuration that fails where no tool is asked, and let alice be asked."""
+    block = {
+        "blockId": "call",
+        "toolType": tool,
+        "configuration": configuration,
+        "retryPolicy": {"maxRetries": 0},
+        "recovery": {"escalate": {"assignees": ["alice"]}},
+    }
+    execution = run_until_quiet(start(make_template([block], workspace=people.workspace)))
+    assert question_of(execution).type == "INTERVENTION"
+    return execution
+
+
+API_CALL: JsonObject = {"endpoint": "http://127.0.0.1:9/orders", "method": "POST", "body": {"n": 1}}
+DOWNLOAD: JsonObject = {"useCase": "http.download", "input": {"url": "http://127.0.0.1:9/a"}}
+SCRIPT: JsonObject = {"code": "raise ValueError", "input": {"n": 1}}
+
+
+@pytest.mark.parametrize(
+    ("tool", "configuration", "change", "place"),
+    [
+        ("API", API_CALL, {"configuration": {"endpoint": "http://evil.example/"}}, "/configuration/endpoint"),
+        ("API", API_CALL, {"configuration": {"method": "DELETE"}}, "/configuration/method"),
+        ("API", API_CALL, {"configuration": {"baseUrl": "http://evil.example"}}, "/configuration/baseUrl"),
+        ("API", API_CALL, {"configuration": {"headers": {"Host": "evil"}}}, "/configuration/headers"),
+        ("API", API_CALL, {"configuration": {"paging": {"next": "x"}}}, "/configuration/paging"),
+        ("API", API_CALL, {"configuration": {"body": "${secrets.KEY}"}}, "/configuration/body"),
+        ("SCRIPT", SCRIPT, {"configuration": {"code": "import os"}}, "/configuration/code"),
+        ("SCRIPT", SCRIPT, {"input": {"to": "http://evil.example"}}, "/input/to"),
+        ("USE_CASE", DOWNLOAD, {"configuration": {"useCase": "csv.read"}}, "/configuration/useCase"),
+        ("USE_CASE", DOWNLOAD, {"input": {"url": "http://evil.example/"}}, "/input/url"),
+        ("USE_CASE", DOWNLOAD, {"configuration": {"input": {"url": "x"}}}, "/configuration/input/url"),
+        ("USE_CASE", DOWNLOAD, {"configuration": {"input": None}}, "/configuration/input/url"),
+    ],
+)
+def test_an_approver_does_not_change_what_is_called_or_with_which_rights(
+    people: People, tool: str, configuration: JsonObject, change: JsonObject, place: str
+) -> None:
+    execution = saved_by_alice(people, tool, configuration)
+    with pytest.raises(ResponseInvalid) as refused:
+        answer(people, execution, {"action": "retry", **change})
+    assert [problem.pointer for problem in refused.value.problems] == [place]
+    assert question_of(execution).type == "INTERVENTION"
+
+
+def test_an_approver_mends_values(people: People) -> None:
+    execution = saved_by_alice(people, "API", API_CALL)
+    row = BlockExecution.objects.get(execution=execution)
+    changed: JsonObject = {"body": {"n": 2}, "timeout": 10}
+    execution = answer(
+        people, execution, {"action": "retry", "configuration": {**API_CALL, **changed}, "input": {"m": 1}}
+    )
+    row.refresh_from_db()
+    assert row.input == {**API_CALL, **changed, "input": {"m": 1}}
+
+
+def test_who_edits_the_template_mends_what_is_called_and_is_checked_as_there(people: People) -> None:
+    execution = saved_by_alice(people, "API", API_CALL)
+    Membership.objects.create(user=people.alice, workspace=people.workspace, role=Role.ADMIN)
+    wrong: JsonObject = {"action": "retry", "configuration": {"method": "DANCE"}}
+    with pytest.raises(ResponseInvalid) as refused:
+        answer(people, execution, wrong)
+    assert refused.value.problems[0].pointer == "/configuration/method"
+    answer(people, execution, {"action": "retry", "configuration": {"endpoint": "http://127.0.0.1:9/other"}})
+    row = BlockExecution.objects.get(execution=execution)
+    assert row.input == {**API_CALL, "endpoint": "http://127.0.0.1:9/other"}
 
 
 # Work that is done, and whose way on failed

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
 
-from approvals_app.assignment import receivers_of
+from approvals_app.assignment import receivers_of, responder_of
 from approvals_app.errors import (
     AbsenceInvalid,
     AlreadyVoted,
@@ -26,9 +26,14 @@ from approvals_app.services.approvals import respond_to_approval
 from approvals_app.services.delegation import comment_on_approval, delegate_approval
 from approvals_app.services.levels import set_level
 from approvals_app.services.out_of_office import clear_out_of_office, set_out_of_office
+from executions_app.errors import FourEyes
 from executions_app.models import BlockExecution, Execution, ExecutionEvent
+from executions_app.services.blocks import skip_block
+from executions_app.services.control import Asked
+from executions_app.services.restart import Restart, restart_execution
 from tests.driver import run_until_quiet
-from tests.factories import make_user
+from tests.factories import make_template, make_user, start
+from tests.failing_work import new_key, unsteady_block
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.errors import Forbidden
 from workflow_service.accounts.models import ApiKey, Membership, Role, User
@@ -229,6 +234,24 @@ def test_who_is_away_is_stood_in_for_as_long_as_they_are(people: People) -> None
         answer(third, people.bob)
 
 
+def test_nobody_stands_in_where_the_workflow_lets_nothing_be_handed_on(people: People) -> None:
+    approval, other = (ask(people, people.alice, allowDelegation=allowed) for allowed in (False, True))
+    set_out_of_office(workspace=people.workspace, actor=people.alice, delegate="bob")
+    bob = responder_of(people.bob, people.workspace)
+    for each, receivers in ((approval, {people.alice.pk}), (other, {people.alice.pk, people.bob.pk})):
+        asked = Approval.objects.select_related("execution").get(pk=each.pk)
+        assert receivers_of([asked])[asked.pk] == receivers
+    assert set(Approval.objects.filter(bob.awaited())) == {other}
+    with pytest.raises(ApprovalNotFound):
+        answer(approval, people.bob)
+    # As one who sees it bob is told why.
+    Execution.objects.filter(pk=approval.execution_id).update(created_by=people.bob)
+    with pytest.raises(NotYourApproval, match="lets nobody stand in for them"):
+        answer(approval, people.bob)
+    assert answer(other, people.bob).status == "APPROVED"
+    assert answer(approval, people.alice).status == "APPROVED"
+
+
 def test_nobody_stands_in_through_the_starter_where_four_eyes_are_wanted(people: People) -> None:
     (starter,) = approvers(people, "stella")
     approval, other = (ask(people, people.bob, fourEyes=four_eyes) for four_eyes in (True, False))
@@ -313,3 +336,32 @@ def test_a_level_asks_the_groups_that_the_workspace_has_for_it(people: People) -
     assert named.assignees == ["alice"]
     unknown = question_of(run_asking(people, asking(approvalLevel="BOARD")))
     assert answer(unknown, people.alice).status == "APPROVED"
+
+
+@pytest.mark.parametrize("rejected", [False, True], ids=["asked", "rejected"])
+def test_the_starter_does_not_pass_by_what_wants_four_eyes(people: People, rejected: bool) -> None:
+    approval = ask(people, people.alice, fourEyes=True)
+    execution = Execution.objects.get(pk=approval.execution_id)
+    Execution.objects.filter(pk=execution.pk).update(created_by=people.admin)
+    if rejected:
+        answer(approval, people.alice, approved=False)
+        run_until_quiet(execution)
+    with pytest.raises(FourEyes, match="wants four eyes"):
+        skip_block(execution.pk, approval.block_id, Asked.by(people.admin))
+    if rejected:
+        with pytest.raises(FourEyes):
+            restart_execution(execution.pk, Asked.by(people.admin), Restart(skip_failed=True))
+    # Somebody else may.
+    skip_block(execution.pk, approval.block_id, Asked.by(people.bob))
+    assert run_until_quiet(execution).status == "COMPLETED"
+
+
+def test_the_starter_does_not_skip_a_failed_block_whose_question_wants_four_eyes(people: People) -> None:
+    escalate = {"recovery": {"escalate": {"fourEyes": True}}}
+    block = unsteady_block("shaky", new_key(), fields=escalate, fails=9, error="VALIDATION_ERROR")
+    execution = run_until_quiet(start(make_template([block], workspace=people.workspace)))
+    Execution.objects.filter(pk=execution.pk).update(created_by=people.admin)
+    with pytest.raises(FourEyes):
+        skip_block(execution.pk, "shaky", Asked.by(people.admin))
+    skip_block(execution.pk, "shaky", Asked.by(people.bob))
+    assert run_until_quiet(execution).status == "COMPLETED"

@@ -143,6 +143,7 @@ def every_kind(office: Office) -> Iterator[Approval]:
                 delegate_ids=handed,
                 involved_ids=involved,
                 four_eyes=four_eyes,
+                allow_delegation=bool(handed) or not four_eyes,
                 quorum=quorum,
                 status=status,
             )

@@ -13,6 +13,7 @@ from tests.consistency import assert_consistent, assert_rebuilt
 from tests.driver import run_until_quiet, wake_all
 from tests.factories import error_of, make_template, make_workspace, start
 from tests.moods import BAD_MOODS, INJECTED, INJECTION, MOODS, Mood, in_mood
+from tests.people import make_people, question_of
 from tests.questions import MESSAGE, chosen, decision_of, gone_on, run_triage, triage
 from workflow_service.ai.models import LlmUsage
 from workflow_service.decisions.models import Decision
@@ -61,6 +62,23 @@ def test_a_question_that_nobody_judged_is_told_in_the_log() -> None:
     (line,) = ExecutionLog.objects.filter(execution_id=execution.pk, message__contains="by default")
     assert line.level == ExecutionLog.Level.WARNING
     assert "question behind block triage was decided by default: no model decided" in line.message
+
+
+def test_a_person_is_asked_in_their_own_words_and_operators_read_the_code(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("WARNING", "workflow_service.decisions"):
+        execution = run_triage({"fallback": ["person"]}, workspace=make_people().workspace)
+    question = question_of(execution)
+    assert "You are asked because no language model is set up" in question.message
+    assert "LLM_" not in question.message
+    assert question.response_schema is not None
+    assert question.response_schema["properties"]["choice"]["title"] != "Way"
+    assert "LLM_NOT_CONFIGURED" in caplog.text
+    row = BlockExecution.objects.get(execution_id=execution.pk, block_id="triage?")
+    lines = ExecutionLog.objects.filter(execution_id=execution.pk, block_execution_id=row.pk)
+    assert {line.block_id for line in lines} == {"triage"}
+    assert not [line.message for line in lines if "triage?" in line.message]
 
 
 def test_a_run_that_may_not_ask_models_asks_none() -> None:

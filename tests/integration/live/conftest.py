@@ -3,16 +3,25 @@
 pytest reads this file before Django is set up: what imports models is imported by the fixtures.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from channels.layers import channel_layers
 from django.db import connections
 
 if TYPE_CHECKING:
     from tests.people import People
     from tests.sockets import SocketClient
     from workflow_service.accounts.models import User
+
+
+@pytest.fixture(autouse=True)
+def own_layer() -> Iterator[None]:
+    """Give each test a channel layer of its own: a layer's lock stays with the event loop that waited for it."""
+    channel_layers.backends.clear()
+    yield
+    channel_layers.backends.clear()
 
 
 @pytest.fixture

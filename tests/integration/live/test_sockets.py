@@ -6,18 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from channels.layers import get_channel_layer
+from django.db import OperationalError, connection, transaction
 from django.test import Client
+from redis.exceptions import ConnectionError as RedisGone
 
 from approvals_app.services.approvals import respond_to_approval
+from executions_app.consumers import ExecutionConsumer
 from executions_app.dispatch import tell_execution
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, ExecutionLog
 from tests.factories import event_types
 from tests.people import People, question_of, run_asking
 from tests.sockets import HOST, ORIGIN, SocketClient, in_database, refusal_of, session_of, sign_in
+from workflow_service import live
 from workflow_service.accounts.models import Membership, User
 from workflow_service.accounts.tickets import issue_ticket
 from workflow_service.live import FollowingConsumer
+from workflow_service.live_feed import SharedFeed
 from workflow_service.routing import websocket_application
 
 
@@ -136,7 +141,7 @@ async def test_a_line_that_commits_late_is_not_lost_behind_one_with_a_higher_id(
     )
     await socket.connect()
     slow = asyncio.create_task(asyncio.to_thread(write_slowly))
-    await asyncio.wait_for(first.wait(), timeout=5)
+    await asyncio.wait_for(first.wait(), timeout=30)
     await in_database(write, "fast")
     await in_database(tell_execution, execution.public_id, 0)
     assert await socket.hears_nothing(seconds=0.1)
@@ -263,16 +268,108 @@ async def test_who_loses_the_right_loses_the_socket(
     assert await socket.close_code() == 4404
 
 
+@pytest.mark.parametrize("ends", ["sign-out", "password"])
+@pytest.mark.parametrize("path", ["/ws/executions/{}", "/ws/approvals"])
+async def test_a_session_that_ends_takes_its_sockets_with_it(
+    people: People,
+    execution: Execution,
+    sockets: Callable[..., SocketClient],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    ends: str,
+) -> None:
+    monkeypatch.setattr(FollowingConsumer, "poll_s", 0.05)
+    monkeypatch.setattr(FollowingConsumer, "admit_every_s", 0.0)
+    monkeypatch.setattr(SharedFeed, "poll_s", 0.05)
+    address = f"{path.format(execution.public_id)}?after=1000000"
+    socket, others = sockets(address, people.alice), sockets(address, people.developer)
+    assert await socket.connect() is not None
+    assert await others.connect() is not None
+    assert await socket.hears_nothing(seconds=0.1)
+
+    def end() -> None:
+        if ends == "sign-out":
+            client = Client()
+            client.cookies["sessionid"] = session_of(people.alice)
+            client.post("/admin/logout/")
+        else:
+            people.alice.set_password("another")
+            people.alice.save()
+
+    await in_database(end)
+    assert await socket.close_code() == 4401
+    assert await others.hears_nothing(seconds=0.1)
+
+
+async def test_a_socket_that_cannot_be_followed_is_closed_and_not_left_silent(
+    people: People,
+    execution: Execution,
+    sockets: Callable[..., SocketClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(ExecutionConsumer, "admit", fail)
+    assert await refusal_of(sockets(f"/ws/executions/{execution.public_id}", people.developer)) == 1011
+
+
+async def test_while_redis_is_away_a_run_is_followed_and_afterwards_hints_are_heard_again(
+    people: People,
+    execution: Execution,
+    sockets: Callable[..., SocketClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FollowingConsumer, "poll_s", 0.05)
+    monkeypatch.setattr(live, "LISTEN_AGAIN_S", 0.05)
+    layer, away, joined = get_channel_layer(), asyncio.Event(), asyncio.Event()
+    receive, group_add = layer.receive, layer.group_add
+
+    async def fail_or_receive(channel: str) -> Any:
+        if away.is_set():
+            raise RedisGone("away")
+        return await receive(channel)
+
+    async def fail_or_join(group: str, channel: str) -> None:
+        if away.is_set():
+            raise RedisGone("away")
+        await group_add(group, channel)
+        joined.set()
+
+    monkeypatch.setattr(layer, "receive", fail_or_receive)
+    monkeypatch.setattr(layer, "group_add", fail_or_join)
+    away.set()
+
+    def write(seq: int) -> None:
+        ExecutionEvent.objects.create(
+            execution_id=execution.pk, seq=seq, type="block_lost", created_at=execution.started_at
+        )
+
+    seq = execution.event_seq
+    socket = sockets(f"/ws/executions/{execution.public_id}?after={seq}", people.developer)
+    assert await socket.connect() is not None
+    await in_database(write, seq + 1)
+    assert [event["seq"] for event in await socket.messages(1)] == [seq + 1]
+    monkeypatch.setattr(FollowingConsumer, "poll_s", 60.0)
+    away.clear()
+    await asyncio.wait_for(joined.wait(), timeout=30)
+    await in_database(write, seq + 2)
+    await in_database(tell_execution, execution.public_id, seq + 2)
+    assert [event["seq"] for event in await socket.messages(1)] == [seq + 2]
+
+
+@pytest.mark.parametrize("path", ["/ws/executions/{}", "/ws/approvals"])
 async def test_a_client_that_takes_nothing_is_told_to_come_back(
-    people: People, execution: Execution, monkeypatch: pytest.MonkeyPatch
+    people: People, execution: Execution, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(FollowingConsumer, "send_timeout_s", 0.05)
+    monkeypatch.setattr(SharedFeed, "send_timeout_s", 0.05)
     sent: list[dict[str, Any]] = []
     received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     closed = asyncio.Event()
 
     async def send(message: dict[str, Any]) -> None:
-        if message["type"] == "websocket.send" and len(sent) == 2:
+        if message["type"] == "websocket.send" and len(sent) == 1:
             sent.append({"stuck": True})
             await asyncio.Event().wait()
         sent.append(message)
@@ -281,16 +378,17 @@ async def test_a_client_that_takes_nothing_is_told_to_come_back(
 
     scope = {
         "type": "websocket",
-        "path": f"/ws/executions/{execution.public_id}",
+        "path": path.format(execution.public_id),
         "query_string": b"",
-        "headers": [HOST, ORIGIN, (b"cookie", f"sessionid={session_of(people.developer)}".encode())],
+        "headers": [HOST, ORIGIN, (b"cookie", f"sessionid={session_of(people.alice)}".encode())],
         "subprotocols": [],
     }
     received.put_nowait({"type": "websocket.connect"})
     running = asyncio.create_task(websocket_application(scope, received.get, send))
-    await asyncio.wait_for(closed.wait(), timeout=5)
-    assert [message["type"] for message in sent[:2]] == ["websocket.accept", "websocket.send"]
+    await asyncio.wait_for(closed.wait(), timeout=30)
+    assert sent[0]["type"] == "websocket.accept"
+    assert len(sent) == 4
     assert json.loads(sent[-2]["text"]) == {"type": "resync"}
     assert sent[-1]["code"] == 4408
     received.put_nowait({"type": "websocket.disconnect", "code": 4408})
-    await asyncio.wait_for(running, timeout=5)
+    await asyncio.wait_for(running, timeout=30)

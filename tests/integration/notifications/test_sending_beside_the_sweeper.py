@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 from django.core import mail
@@ -15,7 +16,8 @@ from workflow_service.notifications.delivery import send_notifications, work_off
 from workflow_service.notifications.models import Topic, WebhookDelivery
 from workflow_service.notifications.service import Notice, Receiver, notify
 from workflow_service.notifications.services.endpoints import create_endpoint
-from workflow_service.outbox.models import Message
+from workflow_service.outbox.delivery import Envelope, Outcome, Sent, deliver, enqueue, enqueue_all
+from workflow_service.outbox.models import Channel, Message
 from workflow_service.settings.config import get_config
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,6 +71,26 @@ def test_a_tick_waits_for_no_receiver_and_none_for_another(
     assert WebhookDelivery.objects.filter(status="delivered").count() == 5
 
 
+def test_receivers_that_hang_leave_a_thread_to_one_that_answers(
+    hooks: list[Hook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads(monkeypatch, 2)
+    silent, well = hooks
+    # Two endpoints that did not answer before, and have waited longer.
+    tell(1, silent.url(), f"{silent.url()}?second")
+    for channel in set(
+        Message.objects.filter(channel__startswith="webhook:").values_list("channel", flat=True)
+    ):
+        Channel.objects.create(name=channel, failures=1)
+    tell(1, well.url())
+    try:
+        send_notifications()
+        wait_until(lambda: len(well.heard) == 1 and len(silent.heard) == 1)
+    finally:
+        silent.stop.set()
+        wait_until(lambda: not delivery._under_way)
+
+
 def test_a_receiver_that_answers_slowly_takes_turns_with_the_others(
     hooks: list[Hook], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,3 +122,17 @@ def test_without_threads_a_process_sends_nothing_and_loses_nothing(monkeypatch: 
     tell(1)
     send_notifications()
     assert (Message.objects.count(), delivery._under_way) == (1, {})
+
+
+def test_many_messages_that_wait_behind_another_hold_up_nobody() -> None:
+    sent: list[str] = []
+
+    def send(envelope: Envelope) -> Sent:
+        sent.append(envelope.subject)
+        return Sent(Outcome.FAILED if envelope.subject == "stuck" else Outcome.DELIVERED)
+
+    # More than are looked at first, and all of them due before the one that may go.
+    enqueue_all("a channel", [("stuck", {}, uuid4()) for _ in range(30)])
+    enqueue("a channel", "free", {})
+    assert deliver("a channel", send, timeout_s=1.0) == 1
+    assert sent == ["stuck", "free"]

@@ -26,6 +26,16 @@ def test_each_part_loses_by_its_own_figure() -> None:
     assert potential_of(standing) == 100
 
 
+def test_the_words_fit_the_numbers() -> None:
+    words = [part.explanation for part in score_of(Standing(runs=1, warnings=1)).parts]
+    assert words[0] == "0.0% of 1 run failed"
+    assert words[1:3] == [
+        "nothing found that would save of a run's time",
+        "nothing found that would save of what a run costs",
+    ]
+    assert words[3] == "1 warning about the definition, 0 ways nobody can take"
+
+
 def test_the_total_stays_within_its_bounds_and_potential_never_below_it() -> None:
     worst = Standing(
         runs=20, failure_share=1.0, left_duration=0.0, left_cost=0.0, warnings=50, left_failure_share=1.0

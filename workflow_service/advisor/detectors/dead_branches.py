@@ -57,7 +57,8 @@ def _idea(case: Case, block: Block, position: int, why: str) -> Idea:
 
     definition = edited(case.definition, change)
     asked = len(case.recordings.worked(name))
-    also = f" With it {len(gone)} blocks go that nothing else leads to." if gone else ""
+    go = "block goes" if len(gone) == 1 else "blocks go"
+    also = f" With it {len(gone)} {go} that nothing else leads to." if gone else ""
 
     def rewritten(recordings: Recordings) -> Recordings:
         def without(one: RecordedBlock) -> RecordedBlock:

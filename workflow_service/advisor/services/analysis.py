@@ -98,7 +98,8 @@ def _case(template: Template, definition: Definition, recordings: Recordings) ->
 def _weighed(case: Case) -> tuple[Outlook, tuple[Weighed, ...], tuple[str, ...]]:
     runs = len(case.recordings.runs)
     if runs < LEAST_RUNS:
-        note = f"{runs} runs have ended; suggestions are made from {LEAST_RUNS} on."
+        ended = "run has" if runs == 1 else "runs have"
+        note = f"{runs} {ended} ended; suggestions are made from {LEAST_RUNS} on."
         return replay(case.plan, case.recordings), (), (note,)
     try:
         missed = fidelity(case.plan, case.recordings)

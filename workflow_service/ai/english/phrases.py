@@ -6,6 +6,7 @@ from workflow_service.ai.english.verbs import VERBS, gerund, third_person
 from workflow_service.ai.english.word_lists import words
 from workflow_service.engine.definition import Block
 from workflow_service.engine.states import HumanStepType, ToolType
+from workflow_service.plurals import counted
 
 # As the first word of a name these are things more often than deeds: order_error, code_quality_check, smoke_tests.
 _THINGS = words(
@@ -87,7 +88,7 @@ def duration_words(milliseconds: int) -> str:
     for size, unit in _UNITS:
         if milliseconds >= size and milliseconds % size == 0:
             number = milliseconds // size
-            return f"{number} {unit}{'' if number == 1 else 's'}"
+            return counted(number, unit)
     return f"{milliseconds} milliseconds"
 
 

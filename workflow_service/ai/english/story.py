@@ -12,6 +12,7 @@ from workflow_service.ai.english.phrases import duration_words, listed, phrase_o
 from workflow_service.ai.english.ways import Way, Ways
 from workflow_service.engine.definition import END, Definition
 from workflow_service.engine.states import HumanStepType, RecoveryStrategy
+from workflow_service.plurals import counted
 
 MAX_BLOCKS_TOLD = 400
 
@@ -48,7 +49,7 @@ class _Story:
     def _opening(self) -> None:
         starts = self._ways.starts
         count = len(self._blocks)
-        size = f"This workflow has {count} step{'' if count == 1 else 's'}."
+        size = f"This workflow has {counted(count, 'step')}."
         if len(starts) == 1:
             self._sentences.append(f"{size} It {self._chain(starts[0])}.")
         elif starts:
@@ -131,7 +132,7 @@ class _Story:
             notes.append(f"only if {describe_condition(block.conditions.expression)}")
         if block.retry_policy is not None and block.retry_policy.max_retries:
             tries = block.retry_policy.max_retries
-            notes.append(f"retried up to {tries} time{'' if tries == 1 else 's'} if it fails")
+            notes.append(f"retried up to {counted(tries, 'time')} if it fails")
         if block.recovery is not None and block.recovery.compensate is not None:
             notes.append("undone if the run fails")
         if block.optional or (
@@ -203,9 +204,7 @@ class _Story:
         settings = self._definition.global_settings
         if settings.default_retry_policy is not None and settings.default_retry_policy.max_retries:
             tries = settings.default_retry_policy.max_retries
-            self._sentences.append(
-                f"A step that fails is tried again up to {tries} time{'' if tries == 1 else 's'}."
-            )
+            self._sentences.append(f"A step that fails is tried again up to {counted(tries, 'time')}.")
         if settings.timeout is not None:
             self._sentences.append(f"The whole run may take {duration_words(settings.timeout)}.")
 
