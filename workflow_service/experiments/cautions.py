@@ -55,7 +55,7 @@ def _repeated(experiment: Experiment, others: Sequence[Experiment]) -> Caution |
     return Caution(
         REPEATED,
         f"This is the {_ordinal(len(earlier) + 1)} experiment with this workflow's {figure}. Each has its own "
-        f"chance of a false winner: among them all one may be named by chance in up to {100 * chance:.3g} % of cases.",
+        f"chance of a false winner: the chance that any of them names one is up to {100 * chance:.3g} %.",
     )
 
 
