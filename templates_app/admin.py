@@ -91,8 +91,8 @@ class OwnerFilter(admin.SimpleListFilter):
 @admin.register(Template)
 class TemplateAdmin(LibraryPages):
     when_empty = (
-        "Templates are the workflows that can be run. Import a file, take one from the library, or "
-        "send one to the API, and it is listed here."
+        "Templates are the workflows that can be run. Those that were imported from files, taken from the library "
+        "or sent to the API are listed here."
     )
     view_action = Action.TEMPLATE_READ
     add_action = Action.TEMPLATE_CREATE

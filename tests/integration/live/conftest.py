@@ -3,6 +3,8 @@
 pytest reads this file before Django is set up: what imports models is imported by the fixtures.
 """
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
     from workflow_service.accounts.models import User
 
 
+@pytest.fixture(scope="package", autouse=True)
+def threads_give_connections_back() -> Iterator[None]:
+    """As in the web process: a thread gives its connection back after each read, those too that outlast a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_layer() -> Iterator[None]:
     """Give each test a channel layer of its own: a layer's lock stays with the event loop that waited for it."""
@@ -25,11 +35,9 @@ def own_layer() -> Iterator[None]:
 
 
 @pytest.fixture
-def people(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> "People":
+def people(transactional_db: None) -> "People":
     from tests.people import make_people
 
-    # As in the web process: a thread gives its connection back after each read.
-    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     return make_people()
 
 
@@ -52,3 +60,5 @@ async def sockets() -> AsyncIterator[Callable[..., "SocketClient"]]:
     yield make
     for socket in made:
         await socket.disconnect()
+    for reader in [thread for thread in threading.enumerate() if thread.name.startswith("live-feed")]:
+        await asyncio.to_thread(reader.join, 30)
