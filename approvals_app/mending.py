@@ -31,7 +31,8 @@ from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import HumanStepType, ToolType
 
 SECRET = re.compile(r"\$\{\s*secrets\b")
-ADDRESS = "://"
+# In the JSON of a field: an address, or what is called like one. A host is a plain word where it has no scheme.
+ADDRESS = re.compile(r'://|"//|(?i:url|uri|host|hostname|endpoint|proxy|dsn)":')
 EDITORS_ONLY = "EDITORS_ONLY"
 # Of each tool the settings that say how its work is done. Keys that a tool does not know are its input.
 _HARMLESS: Mapping[ToolType, frozenset[str]] = {
@@ -44,6 +45,8 @@ _HARMLESS: Mapping[ToolType, frozenset[str]] = {
     ToolType.WAIT: frozenset({"duration", "until", "timeout"}),
     ToolType.SUBWORKFLOW: frozenset({"input"}),
 }
+_CALLS_WHAT_IT_IS_GIVEN = frozenset({ToolType.USE_CASE, ToolType.SCRIPT, ToolType.MCP})
+_INPUTS = ("input", "arguments")
 
 
 def check_mending(approval: Approval, response: JsonObject | None, actor: User) -> None:
@@ -92,7 +95,7 @@ def _forbidden(
             continue
         if key not in harmless and (known is None or key in known):
             yield _editors_only(key, json_pointer("configuration", key))
-        elif tool in (ToolType.USE_CASE, ToolType.SCRIPT):
+        elif tool in _CALLS_WHAT_IT_IS_GIVEN:
             yield from _forbidden_input(tool, given, mended, key, response)
 
 
@@ -103,13 +106,17 @@ def _forbidden_input(
     name = given.get("useCase")
     use_case = REGISTRY.find(name) if tool is ToolType.USE_CASE and isinstance(name, str) else None
     marked = {*use_case.fields_marked(LITERAL), *use_case.fields_marked(FROM_SECRET)} if use_case else set()
-    whole = key == "input"
+    whole = key in _INPUTS
     before, after = (_fields(values, key) for values in (given, mended))
     for field in before | after:
         if field in after and _same(after[field], before, field):
             continue
-        if field in marked or any(ADDRESS in json.dumps(values.get(field)) for values in (before, after)):
+        if field in marked or any(_holds_address(field, values.get(field)) for values in (before, after)):
             yield _editors_only(field or key, _pointer_of(key, field if whole else "", response))
+
+
+def _holds_address(field: str, value: JsonValue) -> bool:
+    return ADDRESS.search(json.dumps({field: value}, ensure_ascii=False)) is not None
 
 
 def _fields(values: JsonObject, key: str) -> JsonObject:
@@ -117,14 +124,14 @@ def _fields(values: JsonObject, key: str) -> JsonObject:
     if key not in values:
         return {}
     value = values[key]
-    if key != "input":
+    if key not in _INPUTS:
         return {key: value}
     return value if isinstance(value, dict) else {"": value}
 
 
 def _pointer_of(key: str, field: str, response: JsonObject) -> str:
     changes = response.get("input")
-    if isinstance(changes, dict) and field in changes:
+    if key == "input" and isinstance(changes, dict) and field in changes:
         return json_pointer("input", field)
     return json_pointer("configuration", key, *([field] if field else []))
 
