@@ -47,6 +47,8 @@ _HARMLESS: Mapping[ToolType, frozenset[str]] = {
 }
 _CALLS_WHAT_IT_IS_GIVEN = frozenset({ToolType.USE_CASE, ToolType.SCRIPT, ToolType.MCP})
 _INPUTS = ("input", "arguments")
+# Nobody's value: it changes a setting, and each field of one.
+_CHANGED: JsonObject = {"": None}
 
 
 def check_mending(approval: Approval, response: JsonObject | None, actor: User) -> None:
@@ -62,9 +64,7 @@ def check_mending(approval: Approval, response: JsonObject | None, actor: User) 
     mended = mended_input(given, response)
     if mended is None or mended == given:
         return
-    row = BlockExecution.objects.only("node", "agent_id", "stand_in").get(pk=approval.block_execution_id)
-    block = compiled_version(approval.execution.version_id).plan.nodes[row.node].block
-    tool = _tool(approval, row, block) if block is not None else None
+    row, tool = _work_of(approval)
     problems = list(_misplaced_secrets(response, given))
     if not may(actor, approval.execution.template, Action.TEMPLATE_UPDATE):
         problems += _forbidden(tool, given, mended, response)
@@ -74,6 +74,35 @@ def check_mending(approval: Approval, response: JsonObject | None, actor: User) 
         problems += [_placed(problem, response) for problem in found]
     if problems:
         raise ResponseInvalid(problems)
+
+
+def open_to(approval: Approval, actor: User) -> JsonValue:
+    """Return what ``approval`` shows of its block without the settings that ``actor`` may not change."""
+    given: JsonValue = approval.input
+    if (
+        approval.type != HumanStepType.INTERVENTION
+        or not isinstance(given, dict)
+        or may(actor, approval.execution.template, Action.TEMPLATE_UPDATE)
+    ):
+        return given
+    _, tool = _work_of(approval)
+    # What would be refused if every setting, and every field of one, were another.
+    closed = {
+        problem.pointer for key in given for problem in _forbidden(tool, given, {**given, key: _CHANGED}, {})
+    }
+    found = {key: value for key, value in given.items() if json_pointer("configuration", key) not in closed}
+    for name in _INPUTS:
+        if isinstance(inner := found.get(name), dict):
+            kept = (key for key in inner if json_pointer("configuration", name, key) not in closed)
+            found[name] = {key: inner[key] for key in kept}
+    return found
+
+
+def _work_of(approval: Approval) -> tuple[BlockExecution, ToolType | None]:
+    """Return the row that an intervention is about, and the type of the tool that does its work."""
+    row = BlockExecution.objects.only("node", "agent_id", "stand_in").get(pk=approval.block_execution_id)
+    block = compiled_version(approval.execution.version_id).plan.nodes[row.node].block
+    return row, _tool(approval, row, block) if block is not None else None
 
 
 def _tool(approval: Approval, row: BlockExecution, block: Block) -> ToolType | None:
