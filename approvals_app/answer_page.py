@@ -20,8 +20,9 @@ from approvals_app import mail_links, notices
 from approvals_app.assignment import Responder, responder_of
 from approvals_app.errors import OutOfDate, ResponseInvalid
 from approvals_app.mail_links import AnswerLink, LinkInvalid
+from approvals_app.mending import open_to
 from approvals_app.models import Approval
-from approvals_app.response_form import answer_form, problems_of_answer, read_answer
+from approvals_app.response_form import AnswerForm, answer_form, problems_of_answer, read_answer
 from approvals_app.services.approvals import respond_to_approval
 from workflow_service.accounts.models import User
 from workflow_service.admin_pages import sentence
@@ -95,7 +96,8 @@ def _take(request: HttpRequest, opened: _Opened, token: str) -> HttpResponse:
     typed = {name: str(value).replace("\x00", "") for name, value in request.POST.items()}
     problems: dict[str, str]
     try:
-        answer = read_answer(opened.approval, typed)
+        mendable = open_to(opened.approval, opened.user)
+        answer = read_answer(opened.approval, typed, mendable=mendable)
         respond_to_approval(
             approval_id=opened.approval.public_id,
             actor=opened.user,
@@ -119,6 +121,11 @@ def _take(request: HttpRequest, opened: _Opened, token: str) -> HttpResponse:
     return _page(request, opened, status=422, typed=typed, problems=problems)
 
 
+def _form(opened: _Opened, typed: dict[str, str], problems: dict[str, str]) -> AnswerForm:
+    mendable = open_to(opened.approval, opened.user)
+    return answer_form(opened.approval, typed, problems, mendable=mendable)
+
+
 def _page(
     request: HttpRequest,
     opened: _Opened | None,
@@ -137,7 +144,7 @@ def _page(
             "approval": approval,
             "bearer": opened.user,
             "objection": opened.responder.objection(approval),
-            "form": answer_form(approval, typed or {}, problems or {}) if state == "open" else None,
+            "form": _form(opened, typed or {}, problems or {}) if state == "open" else None,
             "problem": (problems or {}).get("", ""),
             "comments": (typed or {}).get("comments", ""),
             "outcome": notices.ANSWERS.get(approval.status, "closed"),

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from approvals_app import feed
 from approvals_app.assignment import NOBODY, Responder, people_of
 from approvals_app.inbox import Inbox, Tab, asked_of, order_of, outcome_of
+from approvals_app.mending import open_to
 from approvals_app.models import Approval
 from approvals_app.response_form import DECISION, answer_form, read_answer
 from approvals_app.selectors import HistoryEntry, history_of
@@ -58,7 +59,7 @@ def page_of(
         "state": approval_badge(approval),
         "outcome": outcome_of(approval),
         **_standing(approval, inbox),
-        **_answering(approval, typed, problems),
+        **_answering(approval, inbox.user, typed, problems),
         "fields_title": FIELDS_TITLES[approval.type],
         "general_problem": problems.get("") or (problems and NOT_SENT),
         "comments": typed.get("comments", ""),
@@ -78,7 +79,7 @@ def answer(
 
     Raises what ``respond_to_approval`` does, and ``FormUnreadable``.
     """
-    given = read_answer(approval, typed)
+    given = read_answer(approval, typed, mendable=open_to(approval, user))
     return respond_to_approval(
         approval_id=approval.public_id,
         actor=user,
@@ -176,7 +177,9 @@ def _delegates(approval: Approval, responder: Responder) -> list[str]:
     return list(names[:MAX_DELEGATES])
 
 
-def _answering(approval: Approval, typed: Mapping[str, str], problems: Mapping[str, str]) -> dict[str, Any]:
+def _answering(
+    approval: Approval, user: User, typed: Mapping[str, str], problems: Mapping[str, str]
+) -> dict[str, Any]:
     """Return the form of a question that waits, and of a review what an edit changes or has changed."""
     reviewed = approval.type == HumanStepType.REVIEW
     found: dict[str, Any] = {
@@ -189,7 +192,7 @@ def _answering(approval: Approval, typed: Mapping[str, str], problems: Mapping[s
         if reviewed and approval.response and "output" in approval.response:
             found |= {"changes": changes_of(approval.proposed, approval.response["output"]), "response": None}
         return found
-    found["form"] = answer_form(approval, typed, problems)
+    found["form"] = answer_form(approval, typed, problems, mendable=open_to(approval, user))
     found["editing"] = bool(typed) or not reviewed
     if reviewed and typed.get(DECISION) == PREVIEW:
         found |= _preview(approval, typed)

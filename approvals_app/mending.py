@@ -31,7 +31,8 @@ from workflow_service.engine.json_values import json_pointer
 from workflow_service.engine.states import HumanStepType, ToolType
 
 SECRET = re.compile(r"\$\{\s*secrets\b")
-ADDRESS = "://"
+# In the JSON of a field: an address, or what is called like one. A host is a plain word where it has no scheme.
+ADDRESS = re.compile(r'://|"//|(?i:url|uri|host|hostname|endpoint|proxy|dsn)":')
 EDITORS_ONLY = "EDITORS_ONLY"
 # Of each tool the settings that say how its work is done. Keys that a tool does not know are its input.
 _HARMLESS: Mapping[ToolType, frozenset[str]] = {
@@ -44,6 +45,10 @@ _HARMLESS: Mapping[ToolType, frozenset[str]] = {
     ToolType.WAIT: frozenset({"duration", "until", "timeout"}),
     ToolType.SUBWORKFLOW: frozenset({"input"}),
 }
+_CALLS_WHAT_IT_IS_GIVEN = frozenset({ToolType.USE_CASE, ToolType.SCRIPT, ToolType.MCP})
+_INPUTS = ("input", "arguments")
+# Nobody's value: it changes a setting, and each field of one.
+_CHANGED: JsonObject = {"": None}
 
 
 def check_mending(approval: Approval, response: JsonObject | None, actor: User) -> None:
@@ -59,9 +64,7 @@ def check_mending(approval: Approval, response: JsonObject | None, actor: User) 
     mended = mended_input(given, response)
     if mended is None or mended == given:
         return
-    row = BlockExecution.objects.only("node", "agent_id", "stand_in").get(pk=approval.block_execution_id)
-    block = compiled_version(approval.execution.version_id).plan.nodes[row.node].block
-    tool = _tool(approval, row, block) if block is not None else None
+    row, tool = _work_of(approval)
     problems = list(_misplaced_secrets(response, given))
     if not may(actor, approval.execution.template, Action.TEMPLATE_UPDATE):
         problems += _forbidden(tool, given, mended, response)
@@ -71,6 +74,35 @@ def check_mending(approval: Approval, response: JsonObject | None, actor: User) 
         problems += [_placed(problem, response) for problem in found]
     if problems:
         raise ResponseInvalid(problems)
+
+
+def open_to(approval: Approval, actor: User) -> JsonValue:
+    """Return what ``approval`` shows of its block without the settings that ``actor`` may not change."""
+    given: JsonValue = approval.input
+    if (
+        approval.type != HumanStepType.INTERVENTION
+        or not isinstance(given, dict)
+        or may(actor, approval.execution.template, Action.TEMPLATE_UPDATE)
+    ):
+        return given
+    _, tool = _work_of(approval)
+    # What would be refused if every setting, and every field of one, were another.
+    closed = {
+        problem.pointer for key in given for problem in _forbidden(tool, given, {**given, key: _CHANGED}, {})
+    }
+    found = {key: value for key, value in given.items() if json_pointer("configuration", key) not in closed}
+    for name in _INPUTS:
+        if isinstance(inner := found.get(name), dict):
+            kept = (key for key in inner if json_pointer("configuration", name, key) not in closed)
+            found[name] = {key: inner[key] for key in kept}
+    return found
+
+
+def _work_of(approval: Approval) -> tuple[BlockExecution, ToolType | None]:
+    """Return the row that an intervention is about, and the type of the tool that does its work."""
+    row = BlockExecution.objects.only("node", "agent_id", "stand_in").get(pk=approval.block_execution_id)
+    block = compiled_version(approval.execution.version_id).plan.nodes[row.node].block
+    return row, _tool(approval, row, block) if block is not None else None
 
 
 def _tool(approval: Approval, row: BlockExecution, block: Block) -> ToolType | None:
@@ -92,7 +124,7 @@ def _forbidden(
             continue
         if key not in harmless and (known is None or key in known):
             yield _editors_only(key, json_pointer("configuration", key))
-        elif tool in (ToolType.USE_CASE, ToolType.SCRIPT):
+        elif tool in _CALLS_WHAT_IT_IS_GIVEN:
             yield from _forbidden_input(tool, given, mended, key, response)
 
 
@@ -103,13 +135,17 @@ def _forbidden_input(
     name = given.get("useCase")
     use_case = REGISTRY.find(name) if tool is ToolType.USE_CASE and isinstance(name, str) else None
     marked = {*use_case.fields_marked(LITERAL), *use_case.fields_marked(FROM_SECRET)} if use_case else set()
-    whole = key == "input"
+    whole = key in _INPUTS
     before, after = (_fields(values, key) for values in (given, mended))
     for field in before | after:
         if field in after and _same(after[field], before, field):
             continue
-        if field in marked or any(ADDRESS in json.dumps(values.get(field)) for values in (before, after)):
+        if field in marked or any(_holds_address(field, values.get(field)) for values in (before, after)):
             yield _editors_only(field or key, _pointer_of(key, field if whole else "", response))
+
+
+def _holds_address(field: str, value: JsonValue) -> bool:
+    return ADDRESS.search(json.dumps({field: value}, ensure_ascii=False)) is not None
 
 
 def _fields(values: JsonObject, key: str) -> JsonObject:
@@ -117,14 +153,14 @@ def _fields(values: JsonObject, key: str) -> JsonObject:
     if key not in values:
         return {}
     value = values[key]
-    if key != "input":
+    if key not in _INPUTS:
         return {key: value}
     return value if isinstance(value, dict) else {"": value}
 
 
 def _pointer_of(key: str, field: str, response: JsonObject) -> str:
     changes = response.get("input")
-    if isinstance(changes, dict) and field in changes:
+    if key == "input" and isinstance(changes, dict) and field in changes:
         return json_pointer("input", field)
     return json_pointer("configuration", key, *([field] if field else []))
 

@@ -95,11 +95,16 @@ _FIELDS_OF: Mapping[str, tuple[str, ...]] = {"retry": ("input", "configuration")
 
 
 def answer_form(
-    approval: Approval, typed: Mapping[str, str] | None = None, problems: Mapping[str, str] | None = None
+    approval: Approval,
+    typed: Mapping[str, str] | None = None,
+    problems: Mapping[str, str] | None = None,
+    *,
+    mendable: JsonValue = None,
 ) -> AnswerForm:
     """Return the form that answers ``approval``, with what was ``typed`` into it and its ``problems`` by field name.
 
-    The name of the buttons is ``DECISION``.
+    The name of the buttons is ``DECISION``. ``mendable`` is what the person may change of an intervention's block;
+    None: all of it.
     """
     typed, problems = typed or {}, problems or {}
     buttons = _buttons_of(approval)
@@ -113,14 +118,19 @@ def answer_form(
             return AnswerForm(tuple(replace(field, required=False) for field in fields), buttons)
         case HumanStepType.INTERVENTION:
             schema = _mending_schema(approval)
-            fields = form_fields(schema, typed, problems, name=RESPONSE, present=_mendable(approval))
-            return AnswerForm(fields, buttons)
+            present = _mendable(approval, mendable)
+            fields = form_fields(schema, typed, problems, name=RESPONSE, present=present)
+            closed = _closed(_mendable(approval, None), present)
+            return AnswerForm(tuple(_with_closed(field, closed) for field in fields), buttons)
     fields = form_fields(approval.response_schema, typed, problems, name=RESPONSE, label="Response")
     return AnswerForm(fields, buttons)
 
 
-def read_answer(approval: Approval, typed: Mapping[str, str]) -> Answer:
-    """Return what a form says that was sent; raises ``FormUnreadable`` and ``UnknownDecision``."""
+def read_answer(approval: Approval, typed: Mapping[str, str], *, mendable: JsonValue = None) -> Answer:
+    """Return what a form says that was sent; raises ``FormUnreadable`` and ``UnknownDecision``.
+
+    ``mendable`` is as it was for the form.
+    """
     pressed = typed.get(DECISION)
     if pressed not in {button.value for button in _buttons_of(approval)}:
         raise UnknownDecision
@@ -130,7 +140,7 @@ def read_answer(approval: Approval, typed: Mapping[str, str]) -> Answer:
         case HumanStepType.REVIEW:
             return Answer(True, _edited(approval, typed) if pressed == "change" else None)
         case HumanStepType.INTERVENTION:
-            return Answer(True, {"action": pressed, **_mended(approval, typed, pressed)})
+            return Answer(True, {"action": pressed, **_mended(approval, typed, pressed, mendable)})
     schema = approval.response_schema
     return Answer(True, None if schema is None else read_object(schema, typed, name=RESPONSE))
 
@@ -184,9 +194,9 @@ def _mending_schema(approval: Approval) -> JsonObject:
     return {"type": "object", "properties": fields}
 
 
-def _mendable(approval: Approval) -> JsonObject:
-    """Return what the block was given, as far as its question lets it be changed."""
-    given: JsonValue = approval.input
+def _mendable(approval: Approval, mendable: JsonValue) -> JsonObject:
+    """Return what the block was given, as far as its question and ``mendable`` let it be changed."""
+    given: JsonValue = approval.input if mendable is None else mendable
     fields = _member(_mending_schema(approval), "properties")
     if not isinstance(given, dict) or not isinstance(fields, dict) or "configuration" not in fields:
         return {}
@@ -198,9 +208,28 @@ def _mendable(approval: Approval) -> JsonObject:
     return shown if _is_sendable(shown) else {}
 
 
-def _mended(approval: Approval, typed: Mapping[str, str], pressed: str) -> JsonObject:
+def _closed(given: JsonObject, present: JsonObject) -> dict[str, list[str]]:
+    """Return by field what was given of it, and is not there to be changed."""
+    found = {}
+    for name, value in given.items():
+        left = present.get(name)
+        if isinstance(value, dict):
+            found[f"{RESPONSE}.{name}"] = sorted(value.keys() - (left.keys() if isinstance(left, dict) else ()))
+    return found
+
+
+def _with_closed(field: FormField, closed: Mapping[str, list[str]]) -> FormField:
+    names = closed.get(field.name)
+    if not names:
+        return field
+    return replace(field, help=f"{field.help} Only who may edit the workflow changes {', '.join(names)}.")
+
+
+def _mended(
+    approval: Approval, typed: Mapping[str, str], pressed: str, mendable: JsonValue
+) -> JsonObject:
     """Return what was changed for the action that was chosen; raises ``FormUnreadable`` for what is no part of it."""
-    shown = _mendable(approval)
+    shown = _mendable(approval, mendable)
     value = read_object(_mending_schema(approval), typed, name=RESPONSE, present=shown)
     problems: dict[str, str] = {}
     mended: JsonObject = {}

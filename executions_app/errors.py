@@ -4,6 +4,8 @@ import difflib
 
 from workflow_service.engine.errors import Problem, WorkflowError
 
+SKIPPED_BY_ANOTHER = "have somebody else skip it, or answer its question"
+
 
 class ExecutionNotFound(WorkflowError):
     """There is no such execution in this workspace."""
@@ -136,11 +138,12 @@ class FourEyes(WorkflowError):
 
     code = "FOUR_EYES"
 
-    def __init__(self, block_id: str, execution_id: str) -> None:
+    def __init__(
+        self, block_id: str, execution_id: str, wanted: str = "skip it", mend: str = SKIPPED_BY_ANOTHER
+    ) -> None:
         message = (
-            f"you started {execution_id}, and its block '{block_id}' wants four eyes: you may not skip it"
+            f"you started {execution_id}, and its block '{block_id}' wants four eyes: you may not {wanted}"
         )
-        mend = "have somebody else skip it, or answer its question"
         super().__init__(
             f"{message}; {mend}", [Problem(self.code, message, suggestion=mend, blocks=(block_id,))]
         )

@@ -61,8 +61,6 @@ def respond_to_approval(
     _responder(actor, seen)
     if seen.status == ApprovalStatus.PENDING:
         check_response(seen, response, approved=approved)
-        if approved:
-            check_mending(seen, response, actor)
     aftermath = None
     with command_transaction() as tx:
         approval = lock_approval(seen)
@@ -74,6 +72,8 @@ def respond_to_approval(
                 return approval
             if version is not None and version != approval.version:
                 raise OutOfDate(approval_id, approval.version, version)
+            if approved:
+                check_mending(approval, response, actor)
             vote = ApprovalVote(
                 approval=approval,
                 user=actor,

@@ -20,7 +20,12 @@ from workflow_service.accounts.policies import Action, allows
 from workflow_service.admin_pages import PageAdmin, WordsFilter, sentence
 from workflow_service.badges import BUSY, IDLE, OFF, OK, WAIT, badge
 from workflow_service.decisions.models import Decision
-from workflow_service.decisions.services.override import MAX_REASON, override_decision, takes_several
+from workflow_service.decisions.services.override import (
+    MAX_REASON,
+    override_decision,
+    takes_several,
+    wants_other_eyes,
+)
 from workflow_service.engine.errors import WorkflowError
 from workflow_service.templatetags.workflow_service import moment
 
@@ -149,7 +154,9 @@ class DecisionAdmin(PageAdmin):
             }
             for option in row.options
         ]
-        if form is None and _may_override(request, row.workspace):
+        user = request.user
+        bound = isinstance(user, User) and wants_other_eyes(row, user)
+        if form is None and not bound and _may_override(request, row.workspace):
             form = OverrideForm(row)
         return {
             "title": f"Decision at {row.block_id}",

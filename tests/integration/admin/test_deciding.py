@@ -1,5 +1,6 @@
 """Deciding in admin: by POST alone, with the CSRF token, one by one or many at once."""
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from django.test import Client
 from approvals_app.models import Approval
 from executions_app.models import Execution
 from tests.driver import run_until_quiet
-from tests.factories import make_workspace
+from tests.factories import make_template, make_workspace, start
 from tests.people import People, asking, make_people, question_of, run_asking
 from workflow_service.accounts.models import User
 
@@ -441,3 +442,38 @@ def test_an_edit_of_an_output_is_shown_beside_what_was_proposed(people: People) 
     approval.refresh_from_db()
     assert (approval.status, approval.response) == ("APPROVED", {"output": {"to": "Ada", "discount": 15}})
     assert "What was changed" in page_of(people.bob, approval)
+
+
+def test_an_approver_is_offered_what_they_may_mend_and_told_at_its_field_what_not(people: People) -> None:
+    call = {
+        "blockId": "call",
+        "toolType": "API",
+        "configuration": {"endpoint": "http://127.0.0.1:9/orders", "method": "POST", "body": {"n": 1}},
+        "retryPolicy": {"maxRetries": 0},
+        "recovery": {"escalate": {"assignees": ["alice"]}},
+    }
+    execution = run_until_quiet(start(make_template([call], workspace=people.workspace)))
+    question = question_of(execution)
+    page = f"{INBOX}{question.pk}/change/"
+
+    def configuration(user: User) -> tuple[dict[str, Any], str]:
+        fields = {field.name: field for field in signed_in(user).get(page).context["form"].fields}
+        field = fields["response.configuration"]
+        return json.loads(field.value), field.help
+
+    offered, said = configuration(people.alice)
+    assert offered == {"body": {"n": 1}}
+    assert said.endswith("Only who may edit the workflow changes endpoint, method.")
+    whole, said = configuration(people.admin)
+    assert whole == call["configuration"]
+    assert "Only who" not in said
+    elsewhere = {"body": {"n": 2}, "endpoint": "http://evil.example/"}
+    typed = {"decision": "retry", "response.configuration": json.dumps(elsewhere)}
+    refused = decide(people.alice, question, **typed)
+    (field,) = (one for one in refused.context["form"].fields if one.problem)
+    assert (field.name, json.loads(field.value)) == ("response.configuration", elsewhere)
+    assert "only who may edit the workflow changes it here" in field.problem
+    assert status_of(question) == "PENDING"
+    decide(people.alice, question, **typed | {"response.configuration": '{"body": {"n": 3}}'})
+    assert status_of(question) == "APPROVED"
+    assert question.response == {"action": "retry", "configuration": {"body": {"n": 3}}}

@@ -6,6 +6,7 @@ import pytest
 
 from approvals_app.errors import ResponseInvalid
 from approvals_app.models import Approval
+from approvals_app.services import approvals
 from approvals_app.services.approvals import respond_to_approval
 from executions_app import parking, running
 from executions_app.aftermath import follow_up
@@ -220,6 +221,7 @@ def saved_by_alice(people: People, tool: str, configuration: JsonObject) -> Exec
 
 API_CALL: JsonObject = {"endpoint": "http://127.0.0.1:9/orders", "method": "POST", "body": {"n": 1}}
 DOWNLOAD: JsonObject = {"useCase": "http.download", "input": {"url": "http://127.0.0.1:9/a"}}
+FETCH: JsonObject = {"server": "web", "tool": "fetch", "arguments": {"n": 1}}
 SCRIPT: JsonObject = {"code": "raise ValueError", "input": {"n": 1}}
 
 
@@ -234,6 +236,12 @@ SCRIPT: JsonObject = {"code": "raise ValueError", "input": {"n": 1}}
         ("API", API_CALL, {"configuration": {"body": "${secrets.KEY}"}}, "/configuration/body"),
         ("SCRIPT", SCRIPT, {"configuration": {"code": "import os"}}, "/configuration/code"),
         ("SCRIPT", SCRIPT, {"input": {"to": "http://evil.example"}}, "/input/to"),
+        ("SCRIPT", SCRIPT, {"input": {"smtpHost": "evil.example"}}, "/input/smtpHost"),
+        ("SCRIPT", SCRIPT, {"input": {"to": {"host": "evil.example"}}}, "/input/to"),
+        ("MCP", FETCH, {"configuration": {"tool": "delete"}}, "/configuration/tool"),
+        ("MCP", FETCH, {"configuration": {"arguments": {"from": "http://evil"}}}, "/configuration/arguments/from"),
+        ("MCP", FETCH, {"configuration": {"arguments": {"url": "evil"}}}, "/configuration/arguments/url"),
+        ("MCP", FETCH, {"input": {"url": "evil"}}, "/input/url"),
         ("USE_CASE", DOWNLOAD, {"configuration": {"useCase": "csv.read"}}, "/configuration/useCase"),
         ("USE_CASE", DOWNLOAD, {"input": {"url": "http://evil.example/"}}, "/input/url"),
         ("USE_CASE", DOWNLOAD, {"configuration": {"input": {"url": "x"}}}, "/configuration/input/url"),
@@ -259,6 +267,24 @@ def test_an_approver_mends_values(people: People) -> None:
     )
     row.refresh_from_db()
     assert row.input == {**API_CALL, **changed, "input": {"m": 1}}
+
+
+def test_the_right_to_edit_counts_as_it_is_when_the_answer_is_taken(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = saved_by_alice(people, "API", API_CALL)
+    admin = Membership.objects.create(user=people.alice, workspace=people.workspace, role=Role.ADMIN)
+    locks = approvals.lock_approval
+
+    def lock_late(seen: Approval) -> Approval:
+        admin.delete()
+        return locks(seen)
+
+    monkeypatch.setattr(approvals, "lock_approval", lock_late)
+    elsewhere: JsonObject = {"action": "retry", "configuration": {"endpoint": "http://evil.example/"}}
+    with pytest.raises(ResponseInvalid):
+        answer(people, execution, elsewhere)
+    assert question_of(execution).status == "PENDING"
 
 
 def test_who_edits_the_template_mends_what_is_called_and_is_checked_as_there(people: People) -> None:

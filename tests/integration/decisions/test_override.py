@@ -127,6 +127,19 @@ def test_who_may_not_override(house: House, role: Role) -> None:
     problem_of(house.caller(role).post(path, {"choice": ["refund"]}), 403, "FORBIDDEN")
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_starter_does_not_turn_what_wants_four_eyes(house: House, ended: bool) -> None:
+    execution = decided(house, {"people": {"fourEyes": True}})
+    Execution.objects.filter(pk=execution.pk).update(created_by=house.members[Role.OPERATOR])
+    if ended:
+        run_until_quiet(execution)
+    path = f"decisions/{decision_of(execution).public_id}/override"
+    problem_of(house.caller(Role.OPERATOR).post(path, {"choice": ["refund"]}), 403, "FOUR_EYES")
+    assert decision_of(execution).override is None
+    body = house.caller(Role.ADMIN).post(path, {"choice": ["refund"]}).json()
+    assert body["override"]["rerouted"] is not ended
+
+
 def test_decisions_are_read_in_their_workspace(house: House) -> None:
     execution = run_until_quiet(decided(house))
     decision = decision_of(execution)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from executions_app.errors import FourEyes
 from executions_app.models import BlockExecution
 from executions_app.reopening import cut_rows, read_rows
 from executions_app.run_state import RunState
@@ -32,6 +33,8 @@ from workflow_service.engine.states import (
 )
 
 MAX_REASON = 2_000
+# What the starter of a run may not do, and who may.
+OVERRIDDEN_BY_ANOTHER = ("say what was right", "have somebody else say it")
 NOT_BEGUN = (BlockStatus.PENDING, BlockStatus.READY, BlockStatus.QUEUED, BlockStatus.SKIPPED)
 Confirm = Callable[[Decision], object]
 
@@ -51,8 +54,11 @@ def override_decision(
     """Note that ``choice`` (keys of its options) is what was right, and return the decision as it then stands.
 
     Where the run is under way and nothing has begun of the way it took, it is turned: the question is answered again,
-    this time so, and a way that is to be confirmed asks for that as ever. Raises ``ChoiceInvalid``.
+    this time so, and a way that is to be confirmed asks for that as ever. Raises ``ChoiceInvalid``, and ``FourEyes`` for the
+    starter of a run whose question wants them.
     """
+    if wants_other_eyes(decision, actor):
+        raise FourEyes(decision.block_id, decision.execution.public_id, *OVERRIDDEN_BY_ANOTHER)
     check_choice(decision, choice)
     aftermaths: Aftermaths = []
     with command_transaction() as tx:
@@ -87,6 +93,17 @@ def override_decision(
         confirm(decision)
     follow_up_all(aftermaths)
     return decision
+
+
+def wants_other_eyes(decision: Decision, actor: User) -> bool:
+    """Return whether somebody else has to say what was right: who started the run may not answer its question."""
+    if decision.execution.created_by_id != actor.pk:
+        return False
+    compiled = compiled_version(decision.execution.version_id)
+    node = compiled.plan.node_by_id.get(decision.block_id)
+    block = compiled.plan.nodes[node].block if node is not None else None
+    policy = compiled.definition.decision_policy(block)
+    return policy.people is not None and policy.people.four_eyes
 
 
 def check_choice(decision: Decision, choice: Sequence[str]) -> None:
