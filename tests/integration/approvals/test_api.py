@@ -237,3 +237,32 @@ def test_the_list_costs_the_same_however_many_there_are(people: People) -> None:
             assert client.get("/api/v1/approvals/pending").json()["total"] == total
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 15
+
+
+@pytest.mark.parametrize("who", ["anonymous", "stranger", "viewer"])
+def test_nobody_else_gets_anything_at_any_address_of_an_approval(people: People, who: str) -> None:
+    approval = question_of(run_asking(people, asking(message="Pay 900 to ACME?", assignees=["alice"])))
+    viewer = make_user(people.workspace, Role.VIEWER, username="vera", is_staff=True)
+    users = {"stranger": people.stranger, "viewer": viewer}
+    client = signed_in(users[who]) if who in users else Client()
+    api, admin = f"/api/v1/approvals/{approval.public_id}", "/admin/approvals_app/approval"
+    reads = [api, f"{api}/history", "/api/v1/approvals", "/api/v1/approvals/pending"]
+    reads += [f"{admin}/", *(f"{admin}/{approval.pk}/{page}/" for page in ("change", "history", "delete"))]
+    answers = [client.get(address) for address in reads]
+    bodies = {
+        "respond": {"approved": True},
+        "delegate": {"to": "bob"},
+        "comment": {"text": "hello"},
+    }
+    writes = [
+        client.post(f"{api}/{name}", body, content_type="application/json") for name, body in bodies.items()
+    ]
+    writes += [client.post(f"{admin}/{approval.pk}/{name}/", {"decision": "approve"}) for name in bodies]
+    assert all(response.status_code in {302, 401, 403, 404} for response in writes)
+    for response in answers + writes:
+        assert b"ACME" not in response.content, response.request["PATH_INFO"]
+        assert approval.public_id.encode() not in response.content or response.status_code >= 400
+    assert all(response.json().get("total", 0) == 0 for response in answers[2:4])
+    approval.refresh_from_db()
+    assert (approval.status, approval.version, approval.involved_ids) == ("PENDING", 1, [])
+    assert not approval.votes.exists()
