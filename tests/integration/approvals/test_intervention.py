@@ -239,7 +239,12 @@ SCRIPT: JsonObject = {"code": "raise ValueError", "input": {"n": 1}}
         ("SCRIPT", SCRIPT, {"input": {"smtpHost": "evil.example"}}, "/input/smtpHost"),
         ("SCRIPT", SCRIPT, {"input": {"to": {"host": "evil.example"}}}, "/input/to"),
         ("MCP", FETCH, {"configuration": {"tool": "delete"}}, "/configuration/tool"),
-        ("MCP", FETCH, {"configuration": {"arguments": {"from": "http://evil"}}}, "/configuration/arguments/from"),
+        (
+            "MCP",
+            FETCH,
+            {"configuration": {"arguments": {"from": "http://evil"}}},
+            "/configuration/arguments/from",
+        ),
         ("MCP", FETCH, {"configuration": {"arguments": {"url": "evil"}}}, "/configuration/arguments/url"),
         ("MCP", FETCH, {"input": {"url": "evil"}}, "/input/url"),
         ("USE_CASE", DOWNLOAD, {"configuration": {"useCase": "csv.read"}}, "/configuration/useCase"),
