@@ -71,8 +71,9 @@ class TimeRange:
     def points(self, granularity: Granularity) -> list[datetime]:
         """Return where the points of a series begin; raises ``TimeRangeInvalid`` where there are too many."""
         if self.length / LENGTHS[granularity] > MAX_POINTS:
+            mend = "shorten it" if granularity is Granularity.MONTH else "shorten it, or take longer points"
             raise TimeRangeInvalid(
-                f"the time range has more than {MAX_POINTS} points by {granularity}: shorten it, or take longer points"
+                f"the time range has more than {MAX_POINTS} points by {granularity}: {mend}"
             )
         found, point = [], begin_of(self.start, granularity)
         while point < self.end:

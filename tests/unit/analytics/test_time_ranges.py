@@ -77,3 +77,11 @@ def test_whole_days_of_a_range(start: str, end: str, days: tuple[str, str] | Non
 def test_a_range_that_is_none_is_refused(start: str, end: str, granularity: Granularity) -> None:
     with pytest.raises(TimeRangeInvalid):
         range_of(start, end).points(granularity)
+
+
+def test_longer_points_are_advised_only_where_there_are_any() -> None:
+    centuries = TimeRange(datetime(2000, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC))
+    with pytest.raises(TimeRangeInvalid, match=r"or take longer points$"):
+        centuries.points(Granularity.WEEK)
+    with pytest.raises(TimeRangeInvalid, match=r"by month: shorten it$"):
+        centuries.points(Granularity.MONTH)
