@@ -6,7 +6,7 @@ import pytest
 
 from approvals_app.errors import ResponseInvalid
 from approvals_app.models import Approval
-from approvals_app.services import approvals
+from approvals_app.services import approvals, decisions
 from approvals_app.services.approvals import respond_to_approval
 from executions_app import parking, running
 from executions_app.aftermath import follow_up
@@ -279,7 +279,7 @@ def test_the_right_to_edit_counts_as_it_is_when_the_answer_is_taken(
 ) -> None:
     execution = saved_by_alice(people, "API", API_CALL)
     admin = Membership.objects.create(user=people.alice, workspace=people.workspace, role=Role.ADMIN)
-    locks = approvals.lock_approval
+    locks = decisions.lock_approval
 
     def lock_late(seen: Approval) -> Approval:
         admin.delete()

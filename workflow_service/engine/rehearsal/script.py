@@ -74,10 +74,8 @@ def refuse_unusable(plan: Plan, outputs: Given, answers: Given) -> None:
                     name, f"there is no such {meant}", kind, nearest_name_hint(name, sorted(known))
                 )
     for name in answers.keys() - asked:
-        given_here = answers[name]
-        for value in given_here if isinstance(given_here, list | tuple) else [given_here]:
-            if read_reply(value) is None:
-                raise _not_a_reply(plan, name)
+        if any(read_reply(value) is None for value in _values(answers, name)):
+            raise _not_a_reply(plan, name)
 
 
 class Script:
@@ -135,6 +133,12 @@ class Script:
         if isinstance(values, list | tuple):
             return values[min(used, len(values) - 1)] if values else {}
         return values  # type: ignore[return-value] # a Sequence that is no list or tuple is a text
+
+
+def _values(given: Given, name: str) -> Sequence[JsonValue]:
+    """Return all that is given for a name, one after another."""
+    values = given[name]
+    return values if isinstance(values, list | tuple) else [values]  # type: ignore[list-item] # else a text
 
 
 def read_reply(value: JsonValue) -> Reply | None:
