@@ -214,7 +214,9 @@ def _closed(given: JsonObject, present: JsonObject) -> dict[str, list[str]]:
     for name, value in given.items():
         left = present.get(name)
         if isinstance(value, dict):
-            found[f"{RESPONSE}.{name}"] = sorted(value.keys() - (left.keys() if isinstance(left, dict) else ()))
+            found[f"{RESPONSE}.{name}"] = sorted(
+                value.keys() - (left.keys() if isinstance(left, dict) else ())
+            )
     return found
 
 
@@ -225,9 +227,7 @@ def _with_closed(field: FormField, closed: Mapping[str, list[str]]) -> FormField
     return replace(field, help=f"{field.help} Only who may edit the workflow changes {', '.join(names)}.")
 
 
-def _mended(
-    approval: Approval, typed: Mapping[str, str], pressed: str, mendable: JsonValue
-) -> JsonObject:
+def _mended(approval: Approval, typed: Mapping[str, str], pressed: str, mendable: JsonValue) -> JsonObject:
     """Return what was changed for the action that was chosen; raises ``FormUnreadable`` for what is no part of it."""
     shown = _mendable(approval, mendable)
     value = read_object(_mending_schema(approval), typed, name=RESPONSE, present=shown)

@@ -100,7 +100,7 @@ class House:
             return developer.execution(asked.execution_id)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def house(stack: AttachedStack) -> Iterator[House]:
     with open_chromium() as browser:
         yield House(stack, browser)

@@ -18,7 +18,7 @@ from workflow_service.engine.findings import Finding
 from workflow_service.engine.graph import NodeKind
 from workflow_service.engine.plan import END_NODE, Plan
 from workflow_service.engine.rehearsal.choice import Leading, Natural, Ways
-from workflow_service.engine.rehearsal.script import DryRunInvalid, refuse_unknown_names
+from workflow_service.engine.rehearsal.script import DryRunInvalid, refuse_unusable
 from workflow_service.engine.rehearsal.simulation import Simulation, Step
 from workflow_service.engine.rehearsal.values import Keys
 
@@ -112,7 +112,7 @@ def dry_run(
     """
     bounds = _Bounds(max_steps, TRIALS + len(plan.nodes) * TRIALS_OF_NODE)
     given = _Given(input, outputs or {}, answers or {}, writes or {})
-    refuse_unknown_names(plan, given.outputs, given.answers)
+    refuse_unusable(plan, given.outputs, given.answers)
     return _walk(plan, given, choose or Natural(plan), bounds)
 
 
@@ -131,7 +131,7 @@ def dry_run_branches(
     Only runs that reached something new are returned. ``max_steps`` bounds them together; what it cuts off is left out.
     """
     given = _Given(input, outputs or {}, answers or {}, writes or {})
-    refuse_unknown_names(plan, given.outputs, given.answers)
+    refuse_unusable(plan, given.outputs, given.answers)
     bounds = _Bounds(max_steps, TRIALS_OF_ALL + 4 * len(plan.nodes) * TRIALS_OF_NODE)
     runs = [_walk(plan, given, Natural(plan), bounds)]
     taken, reached = set(runs[0].taken), set(runs[0].path)

@@ -6,7 +6,7 @@ import pytest
 
 from approvals_app.errors import ResponseInvalid
 from approvals_app.models import Approval
-from approvals_app.services import approvals
+from approvals_app.services import approvals, decisions
 from approvals_app.services.approvals import respond_to_approval
 from executions_app import parking, running
 from executions_app.aftermath import follow_up
@@ -239,7 +239,12 @@ SCRIPT: JsonObject = {"code": "raise ValueError", "input": {"n": 1}}
         ("SCRIPT", SCRIPT, {"input": {"smtpHost": "evil.example"}}, "/input/smtpHost"),
         ("SCRIPT", SCRIPT, {"input": {"to": {"host": "evil.example"}}}, "/input/to"),
         ("MCP", FETCH, {"configuration": {"tool": "delete"}}, "/configuration/tool"),
-        ("MCP", FETCH, {"configuration": {"arguments": {"from": "http://evil"}}}, "/configuration/arguments/from"),
+        (
+            "MCP",
+            FETCH,
+            {"configuration": {"arguments": {"from": "http://evil"}}},
+            "/configuration/arguments/from",
+        ),
         ("MCP", FETCH, {"configuration": {"arguments": {"url": "evil"}}}, "/configuration/arguments/url"),
         ("MCP", FETCH, {"input": {"url": "evil"}}, "/input/url"),
         ("USE_CASE", DOWNLOAD, {"configuration": {"useCase": "csv.read"}}, "/configuration/useCase"),
@@ -274,7 +279,7 @@ def test_the_right_to_edit_counts_as_it_is_when_the_answer_is_taken(
 ) -> None:
     execution = saved_by_alice(people, "API", API_CALL)
     admin = Membership.objects.create(user=people.alice, workspace=people.workspace, role=Role.ADMIN)
-    locks = approvals.lock_approval
+    locks = decisions.lock_approval
 
     def lock_late(seen: Approval) -> Approval:
         admin.delete()

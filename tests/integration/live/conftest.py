@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     from workflow_service.accounts.models import User
 
 
-@pytest.fixture(scope="package", autouse=True)
-def threads_give_connections_back() -> Iterator[None]:
-    """As in the web process: a thread gives its connection back after each read, those too that outlast a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
-        yield
+@pytest.fixture(autouse=True)
+def threads_give_connections_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the web process: a thread gives its connection back after each read."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
 
 
 @pytest.fixture(autouse=True)

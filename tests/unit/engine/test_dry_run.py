@@ -281,6 +281,18 @@ def test_refuses_what_makes_no_sense(outputs: Any, answers: Any, pointer: str) -
         dry_run_branches(plan, outputs=outputs, answers=answers)
 
 
+@pytest.mark.parametrize("given", ["refund", ["refund"], ["yes", "refund"]])
+def test_a_way_named_where_its_question_is_wanted_is_refused_with_the_questions(given: Any) -> None:
+    plan = plan_from('start->t; t->refund:"A"; t->calm:"B"; t->x:else; refund->end; calm->end; x->end;')
+    with pytest.raises(DryRunInvalid) as refused:
+        dry_run(plan, answers={"t": given})
+    (problem,) = refused.value.problems
+    assert (problem.pointer, problem.suggestion) == (
+        "/answers/t",
+        "the way on is chosen by question: give true for 'A' or 'B'",
+    )
+
+
 # -- names that are missing
 
 

@@ -54,8 +54,8 @@ def override_decision(
     """Note that ``choice`` (keys of its options) is what was right, and return the decision as it then stands.
 
     Where the run is under way and nothing has begun of the way it took, it is turned: the question is answered again,
-    this time so, and a way that is to be confirmed asks for that as ever. Raises ``ChoiceInvalid``, and ``FourEyes`` for the
-    starter of a run whose question wants them.
+    this time so, and a way that is to be confirmed asks for that as ever. Raises ``ChoiceInvalid``, and ``FourEyes``
+    for the starter of a run whose question wants them.
     """
     if wants_other_eyes(decision, actor):
         raise FourEyes(decision.block_id, decision.execution.public_id, *OVERRIDDEN_BY_ANOTHER)

@@ -20,6 +20,7 @@ APPROVALS: Mapping[str, bool] = {
     "approve": True, "approved": True, "yes": True, "reject": False, "rejected": False, "no": False,
 }  # fmt: skip
 PASSES = frozenset({ErrorClass.TRANSIENT, ErrorClass.AGENT_UNAVAILABLE})
+NO_REPLY = "is 'approve', 'reject', true, false, or an object with 'approved'"
 NO_ERROR: JsonObject = {"type": ErrorType.SYSTEM_ERROR, "message": "failed"}
 
 Given = Mapping[str, JsonValue | Sequence[JsonValue]]
@@ -56,8 +57,11 @@ class Reply:
     response: JsonObject
 
 
-def refuse_unknown_names(plan: Plan, outputs: Given, answers: Given) -> None:
-    """Raise ``DryRunInvalid`` where something is given for what the plan does not have: it would never be used."""
+def refuse_unusable(plan: Plan, outputs: Given, answers: Given) -> None:
+    """Raise ``DryRunInvalid`` where something is given for what the plan does not have, or no person could say it.
+
+    It would never be used, and the run would go another way than whoever gave it meant.
+    """
     blocks = {node.id for node in plan.nodes if node.block is not None}
     asked = {branch.question for node in plan.nodes for branch in node.routing.branches if branch.question}
     for kind, given, known, meant in (
@@ -69,6 +73,9 @@ def refuse_unknown_names(plan: Plan, outputs: Given, answers: Given) -> None:
                 raise _invalid(
                     name, f"there is no such {meant}", kind, nearest_name_hint(name, sorted(known))
                 )
+    for name in answers.keys() - asked:
+        if any(read_reply(value) is None for value in _values(answers, name)):
+            raise _not_a_reply(plan, name)
 
 
 class Script:
@@ -107,7 +114,7 @@ class Script:
         value = self._next("answer", self._answers, block_id)
         reply = read_reply(value)
         if reply is None:
-            raise _invalid(block_id, "is 'approve', 'reject', true, false, or an object with 'approved'")
+            raise _invalid(block_id, NO_REPLY)
         return reply
 
     def answer_to(self, question: str) -> bool | None:
@@ -126,6 +133,12 @@ class Script:
         if isinstance(values, list | tuple):
             return values[min(used, len(values) - 1)] if values else {}
         return values  # type: ignore[return-value] # a Sequence that is no list or tuple is a text
+
+
+def _values(given: Given, name: str) -> Sequence[JsonValue]:
+    """Return all that is given for a name, one after another."""
+    values = given[name]
+    return values if isinstance(values, list | tuple) else [values]  # type: ignore[list-item] # else a text
 
 
 def read_reply(value: JsonValue) -> Reply | None:
@@ -160,6 +173,19 @@ def failure_in(value: JsonValue, block_id: str) -> Failure | None:
     retryable = value.get("retryable", classify(error_type) in PASSES)
     message = str(value.get("message", f"{error_type} as given"))
     return Failure(error_type, message, retryable is True)
+
+
+def _not_a_reply(plan: Plan, name: str) -> DryRunInvalid:
+    """Say what people's answers are, and where the block's ways are questions how to choose one of them."""
+    questions = [
+        f"'{branch.question}'"
+        for node in plan.nodes
+        if node.id.removesuffix("?") == name
+        for branch in node.routing.branches
+        if branch.question
+    ]
+    mend = f"the way on is chosen by question: give true for {' or '.join(questions)}" if questions else ""
+    return _invalid(name, NO_REPLY, suggestion=mend)
 
 
 def _invalid(name: str, message: str, kind: str = "answers", suggestion: str = "") -> DryRunInvalid:
