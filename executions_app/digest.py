@@ -8,6 +8,7 @@ again with the next tick.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,8 +21,10 @@ from workflow_service.engine.states import ExecutionStatus
 
 logger = logging.getLogger(__name__)
 
-# So few that a tick, which repairs much else, does not take long; a backlog is caught up with over many ticks.
-RUNS_PER_TICK = 100
+RUNS_AT_ONCE = 100
+# A tick goes on with a backlog for so long, for a busy service ends more runs in a second than are taken at once; what
+# is left waits for the next tick, which repairs much else.
+CATCH_UP_S = 0.5
 
 TAKE_ENDED = """
     WITH ended AS MATERIALIZED (
@@ -68,7 +71,17 @@ def register_digester(digester: Digester) -> None:
         _digesters.append(digester)
 
 
-def digest_ended_runs(limit: int = RUNS_PER_TICK) -> int:
+def catch_up(seconds: float = CATCH_UP_S, at_once: int = RUNS_AT_ONCE) -> int:
+    """Hand out runs that have ended until none is left or the time is over; returns how many there were."""
+    until = time.monotonic() + seconds
+    taken = digested = digest_ended_runs(at_once)
+    while taken == at_once and time.monotonic() < until:
+        taken = digest_ended_runs(at_once)
+        digested += taken
+    return digested
+
+
+def digest_ended_runs(limit: int = RUNS_AT_ONCE) -> int:
     """Hand out the oldest runs that have ended, ``limit`` at most; returns how many there were."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from executions_app import digest
 from executions_app.admission import admit, find_awaited_templates
 from executions_app.aftermath import follow_up, settle_again
 from executions_app.agent_slots import find_awaited_limits, give_back_of_workers, hand_on
@@ -23,7 +24,6 @@ from executions_app.agent_statistics import keep_statistics
 from executions_app.child_ends import conclude_parent, find_wrong_parents
 from executions_app.claiming import let_go
 from executions_app.deadlines import find_overdue_runs, time_out_run
-from executions_app.digest import digest_ended_runs
 from executions_app.dispatch import count_messages, send_blocks
 from executions_app.handlers import sweep_steps
 from executions_app.journal import Queued
@@ -144,7 +144,7 @@ def sweep() -> bool:
         forget_old_answers,
         keep_agents,
         keep_statistics,
-        digest_ended_runs,
+        digest.catch_up,
         seal_entries,
         *sweep_steps(),
     )

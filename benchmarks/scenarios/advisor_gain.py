@@ -6,12 +6,14 @@ service's own measuring says: of active time on average, or of the share of runs
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from benchmarks import engine
 from benchmarks.bench import Bench
-from benchmarks.engine import Block
+from benchmarks.engine import HIGH, NORMAL, Block
 from benchmarks.figures import Figure
+from benchmarks.outside import DEAR, outside
 from executions_app.services.executions import start_execution
 from templates_app.models import Template
 from workflow_service.advisor.services.analysis import analyse
@@ -31,6 +33,7 @@ class Fault:
     kind: Kind
     blocks: list[Block]
     items: bool = False
+    priority: str = NORMAL
 
 
 def work(name: str, *after: str, use_case: str = "benchmark.wait", **params: Any) -> Block:
@@ -53,6 +56,14 @@ PASSED = {
         {"condition": "else", "nextBlocks": ["keep"]},
     ]
 }
+TWICE = {
+    "branches": [
+        {"condition": "output.passed == false", "nextBlocks": ["end"]},
+        {"condition": "output.passed == false", "nextBlocks": ["never"]},
+        {"condition": "else", "nextBlocks": ["keep"]},
+    ]
+}
+QUESTION = "How urgent is this letter? Answer with one word: urgent, or not."
 FAULTS = (
     Fault(
         Kind.PARALLELISE,
@@ -92,38 +103,77 @@ FAULTS = (
         ],
         items=True,
     ),
+    Fault(
+        Kind.DEAD_BRANCH,
+        [
+            work("look", use_case="benchmark.check", seconds=0.2, conditions=TWICE),
+            work("keep", seconds=0.1),
+            work("never", seconds=0.1),
+        ],
+    ),
 )
+
+
+def asking_outside(service: str) -> tuple[Fault, ...]:
+    """Return the faults of work that asks a web service at this address, or a language model."""
+    same = {
+        "endpoint": f"{service}/${{workflow.input.city}}",
+        "method": "GET",
+        "responseMapping": {"found": "body.length"},
+    }
+    letter = {"prompt": QUESTION, "model": DEAR, "input": "${workflow.input.letter}"}
+    return (
+        Fault(Kind.CACHE, [work("load", seconds=0.2), asked("look", "API", same)], priority=HIGH),
+        Fault(Kind.CHEAPER_MODEL, [work("load", seconds=0.2), asked("judge", "LLM", letter)], priority=HIGH),
+    )
+
+
+def asked(name: str, tool_type: str, configuration: dict[str, Any]) -> Block:
+    """Return a block that asks somebody, after 'load'."""
+    return {
+        "blockId": name,
+        "toolType": tool_type,
+        "configuration": configuration,
+        "dependencies": ["load"],
+        "outputMapping": {f"{name}_done": "output"},
+    }
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """Take each suggestion and measure what it brought."""
     runs = bench.scale(60, 24)
-    for fault in FAULTS:
-        template = engine.make_template(f"could be better: {fault.kind}", fault.blocks)
-        run(template, runs, fault)
-        report = analyse(template, with_model=False)
-        records = [record for record in report.suggestions if record.kind == fault.kind]
-        if not records:
-            raise RuntimeError(f"nothing was suggested: {report.notes} {list(report.suggestions)}")
-        [record] = records
-        taken = accept(record, template.owner)
-        template.refresh_from_db()
-        run(template, runs, fault)
-        of = Measure(record.measure)
-        version = taken.accepted_version_id
-        if version is None:
-            raise RuntimeError("what was accepted has no version")
-        before, after = figure_of(record.base_version_id, of, runs).value, figure_of(version, of, runs).value
-        gained = 100 * (before - after) / before
-        off = abs(record.estimated_improvement - gained) / abs(gained) * 100 if gained else 100.0
-        yield Figure(
-            f"advisor.{fault.kind}_estimate_off_percent",
-            off,
-            f"estimated {record.estimated_improvement} %, measured {gained:.1f} % less {of}",
-            f"{before:.3f} before, {after:.3f} after, {runs} runs each",
-            at_most=OFF_BY_PERCENT,
-        )
-        bench.say(f"{fault.kind}: estimated {record.estimated_improvement} %, measured {gained:.1f} %")
+    with outside(bench.stack) as service:
+        for fault in chain(FAULTS, asking_outside(service)):
+            yield take(bench, fault, runs)
+
+
+def take(bench: Bench, fault: Fault, runs: int) -> Figure:
+    """Take what is suggested of a fault; returns how far the estimate was from what it brought."""
+    template = engine.make_template(f"could be better: {fault.kind}", fault.blocks)
+    run(template, runs, fault)
+    report = analyse(template, with_model=False)
+    records = [record for record in report.suggestions if record.kind == fault.kind]
+    if not records:
+        raise RuntimeError(f"nothing was suggested: {report.notes} {list(report.suggestions)}")
+    [record] = records
+    taken = accept(record, template.owner)
+    template.refresh_from_db()
+    run(template, runs, fault)
+    of = Measure(record.measure)
+    version = taken.accepted_version_id
+    if version is None:
+        raise RuntimeError("what was accepted has no version")
+    before, after = figure_of(record.base_version_id, of, runs).value, figure_of(version, of, runs).value
+    gained = 100 * (before - after) / before
+    off = abs(record.estimated_improvement - gained) / abs(gained) * 100 if gained else 100.0
+    bench.say(f"{fault.kind}: estimated {record.estimated_improvement} %, measured {gained:.1f} %")
+    return Figure(
+        f"advisor.{fault.kind}_estimate_off_percent",
+        off,
+        f"estimated {record.estimated_improvement} %, measured {gained:.1f} % less {of}",
+        f"{before:.3g} before, {after:.3g} after, {runs} runs each",
+        at_most=OFF_BY_PERCENT,
+    )
 
 
 def run(template: Template, times: int, fault: Fault) -> None:
@@ -131,8 +181,13 @@ def run(template: Template, times: int, fault: Fault) -> None:
     for number in range(times):
         # Every second thing is bad, every fourth run hangs: by number, so that chance does not decide what is gained.
         given: dict[str, Any] = {"bad": float(number % 2), "hangs": float(number % 4 == 0)}
+        given |= {"city": f"city-{number % 4}", "letter": f"Letter {number}: where is my parcel? " * 20}
         given |= {"items": list(range(4 + number % 9))} if fault.items else {}
         execution = start_execution(
-            workspace=template.workspace, actor=template.owner, template=template, input=given, options={}
+            workspace=template.workspace,
+            actor=template.owner,
+            template=template,
+            input=given,
+            options={"priority": fault.priority},
         ).execution
         engine.wait_for_end([execution.pk], TIMEOUT_S)

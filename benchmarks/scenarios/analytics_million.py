@@ -15,7 +15,7 @@ from benchmarks import engine
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, percentile
 from benchmarks.scenarios.api import authorization
-from executions_app.digest import RUNS_PER_TICK, EndedRun
+from executions_app.digest import RUNS_AT_ONCE, EndedRun
 from executions_app.transaction import database_now
 from templates_app.models import Template
 from workflow_service.analytics.counting import count_runs
@@ -115,9 +115,9 @@ def count_past() -> float:
         cursor.execute(PAST)
         runs = [EndedRun(*row) for row in cursor.fetchall()]
     begun = time.monotonic()
-    for first in range(0, len(runs), RUNS_PER_TICK):
+    for first in range(0, len(runs), RUNS_AT_ONCE):
         with transaction.atomic():
-            count_runs(runs[first : first + RUNS_PER_TICK])
+            count_runs(runs[first : first + RUNS_AT_ONCE])
     return time.monotonic() - begun
 
 

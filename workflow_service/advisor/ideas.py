@@ -10,7 +10,7 @@ from functools import cached_property
 
 from pydantic import JsonValue
 
-from workflow_service.advisor.recordings import Recordings
+from workflow_service.advisor.recordings import Recordings, Tokens
 from workflow_service.advisor.vocabulary import Effort, Kind, Measure, Source, Type
 from workflow_service.engine.data_flow import Outputs, PlacedRead, Writes, reads_of_node, writes_of
 from workflow_service.engine.definition import Definition, JsonObject
@@ -29,10 +29,16 @@ def as_recorded(recordings: Recordings) -> Recordings:
 
 @dataclass(frozen=True, slots=True)
 class ModelPrice:
-    """A language model that may be asked, and USD for a million tokens in and out together."""
+    """A language model that may be asked, and USD for a million tokens in and for a million out."""
 
     name: str
-    usd_per_m_tok: float
+    input_usd_per_m_tok: float
+    output_usd_per_m_tok: float
+
+    def of(self, tokens: Tokens) -> float:
+        """Return USD for a million times these tokens."""
+        prompt, completion = tokens
+        return prompt * self.input_usd_per_m_tok + completion * self.output_usd_per_m_tok
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.db.models.functions import Now
 
 from executions_app.models import BlockExecution, Execution, ExecutionEvent, Scope, WorkerLease
 from executions_app.run_state import QUEUE_OF_PRIORITY
 from templates_app.models import TemplateVersion
 from templates_app.plans import compiled_version
-from workflow_service.advisor.recordings import RecordedBlock, RecordedRun, Recordings, Try
+from workflow_service.advisor.recordings import RecordedBlock, RecordedRun, Recordings, Tokens, Try
 from workflow_service.ai.models import LlmUsage
 from workflow_service.engine.graph import END_NODE
 from workflow_service.engine.plan import Plan
@@ -26,6 +26,10 @@ MAX_RUNS = 100
 MAX_ROWS = 5_000
 LEAST_RUNS = 20
 JUDGED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+# An answer that was kept has tokens as well, and costs nothing.
+PAID = Q(cost_usd__gt=0)
+# USD, the model that was asked last, and the tokens paid.
+_Spent = tuple[float, str, Tokens]
 
 # What is large stays in the database: of inputs and outputs only what tells them apart, and how long lists are.
 BLOCK_ROWS = """
@@ -131,7 +135,7 @@ def _row(
     plan: Plan,
     tries: tuple[Try, ...] | None,
     items: Sequence[float],
-    costs: Mapping[tuple[str, str], tuple[float, str]],
+    costs: Mapping[tuple[str, str], _Spent],
 ) -> _Row:
     (
         _,
@@ -160,7 +164,7 @@ def _row(
     if waits_for == BlockExecution.WaitsFor.PERSON:
         # The clock of a run stands while it waits for people.
         last = Try(0.0, last.error_type)
-    cost, model = costs.get((run.public_id, block_id), (0.0, ""))
+    cost, model, tokens = costs.get((run.public_id, block_id), (0.0, "", (0, 0)))
     block = RecordedBlock(
         block_id,
         BlockStatus(status),
@@ -170,6 +174,7 @@ def _row(
         items=tuple(items),
         cost_usd=cost,
         model=model,
+        tokens=tokens,
         given=given or "",
         made=made or "",
         made_characters=size,
@@ -212,18 +217,24 @@ def _tries_of(runs: Sequence[int], rows: Sequence[int]) -> dict[int, tuple[Try, 
     return {row: tuple(tries) for row, tries in found.items()}
 
 
-def _costs_of(runs: Sequence[Execution]) -> dict[tuple[str, str], tuple[float, str]]:
-    """Return what language models cost, and which was asked last, by run and block."""
+def _costs_of(runs: Sequence[Execution]) -> dict[tuple[str, str], _Spent]:
+    """Return what language models cost, which was asked last, and the tokens paid, by run and block."""
     usage = (
         LlmUsage.objects.filter(execution_id__in=[run.public_id for run in runs])
         .order_by()
         .values("execution_id", "block_id", "model")
-        .annotate(cost=Sum("cost_usd"))
+        .annotate(
+            cost=Sum("cost_usd"),
+            prompt=Sum("prompt_tokens", filter=PAID, default=0),
+            completion=Sum("completion_tokens", filter=PAID, default=0),
+        )
     )
-    found: dict[tuple[str, str], tuple[float, str]] = {}
+    found: dict[tuple[str, str], _Spent] = {}
     for row in usage:
-        before, _ = found.get((row["execution_id"], row["block_id"]), (0.0, ""))
-        found[row["execution_id"], row["block_id"]] = before + float(row["cost"] or 0), row["model"]
+        place = row["execution_id"], row["block_id"]
+        cost, _, (prompt, completion) = found.get(place, (0.0, "", (0, 0)))
+        tokens = prompt + row["prompt"], completion + row["completion"]
+        found[place] = cost + float(row["cost"] or 0), row["model"], tokens
     return found
 
 

@@ -25,14 +25,19 @@ class Try:
     pause_s: float = 0.0
 
 
+# Of a prompt, and of its completion.
+Tokens = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedBlock:
     """One node of a run, or a round of it. ``taken`` names where its taken edges lead, ``end`` among them.
 
     ``waits``: for a person, a time or another run, so that it holds no slot. ``items`` are the seconds of a map's
-    items, by number. ``given`` and ``made`` tell inputs and outputs apart, ``made_characters`` is the length of the
-    output as JSON, ``lists`` how long the lists in its input are by name. ``chance`` is how probable it is that work
-    which failed would have been done after all: a replay weighs both ends with it.
+    items, by number. ``tokens`` are those that were paid. ``given`` and ``made`` tell inputs and outputs apart,
+    ``made_characters`` is the length of the output as JSON, ``lists`` how long the lists in its input are by name.
+    ``chance`` is how probable it is that work which failed would have been done after all: a replay weighs both ends
+    with it.
     """
 
     block_id: str
@@ -43,6 +48,7 @@ class RecordedBlock:
     items: tuple[float, ...] = ()
     cost_usd: float = 0.0
     model: str = ""
+    tokens: Tokens = (0, 0)
     given: str = ""
     made: str = ""
     made_characters: int = 0

@@ -55,6 +55,13 @@ def test_no_more_than_the_limit_and_the_oldest_first(told: list[EndedRun]) -> No
     assert [run.id for run in told] == runs
 
 
+def test_a_backlog_is_gone_on_with_while_there_is_time(told: list[EndedRun]) -> None:
+    runs = [run_until_quiet(start(make_template([noop("a")]))).pk for _ in range(3)]
+    assert digest.catch_up(seconds=0.0, at_once=1) == 1
+    assert digest.catch_up(seconds=3600.0, at_once=1) == 2
+    assert [run.id for run in told] == runs
+
+
 def refusing(run_id: int) -> Callable[[Sequence[EndedRun]], None]:
     def refuse(runs: Sequence[EndedRun]) -> None:
         if run_id in [run.id for run in runs]:

@@ -15,7 +15,8 @@ from workflow_service.advisor.weighing import weigh
 from workflow_service.engine.recommendations import Effect
 from workflow_service.engine.states import ToolType
 
-MODELS = (ModelPrice("large", 10.0), ModelPrice("small", 1.0))
+# For what is asked here, ten tokens in for one out, 40 and 4.
+MODELS = (ModelPrice("large", 1.0, 30.0), ModelPrice("small", 0.3, 1.0))
 ASKED = {"toolType": ToolType.LLM, "configuration": {"prompt": "Which?", "input": "${a_made}"}}
 WORK = {"toolType": ToolType.USE_CASE}
 
@@ -101,7 +102,13 @@ def repeating() -> Case:
 def dear() -> Case:
     def work(name: str, run: int) -> Did:
         did = steady()(name, run)
-        said = {"model": "large", "cost_usd": 0.05, "made": ("yes", "no")[run % 2], "made_characters": 5}
+        said = {
+            "model": "large",
+            "cost_usd": 0.05,
+            "tokens": (10, 1),
+            "made": ("yes", "no")[run % 2],
+            "made_characters": 5,
+        }
         return Did(did.seconds, more={"given": str(run), **(said if name == "b" else {})})
 
     return case_of([CHAIN[0], {"blockId": "b", "dependencies": ["a"], **ASKED}], work, models=MODELS)

@@ -1,10 +1,10 @@
 """Language models that are dearer than their answers need: short ones, always among the same few.
 
-What a cheaper model would cost is the ratio of the prices; whether it answers as well nobody can know before, so it is
-the effort of a comparison that is proposed with it.
+What a cheaper model would cost is the ratio of the prices for as many tokens in and out; whether it answers as well
+nobody can know before, so it is the effort of a comparison that is proposed with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from workflow_service.advisor.editing import with_fields
@@ -32,19 +32,30 @@ def cheaper_model(
             continue
         answers = {each.made for each in asked}
         longest = quantile([each.made_characters for each in asked], 0.95)
-        prices = {model.name: model.usd_per_m_tok for model in case.models}
-        dear = asked[-1].model
-        if len(answers) > different or longest > characters or dear not in prices:
+        dear = {model.name: model for model in case.models}.get(asked[-1].model)
+        if len(answers) > different or longest > characters or dear is None:
             continue
-        cheap = [model for model in case.models if model.usd_per_m_tok <= CHEAPER * prices[dear]]
+        ratios = _ratios(case.models, dear, asked)
+        cheap = [model for model in case.models if ratios[model] <= CHEAPER]
         if cheap:
-            best = max(cheap, key=lambda model: (model.usd_per_m_tok, model.name))
-            yield _idea(case, block, ModelPrice(dear, prices[dear]), best, len(asked), len(answers))
+            best = max(cheap, key=lambda model: (ratios[model], model.name))
+            yield _idea(case, block, dear, best, ratios[best], len(asked), len(answers))
 
 
-def _idea(case: Case, block: Block, dear: ModelPrice, cheap: ModelPrice, asked: int, answers: int) -> Idea:
+def _ratios(
+    models: Sequence[ModelPrice], dear: ModelPrice, asked: Sequence[RecordedBlock]
+) -> dict[ModelPrice, float]:
+    """Return what each model costs, as a share of the dear one, for as much in and out as was asked of that."""
+    mine = [each.tokens for each in asked if each.model == dear.name]
+    tokens = sum(prompt for prompt, _ in mine), sum(completion for _, completion in mine)
+    usd = dear.of(tokens)
+    return {model: model.of(tokens) / usd if usd else 1.0 for model in models}
+
+
+def _idea(
+    case: Case, block: Block, dear: ModelPrice, cheap: ModelPrice, ratio: float, asked: int, answers: int
+) -> Idea:
     name = block.block_id
-    ratio = cheap.usd_per_m_tok / dear.usd_per_m_tok
     usd = sum(each.cost_usd for each in case.recordings.worked(name))
 
     def priced(one: RecordedBlock) -> RecordedBlock:

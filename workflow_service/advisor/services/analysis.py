@@ -88,7 +88,7 @@ def _case(template: Template, definition: Definition, recordings: Recordings) ->
         {block.block_id: block_effect(block, agents) for block in definition.blocks},
         known_outputs(definition, agents),
         tuple(
-            ModelPrice(model.name, float(model.input_usd_per_m_tok + model.output_usd_per_m_tok))
+            ModelPrice(model.name, float(model.input_usd_per_m_tok), float(model.output_usd_per_m_tok))
             for provider in configured_providers()
             for model in provider.models
         ),
