@@ -284,12 +284,18 @@ class Branch(DefinitionModel):
 
     @model_validator(mode="before")
     @classmethod
-    def read_default(cls, data: Any) -> Any:
+    def read_expressions(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        stripped = {
+            name: data[name].strip()
+            for name in ("condition", "expression")
+            if isinstance(data.get(name), str)
+        }
         # Document A has no word for the default branch; these are the ones people write.
-        if isinstance(data, Mapping) and isinstance(data.get("condition"), str):
-            condition = data["condition"].strip()
-            return {**data, "condition": None if condition in ("else", "default", "") else condition}
-        return data
+        if stripped.get("condition") in ("else", "default", ""):
+            stripped["condition"] = None
+        return {**data, **stripped}
 
     @model_validator(mode="after")
     def one_kind(self) -> "Branch":

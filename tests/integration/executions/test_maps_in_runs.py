@@ -190,4 +190,5 @@ def test_what_an_item_costs_does_not_grow_with_its_map() -> None:
             running.run_blocks(execution.pk, row_id, "other queue: nothing in place")
             spent.append(rows_read() - before)
     # The first step also meets what the update above left behind.
-    assert max(spent[1:]) < 400
+    # Whoever passed those that are done would read 1,400 more; some are read while a vacuum keeps what the update left.
+    assert max(spent[1:]) < 1_000

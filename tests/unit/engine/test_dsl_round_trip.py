@@ -75,7 +75,7 @@ def branches(draw: st.DrawFn, names: list[str]) -> tuple[Branch, ...]:
             fields["condition"] = draw(CONDITIONS)
         elif kind == "question":
             fields["question"] = draw(TEXT.filter(bool))
-            fields["expression"] = draw(maybe(CONDITIONS.filter(bool)))
+            fields["expression"] = draw(maybe(CONDITIONS.filter(str.strip)))
         found.append(Branch(**fields))
     return tuple(found)
 
